@@ -1,0 +1,1 @@
+"""Files <-> episodes. No reader executes what it reads."""

@@ -1,0 +1,188 @@
+"""Our own format: Parquet, one row an episode, which pandas and DuckDB read as it is.
+
+`observations` is a list of T+1 fixed-size lists, `actions` of T, `rewards` a list of T;
+`terminated` and `truncated` say how it ended, the other columns where it comes from. The
+file's metadata names the task. A row can be a piece of an episode: `start` says which.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from awac_dist.errors import InputError
+from awac_dist.types import Array, EnvSpec, Episode, Origin
+
+METADATA_KEY = b"awac_dist.episodes"
+VERSION = 1
+EPISODES_PER_READ = 16
+FLOAT_LEAVES = [
+    "observations.list.element.list.element",
+    "actions.list.element.list.element",
+    "rewards.list.element",
+]
+ORIGIN_COLUMNS = tuple(field.name for field in fields(Origin))
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file says of itself."""
+
+    env_id: str
+    observation_size: int
+    action_size: int
+    episodes: int
+
+
+def schema(spec: EnvSpec) -> pa.Schema:
+    """Columns of a file of episodes of one task."""
+    return pa.schema(
+        [
+            ("observations", pa.list_(pa.list_(pa.float32(), spec.observation_size))),
+            ("actions", pa.list_(pa.list_(pa.float32(), spec.action_size))),
+            ("rewards", pa.list_(pa.float32())),
+            ("terminated", pa.bool_()),
+            ("truncated", pa.bool_()),
+            ("kind", pa.string()),
+            ("policy_version", pa.int64()),
+            ("worker", pa.int32()),
+            ("incarnation", pa.int32()),
+            ("episode", pa.int64()),
+            ("start", pa.int32()),
+            ("seed", pa.int64()),
+            ("successes", pa.list_(pa.float32())),
+        ],
+        metadata={METADATA_KEY: json.dumps({"version": VERSION, "env_id": spec.env_id})},
+    )
+
+
+def to_table(episodes: Iterable[Episode], spec: EnvSpec) -> pa.Table:
+    """Episodes as one Arrow table."""
+    return pa.Table.from_pylist([_to_row(e) for e in episodes], schema=schema(spec))
+
+
+def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> None:
+    """Write a file that is either whole or absent; `path` may be a URI."""
+    filesystem, name = resolve(path)
+    aside = f"{name}.part"
+    pq.write_table(
+        to_table(episodes, spec),
+        aside,
+        filesystem=filesystem,
+        compression="zstd",
+        use_dictionary=False,
+        use_byte_stream_split=FLOAT_LEAVES,  # floats compress by a fifth, and not at all as they are
+    )
+    filesystem.move(aside, name)
+
+
+def read_info(path: str) -> FileInfo:
+    """Read what a file says of itself, without its rows.
+
+    Raises:
+        InputError: It is no Parquet file, or holds no episodes of ours.
+    """
+    with _open(path) as file:
+        return _info(path, file)
+
+
+def read_episodes(path: str, *, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
+    """Yield (row number, episode) of every row that falls to share (index, of how many).
+
+    Raises:
+        InputError: A row does not hold an episode; names file and row.
+    """
+    index, of = share
+    with _open(path) as file:
+        _info(path, file)
+        number = 0
+        for batch in file.iter_batches(EPISODES_PER_READ):
+            for row in range(batch.num_rows):
+                if number % of == index:
+                    yield number, _from_row(path, number, batch, row)
+                number += 1
+
+
+def resolve(path: str) -> tuple[Any, str]:
+    """File system and name of a path or URI."""
+    if "://" in path:
+        filesystem, name = fs.FileSystem.from_uri(path)
+        return filesystem, str(name)
+    return fs.LocalFileSystem(), path
+
+
+def _open(path: str) -> pq.ParquetFile:
+    filesystem, name = resolve(path)
+    try:
+        return pq.ParquetFile(filesystem.open_input_file(name))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def _info(path: str, file: pq.ParquetFile) -> FileInfo:
+    found = file.schema_arrow
+    stated = (found.metadata or {}).get(METADATA_KEY)
+    if stated is None:
+        raise InputError(f"{path}: is Parquet, but was not written by awac_dist")
+    widths = {}
+    for name in ("observations", "actions"):
+        widths[name] = found.field(name).type.value_type.list_size
+    return FileInfo(
+        json.loads(stated)["env_id"],
+        widths["observations"],
+        widths["actions"],
+        file.metadata.num_rows,
+    )
+
+
+def _to_row(episode: Episode) -> dict[str, Any]:
+    return {
+        "observations": list(episode.observations),
+        "actions": list(episode.actions),
+        "rewards": episode.rewards,
+        "terminated": episode.terminated,
+        "truncated": episode.truncated,
+        "successes": episode.successes,
+        **asdict(episode.origin),
+    }
+
+
+def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episode:
+    def flat(name: str) -> Array:
+        values = batch.column(name)[row].values
+        if values is None:
+            raise ValueError(f"{name} is missing")
+        return np.asarray(values.to_numpy(zero_copy_only=False), np.float32)
+
+    def matrix(name: str) -> Array:
+        values = batch.column(name)[row].values
+        if values is None:
+            raise ValueError(f"{name} is missing")
+        width = values.type.list_size
+        entries = values.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(entries, np.float32).reshape(-1, width)
+
+    try:
+        has_successes = batch.column("successes")[row].is_valid
+        return Episode(
+            observations=matrix("observations"),
+            actions=matrix("actions"),
+            rewards=flat("rewards"),
+            terminated=batch.column("terminated")[row].as_py(),
+            truncated=batch.column("truncated")[row].as_py(),
+            origin=Origin(**{name: batch.column(name)[row].as_py() for name in ORIGIN_COLUMNS}),
+            successes=flat("successes") if has_successes else None,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: row {number}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

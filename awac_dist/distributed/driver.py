@@ -1,0 +1,350 @@
+"""The control plane: which component does what next. Counts and places only, no arrays."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from awac_dist.config import RunConfig
+from awac_dist.data.sources import Source
+from awac_dist.distributed.components import Components
+from awac_dist.distributed.rate_limiter import RateLimiter
+from awac_dist.distributed.runtime import Runtime
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.learner.learner import UpdateReport
+from awac_dist.replay.sampler import ONLINE
+from awac_dist.rollout.worker import RolloutReport
+from awac_dist.types import Future, Handle, Segment
+
+CLONE_SOURCE = "clone"
+CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us
+POLL_S = 0.25
+
+
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a condition was met
+    """The run ends early, in order; says why."""
+
+
+class Observer(Protocol):
+    """Who wants to know how the run goes."""
+
+    def phase(self, name: str, total: int, unit: str) -> None: ...
+    def updated(self, report: UpdateReport) -> None: ...
+    def collected(self, report: RolloutReport, lag: int) -> None: ...
+    def evaluated(self, evaluation: Evaluation) -> None: ...
+    def note(self, line: str) -> None: ...
+    def tick(self) -> None: ...
+
+
+@dataclass
+class Progress:
+    """What a run has done so far; it belongs into every checkpoint."""
+
+    phase: str = "start"
+    env_steps: int = 0  # env.step calls of the online phase that the replay accepted
+    grad_steps: int = 0
+    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1.0, 0.0))
+
+
+@dataclass
+class _Round:
+    """Workers that collect together; what they bring is registered in worker order."""
+
+    workers: list[int]
+    pending: dict[int, Future] = field(default_factory=dict)
+    reports: dict[int, RolloutReport] = field(default_factory=dict)
+
+
+class Driver:
+    """Runs the phases of one run: clone, collect, offline, online.
+
+    Args:
+        config: The run.
+        runtime: Waits for answers.
+        components: Handles to everything that runs.
+        sources: Prior data.
+        observer: Is told what happens.
+        checkpoints: Folder of the checkpoints.
+        stop_asked: Whether somebody asked the run to end.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        runtime: Runtime,
+        components: Components,
+        sources: Sequence[Source],
+        observer: Observer,
+        checkpoints: str,
+        stop_asked: Callable[[], bool],
+    ) -> None:
+        self._config, self._runtime, self._components = config, runtime, components
+        self._sources, self._observer = sources, observer
+        self._checkpoints, self._stop_asked = checkpoints, stop_asked
+        self._started = time.monotonic()
+        self._evaluation: Future | None = None
+        self._saving: Future | None = None
+        self._evaluated_at = 0
+        self.progress = Progress()
+
+    def run(self) -> str | None:
+        """Go through all phases; returns why the run ended early, or None."""
+        reason = None
+        try:
+            for phase in (self._preload, self._clone, self._offline, self._online):
+                phase()
+        except Stopped as stop:
+            reason = str(stop)
+            self._observer.note(f"stopping: {reason}")
+        self._checkpoint()
+        if self._saving is not None:
+            self._saving.result()
+        for shard in self._components.shards:
+            shard.post("flush").result()
+        return reason
+
+    # Phases, in the order in which they run.
+
+    def _preload(self) -> None:
+        self._enter("load", len(self._sources), "sources")
+        answers = [shard.post("preload", self._sources) for shard in self._components.shards]
+        order = {source.name: number for number, source in enumerate(self._sources)}
+        placed = [item for answer in answers for item in self._wait(answer)]
+        placed.sort(key=lambda item: (order[item[1].source], item[0]))
+        sizes = self._call(self._components.learner, "add", [place for _, place in placed])
+        for source in self._sources:
+            self._observer.note(
+                f"{source.name}: {source.episodes} episodes, {sizes[source.name]:,} transitions"
+            )
+
+    def _clone(self) -> None:
+        clone = self._config.clone
+        sources = [source.name for source in self._sources if source.demonstrations]
+        if clone.updates and sources:
+            self._enter("clone", clone.updates, "updates")
+            self._call(
+                self._components.learner,
+                "begin_cloning",
+                sources,
+                learning_rate=clone.learning_rate,
+                batch_size=clone.batch_size,
+            )
+            self._learn(clone.updates, evaluate=False)
+            self._evaluate_now("clone")
+            if clone.episodes:
+                self._collect_clone(clone.episodes)
+        offline = self._config.offline.batch_size or self._config.learner.batch_size
+        self._call(
+            self._components.learner, "begin_awac", offline, keep_actor=clone.initialize_actor
+        )
+
+    def _collect_clone(self, episodes: int) -> None:
+        self._enter("collect", episodes, "episodes")
+        workers = self._components.workers
+        one_each, more = divmod(episodes, len(workers))
+        answers = [
+            worker.post("collect_episodes", count, "prior", CLONE_SOURCE)
+            for index, worker in enumerate(workers)
+            if (count := one_each + (index < more))
+        ]
+        segments: list[Segment] = []
+        for answer in answers:
+            report: RolloutReport = self._wait(answer)
+            self._observer.collected(report, lag=0)
+            segments += report.segments
+        self._call(self._components.learner, "add", segments)
+
+    def _offline(self) -> None:
+        if self._config.offline.updates:
+            self._enter("offline", self._config.offline.updates, "updates")
+            self._learn(self._config.offline.updates, evaluate=True)
+            self._evaluate_now("offline")
+
+    def _online(self) -> None:
+        online = self._config.online
+        if not online.env_steps:
+            return
+        self._enter("online", online.env_steps, "env_steps")
+        batch_size, mixture = self._config.learner.batch_size, self._config.replay.mixture
+        self._call(self._components.learner, "set_batches", batch_size, mixture or {})
+        fragment = self._config.rollout.fragment_steps * self._config.rollout.envs_per_worker
+        buffer = online.updates_per_step * fragment
+        if online.error_buffer is not None:
+            buffer = online.error_buffer
+        if self._config.mode == "sync":
+            buffer = 0.0
+        self.progress.limiter = RateLimiter(online.updates_per_step, buffer)
+        _OnlineLoop(self, self._config, self._components).run()
+        self._evaluate_now("online")
+
+    # What the phases are made of.
+
+    def _enter(self, phase: str, total: int, unit: str) -> None:
+        self.progress.phase = phase
+        self._evaluated_at = self.progress.grad_steps
+        self._observer.phase(phase, total, unit)
+
+    def _learn(self, updates: int, *, evaluate: bool) -> None:
+        """Have the learner take so many steps, always a call ahead of it."""
+        asked = 0
+        calls: deque[Future] = deque()
+        while asked < updates or calls:
+            while asked < updates and len(calls) < CALLS_AHEAD:
+                count = min(self._config.learner.updates_per_call, updates - asked)
+                calls.append(self._components.learner.post("update", count))
+                asked += count
+            self.learned(self._wait(calls.popleft()), evaluate=evaluate)
+
+    def learned(self, report: UpdateReport, *, evaluate: bool = True) -> None:
+        """Take note of updates, and start an evaluation when one is due."""
+        self.progress.grad_steps = report.grad_steps
+        self._observer.updated(report)
+        due = self._evaluated_at + self._config.evaluation.every_updates
+        if evaluate and report.grad_steps >= due and self._evaluation is None:
+            self._evaluated_at = report.grad_steps
+            self._start_evaluation(self.progress.phase, self._config.evaluation.curve_episodes)
+            self._checkpoint()
+
+    def collected(self, report: RolloutReport) -> None:
+        """Take note of online steps."""
+        self.progress.env_steps += report.env_steps
+        lag = self.progress.grad_steps - report.policy_version
+        self._observer.collected(report, lag)
+
+    def _evaluate_now(self, label: str) -> Evaluation:
+        while self._evaluation is not None:
+            self.look()
+        self._start_evaluation(label, self._config.evaluation.episodes)
+        assert self._evaluation is not None
+        answer, self._evaluation = self._evaluation, None
+        evaluation: Evaluation = self._wait(answer)
+        self._observer.evaluated(evaluation)
+        return evaluation
+
+    def _start_evaluation(self, label: str, episodes: int) -> None:
+        evaluator = self._components.evaluator
+        self._call(evaluator, "load")
+        self._evaluation = evaluator.post("run", label, episodes)
+
+    def _checkpoint(self) -> None:
+        if self._saving is not None:
+            self._saving.result()
+            self._saving = None
+        if self.progress.grad_steps:
+            limiter = self.progress.limiter
+            progress = {
+                "phase": self.progress.phase,
+                "env_steps": self.progress.env_steps,
+                "limiter": [limiter.inserted, limiter.posted, limiter.finished],
+            }
+            self._saving = self._components.learner.post("save", self._checkpoints, progress)
+
+    def _call(self, handle: Handle, method: str, *arguments: Any, **named: Any) -> Any:
+        return self._wait(handle.post(method, *arguments, **named))
+
+    def _wait(self, future: Future) -> Any:
+        """The answer, while the screen stays alive and a request to stop is heard."""
+        while not self.look([future]):
+            pass
+        return future.result()
+
+    def look(self, futures: Sequence[Future] = ()) -> list[Future]:
+        """One turn of waiting: those of `futures` that are done, none if time ran out.
+
+        Raises:
+            Stopped: Somebody asked, or the time of the run is over.
+        """
+        evaluation = [self._evaluation] if self._evaluation is not None else []
+        done = self._runtime.wait([*futures, *evaluation], POLL_S)
+        self._observer.tick()
+        if evaluation and evaluation[0] in done:
+            self._evaluation = None
+            self._observer.evaluated(result := evaluation[0].result())
+            self._stop_if_good_enough(result)
+        if self._stop_asked():
+            raise Stopped("asked to stop")
+        limit = self._config.online.max_minutes
+        if limit is not None and time.monotonic() - self._started > 60 * limit:
+            raise Stopped(f"{limit:g} minutes are over")
+        return [future for future in done if future in futures]
+
+    def _stop_if_good_enough(self, evaluation: Evaluation) -> None:
+        wanted = self._config.online.stop_at_return
+        if self.progress.phase == "online" and wanted is not None and evaluation.mean >= wanted:
+            raise Stopped(f"return {evaluation.mean:.0f} reached {wanted:g}")
+
+
+class _OnlineLoop:
+    """Collects and learns at once, inside the bounds of the rate limiter."""
+
+    def __init__(self, driver: Driver, config: RunConfig, components: Components) -> None:
+        self._driver, self._config, self._components = driver, config, components
+        everyone = list(range(len(components.workers)))
+        groups = [everyone] if config.mode == "sync" else [[worker] for worker in everyone]
+        self._idle = deque(groups)
+        self._rounds: list[_Round] = []
+        self._updates: deque[Future] = deque()
+        self._fresh: list[Segment] = []  # pieces that the learner does not know yet
+        self._asked_steps = 0
+
+    def run(self) -> None:
+        limiter = self._driver.progress.limiter
+        while self._steps_left() or self._rounds or self._updates or limiter.updates_due():
+            self._start_rounds()
+            self._start_updates()
+            done = self._driver.look([*self._updates, *self._answers()])
+            self._finish_updates(done)
+            self._finish_rounds(done)
+
+    def _steps_left(self) -> int:
+        return self._config.online.env_steps - self._asked_steps
+
+    def _start_rounds(self) -> None:
+        limiter = self._driver.progress.limiter
+        while self._idle and self._steps_left() > 0 and limiter.may_collect():
+            round_ = _Round(self._idle.popleft())
+            width = len(round_.workers) * self._config.rollout.envs_per_worker
+            share = -(-self._steps_left() // width)
+            steps = min(self._config.rollout.fragment_steps, share)
+            self._asked_steps += steps * width
+            for worker in round_.workers:
+                handle = self._components.workers[worker]
+                round_.pending[worker] = handle.post("collect_steps", steps, "online", ONLINE)
+            self._rounds.append(round_)
+
+    def _start_updates(self) -> None:
+        limiter = self._driver.progress.limiter
+        while limiter.updates_due() and len(self._updates) < CALLS_AHEAD:
+            count = min(self._config.learner.updates_per_call, limiter.updates_due())
+            self._updates.append(self._components.learner.post("update", count, self._fresh))
+            self._fresh = []
+            limiter.posted += count
+
+    def _answers(self) -> Iterator[Future]:
+        for round_ in self._rounds:
+            yield from round_.pending.values()
+
+    def _finish_updates(self, done: Sequence[Future]) -> None:
+        while self._updates and self._updates[0] in done:
+            report: UpdateReport = self._updates.popleft().result()
+            self._driver.progress.limiter.finished += report.updates
+            self._driver.learned(report)
+
+    def _finish_rounds(self, done: Sequence[Future]) -> None:
+        for round_ in list(self._rounds):
+            for worker, answer in list(round_.pending.items()):
+                if answer in done:
+                    round_.reports[worker] = round_.pending.pop(worker).result()
+            if not round_.pending:
+                self._rounds.remove(round_)
+                self._idle.append(round_.workers)
+                for worker in round_.workers:
+                    self._register(round_.reports[worker])
+
+    def _register(self, report: RolloutReport) -> None:
+        self._driver.progress.limiter.inserted += report.env_steps
+        self._fresh += report.segments
+        self._driver.collected(report)

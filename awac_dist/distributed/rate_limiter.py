@@ -1,0 +1,36 @@
+"""Reverb's law: updates follow insertions within a bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class RateLimiter:
+    """Holds 0 <= ratio x inserted - updates, and lets it grow only up to a bound.
+
+    Prior data and offline updates never count. The counts belong into a checkpoint, the
+    settings do not.
+
+    Attributes:
+        ratio: Updates owed for each inserted step.
+        buffer: Updates by which the learner may be behind when a worker starts to collect;
+            0 makes collecting and learning take turns.
+        inserted: Steps that the replay accepted.
+        posted: Updates that the learner was asked for.
+        finished: Updates that it has done.
+    """
+
+    ratio: float
+    buffer: float
+    inserted: int = 0
+    posted: int = 0
+    finished: int = 0
+
+    def may_collect(self) -> bool:
+        """Whether the learner is close enough behind for more steps to be taken."""
+        return self.ratio * self.inserted - self.finished <= self.buffer
+
+    def updates_due(self) -> int:
+        """Updates that are owed and not asked for yet."""
+        return int(self.ratio * self.inserted + 1e-9) - self.posted

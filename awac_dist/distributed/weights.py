@@ -1,0 +1,24 @@
+"""Keeps the newest policy for whoever asks."""
+
+from __future__ import annotations
+
+from awac_dist.types import Array, Weights
+
+
+class WeightStore:
+    """Newest publication of the policy. A plain object."""
+
+    def __init__(self) -> None:
+        self._newest: Weights | None = None
+
+    def publish(self, version: int, vector: Array) -> int:
+        """Replace the policy; returns the serial number of the publication."""
+        serial = 0 if self._newest is None else self._newest.serial + 1
+        self._newest = Weights(serial, version, vector)
+        return serial
+
+    def pull(self, newer_than: int) -> Weights | None:
+        """Newest publication, or None if its serial is not above `newer_than`."""
+        if self._newest is None or self._newest.serial <= newer_than:
+            return None
+        return self._newest

@@ -1,0 +1,64 @@
+"""Environments by id, with errors that a person can use."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from awac_dist.errors import InputError
+from awac_dist.types import EnvSpec
+
+Environment = gymnasium.Env[Any, Any]
+
+
+def make_env(env_id: str) -> Environment:
+    """Build an environment.
+
+    Raises:
+        InputError: There is no such environment, or its package is not installed.
+    """
+    try:
+        return gymnasium.make(env_id)
+    except gymnasium.error.Error as error:
+        raise InputError(f"no environment {env_id!r}: {_remedy(env_id, error)}") from error
+    except ImportError as error:
+        raise InputError(f"environment {env_id!r} needs a package: {error}") from error
+
+
+def env_spec(env_id: str) -> EnvSpec:
+    """Sizes and bounds of an environment.
+
+    Raises:
+        InputError: Its spaces are not flat and continuous, or its actions have no bounds.
+    """
+    env = make_env(env_id)
+    try:
+        observations, actions = env.observation_space, env.action_space
+        _check_flat(env_id, "observations", observations)
+        _check_flat(env_id, "actions", actions)
+        if not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
+            raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
+        return EnvSpec(
+            env_id=env_id,
+            observation_size=observations.shape[0],
+            action_size=actions.shape[0],
+            action_low=tuple(map(float, actions.low)),
+            action_high=tuple(map(float, actions.high)),
+            max_episode_steps=env.spec.max_episode_steps if env.spec else None,
+        )
+    finally:
+        env.close()
+
+
+def _check_flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> None:
+    if not isinstance(space, Box) or len(space.shape) != 1:
+        raise InputError(f"{env_id}: {what} must be flat vectors (Box [n]), but are {space}")
+
+
+def _remedy(env_id: str, error: Exception) -> str:
+    near = difflib.get_close_matches(env_id, gymnasium.registry, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else str(error).splitlines()[0]

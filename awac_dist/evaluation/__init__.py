@@ -1,0 +1,1 @@
+"""Policies -> scores: whole episodes of the mean action, on the same seeds every time."""

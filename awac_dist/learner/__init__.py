@@ -1,0 +1,1 @@
+"""Batches -> weights: the update loop, its data and its checkpoints."""

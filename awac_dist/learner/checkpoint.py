@@ -1,0 +1,53 @@
+"""Checkpoints that are whole or absent; the newest few are kept."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+from pyarrow import fs
+
+from awac_dist.data.parquet import resolve
+
+SUFFIX = ".pt"
+
+
+def save_checkpoint(folder: str, grad_steps: int, state: dict[str, Any], *, keep: int) -> str:
+    """Write `state` aside, rename it into place, and drop all but the newest `keep`.
+
+    Args:
+        folder: The run's `checkpoints` folder, a path or URI.
+        grad_steps: Names the file.
+        state: Tensors, numbers, strings, and lists and dicts of them.
+        keep: How many checkpoints stay.
+
+    Returns:
+        Path of the checkpoint.
+    """
+    filesystem, name = resolve(folder)
+    filesystem.create_dir(name, recursive=True)
+    path = f"{name}/{grad_steps:09d}{SUFFIX}"
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    with filesystem.open_output_stream(f"{path}.part") as file:
+        file.write(memory.getvalue())
+    filesystem.move(f"{path}.part", path)
+    for old in list_checkpoints(folder)[:-keep]:
+        filesystem.delete_file(old)
+    return path
+
+
+def list_checkpoints(folder: str) -> list[str]:
+    """Whole checkpoints, oldest first."""
+    filesystem, name = resolve(folder)
+    found = filesystem.get_file_info(fs.FileSelector(name, allow_not_found=True))
+    return sorted(info.path for info in found if info.path.endswith(SUFFIX))
+
+
+def load_checkpoint(path: str) -> dict[str, Any]:
+    """Read a checkpoint without executing anything that it holds."""
+    filesystem, name = resolve(path)
+    with filesystem.open_input_file(name) as file:
+        state: dict[str, Any] = torch.load(io.BytesIO(file.read()), weights_only=True)
+    return state

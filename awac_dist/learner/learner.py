@@ -1,0 +1,196 @@
+"""The update loop: batches in, weights out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from awac_dist.algorithms.awac import AWAC, AWACConfig
+from awac_dist.algorithms.base import Method, OptimizerConfig
+from awac_dist.algorithms.bc import BehaviouralCloning
+from awac_dist.learner.batches import BatchFetcher
+from awac_dist.learner.checkpoint import save_checkpoint
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.replay.sampler import Sampler
+from awac_dist.tensors import Batch, Metrics
+from awac_dist.types import EnvSpec, Handle, Layout, Segment
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The learner.
+
+    Attributes:
+        batch_size: Transitions of an online update.
+        discount: gamma.
+        threads: Threads of torch on the CPU; None takes every core.
+        gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
+        updates_per_call: Updates between two publications of weights and rows of metrics.
+        batches_per_request: Batches fetched from each shard in one call.
+        keep_checkpoints: The newest so many checkpoints stay.
+    """
+
+    batch_size: int = 256
+    discount: float = 0.99
+    threads: int | None = None
+    gpus: Literal[0, 1] | None = None
+    updates_per_call: int = 100
+    batches_per_request: int = 25
+    keep_checkpoints: int = 3
+
+
+class UpdateReport(NamedTuple):
+    """What a call of updates did."""
+
+    grad_steps: int  # of the run so far
+    updates: int  # of this call
+    metrics: dict[str, float]  # means over this call
+    seconds: float
+    wait_s: float  # of them, waiting for the shards
+
+
+class Learner:
+    """Owns the networks. A plain object; `distributed.actors` gives it a process.
+
+    Args:
+        spec: The task.
+        networks: Sizes of the networks.
+        optimizer: Step sizes.
+        awac: The method's own options.
+        config: The learner's own options.
+        shards: Where batches come from.
+        weights: Where new policies go.
+        online_capacity: Online transitions that stay in play.
+        seed: Of networks, batches and sampled actions.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        networks: NetworkConfig,
+        optimizer: OptimizerConfig,
+        awac: AWACConfig,
+        config: LearnerConfig,
+        shards: Sequence[Handle],
+        weights: Handle,
+        *,
+        online_capacity: int,
+        seed: int,
+        device: str,
+    ) -> None:
+        torch.set_num_threads(config.threads or os.cpu_count() or 1)
+        self._policy_spec = networks.policy_spec(spec)
+        self._networks, self._optimizer, self._awac = networks, optimizer, awac
+        self._config, self._seed, self._device = config, seed, torch.device(device)
+        self._layout = Layout(spec.observation_size, spec.action_size)
+        self._sampler = Sampler(seed, online_capacity)
+        self._fetcher = BatchFetcher(
+            shards, self._sampler, self._layout, config.batches_per_request, self._device
+        )
+        self._weights = weights
+        self._method: Method | None = None
+        self._batch_size = config.batch_size
+        self.grad_steps = 0
+
+    @property
+    def method(self) -> Method:
+        """The method in training."""
+        assert self._method is not None, "begin_cloning or begin_awac comes first"
+        return self._method
+
+    def add(self, segments: Sequence[Segment]) -> dict[str, int]:
+        """Register pieces, in an order that matters; returns transitions by source."""
+        self._sampler.add(segments)
+        return self._sampler.sizes()
+
+    def begin_cloning(
+        self, sources: Sequence[str], *, learning_rate: float, batch_size: int
+    ) -> None:
+        """Fit a behavioural clone of the given sources from now on."""
+        sizes = self._sampler.sizes()
+        total = sum(sizes[source] for source in sources)
+        self._method = BehaviouralCloning(
+            self._policy_spec, learning_rate, seed=self._seed, device=self._device
+        )
+        self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
+        self._publish()
+
+    def begin_awac(self, batch_size: int, *, keep_actor: bool) -> None:
+        """Train AWAC from now on, uniformly on everything there is.
+
+        Args:
+            batch_size: Transitions of an update.
+            keep_actor: Start from the actor of the clone.
+        """
+        clone = self._method
+        self._method = AWAC(
+            self._awac,
+            self._policy_spec,
+            self._networks,
+            self._optimizer,
+            seed=self._seed,
+            device=self._device,
+        )
+        if keep_actor and clone is not None:
+            self._method.actor.load_state_dict(clone.actor.state_dict())
+        self.set_batches(batch_size, {})
+        self._publish()
+
+    def set_batches(self, batch_size: int, mixture: Mapping[str, float]) -> None:
+        """Change size and mixture of the batches from now on."""
+        self._batch_size = batch_size
+        self._sampler.set_mixture(mixture)
+
+    def update(self, count: int, segments: Sequence[Segment] = ()) -> UpdateReport:
+        """Register new pieces, take `count` gradient steps and publish the policy."""
+        start = time.perf_counter()
+        self._sampler.add(segments)
+        blocks = self._fetcher.fetch(self.grad_steps, count, self._batch_size)
+        totals: Metrics = {}
+        wait_s = 0.0
+        for _ in range(count):
+            asked = time.perf_counter()
+            block = next(blocks)
+            wait_s += time.perf_counter() - asked
+            metrics = self.method.update(Batch.from_block(block, self._layout))
+            totals = _added(totals, metrics)
+        self.grad_steps += count
+        means = _read({name: total / count for name, total in totals.items()})
+        self._publish()
+        seconds = time.perf_counter() - start
+        return UpdateReport(self.grad_steps, count, means, seconds, wait_s)
+
+    def save(self, folder: str, progress: dict[str, Any]) -> str:
+        """Write a checkpoint of everything that learns, and of `progress`; returns its path."""
+        state = {
+            "method": self.method.training_state(),
+            "grad_steps": self.grad_steps,
+            "progress": progress,
+        }
+        return save_checkpoint(folder, self.grad_steps, state, keep=self._config.keep_checkpoints)
+
+    def policy_vector(self) -> Any:
+        """The actor as a flat NumPy vector [P]."""
+        return self.method.actor.flat_vector().cpu().numpy()
+
+    def _publish(self) -> None:
+        self._weights.post("publish", self.grad_steps, self.policy_vector()).result()
+
+
+def _added(totals: Metrics, metrics: Metrics) -> Metrics:
+    return {name: totals[name] + value if totals else value for name, value in metrics.items()}
+
+
+def _read(metrics: dict[str, Tensor]) -> dict[str, float]:
+    """Tensors to floats with one host synchronisation."""
+    if not metrics:
+        return {}
+    values = torch.stack([value.float() for value in metrics.values()]).tolist()
+    return dict(zip(metrics, values, strict=True))

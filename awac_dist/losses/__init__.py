@@ -1,0 +1,1 @@
+"""Pure functions of tensors, shared by the methods. Each owns its stop-gradients."""

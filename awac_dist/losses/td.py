@@ -1,0 +1,29 @@
+"""Temporal-difference targets and errors."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from awac_dist.tensors import Metrics, check_shapes, detached_mean
+
+
+def one_step_target(rewards: Tensor, discounts: Tensor, next_values: Tensor) -> Tensor:
+    """Y = r + d * V(s'), with no gradient. All [B]; d is 0 where the task truly ended."""
+    check_shapes("B, B, B", rewards, discounts, next_values)
+    return (rewards + discounts * next_values).detach()
+
+
+def squared_error(values: Tensor, targets: Tensor) -> tuple[Tensor, Metrics]:
+    """Sum over the ensemble of the mean squared error, with no factor 1/2 (rlkit).
+
+    Args:
+        values: [E, B] ensemble at the logged actions.
+        targets: [B] what each of them should say; no gradient flows into it.
+    """
+    check_shapes("E B, B", values, targets)
+    loss = (values - targets.detach()).square().mean(dim=1).sum()
+    return loss, {
+        "critic/loss": loss.detach(),
+        "critic/value_mean": detached_mean(values),
+        "critic/target_mean": detached_mean(targets),
+    }

@@ -1,0 +1,75 @@
+"""Regression on logged actions, weighted by how good they were."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from awac_dist.tensors import Metrics, check_shapes
+
+Normalisation = Literal["softmax", "exp"]
+
+
+def advantages(q_data: Tensor, q_policy: Tensor, *, clip: float | None = None) -> Tensor:
+    """A(s, a) = min_e Q_e(s, a) - mean_n min_e Q_e(s, a_n): [B], without gradient.
+
+    Args:
+        q_data: [E, B] critic ensemble at the logged actions.
+        q_policy: [E, N, B] critic ensemble at N actions of the policy.
+        clip: Upper bound on the advantage, or None (the release clips at 0.5 on the hand).
+    """
+    check_shapes("E B, E N B", q_data, q_policy)
+    values = q_policy.amin(dim=0).mean(dim=0)  # [B]
+    difference = (q_data.amin(dim=0) - values).detach()  # [B]
+    return difference if clip is None else difference.clamp(max=clip)
+
+
+def weights(
+    advantages: Tensor, *, temperature: Tensor, normalisation: Normalisation, max_weight: float
+) -> Tensor:
+    """Weights [B] of mean one for "softmax"; exp(A / lambda) up to `max_weight` for "exp".
+
+    Args:
+        advantages: [B]
+        temperature: [] lambda > 0. Large is behaviour cloning, small is greedy.
+        normalisation: "softmax" over the batch, times B (the release); "exp" (the paper).
+        max_weight: Upper bound of the "exp" weights; unused by "softmax".
+    """
+    check_shapes("B, ", advantages, temperature)
+    scaled = (advantages / temperature).detach()
+    if normalisation == "softmax":
+        return torch.softmax(scaled, dim=0) * len(advantages)
+    return scaled.exp().clamp(max=max_weight)
+
+
+def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Metrics]:
+    """-mean(w log pi(a|s)); the gradient flows through log_probs only.
+
+    Args:
+        log_probs: [B] log pi(a|s) of the logged actions.
+        weights: [B]
+    """
+    check_shapes("B, B", log_probs, weights)
+    fixed = weights.detach()
+    loss = -(fixed * log_probs).mean()
+    return loss, {
+        "actor/loss": loss.detach(),
+        "actor/log_prob": log_probs.detach().mean(),
+        "actor/effective_batch": effective_batch(fixed),
+    }
+
+
+def effective_batch(weights: Tensor) -> Tensor:
+    """(sum w)^2 / sum w^2: B if the weights [B] are uniform, 1 if one holds all."""
+    return weights.sum().square() / weights.square().sum()
+
+
+def temperature_step(log_temperature: Tensor, effective: Tensor, wanted: float) -> Tensor:
+    """One multiplicative step that moves the effective batch towards `wanted` rows.
+
+    With dense rewards a fixed temperature collapses the weights onto one row as the
+    critic grows; this needs no knowledge of the reward's scale. Steps are at most 2 %.
+    """
+    return log_temperature + 0.02 * (wanted / effective).log().clamp(-1.0, 1.0)

@@ -1,0 +1,1 @@
+"""Networks: multi-layer perceptrons, Gaussian actors, critic ensembles."""

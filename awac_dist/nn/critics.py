@@ -1,0 +1,71 @@
+"""Critic ensembles: E networks as one batch of matrix products."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Generator, Tensor, nn
+
+LAST_LAYER_INIT = 3e-3
+
+
+class EnsembleLinear(nn.Module):
+    """E linear layers side by side: [E, B, n] -> [E, B, m]."""
+
+    def __init__(self, members: int, n: int, m: int, bound: float, generator: Generator) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, n, m))
+        self.bias = nn.Parameter(torch.zeros(members, 1, m))
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+class CriticEnsemble(nn.Module):
+    """E estimates of Q(s, a), independent but for their data.
+
+    Args:
+        input_size: O + A.
+        hidden: Widths of the hidden layers.
+        members: E.
+        layer_norm: Normalise each hidden layer, which bounds Q off the data.
+        max_value: An upper bound that the task is known to have (0 where no reward is
+            positive), or None. A clamped output has no gradient.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden: tuple[int, ...],
+        members: int,
+        *,
+        generator: Generator,
+        layer_norm: bool = False,
+        max_value: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.members = members
+        self.max_value = max_value
+        sizes = (input_size, *hidden)
+        self.layers = nn.ModuleList(
+            EnsembleLinear(members, n, m, n**-0.5, generator)
+            for n, m in pairwise(sizes)
+        )
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(width) if layer_norm else nn.Identity() for width in hidden
+        )
+        self.head = EnsembleLinear(members, sizes[-1], 1, LAST_LAYER_INIT, generator)
+
+    def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """[B, O] and [B, A] -> [E, B]; [B, O] and [N, B, A] -> [E, N, B]."""
+        leading = actions.shape[:-1]
+        observations = observations.expand(*leading, observations.shape[-1])
+        inputs = torch.cat((observations, actions), dim=-1).flatten(0, -2)  # [N*B, O+A]
+        hidden = inputs.expand(self.members, *inputs.shape)  # [E, N*B, O+A]
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            hidden = torch.relu(norm(layer(hidden)))
+        values = self.head(hidden).reshape(self.members, *leading)
+        return values if self.max_value is None else values.clamp(max=self.max_value)

@@ -1,0 +1,191 @@
+"""The learning curve of a run: its offline and its online phase side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from numpy.typing import NDArray
+
+from awac_dist.errors import InputError
+
+TEXT, FRAME, GRID, CLONE = "#222222", "#9a9a9a", "#e6e6e6", "#666666"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Evaluations of one phase, in order.
+
+    Attributes:
+        at: [n] updates since the phase began, or online env steps.
+        mean: [n] mean return.
+        half_width: [n] half of its 95 % interval, NaN where unknown.
+    """
+
+    at: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    half_width: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @property
+    def last(self) -> str:
+        """The last evaluation in words."""
+        mean, half = self.mean[-1], self.half_width[-1]
+        decimals = 0 if abs(mean) >= 100 else 2
+        around = f" ± {half:,.{decimals}f}" if np.isfinite(half) else ""
+        return f"{mean:,.{decimals}f}{around}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """How a phase is drawn."""
+
+    phase: str
+    title: str
+    axis: str
+    colour: str
+
+
+PANELS = (
+    Panel("offline", "Offline: prior data only", "updates", "#1f6fb4"),
+    Panel("online", "Online: with new experience", "env steps", "#cf5a16"),
+)
+
+
+def plot_learning_curve(folder: Path) -> Path:
+    """Draw `learning_curve.png` into a run folder from its `metrics.jsonl`.
+
+    Bands are 95 % intervals of the mean return.
+
+    Raises:
+        InputError: The table is missing, empty or broken.
+    """
+    rows = read_rows(folder / "metrics.jsonl")
+    curves = {phase: read_curve(rows, phase) for phase in ("clone", "offline", "online")}
+    panels = [panel for panel in PANELS if len(curves[panel.phase])]
+    figure = Figure(figsize=(10 if len(panels) > 1 else 7, 4.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    columns = figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0]
+    _draw_references(columns, panels, curves)
+    for panel, axes in zip(panels, columns, strict=False):
+        _draw_curve(axes, panel, curves[panel.phase])
+    for axes in columns:
+        _dress(axes)
+    if not panels:
+        _say_nothing_yet(columns[0])
+    columns[0].set_ylabel("return of an episode")
+    figure.suptitle(folder.resolve().name, color=TEXT, fontsize=12, fontweight="bold")
+    _draw_legend(figure)
+    path = folder / "learning_curve.png"
+    figure.savefig(path)
+    return path
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the metrics of a run; a last row that is still being written is left out.
+
+    Raises:
+        InputError: The file is missing, empty or broken.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot read {path}: {reason}; give the folder of a run") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no table of metrics: {error}") from error
+    if not rows:
+        raise InputError(f"{path} is empty: the run has written no metrics yet")
+    return rows
+
+
+def read_curve(rows: Sequence[Row], phase: str) -> Curve:
+    """Pick the evaluations of a phase, less those that a resumed run has done again."""
+    first = next((place for place, row in enumerate(rows) if row["phase"] == phase), len(rows))
+    begin = _updates_before(rows, first)
+    found = [row for row in rows if row["phase"] == phase and row.get("eval/return") is not None]
+    steps = np.array([row["grad_steps"] for row in found], dtype=np.int64)
+    following = np.append(np.minimum.accumulate(steps[::-1])[::-1][1:], np.iinfo(np.int64).max)
+    kept = [row for row, keep in zip(found, steps < following[: len(steps)], strict=True) if keep]
+    at = [row["env_steps"] if phase == "online" else row["grad_steps"] - begin for row in kept]
+    return Curve(
+        np.array(at, dtype=np.float64),
+        np.array([row["eval/return"] for row in kept], dtype=np.float64),
+        np.array([row.get("eval/return_half_width") for row in kept], dtype=np.float64),
+    )
+
+
+def _updates_before(rows: Sequence[Row], first: int) -> int:
+    """Updates that earlier phases count already; 0 if the phase counts from 0 itself."""
+    if first in (0, len(rows)):
+        return 0
+    before = int(rows[first - 1]["grad_steps"])
+    return before if before <= rows[first]["grad_steps"] else 0
+
+
+def _dress(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FRAME)
+    axes.tick_params(color=FRAME, labelcolor=TEXT, labelsize=9)
+
+
+def _draw_curve(axes: Axes, panel: Panel, curve: Curve) -> None:
+    low, high = curve.mean - curve.half_width, curve.mean + curve.half_width
+    axes.fill_between(curve.at, low, high, color=panel.colour, alpha=0.18, linewidth=0)
+    if len(curve) == 1:  # a band of one point has no width
+        axes.errorbar(curve.at, curve.mean, curve.half_width, color=panel.colour, capsize=4)
+    label = f"{panel.phase}, last {curve.last}"
+    axes.plot(curve.at, curve.mean, "o-", color=panel.colour, markersize=3.5, label=label)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(panel.axis)
+    axes.set_title(panel.title, loc="left", color=panel.colour, fontsize=11, fontweight="bold")
+
+
+def _draw_references(
+    columns: Sequence[Axes], panels: Sequence[Panel], curves: dict[str, Curve]
+) -> None:
+    """Draw what a phase has to beat: the clone everywhere, the offline policy online."""
+    clone, offline = curves["clone"], curves["offline"]
+    for place, axes in enumerate(columns):
+        if len(clone):
+            label = f"clone {clone.last}" if place == 0 else None
+            axes.axhline(clone.mean[-1], color=CLONE, linestyle="--", linewidth=1.4, label=label)
+        if len(panels) > 1 and panels[place].phase == "online":
+            label, colour = "where offline ended", PANELS[0].colour
+            axes.axhline(offline.mean[-1], color=colour, linestyle=":", linewidth=1.4, label=label)
+
+
+def _say_nothing_yet(axes: Axes) -> None:
+    axes.set_xticks([])
+    text = "no evaluation of the offline or the online policy yet"
+    axes.text(0.5, 0.9, text, transform=axes.transAxes, ha="center", color=TEXT)
+
+
+def _draw_legend(figure: Figure) -> None:
+    handles, labels = [], []
+    for axes in figure.axes:
+        more, names = axes.get_legend_handles_labels()
+        handles += more
+        labels += names
+    if not handles:
+        return
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9
+    )

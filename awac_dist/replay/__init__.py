@@ -1,0 +1,1 @@
+"""Episodes -> transitions -> batches: storage in shards, sampling over all of them."""

@@ -1,0 +1,100 @@
+"""Storage of episodes as packed rows; the end of an episode is decided here and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from awac_dist.types import Array, Episode, Layout
+
+
+class RingBuffer:
+    """Keeps each observation once: the next observation is the next row.
+
+    A piece of T steps takes T + 1 rows. Its last row holds the final observation only;
+    the rest of that row, like all memory not yet written, is NaN. Rows are numbered
+    from 0 on for ever; row r lies at r modulo the capacity.
+
+    Args:
+        layout: Columns of a transition.
+        capacity: Rows; the oldest are overwritten, unless `grows`.
+        discount: gamma, stored with each step, or 0 for a step that ended the task.
+        grows: Double the memory instead of overwriting: for data that is never evicted.
+    """
+
+    def __init__(
+        self, layout: Layout, capacity: int, *, discount: float, grows: bool = False
+    ) -> None:
+        self._layout = layout
+        self._discount = discount
+        self._grows = grows
+        self._rows = self._blank(capacity)
+        self._next = 0
+
+    @property
+    def next_row(self) -> int:
+        """Number of the row that will be written next."""
+        return self._next
+
+    @property
+    def oldest_row(self) -> int:
+        """Number of the oldest row that is still held."""
+        return max(0, self._next - len(self._rows))
+
+    @property
+    def size_bytes(self) -> int:
+        return self._rows.nbytes
+
+    def append(self, episode: Episode) -> int:
+        """Store a piece and return the number of its first row.
+
+        Raises:
+            ValueError: The piece is larger than the whole buffer.
+        """
+        first, steps = self._next, len(episode)
+        self._make_room(steps + 1)
+        rows = self._blank(steps + 1)
+        rows[:, self._layout.observations] = episode.observations
+        rows[:-1, self._layout.actions] = episode.actions
+        rows[:-1, self._layout.rewards] = episode.rewards
+        rows[:-1, self._layout.discounts] = self._discount
+        if episode.terminated:
+            rows[-2, self._layout.discounts] = 0.0
+        self._rows[np.arange(first, first + steps + 1) % len(self._rows)] = rows
+        self._next += steps + 1
+        return first
+
+    def take(self, rows: np.ndarray) -> Array:
+        """Transitions [n, width] that start at the rows [n].
+
+        Raises:
+            LookupError: A row is not held any more, or holds no transition.
+        """
+        if len(rows) and (rows.min() < self.oldest_row or rows.max() >= self._next - 1):
+            raise LookupError(
+                f"rows {rows.min()} to {rows.max()} asked for, "
+                f"{self.oldest_row} to {self._next - 1} held"
+            )
+        capacity = len(self._rows)
+        block = np.empty((len(rows), self._layout.width), np.float32)
+        block[:, : self._layout.row_width] = self._rows[rows % capacity]
+        following = self._rows[(rows + 1) % capacity]
+        block[:, self._layout.next_observations] = following[:, self._layout.observations]
+        poisoned = np.flatnonzero(np.isnan(block).any(axis=1))
+        if len(poisoned):
+            raise LookupError(f"row {rows[poisoned[0]]} is no transition, or holds NaN")
+        return block
+
+    def _make_room(self, rows: int) -> None:
+        if self._grows:
+            capacity = len(self._rows)
+            while self._next + rows > capacity:
+                capacity *= 2
+            if capacity > len(self._rows):
+                grown = self._blank(capacity)
+                grown[: self._next] = self._rows[: self._next]
+                self._rows = grown
+        elif rows > len(self._rows):
+            raise ValueError(f"a piece of {rows} rows does not fit into {len(self._rows)}")
+
+    def _blank(self, rows: int) -> Array:
+        return np.full((rows, self._layout.row_width), np.nan, np.float32)

@@ -1,0 +1,145 @@
+"""Which transitions enter a batch: exactly uniform over all shards, or an exact mixture.
+
+The sampler knows where every piece lies and how long it is, but holds no data. Draws
+depend on the seed, the batch's number and the order in which pieces were registered,
+never on the number of shards or on timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from awac_dist.types import Segment
+
+ONLINE = "online"
+OFFLINE = "offline"
+
+
+class Draw(NamedTuple):
+    """Rows to fetch for some batches, in order: shards [n] and row numbers [n]."""
+
+    shards: np.ndarray
+    rows: np.ndarray
+
+
+class _Table:
+    """Pieces of one source in the order of their arrival, with running totals."""
+
+    def __init__(self) -> None:
+        self._columns = np.zeros((3, 64), np.int64)  # shard, row, transitions up to its end
+        self._count = 0
+        self._first = 0  # pieces before this one are forgotten
+        self._forgotten = 0  # transitions in them
+
+    @property
+    def total(self) -> int:
+        return self._end - self._forgotten
+
+    @property
+    def _end(self) -> int:
+        return int(self._columns[2, self._count - 1]) if self._count else 0
+
+    def append(self, segment: Segment) -> None:
+        if self._count == self._columns.shape[1]:
+            self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
+        end = self._end + segment.length
+        self._columns[:, self._count] = (segment.shard, segment.row, end)
+        self._count += 1
+
+    def forget_oldest(self) -> None:
+        self._forgotten = int(self._columns[2, self._first])
+        self._first += 1
+
+    def locate(self, positions: np.ndarray) -> Draw:
+        """Shard and row of transitions numbered 0 to total - 1 in order of arrival."""
+        shards, rows, ends = self._columns[:, self._first : self._count]
+        positions = positions + self._forgotten
+        pieces = np.searchsorted(ends, positions, side="right")
+        starts = np.concatenate(([self._forgotten], ends[:-1]))
+        return Draw(shards[pieces], rows[pieces] + positions - starts[pieces])
+
+
+class Sampler:
+    """Draws batches by number.
+
+    Args:
+        seed: Of the draws of this sampler.
+        online_capacity: Online transitions that are kept in play; older pieces are
+            forgotten whole, oldest first. Prior data is never forgotten.
+    """
+
+    def __init__(self, seed: int, online_capacity: int) -> None:
+        self._seed = seed
+        self._online_capacity = online_capacity
+        self._tables: dict[str, _Table] = {}
+        self._mixture: dict[str, float] = {}
+
+    def add(self, segments: Iterable[Segment]) -> None:
+        """Register pieces; their order matters to the draws that follow."""
+        for segment in segments:
+            self._tables.setdefault(segment.source, _Table()).append(segment)
+        online = self._tables.get(ONLINE)
+        while online is not None and online.total > self._online_capacity:
+            online.forget_oldest()
+
+    def sizes(self) -> dict[str, int]:
+        """Transitions in play, by source."""
+        return {source: table.total for source, table in self._tables.items()}
+
+    def set_mixture(self, mixture: Mapping[str, float]) -> None:
+        """Draw given shares of each batch from given sources; empty: uniform over all.
+
+        Args:
+            mixture: Source -> share. "offline" stands for all sources but "online".
+
+        Raises:
+            ValueError: The shares do not add up to one, or a source is not known.
+        """
+        if mixture and abs(sum(mixture.values()) - 1.0) > 1e-9:
+            raise ValueError(f"the shares of the mixture add up to {sum(mixture.values())}, not 1")
+        unknown = set(mixture) - set(self._tables) - {ONLINE, OFFLINE}
+        if unknown:
+            raise ValueError(f"no source {sorted(unknown)[0]!r}; there are {sorted(self._tables)}")
+        self._mixture = dict(mixture)
+
+    def draw(self, batch_number: int, batch_size: int) -> Draw:
+        """Rows of one batch, with replacement.
+
+        Raises:
+            LookupError: A source that must give a share holds nothing.
+        """
+        rng = np.random.default_rng((self._seed, batch_number))
+        groups, shares = self._groups()
+        # Systematic sampling: every count is within one of its share, exact on average.
+        edges = np.floor(np.cumsum((0.0, *shares)) * batch_size + rng.random() + 1e-9)
+        edges[0], edges[-1] = edges[0], edges[0] + batch_size
+        counts = np.diff(edges).astype(int)
+        draws = [self._draw_group(g, n, rng) for g, n in zip(groups, counts, strict=True) if n]
+        return Draw(*(np.concatenate(columns) for columns in zip(*draws, strict=True)))
+
+    def _groups(self) -> tuple[list[list[str]], list[float]]:
+        """Lists of sources that are drawn from uniformly together, and their shares."""
+        if not self._mixture:
+            return [list(self._tables)], [1.0]
+        named = [
+            [s for s in self._tables if s != ONLINE] if name == OFFLINE else [name]
+            for name in self._mixture
+        ]
+        return named, list(self._mixture.values())
+
+    def _draw_group(self, sources: Sequence[str], count: int, rng: np.random.Generator) -> Draw:
+        tables = [self._tables[s] for s in sources if s in self._tables]
+        ends = np.cumsum([table.total for table in tables])
+        if not len(ends) or not ends[-1]:
+            raise LookupError(f"no transitions to draw from {list(sources)}: load or collect first")
+        positions = rng.integers(ends[-1], size=count)
+        owner = np.searchsorted(ends, positions, side="right")
+        shards, rows = np.empty((2, count), np.int64)
+        for number, table in enumerate(tables):
+            mine = owner == number
+            start = ends[number] - table.total
+            shards[mine], rows[mine] = table.locate(positions[mine] - start)
+        return Draw(shards, rows)

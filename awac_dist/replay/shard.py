@@ -1,0 +1,120 @@
+"""One shard of the replay: its share of the prior data, and online pieces as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.sources import Source, read_share
+from awac_dist.replay.ring import RingBuffer
+from awac_dist.replay.sampler import ONLINE
+from awac_dist.types import Array, EnvSpec, Episode, Layout, Segment
+
+SLACK = 1.25  # shards fill unevenly: room beyond a shard's exact share of the capacity
+ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
+REMEMBERED_INSERTS = 10_000
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """The replay buffer.
+
+    Attributes:
+        capacity: Online transitions kept over all shards; the oldest leave first. Prior data
+            is kept besides and never leaves.
+        mixture: Shares of each online batch by source, such as {"offline": 0.5, "online": 0.5};
+            empty draws uniformly over everything, as the paper does.
+    """
+
+    capacity: int = 1_000_000
+    mixture: dict[str, float] | None = None
+
+
+class ReplayShard:
+    """Owns some of the episodes and hands out their transitions by row number.
+
+    A plain object; `distributed.actors` gives it a process of its own, where Ray runs one
+    method at a time, so no method takes a lock.
+
+    Args:
+        index: This shard's number, of `num_shards`.
+        spec: The task, whose sizes every episode must have.
+        capacity: Online transitions over all shards.
+        discount: gamma.
+        log: Where every accepted piece is kept for later runs.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        num_shards: int,
+        spec: EnvSpec,
+        *,
+        capacity: int,
+        discount: float,
+        log: ExperienceLog | None,
+    ) -> None:
+        self._index, self._num_shards, self._spec = index, num_shards, spec
+        layout = Layout(spec.observation_size, spec.action_size)
+        self._prior = RingBuffer(layout, 1024, discount=discount, grows=True)
+        share = int(SLACK * capacity / num_shards) + 2 * (spec.max_episode_steps or 1000)
+        self._online = RingBuffer(layout, share, discount=discount)
+        self._width = layout.width
+        self._log = log
+        self._inserted: dict[tuple[int, ...], Segment] = {}
+
+    def preload(self, sources: Sequence[Source]) -> list[tuple[int, Segment]]:
+        """Read this shard's share here, not through the driver: (episode number, place)."""
+        placed = []
+        for source in sources:
+            for number, episode in read_share(source, self._spec, self._index, self._num_shards):
+                placed.append((number, self._store(self._prior, source.name, episode)))
+        return placed
+
+    def insert(self, piece: Episode, source: str) -> Segment:
+        """Accept a piece once, however often it is sent, and say where it lies.
+
+        Pieces of the source "online" may be evicted; all others are prior data.
+        """
+        key = (*piece.origin.stream, piece.origin.start)
+        if key not in self._inserted:
+            ring = self._online if source == ONLINE else self._prior
+            self._inserted[key] = self._store(ring, source, piece)
+            if len(self._inserted) > REMEMBERED_INSERTS:
+                del self._inserted[next(iter(self._inserted))]
+            if self._log is not None:
+                self._log.append(piece)
+        return self._inserted[key]
+
+    def take(self, rows: np.ndarray) -> Array:
+        """Transitions [n, width] for the row numbers [n], in one contiguous block.
+
+        Raises:
+            LookupError: A row is not held, or holds NaN; names shard and row.
+        """
+        block = np.empty((len(rows), self._width), np.float32)
+        try:
+            for ring, first, mine in (
+                (self._prior, 0, rows < ONLINE_ROWS),
+                (self._online, ONLINE_ROWS, rows >= ONLINE_ROWS),
+            ):
+                if mine.any():
+                    block[mine] = ring.take(rows[mine] - first)
+        except LookupError as error:
+            raise LookupError(f"replay shard {self._index}: {error}") from error
+        return block
+
+    def size_bytes(self) -> int:
+        return self._prior.size_bytes + self._online.size_bytes
+
+    def flush(self) -> None:
+        """Put everything that was accepted on disk."""
+        if self._log is not None:
+            self._log.flush()
+
+    def _store(self, ring: RingBuffer, source: str, episode: Episode) -> Segment:
+        first = ring.append(episode) + (ONLINE_ROWS if ring is self._online else 0)
+        return Segment(source, self._index, first, len(episode))

@@ -1,0 +1,74 @@
+"""A run's metrics on disk: one wide table for pandas, and scalars for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import SupportsFloat
+
+from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from tensorboard.summary.writer.event_file_writer import (  # type: ignore[import-untyped]
+    EventFileWriter,
+)
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends rows to `metrics.jsonl` and `tensorboard/` of a run folder.
+
+    A row that an earlier process was killed in the middle of is cut off first, so that the
+    table of a resumed run stays whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / METRICS_FILE
+        _cut_torn_row(path)
+        self._table = path.open("a", encoding="utf-8")
+        self._events = EventFileWriter(str(folder / "tensorboard"))
+
+    def write(
+        self,
+        values: Mapping[str, SupportsFloat],
+        *,
+        phase: str,
+        grad_steps: int,
+        env_steps: int,
+        elapsed_s: float,
+    ) -> None:
+        """Append one row, which is on its way to the disk when this returns.
+
+        JSON knows no NaN and no infinity: both become null in the table, which pandas reads as
+        NaN. TensorBoard gets them as they are.
+        """
+        row: dict[str, object] = {
+            "phase": phase,
+            "grad_steps": grad_steps,
+            "env_steps": env_steps,
+            "elapsed_s": round(elapsed_s, 3),
+        }
+        scalars = {name: float(value) for name, value in values.items()}
+        row |= {name: x if math.isfinite(x) else None for name, x in scalars.items()}
+        self._table.write(json.dumps(row, allow_nan=False) + "\n")
+        self._table.flush()
+        summary = Summary(
+            value=[Summary.Value(tag=name, simple_value=x) for name, x in scalars.items()]
+        )
+        self._events.add_event(Event(wall_time=time.time(), step=grad_steps, summary=summary))
+        self._events.flush()
+
+    def close(self) -> None:
+        """Write what is left and close both files."""
+        self._table.close()
+        self._events.close()
+
+
+def _cut_torn_row(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as table:
+        table.truncate(table.read().rfind(b"\n") + 1)

@@ -1,0 +1,108 @@
+"""The folder that holds a run, and what is written there before step one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from awac_dist.errors import InputError
+
+PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
+
+
+def default_run_folder(env_id: str, seed: int, now: datetime) -> Path:
+    """Name a run that the user gave no folder for: runs/HalfCheetah-v5-20261121-113000-seed0."""
+    task = re.sub(r"[^A-Za-z0-9._-]+", "-", env_id).strip("-.")
+    return Path("runs") / f"{task}-{now:%Y%m%d-%H%M%S}-seed{seed}"
+
+
+def create_run_folder(path: Path) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        InputError: Something is there already, or the folder cannot be made or written to.
+    """
+    remedy = "choose another one with --run-dir"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(path.iterdir())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot create the run folder {path}: {reason}; {remedy}") from error
+    if taken:
+        raise InputError(f"the run folder {path} exists already and is not empty; {remedy}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to the run folder {path}; {remedy}")
+    return path
+
+
+def write_provenance(folder: Path, config: Mapping[str, object], argv: Sequence[str]) -> None:
+    """Write what it takes to repeat the run: `config.yaml` and `provenance.json`.
+
+    Args:
+        folder: The run folder.
+        config: The resolved config, as plain nested mappings.
+        argv: The command line.
+    """
+    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    facts = {
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "argv": list(argv),
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "git": _git_state(Path(__file__).parents[1]),
+        "platform": platform.platform(),
+        "hostname": socket.gethostname(),
+        "cpus": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state(package: Path) -> dict[str, object] | None:
+    """Tell the commit, and whether the package's files differ from it; None outside git.
+
+    A package that was installed into somebody else's checkout is not tracked there, and that
+    checkout's commit would say nothing about it.
+    """
+    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
+    commit = _git(package, "rev-parse", "HEAD")
+    changes = _git(package, "status", "--porcelain", "--", ".")
+    if tracked is None or commit is None or changes is None:
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

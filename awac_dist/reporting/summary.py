@@ -1,0 +1,97 @@
+"""The closing words of a run: what each phase reached, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtrit
+
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.reporting.wording import duration, number
+
+
+def summary(
+    evaluations: Sequence[Evaluation],
+    folder: Path,
+    elapsed_s: float,
+    env_steps: int,
+    grad_steps: int,
+    stopped_early: str | None,
+) -> str:
+    """Write the closing text of a run, without a line end after its last line.
+
+    Args:
+        evaluations: The last evaluation of each phase, in the order of the phases.
+        folder: The run folder.
+        elapsed_s: Wall time of the whole run.
+        env_steps: Online env.step calls.
+        grad_steps: Updates.
+        stopped_early: Why the run ended before its time, None if it did not.
+    """
+    lines = ["Run finished" if stopped_early is None else f"Run stopped early: {stopped_early}"]
+    if evaluations:
+        lines += ["", *_table(evaluations)]
+    if len(evaluations) > 1:
+        lines += ["", *_differences(evaluations)]
+    cost = f"{duration(elapsed_s)} in all, {env_steps:,} env steps online, {grad_steps:,} updates"
+    return "\n".join([*lines, "", cost, f"Run folder: {folder}"])
+
+
+def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:
+    """Half of the 95 % interval of mean(a) - mean(b), variances unequal (Welch, 1947).
+
+    Infinite where a side has a single value.
+    """
+    if min(len(a), len(b)) < 2:
+        return math.inf
+    squares = np.array([np.var(x, ddof=1) / len(x) for x in (a, b)])
+    if squares.sum() == 0:
+        return 0.0
+    freedom = squares.sum() ** 2 / (squares**2 / [len(a) - 1, len(b) - 1]).sum()
+    return float(stdtrit(freedom, 0.975) * math.sqrt(squares.sum()))
+
+
+def _table(evaluations: Sequence[Evaluation]) -> list[str]:
+    rows = [("return of", "mean", "", "95 % interval", "episodes")]
+    for evaluation in evaluations:
+        cells = _cells(evaluation.mean, evaluation.half_width)
+        rows.append((evaluation.label, *cells, str(len(evaluation.returns))))
+    return _aligned(rows)
+
+
+def _differences(evaluations: Sequence[Evaluation]) -> list[str]:
+    rows = [("difference", "mean", "", "95 % interval")]
+    for before, after in pairwise(evaluations):
+        half = welch_half_width(after.returns, before.returns)
+        cells = _cells(after.mean - before.mean, half, signed=True)
+        rows.append((f"{after.label} - {before.label}", *cells))
+    return _aligned(rows)
+
+
+def _cells(mean: float, half: float, *, signed: bool = False) -> tuple[str, str, str]:
+    def write(value: float) -> str:
+        return ("+" if signed and value > 0 else "") + number(value, like=mean)
+
+    if not math.isfinite(half):
+        return write(mean), "", "unknown"
+    return (
+        write(mean),
+        f"± {number(half, like=mean)}",
+        f"{write(mean - half)} to {write(mean + half)}",
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Set the first column left and the others right, two blanks between."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.rjust(width) if place else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

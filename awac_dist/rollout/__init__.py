@@ -1,0 +1,1 @@
+"""Policy + environment -> episodes. No torch from here on down."""

@@ -1,0 +1,69 @@
+"""Batches and metrics as tensors, and the shape checks at the door of every loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from awac_dist.types import Layout
+
+Metrics: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Transitions that one update learns from. B rows, O observation, A action.
+
+    Attributes:
+        observations: [B, O]
+        actions: [B, A]
+        rewards: [B]
+        discounts: [B] gamma^n, or 0 where the task truly ended.
+        next_observations: [B, O]
+    """
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    discounts: Tensor
+    next_observations: Tensor
+
+    @classmethod
+    def from_block(cls, block: Tensor, layout: Layout) -> Batch:
+        """View a packed block [B, width] as a batch, without a copy."""
+        return cls(
+            observations=block[:, layout.observations],
+            actions=block[:, layout.actions],
+            rewards=block[:, layout.rewards],
+            discounts=block[:, layout.discounts],
+            next_observations=block[:, layout.next_observations],
+        )
+
+
+def check_shapes(letters: str, *tensors: Tensor) -> None:
+    """Check tensors against shapes such as "B, E B, E N B": equal letters, equal sizes.
+
+    Raises:
+        ValueError: A rank or a size does not fit; names the tensor and both shapes.
+    """
+    sizes: dict[str, int] = {}
+    for position, (shape, tensor) in enumerate(zip(letters.split(","), tensors, strict=True)):
+        names = shape.split()
+        fits = len(names) == tensor.dim() and all(
+            sizes.setdefault(name, size) == size
+            for name, size in zip(names, tensor.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"argument {position}: expected [{', '.join(names)}] with {sizes}, "
+                f"got {list(tensor.shape)}"
+            )
+
+
+def detached_mean(values: Tensor) -> Tensor:
+    """Mean over all elements as a metric: no gradient, no host synchronisation."""
+    with torch.no_grad():
+        return values.mean()

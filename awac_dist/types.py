@@ -1,0 +1,222 @@
+"""What travels between the stages: episodes, places in the replay, policies, calls.
+
+NumPy only. Shape letters: T steps, O observation, A action, G goal, n rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Kind = Literal["demonstration", "prior", "online"]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """The sizes and bounds of a task that everything downstream is built from."""
+
+    env_id: str
+    observation_size: int
+    action_size: int
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    max_episode_steps: int | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a piece of experience comes from.
+
+    Attributes:
+        kind: Who made it: a demonstrator, an earlier policy, or this run's own policy.
+        policy_version: grad_steps behind the weights that acted, -1 if unknown.
+        worker: The rollout worker, -1 if none of ours.
+        incarnation: How often that worker had been replaced before.
+        episode: Number of the episode in the worker's (or the file's) own stream.
+        start: Step of the episode at which this piece starts.
+        seed: Seed of the environment's reset, -1 if unknown.
+    """
+
+    kind: Kind
+    policy_version: int = -1
+    worker: int = -1
+    incarnation: int = 0
+    episode: int = -1
+    start: int = 0
+    seed: int = -1
+
+    @property
+    def stream(self) -> tuple[int, int, int]:
+        """Pieces with equal streams belong to one environment episode."""
+        return self.worker, self.incarnation, self.episode
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """Columns of one environment episode, or of a piece of one; all float32.
+
+    Attributes:
+        observations: [T+1, O]; row t+1 follows action t.
+        actions: [T, A] as the policy chose them, before any clipping to the bounds.
+        rewards: [T]
+        terminated: The task ended after the last step: nothing follows, value zero.
+        truncated: The clock cut it: its last observation still has a value.
+        origin: Who made it.
+        desired_goals, achieved_goals: [T+1, G] for goal tasks.
+        successes: [T] 1 where the task says that it is solved.
+
+    Raises:
+        ValueError: The columns do not fit together, or there is no step.
+    """
+
+    observations: Array
+    actions: Array
+    rewards: Array
+    terminated: bool
+    truncated: bool
+    origin: Origin
+    desired_goals: Array | None = None
+    achieved_goals: Array | None = None
+    successes: Array | None = None
+
+    def __post_init__(self) -> None:
+        steps = len(self.actions)
+        if steps == 0:
+            raise ValueError("an episode needs at least one step")
+        wanted = {
+            "observations": steps + 1,
+            "rewards": steps,
+            "desired_goals": steps + 1,
+            "achieved_goals": steps + 1,
+            "successes": steps,
+        }
+        for name, length in wanted.items():
+            column = getattr(self, name)
+            if column is not None and len(column) != length:
+                raise ValueError(f"{name} has {len(column)} rows, {steps} actions need {length}")
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted sum of the rewards of this piece."""
+        return float(self.rewards.sum(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of one packed transition, the form in which shards answer the learner.
+
+    A block [n, width] holds, side by side: observation, action, reward, discount,
+    next observation. `discount` is gamma, or 0 where the task truly ended.
+    """
+
+    observation_size: int
+    action_size: int
+
+    @cached_property
+    def observations(self) -> slice:
+        return slice(0, self.observation_size)
+
+    @cached_property
+    def actions(self) -> slice:
+        return slice(self.observation_size, self.observation_size + self.action_size)
+
+    @cached_property
+    def rewards(self) -> int:
+        return self.observation_size + self.action_size
+
+    @cached_property
+    def discounts(self) -> int:
+        return self.rewards + 1
+
+    @cached_property
+    def next_observations(self) -> slice:
+        return slice(self.discounts + 1, self.width)
+
+    @property
+    def row_width(self) -> int:
+        """Width of a stored row, which leaves the next observation to the next row."""
+        return self.observation_size + self.action_size + 2
+
+    @property
+    def width(self) -> int:
+        return self.row_width + self.observation_size
+
+
+class Segment(NamedTuple):
+    """Where a shard keeps a piece: `length` transitions from `row` on, of one source."""
+
+    source: str
+    shard: int
+    row: int
+    length: int
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """Shape of a Gaussian policy, enough to read it from one flat vector.
+
+    mean = centre + half_range * tanh(MLP(s)); std = half_range * exp(log_std), where
+    log_std is squashed into [min, max] by a sigmoid. The flat vector holds, layer by
+    layer, weight [out, in] then bias [out]; then either log-std logits [A], or the
+    weight and bias of a second head on the last hidden layer.
+    """
+
+    layer_sizes: tuple[int, ...]  # O, hidden ..., A
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    state_dependent_std: bool
+    log_std_min: float = -6.0
+    log_std_max: float = 0.0
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the arrays in the flat vector, in order."""
+        pairs = zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True)
+        layers = [shape for n, m in pairs for shape in ((m, n), (m,))]
+        action_size = self.layer_sizes[-1]
+        if self.state_dependent_std:
+            return (*layers, (action_size, self.layer_sizes[-2]), (action_size,))
+        return (*layers, (action_size,))
+
+    @property
+    def size(self) -> int:
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+
+class Future(Protocol):
+    """The answer to a call that was posted."""
+
+    def result(self) -> Any: ...
+
+
+class Handle(Protocol):
+    """A component that may live in another process.
+
+    An inline handle calls at once, a Ray handle posts; whoever holds one cannot tell.
+    """
+
+    def post(self, method: str, *arguments: Any, **named: Any) -> Future: ...
+
+
+class Weights(NamedTuple):
+    """One publication of a policy."""
+
+    serial: int  # counts publications
+    version: int  # grad_steps behind the weights
+    vector: Array  # [P]
+
+
+class WeightsReader(Protocol):
+    """Where policies come from: pulled, and only if newer."""
+
+    def pull(self, newer_than: int) -> Weights | None:
+        """Newest publication, or None if its serial is not above `newer_than`."""
+        ...

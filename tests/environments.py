@@ -1,0 +1,60 @@
+"""Counting tasks: every observation tells its seed, its step and the action that led to it."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+TERMINATES = "tests/CountingTerminates-v0"  # after 5 steps
+TRUNCATES = "tests/CountingTruncates-v0"  # after 7 steps
+VARIES = "tests/CountingVaries-v0"  # either, after 2 to 6 steps that the seed decides
+TAG, STEP, RECEIVED = 0, 1, slice(2, 4)  # columns of an observation
+
+
+class Counting(gymnasium.Env[np.ndarray, np.ndarray]):
+    """Observation: a number drawn at the reset, steps so far, the action received."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, terminates_at: int | None = None, truncates_at: int | None = None) -> None:
+        self.observation_space = Box(-np.inf, np.inf, (4,), np.float32)
+        self.action_space = Box(np.float32([-0.5, -1.0]), np.float32([0.5, 2.0]))
+        self._ends = terminates_at, truncates_at
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self._tag, self._count = self.np_random.random(), 0
+        self._terminates_at, self._truncates_at = self._ends
+        if self._ends == (None, None):
+            length = int(self.np_random.integers(2, 7))
+            task_ends = self.np_random.random() < 0.5
+            self._terminates_at = length if task_ends else None
+            self._truncates_at = None if task_ends else length
+        return self._observe(np.zeros(2)), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._count += 1
+        return (
+            self._observe(action),
+            float(self._count),
+            self._count == self._terminates_at,
+            self._count == self._truncates_at,
+            {"success": self._count >= 4},
+        )
+
+    def _observe(self, action: np.ndarray) -> np.ndarray:
+        return np.float32([self._tag, self._count, *action])
+
+
+def register() -> None:
+    """Make the tasks known to Gymnasium."""
+    for env_id, options in (
+        (TERMINATES, {"terminates_at": 5}),
+        (TRUNCATES, {"truncates_at": 7}),
+        (VARIES, {}),
+    ):
+        if env_id not in gymnasium.registry:
+            gymnasium.register(env_id, Counting, kwargs=options)

@@ -1,0 +1,163 @@
+"""Figures from metrics files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from awac_dist.errors import InputError
+from awac_dist.plotting import learning_curve
+from awac_dist.plotting.learning_curve import plot_learning_curve, read_curve, read_rows
+
+
+def row(phase: str, grad_steps: int, mean: float | None = None, **more: Any) -> dict[str, Any]:
+    values = {} if mean is None else {"eval/return": mean, "eval/return_half_width": 10.0}
+    return {"phase": phase, "grad_steps": grad_steps, "env_steps": 0} | values | more
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "metrics.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+RUN = [
+    row("clone", 500),
+    row("clone", 1000, 100.0),
+    row("offline", 1100),
+    row("offline", 1500, 150.0),
+    row("offline", 2000, 200.0),
+    row("online", 2100, 250.0, env_steps=50),
+    row("online", 2200, 300.0, env_steps=100),
+]
+
+
+def test_offline_updates_count_from_the_phase_and_online_goes_by_env_steps() -> None:
+    offline = read_curve(RUN, "offline")
+    np.testing.assert_array_equal(offline.at, [500, 1000])
+    np.testing.assert_array_equal(offline.mean, [150.0, 200.0])
+    np.testing.assert_array_equal(offline.half_width, [10.0, 10.0])
+    np.testing.assert_array_equal(read_curve(RUN, "online").at, [50, 100])
+    assert offline.last == "200 ± 10"
+
+
+def test_offline_updates_that_start_from_zero_are_left_alone() -> None:
+    rows = [row("clone", 1000, 100.0), row("offline", 0), row("offline", 1500, 150.0)]
+    np.testing.assert_array_equal(read_curve(rows, "offline").at, [1500])
+    np.testing.assert_array_equal(read_curve(rows[2:], "offline").at, [1500])
+
+
+def test_what_a_resumed_run_did_again_counts_once() -> None:
+    means = {100: 1.0, 200: 2.0, 300: 3.0}
+    before = [row("offline", step, mean) for step, mean in means.items()]
+    again = [row("offline", 200, 2.5), row("offline", 250, 2.7)]
+    curve = read_curve([row("clone", 0), *before, *again], "offline")
+    np.testing.assert_array_equal(curve.at, [100, 200, 250])
+    np.testing.assert_array_equal(curve.mean, [1.0, 2.5, 2.7])
+
+
+def test_an_unknown_half_width_is_nan_and_an_unknown_return_is_no_point() -> None:
+    rows = [
+        row("offline", 1, 5.0, **{"eval/return_half_width": None}),
+        row("offline", 2, **{"eval/return": None}),
+    ]
+    curve = read_curve(rows, "offline")
+    np.testing.assert_array_equal(curve.half_width, [np.nan])
+    assert curve.last == "5.00"
+    assert len(read_curve(rows, "online")) == 0
+
+
+def panels_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Draw, and hand back the axes that were drawn."""
+    figures: list[Any] = []
+
+    class Spy(learning_curve.Figure):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            figures.append(self)
+
+    monkeypatch.setattr(learning_curve, "Figure", Spy)
+    plot_learning_curve(folder)
+    return list(figures[0].axes)
+
+
+def test_both_phases_are_drawn_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, RUN)
+    offline, online = panels_of(tmp_path, monkeypatch)
+    assert offline.get_title(loc="left").startswith("Offline")
+    assert online.get_title(loc="left").startswith("Online")
+    assert (offline.get_xlabel(), online.get_xlabel()) == ("updates", "env steps")
+    assert offline.get_ylim() == online.get_ylim()
+    styles = {line.get_linestyle(): line for line in online.lines}
+    np.testing.assert_array_equal(styles["-"].get_ydata(), [250.0, 300.0])
+    np.testing.assert_array_equal(styles["--"].get_ydata(), [100.0, 100.0])  # the clone
+    np.testing.assert_array_equal(styles[":"].get_ydata(), [200.0, 200.0])  # where offline ended
+    band = offline.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (140.0, 210.0)
+    names = [text.get_text() for text in offline.figure.legends[0].get_texts()]
+    assert names == [
+        "clone 100 ± 10",
+        "offline, last 200 ± 10",
+        "where offline ended",
+        "online, last 300 ± 10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "titles"),
+    [
+        (RUN[:2], [""]),
+        (RUN[:1], [""]),
+        (RUN[:4], ["Offline: prior data only"]),
+        (RUN[5:6], ["Online: with new experience"]),
+    ],
+    ids=["clone", "nothing", "offline", "online"],
+)
+def test_a_run_with_less_still_gives_a_picture(
+    rows: list[dict[str, Any]], titles: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, rows)
+    axes = panels_of(tmp_path, monkeypatch)
+    assert [panel.get_title(loc="left") for panel in axes] == titles
+    texts = [text.get_text() for text in axes[0].texts]
+    assert any("no evaluation" in text for text in texts) == (titles == [""])
+    pixels = imread(tmp_path / "learning_curve.png")
+    assert pixels.shape[0] == 720
+    assert pixels[..., :3].std() > 0.01
+
+
+def test_a_row_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, RUN[:2])
+    with path.open("a") as table:
+        table.write('{"phase": "offl')
+    assert len(read_rows(path)) == 2
+
+
+def test_a_table_that_cannot_be_read_is_the_users_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*metrics\.jsonl.*the folder of a run"):
+        plot_learning_curve(tmp_path)
+    path = write(tmp_path, [])
+    with pytest.raises(InputError, match="is empty"):
+        plot_learning_curve(tmp_path)
+    path.write_text("no json\n")
+    with pytest.raises(InputError, match="no table of metrics"):
+        plot_learning_curve(tmp_path)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "awac_dist.plotting", str(tmp_path)]
+    missing = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: cannot read")
+    assert missing.stderr.count("\n") == 1
+    write(tmp_path, RUN)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'learning_curve.png'}\n"
+    assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
