@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import attrgetter
+from typing import Literal, NamedTuple
 
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.errors import InputError
 from awac_dist.evaluation.evaluator import EvaluationConfig
 from awac_dist.learner.learner import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
+from awac_dist.replay.sampler import OFFLINE, ONLINE
 from awac_dist.replay.shard import ReplayConfig
 from awac_dist.rollout.worker import RolloutConfig
+
+CLONE = "clone"  # the source of what the clone's trajectories add
 
 
 @dataclass(frozen=True)
@@ -117,3 +124,102 @@ class RunConfig:
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+class _Range(NamedTuple):
+    legal: str
+    holds: Callable[[float], bool]
+    paths: str
+
+
+_RANGES = (
+    _Range(
+        "1 or more",
+        lambda value: value >= 1,
+        "workers shards clone.batch_size offline.batch_size learner.batch_size learner.threads "
+        "learner.updates_per_call learner.batches_per_request learner.keep_checkpoints "
+        "networks.num_critics algorithm.num_value_samples replay.capacity rollout.envs_per_worker "
+        "rollout.fragment_steps evaluation.episodes evaluation.curve_episodes "
+        "evaluation.every_updates",
+    ),
+    _Range(
+        "0 or more",
+        lambda value: 0 <= value < math.inf,
+        "seed clone.updates clone.episodes offline.updates online.env_steps online.error_buffer "
+        "optimizer.actor_weight_decay",
+    ),
+    _Range(
+        "above 0",
+        lambda value: 0 < value < math.inf,
+        "clone.learning_rate optimizer.actor_learning_rate optimizer.critic_learning_rate "
+        "online.updates_per_step online.max_minutes algorithm.temperature algorithm.max_weight",
+    ),
+    _Range(
+        "above 0 and at most 1",
+        lambda value: 0 < value <= 1,
+        "learner.discount optimizer.target_update_rate",
+    ),
+    _Range("between 0 and 1", lambda value: 0 < value < 1, "algorithm.effective_batch"),
+    _Range(
+        "finite",
+        math.isfinite,
+        "online.stop_at_return algorithm.advantage_clip algorithm.max_q networks.log_std_min "
+        "networks.log_std_max",
+    ),
+)
+
+
+def validate(config: RunConfig) -> None:
+    """Refuse a run that cannot work.
+
+    Raises:
+        InputError: Names the dotted path, its value and what is legal.
+    """
+    for path, problem in problems(config):
+        raise InputError(f"{path}: {problem}")
+
+
+def problems(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """What is wrong with a config: (dotted path, value and what is legal)."""
+    for legal, holds, paths in _RANGES:
+        for path in paths.split():
+            value = attrgetter(path)(config)
+            if value is not None and not holds(value):
+                yield path, f"{value} is not {legal}"
+    for path in ("networks.actor_hidden", "networks.critic_hidden"):
+        for width in attrgetter(path)(config):
+            if width < 1:
+                yield path, f"{width} is not 1 or more"
+    yield from _data_problems(config)
+    yield from _contradictions(config)
+
+
+def _data_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
+    if not config.data:
+        yield "data", "is empty; give at least one source of prior data"
+    for name in sorted(name for name in set(config.data) if config.data.count(name) > 1):
+        yield "data", f"{name} is given twice"
+    mixture = config.replay.mixture or {}
+    sources = (OFFLINE, ONLINE, CLONE, *config.data)
+    for name, share in mixture.items():
+        if name not in sources:
+            yield "replay.mixture", f"{name!r} is not one of {', '.join(sources)}"
+        if not 0 <= share <= 1:
+            yield "replay.mixture", f"{share}, the share of {name}, is not between 0 and 1"
+    if mixture and not math.isclose(sum(mixture.values()), 1.0, abs_tol=1e-9):
+        yield "replay.mixture", f"the shares add up to {sum(mixture.values()):g}, not 1"
+
+
+def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Options that cannot hold together, or of which one would silently do nothing."""
+    networks, algorithm = config.networks, config.algorithm
+    if networks.log_std_min >= networks.log_std_max:
+        legal = f"below networks.log_std_max ({networks.log_std_max})"
+        yield "networks.log_std_min", f"{networks.log_std_min} is not {legal}"
+    if algorithm.value == "mean" and algorithm.num_value_samples > 1:
+        count = algorithm.num_value_samples
+        yield "algorithm.num_value_samples", f"{count} has no effect where algorithm.value is mean"
+    if config.mode == "sync" and config.online.error_buffer is not None:
+        yield "online.error_buffer", f"{config.online.error_buffer} has no effect in sync mode"
+    if config.runtime == "inline" and config.address is not None:
+        yield "address", f"{config.address} has no effect where runtime is inline"

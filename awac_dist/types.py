@@ -159,6 +159,34 @@ class Segment(NamedTuple):
     length: int
 
 
+class Finished(NamedTuple):
+    """Totals of an episode that ended."""
+
+    episode_return: float
+    length: int
+
+
+class RolloutReport(NamedTuple):
+    """What a call to a rollout worker collected: counts and places, no arrays."""
+
+    segments: list[Segment]
+    finished: list[Finished]
+    env_steps: int
+    policy_version: int
+    act_s: float
+    send_s: float
+
+
+class UpdateReport(NamedTuple):
+    """What a call to the learner did."""
+
+    grad_steps: int  # of the run so far
+    updates: int  # of this call
+    metrics: dict[str, float]  # means over this call
+    seconds: float
+    wait_s: float  # of them, waiting for the shards
+
+
 @dataclass(frozen=True)
 class PolicySpec:
     """Shape of a Gaussian policy, enough to read it from one flat vector.

@@ -86,7 +86,14 @@ def test_share_stays_between_0_and_1() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(4812.4, "4,812"), (-17.26, "-17.3"), (1.0, "1.00"), (0.0034, "0.0034"), (math.nan, "nan")],
+    [
+        (4812.4, "4,812"),
+        (-17.26, "-17.3"),
+        (1.0, "1.00"),
+        (0.0, "0"),
+        (0.0034, "0.0034"),
+        (math.nan, "nan"),
+    ],
 )
 def test_number(value: float, text: str) -> None:
     assert number(value) == text
@@ -385,14 +392,18 @@ def test_a_folder_without_permission_is_refused(
 
 
 def test_provenance_repeats_the_run(tmp_path: Path) -> None:
-    config = {"seed": 3, "algorithm": {"temperature": 0.3, "hidden": (256, 256)}, "data": Path("a")}
+    config = {
+        "seed": 3,
+        "algorithm": {"temperature": 0.3, "hidden": (256, 256)},
+        "data": (Path("a"),),
+    }
     run_folder.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
     text = (tmp_path / "config.yaml").read_text()
     assert list(yaml.safe_load(text)) == ["seed", "algorithm", "data"]
     assert yaml.safe_load(text) == {
         "seed": 3,
         "algorithm": {"temperature": 0.3, "hidden": [256, 256]},
-        "data": "a",
+        "data": ["a"],
     }
     facts = json.loads((tmp_path / "provenance.json").read_text())
     assert facts["argv"] == ["awac-dist", "--seed", "3"]

@@ -30,6 +30,6 @@ class BehaviouralCloning(Method):
         log_probs = self.actor(batch.observations).log_prob(batch.actions)  # [B]
         loss = -log_probs.mean()
         self.optimizers["actor"].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizers["actor"].step()
         return {"clone/loss": loss.detach()}

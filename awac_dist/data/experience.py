@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyarrow import fs
+
 from awac_dist.data.parquet import resolve, write_episodes
 from awac_dist.data.pieces import join_pieces
 from awac_dist.types import EnvSpec, Episode
@@ -22,9 +24,11 @@ class ExperienceLog:
         self._folder, self._shard, self._spec = folder, shard, spec
         self._pieces: list[Episode] = []
         self._steps = 0
-        self._files = 0
         filesystem, name = resolve(folder)
         filesystem.create_dir(name, recursive=True)
+        present = (info.base_name for info in filesystem.get_file_info(fs.FileSelector(name)))
+        mine = f"shard-{shard:03d}-"  # an earlier incarnation's files are never overwritten
+        self._files = sum(n.startswith(mine) and n.endswith(".parquet") for n in present)
 
     def append(self, piece: Episode) -> None:
         self._pieces.append(piece)

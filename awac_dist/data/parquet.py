@@ -78,7 +78,7 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> Non
         filesystem=filesystem,
         compression="zstd",
         use_dictionary=False,
-        use_byte_stream_split=FLOAT_LEAVES,  # floats compress by a fifth, and not at all as they are
+        use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
     )
     filesystem.move(aside, name)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 
 from awac_dist.distributed.handles import SharedWeightStore
@@ -12,7 +14,7 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import RolloutWorker
 
 # No max_restarts: a restarted shard would come back empty and be sampled as if it were whole.
-ACTORS = {
+ACTORS: dict[type, Any] = {
     WeightStore: ray.remote(SharedWeightStore),
     ReplayShard: ray.remote(ReplayShard),
     Learner: ray.remote(Learner),

@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from awac_dist.config import RunConfig
+from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.distributed.components import Components
 from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.learner.learner import UpdateReport
 from awac_dist.replay.sampler import ONLINE
-from awac_dist.rollout.worker import RolloutReport
-from awac_dist.types import Future, Handle, Segment
+from awac_dist.types import Future, Handle, RolloutReport, Segment, UpdateReport
 
-CLONE_SOURCE = "clone"
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us
 POLL_S = 0.25
 
@@ -146,7 +143,7 @@ class Driver:
         workers = self._components.workers
         one_each, more = divmod(episodes, len(workers))
         answers = [
-            worker.post("collect_episodes", count, "prior", CLONE_SOURCE)
+            worker.post("collect_episodes", count, "prior", CLONE)
             for index, worker in enumerate(workers)
             if (count := one_each + (index < more))
         ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from awac_dist.distributed.runtime import Resources
 from awac_dist.errors import InputError
+from awac_dist.learner.device import count_cores, count_gpus
 
 CORES_PER_SHARD = 16  # one shard feeds the learner of a machine of so many cores
 SHARED_BY_HELPERS = 0.1  # of a core, for a process that mostly waits
@@ -31,6 +32,11 @@ class Plan:
     def device(self) -> str:
         """Where the learner computes."""
         return "cuda" if self.learner_gpus else "cpu"
+
+
+def local_resources() -> Resources:
+    """What this machine has."""
+    return Resources(count_cores(), count_gpus(), nodes=1)
 
 
 def make_plan(

@@ -61,7 +61,10 @@ class RayRuntime:
         )
         if done:
             done, _ = ray.wait(
-                [future.reference for future in posted], num_returns=len(posted), timeout=0
+                [future.reference for future in posted],
+                num_returns=len(posted),
+                timeout=0,
+                fetch_local=False,
             )
         ready = set(done)
         return [future for future in posted if future.reference in ready]

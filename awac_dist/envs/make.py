@@ -37,9 +37,8 @@ def env_spec(env_id: str) -> EnvSpec:
     """
     env = make_env(env_id)
     try:
-        observations, actions = env.observation_space, env.action_space
-        _check_flat(env_id, "observations", observations)
-        _check_flat(env_id, "actions", actions)
+        observations = _flat(env_id, "observations", env.observation_space)
+        actions = _flat(env_id, "actions", env.action_space)
         if not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
             raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
         return EnvSpec(
@@ -54,9 +53,10 @@ def env_spec(env_id: str) -> EnvSpec:
         env.close()
 
 
-def _check_flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> None:
+def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise InputError(f"{env_id}: {what} must be flat vectors (Box [n]), but are {space}")
+    return space
 
 
 def _remedy(env_id: str, error: Exception) -> str:

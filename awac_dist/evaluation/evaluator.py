@@ -82,7 +82,8 @@ class Evaluator:
         totals, lengths = [0.0] * len(envs), [0] * len(envs)
         successes: list[float | None] = [None] * len(envs)
         running = list(range(len(envs)))
-        low, high = np.float32(self._spec.action_low), np.float32(self._spec.action_high)
+        low = np.array(self._spec.action_low, np.float32)
+        high = np.array(self._spec.action_high, np.float32)
         while running:
             stacked = np.stack([observations[i] for i in running]).astype(np.float32)
             actions = np.clip(policy.mean(stacked), low, high)

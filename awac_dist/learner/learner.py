@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,10 +15,11 @@ from awac_dist.algorithms.base import Method, OptimizerConfig
 from awac_dist.algorithms.bc import BehaviouralCloning
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import save_checkpoint
+from awac_dist.learner.device import default_threads
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.sampler import Sampler
 from awac_dist.tensors import Batch, Metrics
-from awac_dist.types import EnvSpec, Handle, Layout, Segment
+from awac_dist.types import EnvSpec, Handle, Layout, Segment, UpdateReport
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class LearnerConfig:
     Attributes:
         batch_size: Transitions of an online update.
         discount: gamma.
-        threads: Threads of torch on the CPU; None takes every core.
+        threads: Threads of torch on the CPU; None takes half of the cores, up to 8: threads that
+            wait for each other drown when workers hold their cores.
         gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
         updates_per_call: Updates between two publications of weights and rows of metrics.
         batches_per_request: Batches fetched from each shard in one call.
@@ -43,16 +44,6 @@ class LearnerConfig:
     updates_per_call: int = 100
     batches_per_request: int = 25
     keep_checkpoints: int = 3
-
-
-class UpdateReport(NamedTuple):
-    """What a call of updates did."""
-
-    grad_steps: int  # of the run so far
-    updates: int  # of this call
-    metrics: dict[str, float]  # means over this call
-    seconds: float
-    wait_s: float  # of them, waiting for the shards
 
 
 class Learner:
@@ -85,7 +76,7 @@ class Learner:
         seed: int,
         device: str,
     ) -> None:
-        torch.set_num_threads(config.threads or os.cpu_count() or 1)
+        torch.set_num_threads(config.threads or default_threads())
         self._policy_spec = networks.policy_spec(spec)
         self._networks, self._optimizer, self._awac = networks, optimizer, awac
         self._config, self._seed, self._device = config, seed, torch.device(device)

@@ -63,7 +63,9 @@ def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Met
 
 def effective_batch(weights: Tensor) -> Tensor:
     """(sum w)^2 / sum w^2: B if the weights [B] are uniform, 1 if one holds all."""
-    return weights.sum().square() / weights.square().sum()
+    tiny = torch.finfo(weights.dtype).tiny
+    scaled = weights / weights.amax().clamp(min=tiny)  # "exp" weights may all underflow
+    return scaled.sum().square() / scaled.square().sum().clamp(min=tiny)
 
 
 def temperature_step(log_temperature: Tensor, effective: Tensor, wanted: float) -> Tensor:

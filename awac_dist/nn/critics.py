@@ -51,8 +51,7 @@ class CriticEnsemble(nn.Module):
         self.max_value = max_value
         sizes = (input_size, *hidden)
         self.layers = nn.ModuleList(
-            EnsembleLinear(members, n, m, n**-0.5, generator)
-            for n, m in pairwise(sizes)
+            EnsembleLinear(members, n, m, n**-0.5, generator) for n, m in pairwise(sizes)
         )
         self.norms = nn.ModuleList(
             nn.LayerNorm(width) if layer_norm else nn.Identity() for width in hidden
@@ -67,5 +66,5 @@ class CriticEnsemble(nn.Module):
         hidden = inputs.expand(self.members, *inputs.shape)  # [E, N*B, O+A]
         for layer, norm in zip(self.layers, self.norms, strict=True):
             hidden = torch.relu(norm(layer(hidden)))
-        values = self.head(hidden).reshape(self.members, *leading)
+        values: Tensor = self.head(hidden).reshape(self.members, *leading)
         return values if self.max_value is None else values.clamp(max=self.max_value)

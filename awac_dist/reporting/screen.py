@@ -45,10 +45,8 @@ class Screen:
         _flush()
         # The spool's own descriptor is shared with every writer: reading by it moves their place.
         with open(self._spool.name, "rb") as spooled, path.open("ab") as log:
+            _point_to(log.fileno())  # first, so that nothing is spooled behind the copy's back
             shutil.copyfileobj(spooled, log)
-            log.flush()
-            _point_to(log.fileno())
-            shutil.copyfileobj(spooled, log)  # what came meanwhile
         self._spool.close()
         self._spool = None
 

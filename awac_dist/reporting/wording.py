@@ -14,6 +14,8 @@ def number(value: float, *, like: float | None = None) -> str:
         value: What to write.
         like: The figure whose decimals to share, such as the mean that an interval belongs to.
     """
+    if value == 0:
+        return "0"
     size = abs(value if like is None else like)
     if 0 < size < 0.1:
         return f"{value:.2g}"

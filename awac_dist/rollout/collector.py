@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from awac_dist.envs.make import Environment, make_env
 from awac_dist.rollout.policy import GaussianPolicy
-from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
-
-
-class Finished(NamedTuple):
-    """Totals of an episode that ended."""
-
-    episode_return: float
-    length: int
+from awac_dist.types import Array, EnvSpec, Episode, Finished, Kind, Origin
 
 
 @dataclass
@@ -38,7 +30,8 @@ class _Slot:
         self._env, self._spec = env, spec
         self._seed, self._worker = tuple(seed), worker
         self.episode = -1
-        self._limits = np.float32(spec.action_low), np.float32(spec.action_high)
+        self._low = np.array(spec.action_low, np.float32)
+        self._high = np.array(spec.action_high, np.float32)
 
     def begin(self, episode: int) -> None:
         """Reset for an episode of the worker's stream."""
@@ -57,7 +50,7 @@ class _Slot:
     def step(self, action: Array) -> tuple[bool, bool]:
         """Act (clipped to the bounds; the action as chosen is what is kept)."""
         observation, reward, terminated, truncated, info = self._env.step(
-            np.clip(action, *self._limits)
+            np.clip(action, self._low, self._high)
         )
         self.observation = np.asarray(observation, np.float32)
         self._piece.observations.append(self.observation)
@@ -87,16 +80,21 @@ class _Slot:
         return Episode(
             observations=np.stack([piece.first, *piece.observations]),
             actions=np.stack(piece.actions),
-            rewards=np.float32(piece.rewards),
+            rewards=np.array(piece.rewards, np.float32),
             terminated=terminated,
             truncated=truncated,
             origin=origin,
-            successes=np.float32(piece.successes) if len(piece.successes) == steps else None,
+            successes=_whole(piece.successes, steps),
         )
 
     @property
     def finished(self) -> Finished:
         return Finished(self._return, self._step)
+
+
+def _whole(column: list[float], steps: int) -> Array | None:
+    """The column [T], or None where some step did not report it."""
+    return np.array(column, np.float32) if len(column) == steps else None
 
 
 class Collector:

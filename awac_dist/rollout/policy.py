@@ -32,7 +32,8 @@ class GaussianPolicy:
         num_layers = len(spec.layer_sizes) - 1
         self._layers = [(arrays[2 * i].T, arrays[2 * i + 1]) for i in range(num_layers)]
         self._std_head = arrays[2 * num_layers :]
-        low, high = np.float32(spec.action_low), np.float32(spec.action_high)
+        low = np.array(spec.action_low, np.float32)
+        high = np.array(spec.action_high, np.float32)
         self._centre, self._half_range = (high + low) / 2, (high - low) / 2
 
     def mean(self, observations: Array) -> Array:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from awac_dist.rollout.collector import Collector, Finished
+from awac_dist.rollout.collector import Collector
 from awac_dist.rollout.policy import GaussianPolicy
-from awac_dist.types import EnvSpec, Episode, Handle, Kind, PolicySpec, Segment, WeightsReader
+from awac_dist.types import (
+    EnvSpec,
+    Episode,
+    Finished,
+    Handle,
+    Kind,
+    PolicySpec,
+    RolloutReport,
+    WeightsReader,
+)
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,6 @@ class RolloutConfig:
 
     envs_per_worker: int = 1
     fragment_steps: int = 250
-
-
-class RolloutReport(NamedTuple):
-    """What a call collected: counts and places, no arrays."""
-
-    segments: list[Segment]
-    finished: list[Finished]
-    env_steps: int
-    policy_version: int
-    act_s: float
-    send_s: float
 
 
 class RolloutWorker:

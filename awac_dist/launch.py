@@ -1,0 +1,169 @@
+"""`python -m awac_dist.launch`: from prior data to an improving policy.
+
+Reads the options, builds the pieces, runs them, and says how it went.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from awac_dist.config import RunConfig
+from awac_dist.data.sources import Source, open_source
+from awac_dist.distributed.components import start_components
+from awac_dist.distributed.driver import Driver
+from awac_dist.distributed.plan import Plan, local_resources, make_plan
+from awac_dist.distributed.runtime import InlineRuntime, Resources, Runtime
+from awac_dist.dry_run import describe
+from awac_dist.envs.make import env_spec
+from awac_dist.errors import InputError
+from awac_dist.options import parse, to_mapping
+from awac_dist.plotting.learning_curve import plot_learning_curve
+from awac_dist.reporting.display import Display, open_display
+from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.run_folder import (
+    create_run_folder,
+    default_run_folder,
+    write_provenance,
+)
+from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.summary import summary
+from awac_dist.types import EnvSpec
+
+
+class StopRequest:
+    """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        return self.signal_number is not None
+
+    def __enter__(self) -> StopRequest:
+        self._before = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0, or 2 for wrong input, or 128 and the signal that ended the run.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        options = parse(argv)
+        with Screen() as screen, StopRequest() as stop:
+            config = options.config
+            text = dry_run(config) if options.dry_run else run(config, argv, screen, stop)
+    except InputError as error:
+        print(f"awac_dist: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0 if stop.signal_number is None else 128 + stop.signal_number
+
+
+def dry_run(config: RunConfig) -> str:
+    """Say what a run would do, without doing it."""
+    spec, sources = _inputs(config)
+    return describe(config, to_mapping(config), spec, sources, _plan(config, local_resources()))
+
+
+def run(config: RunConfig, argv: Sequence[str], screen: Screen, stop: StopRequest) -> str:
+    """Do everything; returns the closing summary."""
+    spec, sources = _inputs(config)
+    if config.address is None:
+        _plan(config, local_resources())  # what cannot be had is said before anything starts
+    folder = create_run_folder(
+        Path(config.run_dir)
+        if config.run_dir
+        else default_run_folder(config.env, config.seed, datetime.now())
+    ).resolve()
+    screen.divert(folder / "log.txt")
+    write_provenance(folder, to_mapping(config), argv)
+    title = f"awac_dist: {config.env} -> {folder}"
+    with open_display(screen.stream, title) as display:
+        return _run(config, spec, sources, folder, display, stop)
+
+
+def _run(
+    config: RunConfig,
+    spec: EnvSpec,
+    sources: Sequence[Source],
+    folder: Path,
+    display: Display,
+    stop: StopRequest,
+) -> str:
+    metrics = MetricsLog(folder)
+    recorder = Recorder(display, metrics, _planned_updates(config))
+    runtime = _start_runtime(config)
+    try:
+        plan = _plan(config, runtime.resources)
+        display.note(
+            f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
+        )
+        components = start_components(runtime, config, spec, plan, str(folder / "experience"))
+        checkpoints = str(folder / "checkpoints")
+        driver = Driver(
+            config, runtime, components, sources, recorder, checkpoints, lambda: stop.asked
+        )
+        stopped_early = driver.run()
+    finally:
+        runtime.close()
+        metrics.close()
+    plot_learning_curve(folder)
+    return summary(
+        list(recorder.evaluations.values()),
+        folder,
+        recorder.elapsed_s,
+        recorder.env_steps,
+        recorder.grad_steps,
+        stopped_early,
+    )
+
+
+def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
+    spec = env_spec(config.env)
+    return spec, [open_source(argument, spec) for argument in config.data]
+
+
+def _plan(config: RunConfig, resources: Resources) -> Plan:
+    return make_plan(
+        resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
+    )
+
+
+def _start_runtime(config: RunConfig) -> Runtime:
+    if config.runtime == "inline":
+        return InlineRuntime(local_resources())
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    return RayRuntime(config.address)
+
+
+def _planned_updates(config: RunConfig) -> dict[str, int]:
+    online = int(config.online.env_steps * config.online.updates_per_step)
+    return {"offline": config.offline.updates, "online": online}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

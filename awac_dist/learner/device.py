@@ -1,0 +1,22 @@
+"""What the learner can compute on."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def count_gpus() -> int:
+    """GPUs that torch can use on this machine."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def default_threads() -> int:
+    """Half of the cores, up to 8: the other half is for those who collect."""
+    return max(1, min(8, count_cores() // 2))
+
+
+def count_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

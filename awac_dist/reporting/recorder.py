@@ -1,0 +1,159 @@
+"""Listens to a run and tells the screen and the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.reporting.display import Display
+from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.status import Rate, Status
+from awac_dist.reporting.wording import mean_and_half_width
+from awac_dist.types import Finished, RolloutReport, UpdateReport
+
+SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
+
+
+class Recorder:
+    """What the driver reports to; the screen and the metrics follow from it.
+
+    Args:
+        display: The screen.
+        metrics: The table and the TensorBoard files.
+        planned_updates: Updates of each phase that has some, to tell the time that is left.
+    """
+
+    def __init__(
+        self, display: Display, metrics: MetricsLog, planned_updates: Mapping[str, int]
+    ) -> None:
+        self._display, self._metrics = display, metrics
+        self._left = dict(planned_updates)
+        self._started = time.monotonic()
+        self._phase, self._total, self._unit, self._done = "start", 0, "", 0
+        self._env_rate, self._update_rate = Rate(), Rate()
+        self._steps_ever = 0
+        self._rollouts: list[tuple[RolloutReport, int]] = []
+        self._extras: dict[str, float] = {}
+        self.env_steps = 0
+        self.grad_steps = 0
+        self.first_episode_s: float | None = None
+        self.evaluations: dict[str, Evaluation] = {}  # the last of each phase
+        self._newest: Evaluation | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """A phase of `total` units begins."""
+        self._phase, self._total, self._unit, self._done = name, total, unit, 0
+        self._env_rate, self._update_rate = Rate(), Rate()
+        self.tick()
+
+    def updated(self, report: UpdateReport) -> None:
+        """The learner took some steps."""
+        self.grad_steps = report.grad_steps
+        if self._phase in self._left:
+            self._left[self._phase] -= report.updates
+        if self._unit == "updates":
+            self._done += report.updates
+        self._extras = {
+            words: report.metrics[name] for name, words in SHOWN.items() if name in report.metrics
+        }
+        self._write(
+            report.metrics
+            | {
+                "learner/updates_per_s": report.updates / report.seconds,
+                "learner/wait_share": report.wait_s / report.seconds,
+            }
+            | self._rollout_metrics()
+        )
+
+    def collected(self, report: RolloutReport, lag: int) -> None:
+        """A worker's steps were accepted; its policy was `lag` updates behind."""
+        self._steps_ever += report.env_steps
+        if self._phase == "online":
+            self.env_steps += report.env_steps
+            self._done += report.env_steps
+        else:
+            self._done += len(report.finished)
+        if report.finished and self.first_episode_s is None:
+            self.first_episode_s = self.elapsed_s
+            self._display.note(f"first episode after {self.first_episode_s:.1f} s")
+        self._rollouts.append((report, lag))
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """An evaluation is done."""
+        self._newest = self.evaluations[evaluation.label] = evaluation
+        values = {
+            "eval/return": evaluation.mean,
+            "eval/return_half_width": evaluation.half_width,
+            "eval/length": sum(evaluation.lengths) / len(evaluation.lengths),
+        }
+        if evaluation.successes:
+            values["eval/success"] = sum(evaluation.successes) / len(evaluation.successes)
+        self._write(values, phase=evaluation.label, grad_steps=evaluation.policy_version)
+        self._display.note(
+            f"{evaluation.label} after {evaluation.policy_version:,} updates and "
+            f"{self.env_steps:,} online steps: return {mean_and_half_width(evaluation)} "
+            f"({len(evaluation.returns)} episodes)"
+        )
+
+    def note(self, line: str) -> None:
+        """A line that stays on the screen."""
+        self._display.note(line)
+
+    def tick(self) -> None:
+        """Time passes."""
+        updates_per_s = self._update_rate.update(self.grad_steps)
+        self._display.show(
+            Status(
+                phase=self._phase,
+                done=self._done,
+                total=self._total,
+                unit=self._unit,
+                env_steps=self.env_steps,
+                grad_steps=self.grad_steps,
+                env_steps_per_s=self._env_rate.update(self._steps_ever),
+                updates_per_s=updates_per_s,
+                evaluation=self._newest,
+                elapsed_s=self.elapsed_s,
+                remaining_s=self._remaining_s(updates_per_s),
+                extras=self._extras,
+            )
+        )
+
+    def _remaining_s(self, updates_per_s: float) -> float | None:
+        """Time until the last update; nobody can tell before the method's own updates run."""
+        if self._phase not in self._left or updates_per_s == 0:
+            return None
+        return max(0, sum(self._left.values())) / updates_per_s
+
+    def _rollout_metrics(self) -> dict[str, float]:
+        if not self._rollouts:
+            return {}
+        reports, lags = zip(*self._rollouts, strict=True)
+        self._rollouts = []
+        finished: Sequence[Finished] = [f for report in reports for f in report.finished]
+        values = {
+            "rollout/lag_mean": sum(lags) / len(lags),
+            "rollout/lag_max": max(lags),
+            "rollout/send_share": sum(r.send_s for r in reports)
+            / max(sum(r.send_s + r.act_s for r in reports), 1e-9),
+        }
+        if finished:
+            values["rollout/return"] = sum(f.episode_return for f in finished) / len(finished)
+            values["rollout/length"] = sum(f.length for f in finished) / len(finished)
+        return values
+
+    def _write(
+        self, values: Mapping[str, float], *, phase: str = "", grad_steps: int | None = None
+    ) -> None:
+        self._metrics.write(
+            values,
+            phase=phase or self._phase,
+            grad_steps=self.grad_steps if grad_steps is None else grad_steps,
+            env_steps=self.env_steps,
+            elapsed_s=self.elapsed_s,
+        )

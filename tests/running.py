@@ -1,0 +1,125 @@
+"""Small whole runs for tests: Pendulum, a few demonstrations, tiny networks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
+from awac_dist.data.parquet import write_episodes
+from awac_dist.data.sources import open_source
+from awac_dist.distributed.components import start_components
+from awac_dist.distributed.driver import Driver
+from awac_dist.distributed.plan import make_plan
+from awac_dist.distributed.runtime import Runtime
+from awac_dist.envs.make import env_spec, make_env
+from awac_dist.evaluation.evaluator import EvaluationConfig
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.learner.learner import LearnerConfig
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.rollout.worker import RolloutConfig
+from awac_dist.types import Array, Episode, Origin, RolloutReport, UpdateReport
+
+ENV = "Pendulum-v1"
+
+
+def write_demonstrations(path: Path, episodes: int = 3) -> str:
+    """Write demonstrations of a poor Pendulum controller; returns the path as an argument."""
+    spec, env = env_spec(ENV), make_env(ENV)
+    recorded = []
+    for number in range(episodes):
+        rng = np.random.default_rng(number)
+        observations, actions, rewards = [env.reset(seed=number)[0]], [], []
+        truncated = False
+        while not truncated:
+            actions.append(np.clip(rng.normal(0, 1, 1), -2, 2).astype(np.float32))
+            observation, reward, _, truncated, _ = env.step(actions[-1])
+            observations.append(observation)
+            rewards.append(reward)
+        recorded.append(
+            Episode(
+                np.array(observations, np.float32),
+                np.array(actions),
+                np.array(rewards, np.float32),
+                terminated=False,
+                truncated=True,
+                origin=Origin("demonstration", episode=number),
+            )
+        )
+    write_episodes(str(path), recorded, spec)
+    return str(path)
+
+
+def small_config(data: str) -> RunConfig:
+    """A sync run of two workers that takes about a second."""
+    return RunConfig(
+        env=ENV,
+        data=(data,),
+        workers=2,
+        shards=1,
+        mode="sync",
+        clone=CloneConfig(updates=20, episodes=3),
+        offline=OfflineConfig(updates=25),
+        online=OnlineConfig(env_steps=300),
+        networks=NetworkConfig(actor_hidden=(16, 16), critic_hidden=(16, 16)),
+        rollout=RolloutConfig(fragment_steps=30),
+        learner=LearnerConfig(
+            batch_size=32, threads=1, updates_per_call=17, batches_per_request=5
+        ),
+        evaluation=EvaluationConfig(episodes=2, curve_episodes=1, every_updates=40),
+    )
+
+
+class Witness:
+    """An observer that remembers."""
+
+    def __init__(self, on_tick: Callable[[], None] = lambda: None) -> None:
+        self.phases: list[str] = []
+        self.updates: list[UpdateReport] = []
+        self.rollouts: list[tuple[RolloutReport, int]] = []
+        self.evaluations: list[Evaluation] = []
+        self.notes: list[str] = []
+        self._on_tick = on_tick
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        self.phases.append(name)
+
+    def updated(self, report: UpdateReport) -> None:
+        self.updates.append(report)
+
+    def collected(self, report: RolloutReport, lag: int) -> None:
+        self.rollouts.append((report, lag))
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(evaluation)
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def tick(self) -> None:
+        self._on_tick()
+
+
+def run(config: RunConfig, runtime: Runtime, folder: Path) -> tuple[Array, Witness, Driver]:
+    """Run a config to its end; returns the final policy's parameters [P]."""
+    spec = env_spec(config.env)
+    plan = make_plan(
+        runtime.resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
+    )
+    components = start_components(runtime, config, spec, plan, str(folder / "experience"))
+    sources = [open_source(argument, spec) for argument in config.data]
+    witness = Witness()
+    checkpoints = str(folder / "checkpoints")
+    driver = Driver(
+        config, runtime, components, sources, witness, checkpoints, stop_asked=lambda: False
+    )
+    driver.run()
+    vector = components.learner.post("policy_vector").result().copy()
+    runtime.close()
+    return vector, witness, driver
+
+
+def with_algorithm(config: RunConfig, **options: object) -> RunConfig:
+    """The config with some of the method's options changed."""
+    return replace(config, algorithm=replace(config.algorithm, **options))

@@ -1,0 +1,112 @@
+"""The law of the tree: who may import whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import awac_dist
+
+ROOT = Path(awac_dist.__file__).parent
+MAY_IMPORT_RAY = {"distributed", "rllib"}
+MAY_IMPORT_TORCH = {"tensors", "nn", "losses", "algorithms", "learner"}
+
+FOUNDATIONS = {"types", "errors"}
+STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data"}
+COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FOUNDATIONS
+MAY_IMPORT = {
+    "types": set(),
+    "errors": set(),
+    "tensors": {"types"},
+    "losses": {"tensors"},
+    "nn": {"tensors", "types"},
+    "algorithms": {"losses", "nn", "tensors", "types"},
+    "envs": FOUNDATIONS,
+    "data": FOUNDATIONS,
+    "replay": {"data", *FOUNDATIONS},
+    "rollout": {"envs", "replay", *FOUNDATIONS},
+    "learner": {"algorithms", "data", "nn", "replay", "tensors", *FOUNDATIONS},
+    "evaluation": {"envs", "rollout", *FOUNDATIONS},
+    "reporting": {"evaluation", *FOUNDATIONS},
+    "plotting": {"errors"},
+    "config": COMPONENTS - {"config", "reporting", "plotting"},
+    "distributed": COMPONENTS,
+    "options": COMPONENTS | {"distributed"},
+    "dry_run": COMPONENTS | {"distributed"},
+    "launch": COMPONENTS | {"distributed", "dry_run", "options"},
+    "rllib": COMPONENTS | {"distributed"},
+    "experiments": COMPONENTS | {"distributed", "launch", "options"},
+    "__init__": FOUNDATIONS,
+}
+
+
+def imports(source: str) -> Iterator[str]:
+    """Yield the full name of every module and name that a source imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            yield from (f"{dots}{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def offences(module: str, source: str) -> list[str]:
+    """Imports that a module such as "losses.td" may not have."""
+    room = module.split(".")[0]
+    found = []
+    for name in imports(source):
+        package, *path = name.split(".")
+        own = package == "awac_dist" and path not in ([], ["__version__"])
+        if (
+            not package  # relative: the table could not see it
+            or (package == "ray" and room not in MAY_IMPORT_RAY)
+            or (package == "torch" and room not in MAY_IMPORT_TORCH)
+            or (own and path[0] != room and path[0] not in MAY_IMPORT[room])
+            or (own and path[0] == room == "algorithms" and not allowed_sibling(module, path[1:2]))
+        ):
+            found.append(f"{module}: {name}")
+    return found
+
+
+def allowed_sibling(module: str, sibling: list[str]) -> bool:
+    """Methods share their base and never each other; the registry knows them all."""
+    return sibling == ["base"] or module == "algorithms.__init__"
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = sorted(ROOT.rglob("*.py"))
+    return [(".".join(path.relative_to(ROOT).with_suffix("").parts), path) for path in found]
+
+
+def test_every_room_has_its_place() -> None:
+    assert {module.split(".")[0] for module, _ in modules()} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
+def test_a_module_imports_only_what_lies_below_it(module: str, path: Path) -> None:
+    assert offences(module, path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("losses.td", "import ray"),
+        ("losses.td", "from ray import remote"),
+        ("losses.td", "from awac_dist.nn import critics"),
+        ("losses.td", "from awac_dist.algorithms import base"),
+        ("losses.td", "def late():\n    import ray"),
+        ("rollout.worker", "import torch"),
+        ("rollout.worker", "from torch.nn import Module"),
+        ("replay.ring", "from awac_dist.tensors import Batch"),
+        ("algorithms.bc", "from awac_dist.algorithms.awac import AWAC"),
+        ("algorithms.bc", "from awac_dist.algorithms import awac"),
+        ("nn.actors", "from awac_dist import losses"),
+        ("types", "import awac_dist.errors"),
+        ("replay.ring", "from . import shard"),
+        ("learner.learner", "from awac_dist.config import RunConfig"),
+        ("learner.learner", "from awac_dist.distributed.runtime import Runtime"),
+    ],
+)
+def test_the_walk_sees_an_offence(module: str, line: str) -> None:
+    assert offences(module, line)

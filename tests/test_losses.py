@@ -1,0 +1,207 @@
+"""Losses by numbers worked by hand, their doors, and who owns the stop-gradients."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from awac_dist.losses import td, weighting
+from awac_dist.tensors import check_shapes
+
+
+def tensor(*values: Any, gradient: bool = False) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, requires_grad=gradient)
+
+
+def test_target_of_two_samples_by_hand() -> None:
+    # 1 + 0.9 * 10 = 10;  -2 + 0 * 7 = -2
+    targets = td.one_step_target(tensor(1, -2), tensor(0.9, 0), tensor(10, 7))
+    assert targets.tolist() == [10.0, -2.0]
+
+
+def test_squared_error_of_two_critics_by_hand() -> None:
+    # member 0: mean(1, 9) = 5; member 1: mean(0, 4) = 2; their sum, without a half
+    values = tensor([2, 1], [1, 6])
+    loss, metrics = td.squared_error(values, tensor(1, 4))
+    assert loss.item() == 7.0
+    assert metrics["critic/value_mean"].item() == 2.5
+    assert metrics["critic/target_mean"].item() == 2.5
+
+
+def test_advantages_of_two_samples_by_hand() -> None:
+    q_data = tensor([3, 1], [2, 5])  # minima 2, 1
+    q_policy = tensor([[1, 0], [4, -2]], [[0, 2], [9, -4]])  # minima [0, 0], [4, -4]: 2, -2
+    assert weighting.advantages(q_data, q_policy).tolist() == [0.0, 3.0]
+    assert weighting.advantages(q_data, q_policy, clip=0.5).tolist() == [0.0, 0.5]
+
+
+def test_the_advantage_clip_is_an_upper_bound_only() -> None:
+    q_data, q_policy = tensor([3, -7]), tensor([[1, 1]])
+    assert weighting.advantages(q_data, q_policy, clip=0.5).tolist() == [0.5, -8.0]
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "max_weight", "expected"),
+    [
+        ("softmax", 0.0, [0.5, 1.5]),  # exp: 1, 3; times 2 / 4
+        ("exp", 100.0, [1.0, 3.0]),
+        ("exp", 2.0, [1.0, 2.0]),
+    ],
+)
+def test_weights_of_two_samples_by_hand(
+    normalisation: Any, max_weight: float, expected: list[float]
+) -> None:
+    weights = weighting.weights(
+        tensor(0, 2 * math.log(3)),
+        temperature=torch.tensor(2.0),
+        normalisation=normalisation,
+        max_weight=max_weight,
+    )
+    assert weights.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("normalisation", ["softmax", "exp"])
+def test_weights_stay_finite_for_any_advantage(normalisation: Any) -> None:
+    weights = weighting.weights(
+        tensor(1e9, -1e9),
+        temperature=torch.tensor(0.01),
+        normalisation=normalisation,
+        max_weight=100.0,
+    )
+    assert weights.tolist() == [2.0 if normalisation == "softmax" else 100.0, 0.0]
+
+
+def test_weighted_regression_of_two_samples_by_hand() -> None:
+    # -(0.5 * -1 + 1.5 * -3) / 2 = 2.5; effective batch 2^2 / (0.25 + 2.25) = 1.6
+    loss, metrics = weighting.weighted_regression(tensor(-1, -3), tensor(0.5, 1.5))
+    assert loss.item() == 2.5
+    assert metrics["actor/effective_batch"].item() == pytest.approx(1.6)
+    assert metrics["actor/log_prob"].item() == -2.0
+
+
+@pytest.mark.parametrize(
+    ("weights", "rows"), [((3, 3, 3, 3), 4), ((0, 7, 0, 0), 1), ((1, 1, 0, 0), 2)]
+)
+def test_effective_batch_counts_the_rows_that_speak(weights: Any, rows: int) -> None:
+    assert weighting.effective_batch(tensor(*weights)).item() == pytest.approx(rows)
+
+
+@pytest.mark.parametrize(
+    ("effective", "step"),
+    [
+        (8.0, 0.0),
+        (8.0 / math.exp(0.5), 0.01),  # too few rows: hotter
+        (8.0 * math.exp(0.5), -0.01),  # too many: colder
+        (1.0, 0.02),  # never by more than 2 %
+        (800.0, -0.02),
+    ],
+)
+def test_temperature_step_by_hand(effective: float, step: float) -> None:
+    moved = weighting.temperature_step(tensor(3)[0], tensor(effective)[0], wanted=8.0)
+    assert moved.item() == pytest.approx(3.0 + step, abs=1e-12)
+
+
+def test_weights_that_all_vanish_make_the_temperature_rise() -> None:
+    weights = weighting.weights(
+        torch.tensor([-60.0, -61.0, -2000.0]),  # in float32 their squares are zero
+        temperature=torch.tensor(1.0),
+        normalisation="exp",
+        max_weight=100.0,
+    )
+    assert weighting.effective_batch(weights[:2]).item() == pytest.approx(1.65, abs=0.01)
+    for vanished in (weights, weights[2:]):
+        effective = weighting.effective_batch(vanished)
+        moved = weighting.temperature_step(torch.tensor(0.0), effective, wanted=3.0)
+        assert 0.0 < moved.item() <= 0.02 + 1e-6
+
+
+COLUMN, ROW, SCALAR = torch.ones(2, 1), torch.ones(2), torch.tensor(1.0)
+WEIGHTS = {"normalisation": "softmax", "max_weight": 1.0}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda: td.one_step_target(COLUMN, ROW, ROW), id="rewards"),
+        pytest.param(lambda: td.one_step_target(ROW, COLUMN, ROW), id="discounts"),
+        pytest.param(lambda: td.one_step_target(ROW, ROW, COLUMN), id="next values"),
+        pytest.param(lambda: td.squared_error(torch.zeros(3, 2), COLUMN), id="targets"),
+        pytest.param(lambda: td.squared_error(ROW, ROW), id="values"),
+        pytest.param(
+            lambda: weighting.advantages(torch.zeros(3, 2), torch.zeros(3, 2)), id="q_policy"
+        ),
+        pytest.param(
+            lambda: weighting.weights(COLUMN, temperature=SCALAR, **WEIGHTS), id="advantages"
+        ),
+        pytest.param(
+            lambda: weighting.weights(ROW, temperature=torch.ones(1), **WEIGHTS),
+            id="temperature",
+        ),
+        pytest.param(lambda: weighting.weighted_regression(COLUMN, ROW), id="log_probs"),
+        pytest.param(lambda: weighting.weighted_regression(ROW, COLUMN), id="weights"),
+    ],
+)
+def test_a_column_where_a_vector_is_wanted_is_refused(call: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        call()
+
+
+def test_equal_letters_need_equal_sizes() -> None:
+    with pytest.raises(ValueError, match=r"argument 1: expected \[E, B\] .*got \[2, 4\]"):
+        check_shapes("B, E B", torch.zeros(3), torch.zeros(2, 4))
+
+
+def test_targets_own_their_stop_gradient() -> None:
+    inputs = [tensor(1, 2, gradient=True) for _ in range(3)]
+    assert not td.one_step_target(*inputs).requires_grad
+
+
+def test_squared_error_moves_the_values_only() -> None:
+    values, targets = tensor([1, 2], gradient=True), tensor(3, 5, gradient=True)
+    td.squared_error(values, targets)[0].backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [[-2.0, -3.0]]  # 2 (Q - y) / B
+    assert targets.grad is None
+
+
+def test_advantages_own_their_stop_gradient() -> None:
+    q_data, q_policy = tensor([1, 2], gradient=True), tensor([[1, 2]], gradient=True)
+    assert not weighting.advantages(q_data, q_policy).requires_grad
+
+
+@pytest.mark.parametrize("normalisation", ["softmax", "exp"])
+def test_weights_own_their_stop_gradient(normalisation: Any) -> None:
+    weights = weighting.weights(
+        tensor(1, 2, gradient=True),
+        temperature=torch.tensor(1.0, requires_grad=True),
+        normalisation=normalisation,
+        max_weight=100.0,
+    )
+    assert not weights.requires_grad
+
+
+def test_weighted_regression_moves_the_log_probs_only() -> None:
+    log_probs, weights = tensor(-1, -3, gradient=True), tensor(0.5, 1.5, gradient=True)
+    weighting.weighted_regression(log_probs, weights)[0].backward()
+    assert log_probs.grad is not None
+    assert log_probs.grad.tolist() == [-0.25, -0.75]
+    assert weights.grad is None
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "options"),
+    [
+        (td.one_step_target, (ROW, ROW, ROW), {}),
+        (td.squared_error, (torch.zeros(3, 2), ROW), {}),
+        (weighting.advantages, (torch.zeros(3, 2), torch.zeros(3, 4, 2)), {"clip": 0.5}),
+        (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS}),
+        (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS, "normalisation": "exp"}),
+        (weighting.weighted_regression, (ROW, ROW), {}),
+        (weighting.temperature_step, (SCALAR, SCALAR), {"wanted": 8.0}),
+    ],
+)
+def test_losses_trace_without_a_graph_break(function: Any, arguments: Any, options: Any) -> None:
+    traced = torch.compile(function, fullgraph=True, backend="eager")
+    torch.testing.assert_close(traced(*arguments, **options), function(*arguments, **options))
