@@ -35,7 +35,7 @@ class CloneConfig:
         initialize_actor: Start AWAC from the clone's actor.
     """
 
-    updates: int = 5_000
+    updates: int = 3_000
     batch_size: int = 256
     learning_rate: float = 1e-3
     episodes: int = 100
@@ -51,7 +51,7 @@ class OfflineConfig:
         batch_size: Transitions of a step; None takes the learner's.
     """
 
-    updates: int = 15_000
+    updates: int = 20_000
     batch_size: int | None = None
 
 

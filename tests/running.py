@@ -64,9 +64,7 @@ def small_config(data: str) -> RunConfig:
         online=OnlineConfig(env_steps=300),
         networks=NetworkConfig(actor_hidden=(16, 16), critic_hidden=(16, 16)),
         rollout=RolloutConfig(fragment_steps=30),
-        learner=LearnerConfig(
-            batch_size=32, threads=1, updates_per_call=17, batches_per_request=5
-        ),
+        learner=LearnerConfig(batch_size=32, threads=1, updates_per_call=17, batches_per_request=5),
         evaluation=EvaluationConfig(episodes=2, curve_episodes=1, every_updates=40),
     )
 

@@ -131,6 +131,14 @@ def next_noise(method: AWAC, *shape: int) -> np.ndarray:
     return torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
 
 
+def critic_loss(method: AWAC, batch: Batch) -> torch.Tensor:
+    return method.critic_loss(batch, method.critic(batch.observations, batch.actions))[0]
+
+
+def actor_loss(method: AWAC, batch: Batch) -> torch.Tensor:
+    return method.actor_loss(batch, method.critic(batch.observations, batch.actions))[0]
+
+
 def numpy_critic_loss(method: AWAC, networks: NetworkConfig, batch: Batch) -> float:
     max_q = method.config.max_q
     s, a, r, d, s2 = (getattr(batch, name).numpy() for name in batch.__dataclass_fields__)
@@ -179,7 +187,7 @@ def test_critic_loss_equals_the_equation(
     )
     method, batch = make_method(replace(FIXED, max_q=max_q), networks), make_batch()
     expected = numpy_critic_loss(method, networks, batch)
-    assert method.critic_loss(batch)[0].item() == pytest.approx(expected, rel=1e-9)
+    assert critic_loss(method, batch).item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("state_std", "layer_norm", "members", "max_q"), CRITIC_OPTIONS)
@@ -210,7 +218,7 @@ def test_actor_loss_equals_the_equation(
     )
     method, batch = make_method(config, networks), make_batch()
     expected = numpy_actor_loss(method, networks, batch)
-    assert method.actor_loss(batch)[0].item() == pytest.approx(expected, rel=1e-9)
+    assert actor_loss(method, batch).item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
@@ -225,9 +233,9 @@ def test_losses_equal_the_equations_after_the_temperature_has_moved(
     moved = abs(method.log_temperature.exp().item() - FIXED.temperature) > 0.01
     assert moved == (share is not None)
     expected = numpy_critic_loss(method, NETWORKS, batch)
-    assert method.critic_loss(batch)[0].item() == pytest.approx(expected, rel=1e-9)
+    assert critic_loss(method, batch).item() == pytest.approx(expected, rel=1e-9)
     expected = numpy_actor_loss(method, NETWORKS, batch)
-    assert method.actor_loss(batch)[0].item() == pytest.approx(expected, rel=1e-9)
+    assert actor_loss(method, batch).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_batch_of_these_tests_reaches_every_bound() -> None:
@@ -244,7 +252,7 @@ def gradients(module: torch.nn.Module) -> list[Tensor | None]:
 
 def test_the_critic_loss_reaches_only_the_critic() -> None:
     method = make_method()
-    method.critic_loss(make_batch())[0].backward()
+    critic_loss(method, make_batch()).backward()
     assert all(g is not None and g.abs().sum() > 0 for g in gradients(method.critic))
     assert gradients(method.actor) == [None] * len(gradients(method.actor))
     assert gradients(method.target_critic) == [None] * len(gradients(method.target_critic))
@@ -253,7 +261,7 @@ def test_the_critic_loss_reaches_only_the_critic() -> None:
 @pytest.mark.parametrize("value", ["sample", "mean"])
 def test_the_actor_loss_reaches_only_the_actor(value: Any) -> None:
     method = make_method(replace(FIXED, value=value))
-    method.actor_loss(make_batch())[0].backward()
+    actor_loss(method, make_batch()).backward()
     assert all(g is not None and g.abs().sum() > 0 for g in gradients(method.actor))
     assert gradients(method.critic) == [None] * len(gradients(method.critic))
     assert gradients(method.target_critic) == [None] * len(gradients(method.target_critic))
@@ -267,7 +275,7 @@ def test_metrics_carry_no_gradient() -> None:
 def test_an_infinite_temperature_is_behavioural_cloning(weights: Any) -> None:
     batch = make_batch()
     method = make_method(replace(FIXED, temperature=1e8, weights=weights))
-    method.actor_loss(batch)[0].backward()
+    actor_loss(method, batch).backward()
     clone = make_method().actor
     (-clone(batch.observations).log_prob(batch.actions).mean()).backward()
     for ours, theirs in zip(gradients(method.actor), gradients(clone), strict=True):
@@ -291,6 +299,7 @@ def test_the_target_starts_as_a_copy_of_the_critic() -> None:
     ):
         assert torch.equal(critic, target)
         assert critic.data_ptr() != target.data_ptr()
+        assert not target.requires_grad
 
 
 @pytest.mark.parametrize("start", [0.2, 6.0])
@@ -315,7 +324,7 @@ def test_weight_decay_is_an_l2_penalty_on_the_actor_alone() -> None:
         make_method(optimizer=OptimizerConfig(1e-2, 1e-2, actor_weight_decay=0.5)) for _ in range(2)
     )
     batch = make_batch()
-    (twin.critic_loss(batch)[0] + twin.actor_loss(batch)[0]).backward()
+    (critic_loss(twin, batch) + actor_loss(twin, batch)).backward()
     method.update(batch)
     for name, decay in (("actor", 0.5), ("critic", 0.0)):
         pairs = zip(
@@ -336,14 +345,14 @@ def with_garbage(batch: Batch, rows: Tensor) -> Batch:
 def test_what_follows_a_true_end_does_not_matter() -> None:
     batch = make_batch()
     garbage = with_garbage(batch, batch.discounts == 0)
-    losses = [make_method().critic_loss(b)[0].item() for b in (batch, garbage)]
+    losses = [critic_loss(make_method(), b).item() for b in (batch, garbage)]
     assert losses[0] == losses[1]
 
 
 def test_what_follows_any_other_step_matters() -> None:
     batch = make_batch()
     garbage = with_garbage(batch, batch.discounts > 0)
-    losses = [make_method().critic_loss(b)[0].item() for b in (batch, garbage)]
+    losses = [critic_loss(make_method(), b).item() for b in (batch, garbage)]
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
 

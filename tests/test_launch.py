@@ -1,6 +1,7 @@
 """The command line from end to end: what it prints, what it leaves behind, how it refuses."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,12 +18,12 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.launch import main
 
-SMALL = (
+SMALL = shlex.split(
     "--env Pendulum-v1 --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 20 "
     "--online.env_steps 100 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
     "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
     "--evaluation.episodes 2 --evaluation.curve_episodes 1 --evaluation.every_updates 30"
-).split()
+)
 
 
 @pytest.fixture

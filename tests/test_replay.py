@@ -106,6 +106,15 @@ def test_overwritten_rows_are_refused() -> None:
         ring.take(np.array([1, 4]))
 
 
+@pytest.mark.parametrize("ahead", [-1, 0, 1, 10])
+def test_rows_still_to_come_are_never_the_oldest_ones(ahead: int) -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
+    for _ in range(3):
+        ring.append(counter.episode(3))
+    with pytest.raises(LookupError, match="2 to 11 held"):
+        ring.take(np.array([ring.next_row + ahead]))
+
+
 @pytest.mark.parametrize("row", [-1, 3, 4, 99])
 def test_rows_that_were_never_written_are_refused(row: int) -> None:
     ring = RingBuffer(LAYOUT, 100, discount=GAMMA)

@@ -167,13 +167,18 @@ def test_collecting_episodes_gives_whole_ones(num_envs: int, count: int) -> None
         assert totals == (episode.total_reward, len(episode))
 
 
-def test_whole_episodes_and_steps_share_one_stream() -> None:
-    collector, policy = make_collector(num_envs=2), make_policy()
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_whole_episodes_and_steps_share_one_stream(num_envs: int) -> None:
+    collector, policy = make_collector(num_envs=num_envs), make_policy()
+    before, _ = collector.collect_steps(policy, 13, "online")
     episodes, _ = collector.collect_episodes(policy, 3, "prior")
-    pieces, _ = collector.collect_steps(policy, 20, "online")
-    for piece in pieces:
+    after, _ = collector.collect_steps(policy, 20, "online")
+    streams = [{piece.origin.episode for piece in pieces} for pieces in (before, episodes, after)]
+    assert streams[0].isdisjoint(streams[1] | streams[2])
+    assert streams[1].isdisjoint(streams[2])
+    for piece in (*before, *episodes, *after):
         check_true_to_the_task(piece)
-    assert {e.origin.episode for e in episodes}.isdisjoint(p.origin.episode for p in pieces)
+    assert after[0].origin.start == 0
 
 
 class Answer(NamedTuple):

@@ -74,9 +74,7 @@ def test_a_run_goes_through_its_phases_and_keeps_its_counts(
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_updates_never_run_ahead_of_the_ratio(
-    config: RunConfig, tmp_path: Path, mode: str
-) -> None:
+def test_updates_never_run_ahead_of_the_ratio(config: RunConfig, tmp_path: Path, mode: str) -> None:
     online = replace(config.online, updates_per_step=0.5)
     changed = replace(config, mode=mode, online=online)
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
@@ -92,8 +90,7 @@ def test_the_experience_log_holds_what_the_workers_collected(
     source = open_source(str(tmp_path), env_spec(config.env))
     episodes = [e for file in source.files for _, e in read_episodes(file)]
     by_kind = {
-        kind: sum(len(e) for e in episodes if e.origin.kind == kind)
-        for kind in ("prior", "online")
+        kind: sum(len(e) for e in episodes if e.origin.kind == kind) for kind in ("prior", "online")
     }
     collected = sum(report.env_steps for report, _ in witness.rollouts)
     assert by_kind == {"prior": 3 * 200, "online": 300}
@@ -158,7 +155,7 @@ def test_an_async_run_on_ray_keeps_to_its_bounds(config: RunConfig, tmp_path: Pa
     assert driver.progress.env_steps >= 300
     assert driver.progress.limiter.finished == driver.progress.env_steps
     lags = [lag for _, lag in witness.rollouts]
-    assert 0 <= min(lags)
+    assert min(lags) >= 0
     assert max(lags) <= 300
 
 
@@ -175,4 +172,3 @@ def test_processes_that_act_or_store_never_import_torch(config: RunConfig, tmp_p
     found = [ray.get(handle.actor.__ray_call__.remote(has_torch)) for handle in [*light, *heavy]]
     runtime.close()
     assert found == [False] * 4 + [True]
-

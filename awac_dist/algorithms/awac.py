@@ -79,14 +79,14 @@ class AWAC(ActorCritic):
             "log_temperature", torch.tensor(math.log(config.temperature), device=device)
         )
 
-    def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
+    def critic_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
             next_actions = self.actor(batch.next_observations).sample(self.generator)  # [B, A]
             next_q = self.target_critic(batch.next_observations, next_actions)  # [E, B]
             targets = td.one_step_target(batch.rewards, batch.discounts, next_q.amin(dim=0))
-        return td.squared_error(self.critic(batch.observations, batch.actions), targets)
+        return td.squared_error(q_data, targets)
 
-    def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
+    def actor_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
         policy = self.actor(batch.observations)
         with torch.no_grad():
             if self.config.value == "mean":
@@ -94,7 +94,6 @@ class AWAC(ActorCritic):
             else:
                 chosen = policy.sample(self.generator, (self.config.num_value_samples,))
             q_policy = self.critic(batch.observations, chosen)  # [E, N, B]
-            q_data = self.critic(batch.observations, batch.actions)  # [E, B]
         advantages = weighting.advantages(q_data, q_policy, clip=self.config.advantage_clip)
         weights = weighting.weights(
             advantages,

@@ -112,16 +112,22 @@ class ActorCritic(Method):
         }
 
     @abstractmethod
-    def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Scalar whose gradient reaches the critic only, and metrics."""
+    def critic_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
+        """Scalar whose gradient reaches the critic only, and metrics.
+
+        Args:
+            batch: What to learn from.
+            q_data: [E, B] critic ensemble at the logged actions.
+        """
 
     @abstractmethod
-    def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Scalar whose gradient reaches the actor only, and metrics."""
+    def actor_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
+        """Scalar whose gradient reaches the actor only, and metrics. Arguments as above."""
 
     def update(self, batch: Batch) -> Metrics:
-        critic_loss, critic_metrics = self.critic_loss(batch)
-        actor_loss, actor_metrics = self.actor_loss(batch)
+        q_data = self.critic(batch.observations, batch.actions)  # once, for both losses
+        critic_loss, critic_metrics = self.critic_loss(batch, q_data)
+        actor_loss, actor_metrics = self.actor_loss(batch, q_data)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         (critic_loss + actor_loss).backward()  # type: ignore[no-untyped-call]

@@ -24,6 +24,19 @@ class EnsembleLinear(nn.Module):
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
+class EnsembleLayerNorm(nn.Module):
+    """E layer normalisations side by side: [E, B, n] -> [E, B, n]."""
+
+    def __init__(self, members: int, n: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(members, 1, n))
+        self.bias = nn.Parameter(torch.zeros(members, 1, n))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        normalised = nn.functional.layer_norm(inputs, inputs.shape[-1:])
+        return torch.addcmul(self.bias, normalised, self.weight)
+
+
 class CriticEnsemble(nn.Module):
     """E estimates of Q(s, a), independent but for their data.
 
@@ -54,7 +67,7 @@ class CriticEnsemble(nn.Module):
             EnsembleLinear(members, n, m, n**-0.5, generator) for n, m in pairwise(sizes)
         )
         self.norms = nn.ModuleList(
-            nn.LayerNorm(width) if layer_norm else nn.Identity() for width in hidden
+            EnsembleLayerNorm(members, width) if layer_norm else nn.Identity() for width in hidden
         )
         self.head = EnsembleLinear(members, sizes[-1], 1, LAST_LAYER_INIT, generator)
 

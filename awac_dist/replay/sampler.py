@@ -16,6 +16,7 @@ from awac_dist.types import Segment
 
 ONLINE = "online"
 OFFLINE = "offline"
+BATCH_STREAM = 0xBA7C  # keeps the draws apart from what workers draw from the same seed
 
 
 class Draw(NamedTuple):
@@ -37,6 +38,11 @@ class _Table:
     @property
     def total(self) -> int:
         return self._end - self._forgotten
+
+    @property
+    def rows(self) -> int:
+        """Rows in the ring: a piece takes one more than it has transitions."""
+        return self.total + self._count - self._first
 
     @property
     def _end(self) -> int:
@@ -67,8 +73,9 @@ class Sampler:
 
     Args:
         seed: Of the draws of this sampler.
-        online_capacity: Online transitions that are kept in play; older pieces are
-            forgotten whole, oldest first. Prior data is never forgotten.
+        online_capacity: Rows of online pieces that are kept in play (a piece of T transitions
+            takes T + 1 rows of its ring); older pieces are forgotten whole, oldest first.
+            Prior data is never forgotten.
     """
 
     def __init__(self, seed: int, online_capacity: int) -> None:
@@ -82,7 +89,7 @@ class Sampler:
         for segment in segments:
             self._tables.setdefault(segment.source, _Table()).append(segment)
         online = self._tables.get(ONLINE)
-        while online is not None and online.total > self._online_capacity:
+        while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()
 
     def sizes(self) -> dict[str, int]:
@@ -111,7 +118,7 @@ class Sampler:
         Raises:
             LookupError: A source that must give a share holds nothing.
         """
-        rng = np.random.default_rng((self._seed, batch_number))
+        rng = np.random.default_rng((self._seed, BATCH_STREAM, batch_number))
         groups, shares = self._groups()
         # Systematic sampling: every count is within one of its share, exact on average.
         edges = np.floor(np.cumsum((0.0, *shares)) * batch_size + rng.random() + 1e-9)

@@ -23,8 +23,8 @@ class ReplayConfig:
     """The replay buffer.
 
     Attributes:
-        capacity: Online transitions kept over all shards; the oldest leave first. Prior data
-            is kept besides and never leaves.
+        capacity: Online rows kept over all shards, a piece of T transitions taking T + 1; the
+            oldest pieces leave first. Prior data is kept besides and never leaves.
         mixture: Shares of each online batch by source, such as {"offline": 0.5, "online": 0.5};
             empty draws uniformly over everything, as the paper does.
     """
@@ -42,7 +42,7 @@ class ReplayShard:
     Args:
         index: This shard's number, of `num_shards`.
         spec: The task, whose sizes every episode must have.
-        capacity: Online transitions over all shards.
+        capacity: Online rows over all shards.
         discount: gamma.
         log: Where every accepted piece is kept for later runs.
     """
@@ -81,12 +81,12 @@ class ReplayShard:
         """
         key = (*piece.origin.stream, piece.origin.start)
         if key not in self._inserted:
+            if self._log is not None:
+                self._log.append(piece)
             ring = self._online if source == ONLINE else self._prior
             self._inserted[key] = self._store(ring, source, piece)
             if len(self._inserted) > REMEMBERED_INSERTS:
                 del self._inserted[next(iter(self._inserted))]
-            if self._log is not None:
-                self._log.append(piece)
         return self._inserted[key]
 
     def take(self, rows: np.ndarray) -> Array:
