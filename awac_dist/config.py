@@ -51,7 +51,7 @@ class OfflineConfig:
         batch_size: Transitions of a step; None takes the learner's.
     """
 
-    updates: int = 20_000
+    updates: int = 15_000
     batch_size: int | None = None
 
 

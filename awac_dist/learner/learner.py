@@ -15,7 +15,7 @@ from awac_dist.algorithms.base import Method, OptimizerConfig
 from awac_dist.algorithms.bc import BehaviouralCloning
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import save_checkpoint
-from awac_dist.learner.device import default_threads
+from awac_dist.learner.device import default_threads, keep_freed_memory
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.sampler import Sampler
 from awac_dist.tensors import Batch, Metrics
@@ -76,6 +76,7 @@ class Learner:
         seed: int,
         device: str,
     ) -> None:
+        keep_freed_memory()
         torch.set_num_threads(config.threads or default_threads())
         self._policy_spec = networks.policy_spec(spec)
         self._networks, self._optimizer, self._awac = networks, optimizer, awac
