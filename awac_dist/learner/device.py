@@ -8,7 +8,6 @@ import platform
 
 import torch
 
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 ONE_GIB = 1 << 30
 
