@@ -18,6 +18,7 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.launch import main
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = shlex.split(
     "--env Pendulum-v1 --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 20 "
     "--online.env_steps 100 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
@@ -57,6 +58,21 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
     assert set(table["phase"]) == {"clone", "offline", "online"}
     assert table["eval/return"].notna().sum() >= 3
     assert yaml.safe_load((folder / "config.yaml").read_text())["data"] == [data]
+
+
+@pytest.mark.parametrize("preset", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_runs(
+    preset: Path, data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = shlex.split(
+        "--env Pendulum-v1 --runtime inline --workers 1 --clone.updates 3 --clone.episodes 1 "
+        "--offline.updates 3 --offline.batch_size 8 --learner.batch_size 8 --online.env_steps 5 "
+        "--evaluation.episodes 1 --learner.threads 1 --replay.capacity 100"
+    )
+    folder = tmp_path / "run"
+    words = ["--config", str(preset), *small, "--data", data, "--run-dir", str(folder)]
+    assert main(words) == 0
+    assert "11 updates" in capfd.readouterr().out  # 3 cloning, 3 offline, 5 online
 
 
 def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(

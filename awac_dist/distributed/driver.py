@@ -18,6 +18,7 @@ from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Future, Handle, RolloutReport, Segment, UpdateReport
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us
+EPISODES_PER_CALL = 2
 POLL_S = 0.25
 
 
@@ -139,20 +140,26 @@ class Driver:
         )
 
     def _collect_clone(self, episodes: int) -> None:
+        """Let each worker collect its share, a few episodes a call so that progress shows."""
         self._enter("collect", episodes, "episodes")
         workers = self._components.workers
         one_each, more = divmod(episodes, len(workers))
-        answers = [
-            worker.post("collect_episodes", count, "prior", CLONE)
-            for index, worker in enumerate(workers)
-            if (count := one_each + (index < more))
-        ]
-        segments: list[Segment] = []
-        for answer in answers:
-            report: RolloutReport = self._wait(answer)
-            self._observer.collected(report, lag=0)
-            segments += report.segments
-        self._call(self._components.learner, "add", segments)
+        left = [one_each + (index < more) for index in range(len(workers))]
+        segments: list[list[Segment]] = [[] for _ in workers]
+        pending: dict[int, Future] = {}
+        while any(left) or pending:
+            for index, worker in enumerate(workers):
+                if left[index] and index not in pending:
+                    count = min(left[index], EPISODES_PER_CALL)
+                    left[index] -= count
+                    pending[index] = worker.post("collect_episodes", count, "prior", CLONE)
+            done = self.look(list(pending.values()))
+            for index in [index for index, answer in pending.items() if answer in done]:
+                report: RolloutReport = pending.pop(index).result()
+                self._observer.collected(report, lag=0)
+                segments[index] += report.segments
+        in_worker_order = [segment for of_worker in segments for segment in of_worker]
+        self._call(self._components.learner, "add", in_worker_order)
 
     def _offline(self) -> None:
         if self._config.offline.updates:

@@ -9,7 +9,7 @@ from awac_dist.evaluation.result import Evaluation
 from awac_dist.reporting.display import Display
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.status import Rate, Status
-from awac_dist.reporting.wording import mean_and_half_width
+from awac_dist.reporting.wording import duration, mean_and_half_width
 from awac_dist.types import Finished, RolloutReport, UpdateReport
 
 SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
@@ -33,6 +33,7 @@ class Recorder:
         self._phase, self._total, self._unit, self._done = "start", 0, "", 0
         self._env_rate, self._update_rate = Rate(), Rate()
         self._steps_ever = 0
+        self._phase_began = 0.0, 0
         self._rollouts: list[tuple[RolloutReport, int]] = []
         self._extras: dict[str, float] = {}
         self.env_steps = 0
@@ -46,9 +47,11 @@ class Recorder:
         return time.monotonic() - self._started
 
     def phase(self, name: str, total: int, unit: str) -> None:
-        """A phase of `total` units begins."""
+        """A phase of `total` units begins, and the one before it is over."""
+        self._note_collection()
         self._phase, self._total, self._unit, self._done = name, total, unit, 0
         self._env_rate, self._update_rate = Rate(), Rate()
+        self._phase_began = self.elapsed_s, self._steps_ever
         self.tick()
 
     def updated(self, report: UpdateReport) -> None:
@@ -123,6 +126,15 @@ class Recorder:
                 extras=self._extras,
             )
         )
+
+    def _note_collection(self) -> None:
+        began_s, before = self._phase_began
+        steps, seconds = self._steps_ever - before, self.elapsed_s - began_s
+        if self._unit == "episodes":
+            self.note(
+                f"{self._phase}: {steps:,} env_steps in {duration(seconds)}, "
+                f"{steps / max(seconds, 1e-9):,.0f} env_steps/s"
+            )
 
     def _remaining_s(self, updates_per_s: float) -> float | None:
         """Time until the last update; nobody can tell before the method's own updates run."""
