@@ -130,7 +130,7 @@ def test_many_episodes_keep_their_order_and_numbers(tmp_path: Path) -> None:
 def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "episodes.parquet"
     write_episodes(str(path), [make_episode(), make_episode()], SPEC)
-    assert read_info(str(path)) == parquet.FileInfo("Counting-v0", 3, 2, 2)
+    assert read_info(str(path)) == FileInfo("Counting-v0", 3, 2, 2)
 
 
 def test_a_file_may_be_named_by_a_uri(tmp_path: Path) -> None:

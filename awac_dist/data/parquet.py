@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from awac_dist.data.formats import FileInfo, Format
 from awac_dist.errors import InputError
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
@@ -29,16 +30,6 @@ FLOAT_LEAVES = [
     "rewards.list.element",
 ]
 ORIGIN_COLUMNS = tuple(field.name for field in fields(Origin))
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """What a file says of itself."""
-
-    env_id: str
-    observation_size: int
-    action_size: int
-    episodes: int
 
 
 def schema(spec: EnvSpec) -> pa.Schema:
@@ -83,6 +74,16 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> Non
     filesystem.move(aside, name)
 
 
+def recognises(path: str) -> bool:
+    """Whether it is Parquet that was written by `write_episodes`."""
+    filesystem, name = resolve(path)
+    try:
+        found = pq.read_schema(filesystem.open_input_file(name))
+    except (OSError, pa.ArrowException):
+        return False
+    return METADATA_KEY in (found.metadata or {})
+
+
 def read_info(path: str) -> FileInfo:
     """Read what a file says of itself, without its rows.
 
@@ -93,7 +94,7 @@ def read_info(path: str) -> FileInfo:
         return _info(path, file)
 
 
-def read_episodes(path: str, *, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
+def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
     """Yield (row number, episode) of every row that falls to share (index, of how many).
 
     Raises:
@@ -186,3 +187,6 @@ def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episod
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+FORMAT = Format("awac_dist Parquet", recognises, read_info, read_episodes)

@@ -10,6 +10,7 @@ from typing import Any
 from pyarrow import fs
 
 from awac_dist.data import parquet
+from awac_dist.data.formats import FileInfo
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode
 
@@ -63,7 +64,7 @@ def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[t
     for file in source.files:
         info = parquet.read_info(file)
         _check_sizes(file, info, spec)
-        for row, episode in parquet.read_episodes(file, share=((index - before) % of, of)):
+        for row, episode in parquet.read_episodes(file, ((index - before) % of, of)):
             yield before + row, episode
         before += info.episodes
 
@@ -93,7 +94,7 @@ def _parquet_files(filesystem: Any, folder: str) -> list[str]:
     return sorted(path for path in found if path.endswith(".parquet"))
 
 
-def _check_sizes(file: str, info: parquet.FileInfo, spec: EnvSpec) -> None:
+def _check_sizes(file: str, info: FileInfo, spec: EnvSpec) -> None:
     found = (info.observation_size, info.action_size)
     wanted = (spec.observation_size, spec.action_size)
     if found != wanted:

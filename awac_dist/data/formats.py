@@ -1,0 +1,48 @@
+"""What every format offers to the rest of the project: recognise, describe, read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from awac_dist.types import Episode
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file says of itself, without its episodes being read.
+
+    Attributes:
+        env_id: The task as the file names it, None if it does not say.
+        observation_size: O.
+        action_size: A.
+        episodes: How many episodes `read` yields over all shares.
+        facts: Whatever else it says of itself, for people to read.
+    """
+
+    env_id: str | None
+    observation_size: int
+    action_size: int
+    episodes: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of files or folders. Every function takes a path or URI.
+
+    Attributes:
+        name: As people call it.
+        recognises: Whether a path is of this format: by content, cheaply, and never with an
+            exception for what is of another format, damaged or absent.
+        describe: What it says of itself. Raises InputError naming the place and the remedy.
+        read: Yields (number, episode) for every `of`-th episode from `index` on, given
+            (path, (index, of)); bounded memory; only what falls to the share is turned into
+            arrays. Numbers count the episodes of the file. Raises InputError naming the file,
+            the episode, the column and the remedy. Executes nothing that it reads.
+    """
+
+    name: str
+    recognises: Callable[[str], bool]
+    describe: Callable[[str], FileInfo]
+    read: Callable[[str, tuple[int, int]], Iterator[tuple[int, Episode]]]
