@@ -12,6 +12,7 @@ import pytest
 
 from awac_dist.data import experience, parquet, sources
 from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.formats import FileInfo
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.data.pieces import join_pieces
 from awac_dist.data.sources import open_source, read_share
