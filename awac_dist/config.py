@@ -81,8 +81,9 @@ class RunConfig:
 
     Attributes:
         env: Gymnasium id of the task.
-        data: Prior data: an embedded dataset's name, Parquet files, folders of them, or the
-            folders of earlier runs.
+        data: Prior data: an embedded dataset's name, files, folders, globs, or the folders of
+            earlier runs. Options follow after commas, such as door.pickle,kind=demonstration
+            (or prior) and weight=2: each of its transitions is drawn twice as often.
         workers: Rollout workers; None is one a core. They may share cores.
         shards: Replay shards; None lets the size of the cluster decide.
         seed: Everything random follows from it.
@@ -197,10 +198,11 @@ def problems(config: RunConfig) -> Iterator[tuple[str, str]]:
 def _data_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
     if not config.data:
         yield "data", "is empty; give at least one source of prior data"
-    for name in sorted(name for name in set(config.data) if config.data.count(name) > 1):
+    names = [argument.split(",")[0] for argument in config.data]
+    for name in sorted(name for name in set(names) if names.count(name) > 1):
         yield "data", f"{name} is given twice"
     mixture = config.replay.mixture or {}
-    sources = (OFFLINE, ONLINE, CLONE, *config.data)
+    sources = (OFFLINE, ONLINE, CLONE, *names)
     for name, share in mixture.items():
         if name not in sources:
             yield "replay.mixture", f"{name!r} is not one of {', '.join(sources)}"

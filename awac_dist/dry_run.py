@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from awac_dist.config import RunConfig
-from awac_dist.data.sources import Source
+from awac_dist.data.sources import Source, count_episodes
 from awac_dist.distributed.plan import Plan
 from awac_dist.types import EnvSpec, Layout
 
@@ -33,7 +33,7 @@ def describe(
         "",
         f"task      {spec.env_id}: observations [{spec.observation_size}], "
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
-        *(f"data      {source.name}: {source.episodes} episodes" for source in sources),
+        *(f"data      {source.name}: {count_episodes(source):,} episodes" for source in sources),
         *_processes(config, plan),
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
         *_phases(config),

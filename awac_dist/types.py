@@ -5,6 +5,7 @@ NumPy only. Shape letters: T steps, O observation, A action, G goal, n rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
@@ -157,6 +158,14 @@ class Segment(NamedTuple):
     shard: int
     row: int
     length: int
+
+
+class Loaded(NamedTuple):
+    """What a shard read of the prior data: counts and places, no arrays."""
+
+    placed: list[tuple[int, Segment]]  # with each episode's number in its source
+    demonstrations: Counter[str]  # episodes that are demonstrations, by source
+    out_of_range: Counter[str]  # steps whose action leaves the bounds, by source
 
 
 class Finished(NamedTuple):

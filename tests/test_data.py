@@ -15,7 +15,7 @@ from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.formats import FileInfo
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.data.pieces import join_pieces
-from awac_dist.data.sources import open_source, read_share
+from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
 
@@ -137,9 +137,9 @@ def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
 def test_a_file_may_be_named_by_a_uri(tmp_path: Path) -> None:
     uri = (tmp_path / "episodes.parquet").as_uri()
     write_episodes(uri, [make_episode()], SPEC)
-    assert open_source(uri, SPEC).files == (uri,)
+    assert paths(open_source(uri, SPEC)) == [uri]
     source = open_source(tmp_path.as_uri(), SPEC)
-    assert source.files == (uri,)
+    assert paths(source) == [uri]
     assert_equal(next(read_share(source, SPEC, 0, 1))[1], make_episode())
 
 
@@ -162,7 +162,7 @@ def test_a_torn_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     tear(monkeypatch)
     with pytest.raises(PowerCutError):
         write_episodes(str(tmp_path / "torn.parquet"), [make_episode()], SPEC)
-    assert open_source(str(tmp_path), SPEC).files == (str(tmp_path / "whole.parquet"),)
+    assert paths(open_source(str(tmp_path), SPEC)) == [str(tmp_path / "whole.parquet")]
 
 
 def test_a_torn_write_leaves_the_older_file_whole(
@@ -195,7 +195,7 @@ def test_shares_partition_the_episodes_and_keep_their_numbers(
 ) -> None:
     write_folder(tmp_path, [3, 0, 5, 1])
     source = open_source(str(tmp_path), SPEC)
-    assert source.episodes == 9
+    assert count_episodes(source) == 9
     found: dict[int, Episode] = {}
     for index in range(num_shards):
         for number, episode in read_share(source, SPEC, index, num_shards):
@@ -211,15 +211,39 @@ def test_the_folder_of_a_run_means_its_experience(tmp_path: Path) -> None:
     write_folder(tmp_path / "experience", [1])
     write_folder(tmp_path, [1])
     source = open_source(str(tmp_path), SPEC)
-    assert source.files == (str(tmp_path / "experience" / "0.parquet"),)
+    assert paths(source) == [str(tmp_path / "experience" / "0.parquet")]
     assert source.name == str(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["demonstration", "prior", "online"])
-def test_only_demonstrations_are_cloned(tmp_path: Path, kind: Any) -> None:
+def paths(source: Source) -> list[str]:
+    return [file.path for file in source.files]
+
+
+@pytest.mark.parametrize("stated", ["demonstration", "prior"])
+def test_the_user_may_say_what_kind_of_data_it_is(tmp_path: Path, stated: str) -> None:
     path = tmp_path / "episodes.parquet"
-    write_episodes(str(path), [make_episode(origin=Origin(kind))], SPEC)
-    assert open_source(str(path), SPEC).demonstrations == (kind == "demonstration")
+    write_episodes(str(path), [make_episode(origin=Origin("online", episode=7))], SPEC)
+    [(_, _, believed)] = episodes(open_source(str(path), SPEC))
+    [(_, _, told)] = episodes(open_source(f"{path},kind={stated}", SPEC))
+    assert believed.origin.kind == "online"
+    assert (told.origin.kind, told.origin.episode) == (stated, 7)
+
+
+def test_the_options_of_a_source_stand_behind_commas(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode()], SPEC)
+    source = open_source(f"{path},weight=0.5,kind=prior", SPEC)
+    assert (source.name, source.weight, source.kind) == (str(path), 0.5, "prior")
+    for wrong in ("weight=0", "weight=much", "kind=best", "speed=2", ""):
+        with pytest.raises(InputError, match="is neither kind="):
+            open_source(f"{path},{wrong}", SPEC)
+
+
+def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
+    write_folder(tmp_path, [1, 2])
+    assert count_episodes(open_source(f"{tmp_path}/[1-9].parquet", SPEC)) == 2
+    with pytest.raises(InputError, match="matches nothing"):
+        open_source(f"{tmp_path}/*.hdf5", SPEC)
 
 
 def write_nothing(_: Path) -> None:
@@ -257,7 +281,7 @@ def write_wider(path: Path) -> None:
         (write_nothing, "no dataset .*neither a path nor one of halfcheetah-demonstrations"),
         (write_text, "cannot be read as Parquet"),
         (write_empty_file, "cannot be read as Parquet"),
-        (write_empty_folder, "holds no Parquet files"),
+        (write_empty_folder, "holds nothing that we read"),
         (write_no_episodes, "holds no episodes"),
         (write_foreign, "was not written by awac_dist"),
         (
@@ -313,8 +337,8 @@ def test_a_share_checks_the_file_that_it_reads(tmp_path: Path) -> None:
 
 def test_embedded_data_have_a_name() -> None:
     for name in sources.EMBEDDED:
-        (path,) = sources._find_files(name)
-        assert path.endswith(f"{name}.parquet")
+        (file,) = find(name).files
+        assert file.path.endswith(f"{name}.parquet")
 
 
 # Pieces and the experience log.

@@ -43,8 +43,18 @@ class Counter:
         )
 
 
-def make_shard(index: int = 0, of: int = 1, capacity: int = 1000) -> ReplayShard:
-    return ReplayShard(index, of, SPEC, capacity=capacity, discount=GAMMA, log=None)
+def make_shard(
+    index: int = 0, of: int = 1, capacity: int = 1000, *, clip_prior_actions: bool = False
+) -> ReplayShard:
+    return ReplayShard(
+        index,
+        of,
+        SPEC,
+        capacity=capacity,
+        discount=GAMMA,
+        clip_prior_actions=clip_prior_actions,
+        log=None,
+    )
 
 
 def rows_of(first: int, count: int) -> np.ndarray:
@@ -289,7 +299,7 @@ def drawn_from_files(arguments: Sequence[str], num_shards: int) -> Array:
     """Return 20 batches of what the files hold, over a number of shards."""
     sources = [open_source(argument, SPEC) for argument in arguments]
     shards = [make_shard(index, num_shards) for index in range(num_shards)]
-    placed = [entry for shard in shards for entry in shard.preload(sources)]
+    placed = [entry for shard in shards for entry in shard.preload(sources).placed]
     names = [source.name for source in sources]
     placed.sort(key=lambda entry: (names.index(entry[1].source), entry[0]))
     sampler = Sampler(seed=4, online_capacity=1000)
@@ -410,3 +420,49 @@ def test_a_shard_holds_whatever_the_sampler_keeps_in_play(steps: int, num_shards
         piece = counter.episode(steps)
         sampler.add([shards[number % num_shards].insert(piece, ONLINE)])
     check_counting(fetch(shards, sampler.draw(0, 2000)))
+
+
+def test_a_weight_makes_each_transition_of_a_source_likelier() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Segment("light", 0, 0, 100), Segment("heavy", 1, 0, 50)])
+    sampler.set_weights({"light": 1.0, "heavy": 4.0})
+    draws = [sampler.draw(number, 30) for number in range(400)]
+    heavy = np.array([np.sum(draw.shards == 1) for draw in draws])
+    assert set(heavy) == {20}  # 4 x 50 of 4 x 50 + 100
+    rows = np.concatenate([draw.rows[draw.shards == 1] for draw in draws])
+    assert chisquare(np.bincount(rows, minlength=50)).pvalue > 1e-3
+
+
+def test_weights_follow_the_sizes_and_leave_a_mixture_alone() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Segment("a", 0, 0, 10), Segment("b", 1, 0, 10), Segment(ONLINE, 2, 0, 20)])
+    sampler.set_weights({"b": 3.0})
+    sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
+    counts = np.bincount(sampler.draw(0, 80).shards)
+    assert counts.tolist() == [10, 30, 40]
+
+
+def test_a_weighted_mixture_that_cannot_be_had_is_an_error() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Segment("a", 0, 0, 10)])
+    sampler.set_weights({"a": 2.0})
+    sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
+    with pytest.raises(LookupError, match="online"):
+        sampler.draw(0, 10)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_actions_out_of_bounds_are_counted_and_clipped_or_kept(tmp_path: Path, clip: bool) -> None:
+    path = tmp_path / "wild.parquet"
+    actions = np.array([[0.0], [1.5], [-3.0]], np.float32)
+    observations = np.zeros((4, SPEC.observation_size), np.float32)
+    wide = np.tile(actions, (1, SPEC.action_size))
+    episode = Episode(observations, wide, np.zeros(3, np.float32), False, True, Origin("prior"))
+    write_episodes(str(path), [episode], SPEC)
+    shard = make_shard(clip_prior_actions=clip)
+    loaded = shard.preload([open_source(str(path), SPEC)])
+    assert loaded.out_of_range[str(path)] == 2
+    [(_, place)] = loaded.placed
+    layout = Layout(SPEC.observation_size, SPEC.action_size)
+    kept = shard.take(place.row + np.arange(3))[:, layout.actions]
+    assert np.array_equal(kept, np.clip(wide, -1, 1) if clip else wide)

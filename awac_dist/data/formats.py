@@ -40,9 +40,12 @@ class Format:
             (path, (index, of)); bounded memory; only what falls to the share is turned into
             arrays. Numbers count the episodes of the file. Raises InputError naming the file,
             the episode, the column and the remedy. Executes nothing that it reads.
+        suffixes: Endings of file names that promise this format: a damaged file is then
+            refused with what this format has to say of it.
     """
 
     name: str
     recognises: Callable[[str], bool]
     describe: Callable[[str], FileInfo]
     read: Callable[[str, tuple[int, int]], Iterator[tuple[int, Episode]]]
+    suffixes: tuple[str, ...] = ()

@@ -189,4 +189,4 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-FORMAT = Format("awac_dist Parquet", recognises, read_info, read_episodes)
+FORMAT = Format("awac_dist Parquet", recognises, read_info, read_episodes, (".parquet",))

@@ -1,21 +1,33 @@
-"""`--data` arguments -> sources, and a shard's share of a source."""
+"""`--data` arguments -> sources of episodes, whatever their format."""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import resources
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module, resources
+from typing import Any, get_args
 
+import numpy as np
 from pyarrow import fs
 
 from awac_dist.data import parquet
-from awac_dist.data.formats import FileInfo
+from awac_dist.data.formats import FileInfo, Format
 from awac_dist.errors import InputError
-from awac_dist.types import EnvSpec, Episode
+from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = {"halfcheetah-demonstrations": "HalfCheetah-v5"}
 EXPERIENCE = "experience"
+FORMAT_MODULES = ("parquet",)  # asked in this order
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file, or one folder that is a dataset as a whole."""
+
+    path: str
+    format: str  # its name
 
 
 @dataclass(frozen=True)
@@ -23,82 +35,189 @@ class Source:
     """One source of prior data.
 
     Attributes:
-        name: What a mixture calls it: the argument as the user gave it.
-        files: Paths or URIs of its files, in order.
-        episodes: Rows in all files.
-        demonstrations: Whether somebody who could do the task made it: what is cloned.
+        name: What a mixture calls it: the argument as the user gave it, less its options.
+        files: Its files, in order.
+        kind: What the user says of it, None to believe the files.
+        weight: How much likelier each of its transitions is drawn than one of weight 1.
     """
 
     name: str
-    files: tuple[str, ...]
-    episodes: int
-    demonstrations: bool
+    files: tuple[SourceFile, ...]
+    kind: Kind | None = None
+    weight: float = 1.0
+
+
+def find(argument: str) -> Source:
+    """Find the files of a `--data` argument.
+
+    Args:
+        argument: An embedded dataset's name, a file, a folder, a glob, the folder of an earlier
+            run, or a Minari id; a path or a URI. Options follow after commas:
+            "door.pickle,kind=demonstration,weight=2".
+
+    Raises:
+        InputError: There is nothing there that we read, or an option is wrong.
+    """
+    name, *options = argument.split(",")
+    files = _find_files(name)
+    return Source(name, files, **_options(argument, options))
+
+
+def describe(source: Source) -> list[FileInfo]:
+    """What each file of a source says of itself."""
+    return [_format(file).describe(file.path) for file in source.files]
+
+
+def episodes(
+    source: Source, share: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[SourceFile, int, Episode]]:
+    """Yield (file, number in the file, episode) for every `of`-th episode from `index` on.
+
+    Args:
+        source: What to read.
+        share: (index, of); numbers go on from file to file.
+    """
+    index, of = share
+    before = 0
+    for file, info in zip(source.files, describe(source), strict=True):
+        own_share = ((index - before) % of, of)
+        for number, episode in _format(file).read(file.path, own_share):
+            yield file, number, _with_kind(episode, source.kind)
+        before += info.episodes
 
 
 def open_source(argument: str, spec: EnvSpec) -> Source:
-    """Find the files of a `--data` argument and check that they fit the task.
-
-    Args:
-        argument: The name of an embedded dataset, a Parquet file, a folder of them, or the
-            folder of an earlier run; a path or a URI.
-        spec: The task.
+    """Find a source and check that it fits a task.
 
     Raises:
         InputError: There is nothing to read, or its shapes are another task's.
     """
-    files = _find_files(argument)
-    infos = [parquet.read_info(file) for file in files]
-    for file, info in zip(files, infos, strict=True):
-        _check_sizes(file, info, spec)
-    episodes = sum(info.episodes for info in infos)
-    if episodes == 0:
+    source = find(argument)
+    infos = describe(source)
+    for file, info in zip(source.files, infos, strict=True):
+        _check_sizes(file.path, info, spec)
+    if not any(info.episodes for info in infos):
         raise InputError(f"{argument}: holds no episodes: collect some, or give another dataset")
-    first_file = next(file for file, info in zip(files, infos, strict=True) if info.episodes)
-    _, first = next(parquet.read_episodes(first_file))
-    return Source(argument, files, episodes, first.origin.kind == "demonstration")
+    return source
+
+
+def count_episodes(source: Source) -> int:
+    """Episodes in all files of a source."""
+    return sum(info.episodes for info in describe(source))
 
 
 def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[tuple[int, Episode]]:
-    """Yield (number in the source, episode) for every `of`-th episode from `index` on."""
-    before = 0
-    for file in source.files:
-        info = parquet.read_info(file)
-        _check_sizes(file, info, spec)
-        for row, episode in parquet.read_episodes(file, ((index - before) % of, of)):
-            yield before + row, episode
-        before += info.episodes
+    """Yield (number in the source, episode) of a shard's share, checked against the task."""
+    starts, before = {}, 0
+    for file, info in zip(source.files, describe(source), strict=True):
+        _check_sizes(file.path, info, spec)
+        starts[file], before = before, before + info.episodes
+    for file, number, episode in episodes(source, (index, of)):
+        yield starts[file] + number, episode
 
 
-def _find_files(argument: str) -> tuple[str, ...]:
-    if argument in EMBEDDED:
+def out_of_range(episode: Episode, spec: EnvSpec) -> int:
+    """Steps whose action leaves the task's bounds in some dimension."""
+    low = np.array(spec.action_low, np.float32)
+    high = np.array(spec.action_high, np.float32)
+    outside = (episode.actions < low) | (episode.actions > high)
+    return int(outside.any(axis=1).sum())
+
+
+def clipped(episode: Episode, spec: EnvSpec) -> Episode:
+    """The episode with its actions clipped to the task's bounds."""
+    low = np.array(spec.action_low, np.float32)
+    high = np.array(spec.action_high, np.float32)
+    return replace(episode, actions=np.clip(episode.actions, low, high))
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every format that we read, by name, in the order in which they are asked."""
+    modules = (import_module(f"awac_dist.data.{name}") for name in FORMAT_MODULES)
+    return {module.FORMAT.name: module.FORMAT for module in modules}
+
+
+def _format(file: SourceFile) -> Format:
+    return formats()[file.format]
+
+
+def _options(argument: str, options: list[str]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "kind" and value in get_args(Kind):
+            read["kind"] = value
+        elif key == "weight" and _is_weight(value):
+            read["weight"] = float(value)
+        else:
+            raise InputError(
+                f"{argument}: {option!r} is neither kind={'|'.join(get_args(Kind))} "
+                "nor weight=NUMBER above 0"
+            )
+    return read
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _find_files(name: str) -> tuple[SourceFile, ...]:
+    if name in EMBEDDED:
         folder = resources.files("awac_dist.data") / "embedded"
-        return (str(folder / f"{argument}.parquet"),)
-    filesystem, name = parquet.resolve(argument)
-    prefix = argument.removesuffix(name)
-    info = filesystem.get_file_info(name)
+        return (SourceFile(str(folder / f"{name}.parquet"), parquet.FORMAT.name),)
+    if glob.has_magic(name):
+        found = [file for path in sorted(glob.glob(name)) if (file := _recognised(path))]
+        if not found:
+            raise InputError(f"{name}: matches nothing that we read ({', '.join(formats())})")
+        return tuple(found)
+    whole = _recognised(name)
+    return (whole,) if whole else _files_in(name)
+
+
+def _files_in(name: str) -> tuple[SourceFile, ...]:
+    """The files of a folder that no format takes as a whole."""
+    filesystem, path = parquet.resolve(name.rstrip("/") or name)
+    info = filesystem.get_file_info(path)
     if info.type == fs.FileType.NotFound:
-        raise InputError(
-            f"no dataset {argument!r}: neither a path nor one of {', '.join(EMBEDDED)}"
-        )
+        raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")
     if info.type == fs.FileType.File:
-        return (argument,)
-    files = _parquet_files(filesystem, f"{name}/{EXPERIENCE}") or _parquet_files(filesystem, name)
-    if not files:
-        raise InputError(f"{argument}: holds no Parquet files")
-    return tuple(prefix + file for file in files)
+        for candidate in formats().values():
+            if name.endswith(candidate.suffixes):
+                candidate.describe(name)  # has better words for what is wrong
+        raise InputError(f"{name}: is none of the formats that we read: {', '.join(formats())}")
+    prefix = name.rstrip("/").removesuffix(path)
+    for folder in (f"{path}/{EXPERIENCE}", path):
+        selector = fs.FileSelector(folder, allow_not_found=True)
+        paths = sorted(prefix + info.path for info in filesystem.get_file_info(selector))
+        found = [file for path in paths if (file := _recognised(path))]
+        if found:
+            return tuple(found)
+    raise InputError(f"{name}: holds nothing that we read: {', '.join(formats())}")
 
 
-def _parquet_files(filesystem: Any, folder: str) -> list[str]:
-    selector = fs.FileSelector(folder, allow_not_found=True)
-    found = (info.path for info in filesystem.get_file_info(selector))
-    return sorted(path for path in found if path.endswith(".parquet"))
+def _recognised(path: str) -> SourceFile | None:
+    for candidate in formats().values():
+        if candidate.recognises(path):
+            return SourceFile(path, candidate.name)
+    return None
+
+
+def _with_kind(episode: Episode, kind: Kind | None) -> Episode:
+    if kind is None or episode.origin.kind == kind:
+        return episode
+    return replace(episode, origin=replace(episode.origin, kind=kind))
 
 
 def _check_sizes(file: str, info: FileInfo, spec: EnvSpec) -> None:
     found = (info.observation_size, info.action_size)
     wanted = (spec.observation_size, spec.action_size)
     if found != wanted:
+        of = f" of {info.env_id}" if info.env_id else ""
         raise InputError(
-            f"{file}: observations [T+1, {found[0]}] and actions [T, {found[1]}] of "
-            f"{info.env_id} do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}"
+            f"{file}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
+            f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}"
         )

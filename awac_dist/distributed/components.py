@@ -51,6 +51,7 @@ def start_components(
             spec,
             capacity=capacity,
             discount=config.learner.discount,
+            clip_prior_actions=config.replay.clip_prior_actions,
             log=ExperienceLog(experience, index, spec),
             cpus=SHARED_BY_HELPERS,
         )

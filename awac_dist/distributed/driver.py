@@ -15,7 +15,7 @@ from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.replay.sampler import ONLINE
-from awac_dist.types import Future, Handle, RolloutReport, Segment, UpdateReport
+from awac_dist.types import Future, Handle, Loaded, RolloutReport, Segment, UpdateReport
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us
 EPISODES_PER_CALL = 2
@@ -86,6 +86,7 @@ class Driver:
         self._evaluation: Future | None = None
         self._saving: Future | None = None
         self._evaluated_at = 0
+        self._demonstrations: list[str] = []  # sources that hold nothing else
         self.progress = Progress()
 
     def run(self) -> str | None:
@@ -109,24 +110,38 @@ class Driver:
     def _preload(self) -> None:
         self._enter("load", len(self._sources), "sources")
         answers = [shard.post("preload", self._sources) for shard in self._components.shards]
+        loaded: list[Loaded] = [self._wait(answer) for answer in answers]
         order = {source.name: number for number, source in enumerate(self._sources)}
-        placed = [item for answer in answers for item in self._wait(answer)]
+        placed = [item for share in loaded for item in share.placed]
         placed.sort(key=lambda item: (order[item[1].source], item[0]))
-        sizes = self._call(self._components.learner, "add", [place for _, place in placed])
+        learner = self._components.learner
+        sizes = self._call(learner, "add", [place for _, place in placed])
+        self._call(learner, "set_weights", {s.name: s.weight for s in self._sources})
         for source in self._sources:
+            episodes = sum(place.source == source.name for _, place in placed)
+            demonstrations = sum(share.demonstrations[source.name] for share in loaded)
+            if demonstrations == episodes:
+                self._demonstrations.append(source.name)
+            outside = sum(share.out_of_range[source.name] for share in loaded)
             self._observer.note(
-                f"{source.name}: {source.episodes} episodes, {sizes[source.name]:,} transitions"
+                f"{source.name}: {episodes:,} episodes, {sizes[source.name]:,} transitions, "
+                f"{self._described(outside)}"
             )
+
+    def _described(self, outside: int) -> str:
+        what = "clipped" if self._config.replay.clip_prior_actions else "kept"
+        return (
+            f"{outside:,} actions out of bounds ({what})" if outside else "no action out of bounds"
+        )
 
     def _clone(self) -> None:
         clone = self._config.clone
-        sources = [source.name for source in self._sources if source.demonstrations]
-        if clone.updates and sources:
+        if clone.updates and self._demonstrations:
             self._enter("clone", clone.updates, "updates")
             self._call(
                 self._components.learner,
                 "begin_cloning",
-                sources,
+                self._demonstrations,
                 learning_rate=clone.learning_rate,
                 batch_size=clone.batch_size,
             )

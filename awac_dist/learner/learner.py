@@ -102,6 +102,10 @@ class Learner:
         self._sampler.add(segments)
         return self._sampler.sizes()
 
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Draw the transitions of some sources more often than others, from now on."""
+        self._sampler.set_weights(weights)
+
     def begin_cloning(
         self, sources: Sequence[str], *, learning_rate: float, batch_size: int
     ) -> None:

@@ -83,6 +83,7 @@ class Sampler:
         self._online_capacity = online_capacity
         self._tables: dict[str, _Table] = {}
         self._mixture: dict[str, float] = {}
+        self._weights: dict[str, float] = {}
 
     def add(self, segments: Iterable[Segment]) -> None:
         """Register pieces; their order matters to the draws that follow."""
@@ -112,6 +113,16 @@ class Sampler:
             raise ValueError(f"no source {sorted(unknown)[0]!r}; there are {sorted(self._tables)}")
         self._mixture = dict(mixture)
 
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Draw each transition of a source so many times likelier than one of weight 1.
+
+        Within an "offline" or uniform share only: a mixture's own shares stay as they are.
+
+        Args:
+            weights: Source -> weight above 0; sources that are not named have weight 1.
+        """
+        self._weights = {source: weight for source, weight in weights.items() if weight != 1.0}
+
     def draw(self, batch_number: int, batch_size: int) -> Draw:
         """Rows of one batch, with replacement.
 
@@ -129,13 +140,33 @@ class Sampler:
 
     def _groups(self) -> tuple[list[list[str]], list[float]]:
         """Lists of sources that are drawn from uniformly together, and their shares."""
-        if not self._mixture:
-            return [list(self._tables)], [1.0]
-        named = [
-            [s for s in self._tables if s != ONLINE] if name == OFFLINE else [name]
-            for name in self._mixture
-        ]
-        return named, list(self._mixture.values())
+        groups, shares = [list(self._tables)], [1.0]
+        if self._mixture:
+            offline = [source for source in self._tables if source != ONLINE]
+            groups = [offline if name == OFFLINE else [name] for name in self._mixture]
+            shares = list(self._mixture.values())
+        if self._weights:
+            return self._weighted(groups, shares)
+        return groups, shares
+
+    def _weighted(
+        self, groups: list[list[str]], shares: list[float]
+    ) -> tuple[list[list[str]], list[float]]:
+        """Split each group by source, so that a source's share follows weight x size."""
+        split: list[list[str]] = []
+        split_shares: list[float] = []
+        for group, share in zip(groups, shares, strict=True):
+            sizes = [
+                self._weights.get(s, 1.0) * self._tables[s].total if s in self._tables else 0.0
+                for s in group
+            ]
+            if sum(sizes):
+                split += [[source] for source in group]
+                split_shares += [share * size / sum(sizes) for size in sizes]
+            else:  # kept, to be refused when its share is drawn
+                split.append(group)
+                split_shares.append(share)
+        return split, split_shares
 
     def _draw_group(self, sources: Sequence[str], count: int, rng: np.random.Generator) -> Draw:
         tables = [self._tables[s] for s in sources if s in self._tables]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from awac_dist.data.experience import ExperienceLog
-from awac_dist.data.sources import Source, read_share
+from awac_dist.data.sources import Source, clipped, out_of_range, read_share
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import ONLINE
-from awac_dist.types import Array, EnvSpec, Episode, Layout, Segment
+from awac_dist.types import Array, EnvSpec, Episode, Layout, Loaded, Segment
 
 SLACK = 1.25  # shards fill unevenly: room beyond a shard's exact share of the capacity
 ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
@@ -27,10 +28,14 @@ class ReplayConfig:
             oldest pieces leave first. Prior data is kept besides and never leaves.
         mixture: Shares of each online batch by source, such as {"offline": 0.5, "online": 0.5};
             empty draws uniformly over everything, as the paper does.
+        clip_prior_actions: Clip the actions of prior data to the task's bounds, as the authors do
+            with the hand demonstrations; otherwise they are kept as they are. Online actions
+            are always kept as they were chosen.
     """
 
     capacity: int = 1_000_000
     mixture: dict[str, float] | None = None
+    clip_prior_actions: bool = False
 
 
 class ReplayShard:
@@ -44,6 +49,7 @@ class ReplayShard:
         spec: The task, whose sizes every episode must have.
         capacity: Online rows over all shards.
         discount: gamma.
+        clip_prior_actions: Clip the actions of prior data to the task's bounds.
         log: Where every accepted piece is kept for later runs.
     """
 
@@ -55,6 +61,7 @@ class ReplayShard:
         *,
         capacity: int,
         discount: float,
+        clip_prior_actions: bool,
         log: ExperienceLog | None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
@@ -63,16 +70,20 @@ class ReplayShard:
         share = int(SLACK * capacity / num_shards) + 2 * (spec.max_episode_steps or 1000)
         self._online = RingBuffer(layout, share, discount=discount)
         self._width = layout.width
+        self._clip_prior_actions = clip_prior_actions
         self._log = log
         self._inserted: dict[tuple[int, ...], Segment] = {}
 
-    def preload(self, sources: Sequence[Source]) -> list[tuple[int, Segment]]:
-        """Read this shard's share here, not through the driver: (episode number, place)."""
-        placed = []
+    def preload(self, sources: Sequence[Source]) -> Loaded:
+        """Read this shard's share of the prior data here, not through the driver."""
+        loaded = Loaded([], Counter(), Counter())
         for source in sources:
             for number, episode in read_share(source, self._spec, self._index, self._num_shards):
-                placed.append((number, self._store(self._prior, source.name, episode)))
-        return placed
+                loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
+                loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
+                kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
+                loaded.placed.append((number, self._store(self._prior, source.name, kept)))
+        return loaded
 
     def insert(self, piece: Episode, source: str) -> Segment:
         """Accept a piece once, however often it is sent, and say where it lies.
