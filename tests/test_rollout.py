@@ -13,7 +13,7 @@ from awac_dist.data.pieces import join_pieces
 from awac_dist.envs.make import env_spec
 from awac_dist.rollout.collector import Collector
 from awac_dist.rollout.policy import GaussianPolicy
-from awac_dist.rollout.worker import RolloutWorker
+from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
 from awac_dist.types import Array, Episode, PolicySpec, Segment, Weights
 
 BOUNDS = (-0.5, -1.0), (0.5, 2.0)
@@ -223,7 +223,12 @@ def make_worker(num_shards: int = 1, worker: int = 0) -> tuple[RolloutWorker, An
     shards = [RecordingShard(index) for index in range(num_shards)]
     weights = RecordingWeights()
     made = RolloutWorker(
-        env_spec(TERMINATES), POLICY_SPEC, 1, shards, weights, seed=0, worker=worker
+        env_spec(TERMINATES),
+        1,
+        shards,
+        PublishedPolicy(POLICY_SPEC, weights),
+        seed=0,
+        worker=worker,
     )
     return made, shards, weights
 

@@ -6,7 +6,7 @@ from pyarrow import fs
 
 from awac_dist.data.parquet import resolve, write_episodes
 from awac_dist.data.pieces import join_pieces
-from awac_dist.types import EnvSpec, Episode
+from awac_dist.types import EnvSpec, Episode, Segment
 
 STEPS_PER_FILE = 20_000
 
@@ -43,3 +43,18 @@ class ExperienceLog:
             write_episodes(name, join_pieces(self._pieces), self._spec)
             self._files += 1
             self._pieces, self._steps = [], 0
+
+
+class EpisodeSink:
+    """Takes pieces like a replay shard, and only writes them."""
+
+    def __init__(self, log: ExperienceLog) -> None:
+        self._log = log
+
+    def insert(self, piece: Episode, source: str) -> Segment:
+        """Keep a piece; it has no place from which it could be sampled."""
+        self._log.append(piece)
+        return Segment(source, shard=-1, row=-1, length=len(piece))
+
+    def flush(self) -> None:
+        self._log.flush()

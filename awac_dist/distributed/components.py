@@ -13,7 +13,7 @@ from awac_dist.distributed.weights import WeightStore
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.rollout.worker import RolloutWorker
+from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
 from awac_dist.types import EnvSpec, Handle
 
 
@@ -77,10 +77,9 @@ def start_components(
         runtime.start(
             RolloutWorker,
             spec,
-            policy,
             config.rollout.envs_per_worker,
             shards,
-            reader,
+            PublishedPolicy(policy, reader),
             seed=config.seed,
             worker=index,
             cpus=plan.worker_cpus,

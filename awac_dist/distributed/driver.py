@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
+from awac_dist.distributed.collecting import collect_episodes
 from awac_dist.distributed.components import Components
 from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
@@ -18,7 +19,6 @@ from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Future, Handle, Loaded, RolloutReport, Segment, UpdateReport
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us
-EPISODES_PER_CALL = 2
 POLL_S = 0.25
 
 
@@ -155,24 +155,12 @@ class Driver:
         )
 
     def _collect_clone(self, episodes: int) -> None:
-        """Let each worker collect its share, a few episodes a call so that progress shows."""
         self._enter("collect", episodes, "episodes")
         workers = self._components.workers
-        one_each, more = divmod(episodes, len(workers))
-        left = [one_each + (index < more) for index in range(len(workers))]
         segments: list[list[Segment]] = [[] for _ in workers]
-        pending: dict[int, Future] = {}
-        while any(left) or pending:
-            for index, worker in enumerate(workers):
-                if left[index] and index not in pending:
-                    count = min(left[index], EPISODES_PER_CALL)
-                    left[index] -= count
-                    pending[index] = worker.post("collect_episodes", count, "prior", CLONE)
-            done = self.look(list(pending.values()))
-            for index in [index for index, answer in pending.items() if answer in done]:
-                report: RolloutReport = pending.pop(index).result()
-                self._observer.collected(report, lag=0)
-                segments[index] += report.segments
+        for worker, report in collect_episodes(workers, episodes, "prior", CLONE, self.look):
+            self._observer.collected(report, lag=0)
+            segments[worker] += report.segments
         in_worker_order = [segment for of_worker in segments for segment in of_worker]
         self._call(self._components.learner, "add", in_worker_order)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from pyarrow import fs
 
 from awac_dist.data.parquet import resolve
+from awac_dist.errors import InputError
+from awac_dist.types import PolicySpec, Weights
 
 SUFFIX = ".pt"
 
@@ -51,3 +54,21 @@ def load_checkpoint(path: str) -> dict[str, Any]:
     with filesystem.open_input_file(name) as file:
         state: dict[str, Any] = torch.load(io.BytesIO(file.read()), weights_only=True)
     return state
+
+
+def load_policy(path: str) -> tuple[PolicySpec, Weights]:
+    """The policy of a checkpoint, or of the newest one in a run's folder.
+
+    Raises:
+        InputError: There is no checkpoint, or it cannot be read.
+    """
+    found = [path] if path.endswith(SUFFIX) else list_checkpoints(f"{path}/checkpoints")
+    if not found:
+        raise InputError(f"{path}: is neither a checkpoint ({SUFFIX}) nor the folder of a run")
+    try:
+        state = load_checkpoint(found[-1])
+        spec = PolicySpec(**state["policy_spec"])
+        return spec, Weights(0, state["grad_steps"], state["policy"].cpu().numpy())
+    except (OSError, KeyError, RuntimeError, UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{found[-1]}: cannot be read as a checkpoint: {reason}") from error

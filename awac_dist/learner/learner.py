@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -169,6 +169,8 @@ class Learner:
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
             "progress": progress,
+            "policy_spec": asdict(self._policy_spec),
+            "policy": self.method.actor.flat_vector(),
         }
         return save_checkpoint(folder, self.grad_steps, state, keep=self._config.keep_checkpoints)
 

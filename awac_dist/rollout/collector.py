@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from awac_dist.envs.make import Environment, make_env
-from awac_dist.rollout.policy import GaussianPolicy
+from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
+from awac_dist.rollout.policy import Policy
 from awac_dist.types import Array, EnvSpec, Episode, Finished, Kind, Origin
 
 
@@ -26,8 +27,15 @@ class _Piece:
 class _Slot:
     """One environment and the episode it is in; its randomness is tied to the episode."""
 
-    def __init__(self, env: Environment, spec: EnvSpec, seed: Sequence[int], worker: int) -> None:
-        self._env, self._spec = env, spec
+    def __init__(
+        self,
+        env: Environment,
+        spec: EnvSpec,
+        noise: type[NoiseProcess],
+        seed: Sequence[int],
+        worker: int,
+    ) -> None:
+        self._env, self._spec, self._process = env, spec, noise
         self._seed, self._worker = tuple(seed), worker
         self.episode = -1
         self._low = np.array(spec.action_low, np.float32)
@@ -36,16 +44,17 @@ class _Slot:
     def begin(self, episode: int) -> None:
         """Reset for an episode of the worker's stream."""
         self.episode = episode
-        self._rng = np.random.default_rng((*self._seed, episode))
-        self._reset_seed = int(self._rng.integers(2**31))
+        rng = np.random.default_rng((*self._seed, episode))
+        self._reset_seed = int(rng.integers(2**31))
+        self._noise = self._process(rng, self._spec.action_size)
         observation, _ = self._env.reset(seed=self._reset_seed)
         self.observation = np.asarray(observation, np.float32)
         self._step, self._return = 0, 0.0
         self._piece = _Piece(self.observation)
 
     def noise(self) -> Array:
-        """Standard normal noise [A] for the next action."""
-        return self._rng.standard_normal(self._spec.action_size, np.float32)
+        """Noise [A] for the next action."""
+        return self._noise.next()
 
     def step(self, action: Array) -> tuple[bool, bool]:
         """Act (clipped to the bounds; the action as chosen is what is kept)."""
@@ -109,18 +118,28 @@ class Collector:
         seed: The run's seed.
         worker: Number of the rollout worker.
         incarnation: How often that worker was replaced.
+        noise: What the policy's samples are made of.
     """
 
     def __init__(
-        self, spec: EnvSpec, num_envs: int, *, seed: int, worker: int, incarnation: int = 0
+        self,
+        spec: EnvSpec,
+        num_envs: int,
+        *,
+        seed: int,
+        worker: int,
+        incarnation: int = 0,
+        noise: type[NoiseProcess] = WhiteNoise,
     ) -> None:
         stream = (seed, worker, incarnation)
-        self._slots = [_Slot(make_env(spec.env_id), spec, stream, worker) for _ in range(num_envs)]
+        self._slots = [
+            _Slot(make_env(spec.env_id), spec, noise, stream, worker) for _ in range(num_envs)
+        ]
         self._next_episode = 0
         self._fresh = True
 
     def collect_steps(
-        self, policy: GaussianPolicy, steps: int, kind: Kind
+        self, policy: Policy, steps: int, kind: Kind
     ) -> tuple[list[Episode], list[Finished]]:
         """Take exactly `steps` steps in each environment; episodes go on over the calls."""
         if self._fresh:
@@ -136,7 +155,7 @@ class Collector:
         return pieces, finished
 
     def collect_episodes(
-        self, policy: GaussianPolicy, count: int, kind: Kind
+        self, policy: Policy, count: int, kind: Kind
     ) -> tuple[list[Episode], list[Finished]]:
         """Record `count` whole episodes, each from its reset to its end."""
         pieces: list[Episode] = []
@@ -168,7 +187,7 @@ class Collector:
     def _step_all(
         self,
         slots: list[_Slot],
-        policy: GaussianPolicy,
+        policy: Policy,
         kind: Kind,
         pieces: list[Episode],
         finished: list[Finished],

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
 
-from awac_dist.types import Array, PolicySpec
+from awac_dist.errors import InputError
+from awac_dist.types import Array, EnvSpec, PolicySpec
+
+
+class Policy(Protocol):
+    """What a collector acts with."""
+
+    version: int
+
+    def sample(self, observations: Array, noise: Array) -> Array:
+        """Actions [E, A] for observations [E, O] and noise [E, A]."""
+        ...
 
 
 class GaussianPolicy:
@@ -64,3 +78,88 @@ class GaussianPolicy:
         low, high = self._spec.log_std_min, self._spec.log_std_max
         log_std = low + (high - low) / (1 + np.exp(-logits))
         return self._half_range * np.exp(log_std)
+
+
+class UnitPolicy:
+    """Noise alone, in units of half of the action range around its centre, kept inside it."""
+
+    version = -1
+
+    def __init__(self, spec: EnvSpec) -> None:
+        low = np.array(spec.action_low, np.float32)
+        high = np.array(spec.action_high, np.float32)
+        self._centre, self._half_range = (high + low) / 2, (high - low) / 2
+
+    def sample(self, observations: Array, noise: Array) -> Array:
+        return self._centre + self._half_range * np.clip(noise, -1, 1)
+
+
+class FilePolicy:
+    """A policy from an `.npz` file: layers, activation, squash, normalisation of observations.
+
+    `weight_i` [out, in] and `bias_i` [out] for i = 0, 1, ...; `activation` and `squash` by name;
+    `observation_shift`, `observation_scale`, `observation_clip`; and `log_std` [A], or
+    `log_std_weight` and `log_std_bias` (a head on the last hidden layer), or neither.
+    A sample is squash(mean + exp(log_std) * noise).
+
+    Args:
+        arrays: The file's arrays.
+        path: Its name, for errors.
+        spec: The task.
+
+    Raises:
+        InputError: An array is missing, or its sizes are another task's.
+    """
+
+    version = -1
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], path: str, spec: EnvSpec) -> None:
+        try:
+            count = sum(name.startswith("weight_") for name in arrays)
+            self._layers = [(arrays[f"weight_{i}"].T, arrays[f"bias_{i}"]) for i in range(count)]
+            self._activate = {"tanh": np.tanh, "relu": _relu}[str(arrays["activation"])]
+            self._squash = {"tanh": np.tanh, "none": np.asarray}[str(arrays["squash"])]
+            self._shift, self._scale = arrays["observation_shift"], arrays["observation_scale"]
+            self._clip = arrays["observation_clip"]
+        except KeyError as error:
+            raise InputError(f"{path}: is no policy file: {error} is missing or unknown") from error
+        self._log_std = arrays.get("log_std")
+        self._head = arrays.get("log_std_weight"), arrays.get("log_std_bias")
+        sizes = (len(self._layers[0][0]), self._layers[-1][0].shape[1])
+        if sizes != (spec.observation_size, spec.action_size):
+            raise InputError(
+                f"{path}: reads {sizes[0]} observations and gives {sizes[1]} actions, but "
+                f"{spec.env_id} has {spec.observation_size} and {spec.action_size}"
+            )
+
+    def sample(self, observations: Array, noise: Array) -> Array:
+        hidden = np.clip((observations - self._shift) / self._scale, -self._clip, self._clip)
+        for weight, bias in self._layers[:-1]:
+            hidden = self._activate(hidden @ weight + bias)
+        weight, bias = self._layers[-1]
+        mean = hidden @ weight + bias
+        return np.asarray(self._squash(mean + self._std(hidden) * noise), np.float32)
+
+    def _std(self, hidden: Array) -> Array | float:
+        weight, bias = self._head
+        if weight is not None and bias is not None:
+            return np.exp(np.clip(hidden @ weight.T + bias, -20, 2))
+        return 0.0 if self._log_std is None else np.exp(self._log_std)
+
+
+def _relu(values: Array) -> Array:
+    return np.maximum(values, 0)
+
+
+def load_file_policy(path: str, spec: EnvSpec) -> FilePolicy:
+    """Read an `.npz` policy; nothing in it is executed.
+
+    Raises:
+        InputError: It cannot be read, or does not fit the task.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return FilePolicy(dict(file), path, spec)
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a policy file: {reason}") from error

@@ -1,0 +1,58 @@
+"""What makes actions differ from the mean: one process an episode, from the episode's generator."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from awac_dist.types import Array
+
+
+class NoiseProcess(Protocol):
+    """Noise of one episode."""
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None: ...
+
+    def next(self) -> Array:
+        """Noise [A] of the next step."""
+        ...
+
+
+class WhiteNoise:
+    """Standard normal, independent from step to step."""
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        self._rng, self._size = rng, size
+
+    def next(self) -> Array:
+        return self._rng.standard_normal(self._size, np.float32)
+
+
+class NoNoise(WhiteNoise):
+    """Zero: the policy acts by its mean."""
+
+    def next(self) -> Array:
+        return np.zeros(self._size, np.float32)
+
+
+class UniformNoise(WhiteNoise):
+    """Uniform in [-1, 1], independent from step to step."""
+
+    def next(self) -> Array:
+        return self._rng.uniform(-1, 1, self._size).astype(np.float32)
+
+
+class OrnsteinUhlenbeck:
+    """x <- x - theta x + sigma N(0, 1), from zero (the paper's random pushing: 0.15, 0.3)."""
+
+    theta, sigma = 0.15, 0.3
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        self._rng = rng
+        self._state = np.zeros(size, np.float32)
+
+    def next(self) -> Array:
+        shock = self._rng.standard_normal(len(self._state), np.float32)
+        self._state = (1 - self.theta) * self._state + self.sigma * shock
+        return self._state
