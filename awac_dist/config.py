@@ -63,7 +63,7 @@ class OnlineConfig:
         env_steps: Environment steps of the whole phase, over all workers.
         updates_per_step: Gradient steps for each environment step.
         error_buffer: Updates by which the learner may be behind before workers wait; None is
-            one fragment's worth. Async mode only: in sync mode they take turns.
+            what a fragment of every worker is worth. Async mode only: in sync mode they take turns.
         stop_at_return: End the run once an evaluation reaches this mean return; None never.
         max_minutes: End the run after so many minutes of wall time; None never.
     """
@@ -225,3 +225,9 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "online.error_buffer", f"{config.online.error_buffer} has no effect in sync mode"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
+    if config.online.env_steps % config.rollout.envs_per_worker:
+        legal = f"a multiple of rollout.envs_per_worker ({config.rollout.envs_per_worker})"
+        yield "online.env_steps", f"{config.online.env_steps} is not {legal}"
+    if config.replay.capacity <= config.rollout.fragment_steps:
+        legal = f"above rollout.fragment_steps ({config.rollout.fragment_steps})"
+        yield "replay.capacity", f"{config.replay.capacity} is not {legal}"

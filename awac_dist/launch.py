@@ -5,6 +5,7 @@ Reads the options, builds the pieces, runs them, and says how it went.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from awac_dist.errors import InputError
 from awac_dist.options import parse, to_mapping
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
-from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_folder import (
     create_run_folder,
@@ -101,8 +102,12 @@ def run(config: RunConfig, argv: Sequence[str], screen: Screen, stop: StopReques
     screen.divert(folder / "log.txt")
     write_provenance(folder, to_mapping(config), argv)
     title = f"awac_dist: {config.env} -> {folder}"
-    with open_display(screen.stream, title) as display:
-        return _run(config, spec, sources, folder, display, stop)
+    try:
+        with open_display(screen.stream, title) as display:
+            return _run(config, spec, sources, folder, display, stop)
+    except InputError:
+        shutil.rmtree(folder)  # nothing ran: the name stays free
+        raise
 
 
 def _run(
@@ -114,7 +119,7 @@ def _run(
     stop: StopRequest,
 ) -> str:
     metrics = MetricsLog(folder)
-    recorder = Recorder(display, metrics, _planned_updates(config))
+    recorder = Recorder(display, metrics, _planned_updates(config), config.env)
     runtime = _start_runtime(config)
     try:
         plan = _plan(config, runtime.resources)
@@ -130,7 +135,8 @@ def _run(
     finally:
         runtime.close()
         metrics.close()
-    plot_learning_curve(folder)
+    if (folder / METRICS_FILE).stat().st_size:
+        plot_learning_curve(folder)
     return summary(
         list(recorder.evaluations.values()),
         folder,

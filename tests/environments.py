@@ -57,4 +57,4 @@ def register() -> None:
         (VARIES, {}),
     ):
         if env_id not in gymnasium.registry:
-            gymnasium.register(env_id, Counting, kwargs=options)
+            gymnasium.register(env_id, Counting, max_episode_steps=100, kwargs=options)

@@ -121,7 +121,7 @@ def test_a_clone_and_a_checkpoint_can_be_rolled_out(tmp_path: Path) -> None:
     words = ["--clone", data, "--clone-updates", "3", "--episodes", "1"]
     (clone,), _ = collected(tmp_path / "clone", *words)
     assert clone.origin.policy_version == 3
-    run(small_config(data), InlineRuntime(Resources(2, 0, 1)), tmp_path / "run")
+    run(small_config(data), InlineRuntime(Resources((2.0,), gpus=0)), tmp_path / "run")
     words = ["--policy", str(tmp_path / "run"), "--episodes", "1", "--deterministic"]
     (episode,), _ = collected(tmp_path / "checkpoint", *words)
     assert episode.origin.policy_version == 345

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from running import ENV, write_demonstrations
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.launch import main
+from awac_dist.types import Episode, Origin
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = shlex.split(
@@ -55,7 +57,7 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
         "tensorboard",
     }
     table = pd.read_json(folder / "metrics.jsonl", lines=True)
-    assert set(table["phase"]) == {"clone", "offline", "online"}
+    assert set(table["phase"]) == {"clone", "collect", "offline", "online"}
     assert table["eval/return"].notna().sum() >= 3
     assert yaml.safe_load((folder / "config.yaml").read_text())["data"] == [data]
 
@@ -67,7 +69,7 @@ def test_every_preset_runs(
     small = shlex.split(
         "--env Pendulum-v1 --runtime inline --workers 1 --clone.updates 3 --clone.episodes 1 "
         "--offline.updates 3 --offline.batch_size 8 --learner.batch_size 8 --online.env_steps 5 "
-        "--evaluation.episodes 1 --learner.threads 1 --replay.capacity 100"
+        "--evaluation.episodes 1 --learner.threads 1"
     )
     folder = tmp_path / "run"
     words = ["--config", str(preset), *small, "--data", data, "--run-dir", str(folder)]
@@ -93,6 +95,14 @@ def empty_dataset(folder: Path) -> str:
     return path
 
 
+def dataset_with_nan(folder: Path) -> str:
+    rewards = np.array([1, np.nan], np.float32)
+    observations, actions = np.zeros((3, 3), np.float32), np.zeros((2, 1), np.float32)
+    episode = Episode(observations, actions, rewards, False, True, Origin("prior"))
+    write_episodes(str(folder / "nan.parquet"), [episode], env_spec(ENV))
+    return str(folder / "nan.parquet")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -110,6 +120,8 @@ def empty_dataset(folder: Path) -> str:
         (["--run-dir", "{taken}"], ["taken", "exists already"]),
         (["--learner.gpus", "1"], ["--learner.gpus 1", "more GPUs than there are"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--env", "Walker2d-v5", "--data", "halfcheetah-demonstrations"], ["Walker2d-v5"]),
+        (["--run-dir", "s3://bucket/run"], ["s3:/bucket/run", "local folder"]),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
@@ -138,6 +150,35 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     for word in words:
         assert word in err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options", "words"),
+    [
+        ("inline", "--data {nan}", "nan.parquet: episode 0, row 1: rewards is NaN"),
+        ("inline", "--replay.mixture {clone} --clone.updates 0", "no transitions of 'clone'"),
+        pytest.param("ray", "--data {nan}", "rewards is NaN", marks=pytest.mark.ray),
+    ],
+)
+@pytest.mark.usefixtures("ray_session")
+def test_wrong_input_that_shows_late_is_one_line_too(
+    runtime: str,
+    options: str,
+    words: str,
+    data: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    mixture = '{"clone": 0.5, "online": 0.5}'
+    places = {"{nan}": dataset_with_nan(tmp_path), "{clone}": mixture}
+    given = [places.get(word, word) for word in options.split()]
+    folder = tmp_path / "run"
+    base = [*SMALL, "--runtime", runtime, "--data", data, "--run-dir", str(folder)]
+    assert main([*base, *given]) == 2
+    err = capfd.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert words in err
+    assert not folder.exists()  # its name stays free
 
 
 def test_an_unexpected_fault_keeps_its_traceback(

@@ -254,7 +254,7 @@ def changed(path: str, value: Any) -> RunConfig:
         ("optimizer.critic_learning_rate", [0.0, *INFINITE], [1e-9]),
         ("optimizer.actor_weight_decay", [-1e-9, *INFINITE], [0.0]),
         ("optimizer.target_update_rate", [0.0, 1.1, *INFINITE], [1.0]),
-        ("replay.capacity", [0], [1]),
+        ("replay.capacity", [0, 250], [251]),
         (
             "replay.mixture",
             [

@@ -34,3 +34,20 @@ def test_a_ratio_that_floats_cannot_hold_owes_every_whole_update() -> None:
     assert limiter.updates_due() == 3
     limiter.inserted = 29
     assert limiter.updates_due() == 2
+
+
+def test_steps_under_way_count_against_the_bound() -> None:
+    limiter = RateLimiter(ratio=1.0, buffer=10)
+    limiter.collecting = 11
+    assert not limiter.may_collect()
+    limiter.arrived(11)
+    assert (limiter.collecting, limiter.inserted) == (0, 11)
+    limiter.finished = 1
+    assert limiter.may_collect()
+
+
+def test_half_an_update_owed_holds_nobody_up() -> None:
+    limiter = RateLimiter(ratio=0.5, buffer=0)
+    limiter.inserted, limiter.posted, limiter.finished = 33, 16, 16
+    assert limiter.updates_due() == 0
+    assert limiter.may_collect()

@@ -141,7 +141,7 @@ def test_memory_that_was_never_written_is_nan() -> None:
 
 
 def test_growth_keeps_everything() -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, 4, discount=GAMMA, grows=True)
+    counter, ring = Counter(), RingBuffer(LAYOUT, None, discount=GAMMA)
     firsts = [ring.append(counter.episode(steps)) for steps in (3, 20, 1, 90)]
     for first, steps in zip(firsts, (3, 20, 1, 90), strict=True):
         check_counting(ring.take(rows_of(first, steps)))

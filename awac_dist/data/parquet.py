@@ -79,7 +79,7 @@ def recognises(path: str) -> bool:
     filesystem, name = resolve(path)
     try:
         found = pq.read_schema(filesystem.open_input_file(name))
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, TypeError, pa.ArrowException):
         return False
     return METADATA_KEY in (found.metadata or {})
 
@@ -122,8 +122,10 @@ def resolve(path: str) -> tuple[Any, str]:
 def _open(path: str) -> pq.ParquetFile:
     filesystem, name = resolve(path)
     try:
-        return pq.ParquetFile(filesystem.open_input_file(name))
-    except (OSError, pa.ArrowException) as error:
+        file = pq.ParquetFile(filesystem.open_input_file(name))
+        assert file.schema_arrow is not None  # read now, where a damaged one is reported
+        return file
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from error
 
 

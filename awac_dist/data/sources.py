@@ -5,21 +5,38 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import import_module, resources
+from importlib import resources
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from pyarrow import fs
 
-from awac_dist.data import parquet
+from awac_dist.data import (
+    d4rl,
+    minari_format,
+    parquet,
+    rllib_parquet,
+    robomimic,
+    trajectories,
+)
 from awac_dist.data.formats import FileInfo, Format
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = {"halfcheetah-demonstrations": "HalfCheetah-v5"}
 EXPERIENCE = "experience"
-FORMAT_MODULES = ("parquet",)  # asked in this order
+FORMATS = {  # in the order in which they are asked
+    known.name: known
+    for known in (
+        parquet.FORMAT,
+        rllib_parquet.FORMAT,
+        minari_format.FORMAT,
+        robomimic.FORMAT,
+        d4rl.FORMAT,
+        *trajectories.FORMATS,
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,7 @@ def find(argument: str) -> Source:
         InputError: There is nothing there that we read, or an option is wrong.
     """
     name, *options = argument.split(",")
-    files = _find_files(name)
+    files = tuple(replace(file, path=_absolute(file.path)) for file in _find_files(name))
     return Source(name, files, **_options(argument, options))
 
 
@@ -93,6 +110,11 @@ def open_source(argument: str, spec: EnvSpec) -> Source:
         InputError: There is nothing to read, or its shapes are another task's.
     """
     source = find(argument)
+    made_for = EMBEDDED.get(source.name, spec.env_id)
+    if made_for != spec.env_id:
+        raise InputError(
+            f"{source.name} are of {made_for}, not of {spec.env_id}: give that task's own --data"
+        )
     infos = describe(source)
     for file, info in zip(source.files, infos, strict=True):
         _check_sizes(file.path, info, spec)
@@ -113,6 +135,7 @@ def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[t
         _check_sizes(file.path, info, spec)
         starts[file], before = before, before + info.episodes
     for file, number, episode in episodes(source, (index, of)):
+        _check_finite(file.path, number, episode)
         yield starts[file] + number, episode
 
 
@@ -131,15 +154,8 @@ def clipped(episode: Episode, spec: EnvSpec) -> Episode:
     return replace(episode, actions=np.clip(episode.actions, low, high))
 
 
-@cache
-def formats() -> dict[str, Format]:
-    """Every format that we read, by name, in the order in which they are asked."""
-    modules = (import_module(f"awac_dist.data.{name}") for name in FORMAT_MODULES)
-    return {module.FORMAT.name: module.FORMAT for module in modules}
-
-
 def _format(file: SourceFile) -> Format:
-    return formats()[file.format]
+    return FORMATS[file.format]
 
 
 def _options(argument: str, options: list[str]) -> dict[str, Any]:
@@ -172,7 +188,7 @@ def _find_files(name: str) -> tuple[SourceFile, ...]:
     if glob.has_magic(name):
         found = [file for path in sorted(glob.glob(name)) if (file := _recognised(path))]
         if not found:
-            raise InputError(f"{name}: matches nothing that we read ({', '.join(formats())})")
+            raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
         return tuple(found)
     whole = _recognised(name)
     return (whole,) if whole else _files_in(name)
@@ -185,10 +201,10 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
     if info.type == fs.FileType.NotFound:
         raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")
     if info.type == fs.FileType.File:
-        for candidate in formats().values():
+        for candidate in FORMATS.values():
             if name.endswith(candidate.suffixes):
                 candidate.describe(name)  # has better words for what is wrong
-        raise InputError(f"{name}: is none of the formats that we read: {', '.join(formats())}")
+        raise InputError(f"{name}: is none of the formats that we read: {', '.join(FORMATS)}")
     prefix = name.rstrip("/").removesuffix(path)
     for folder in (f"{path}/{EXPERIENCE}", path):
         selector = fs.FileSelector(folder, allow_not_found=True)
@@ -196,11 +212,16 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
         found = [file for path in paths if (file := _recognised(path))]
         if found:
             return tuple(found)
-    raise InputError(f"{name}: holds nothing that we read: {', '.join(formats())}")
+    raise InputError(f"{name}: holds nothing that we read: {', '.join(FORMATS)}")
+
+
+def _absolute(path: str) -> str:
+    """The path as a process with another working folder finds it; ids and URIs as they are."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def _recognised(path: str) -> SourceFile | None:
-    for candidate in formats().values():
+    for candidate in FORMATS.values():
         if candidate.recognises(path):
             return SourceFile(path, candidate.name)
     return None
@@ -210,6 +231,16 @@ def _with_kind(episode: Episode, kind: Kind | None) -> Episode:
     if kind is None or episode.origin.kind == kind:
         return episode
     return replace(episode, origin=replace(episode.origin, kind=kind))
+
+
+def _check_finite(file: str, number: int, episode: Episode) -> None:
+    for name in ("observations", "actions", "rewards"):
+        wrong = np.argwhere(~np.isfinite(getattr(episode, name)))
+        if len(wrong):
+            raise InputError(
+                f"{file}: episode {number}, row {wrong[0][0]}: {name} is NaN or infinite; "
+                "`python -m awac_dist.data validate` lists all such places"
+            )
 
 
 def _check_sizes(file: str, info: FileInfo, spec: EnvSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,18 +12,29 @@ from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.distributed.collecting import collect_episodes
 from awac_dist.distributed.components import Components
+from awac_dist.distributed.online import OnlineLoop
 from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
+from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.replay.sampler import ONLINE
+from awac_dist.replay.sampler import OFFLINE, ONLINE
 from awac_dist.types import Future, Handle, Loaded, RolloutReport, Segment, UpdateReport
 
-CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us
+CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
+# one in sync mode, where an evaluation must find the weights of the call that made it due
 POLL_S = 0.25
 
 
 class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a condition was met
-    """The run ends early, in order; says why."""
+    """The run ends early, in order; says why.
+
+    Attributes:
+        in_a_hurry: Whether there is no time for a last evaluation.
+    """
+
+    def __init__(self, reason: str, *, in_a_hurry: bool = False) -> None:
+        super().__init__(reason)
+        self.in_a_hurry = in_a_hurry
 
 
 class Observer(Protocol):
@@ -44,16 +55,8 @@ class Progress:
     phase: str = "start"
     env_steps: int = 0  # env.step calls of the online phase that the replay accepted
     grad_steps: int = 0
+    online_from: int = 0  # grad_steps when the online phase began
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1.0, 0.0))
-
-
-@dataclass
-class _Round:
-    """Workers that collect together; what they bring is registered in worker order."""
-
-    workers: list[int]
-    pending: dict[int, Future] = field(default_factory=dict)
-    reports: dict[int, RolloutReport] = field(default_factory=dict)
 
 
 class Driver:
@@ -85,25 +88,38 @@ class Driver:
         self._started = time.monotonic()
         self._evaluation: Future | None = None
         self._saving: Future | None = None
+        self._ending = False
+        self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
         self._evaluated_at = 0
         self._demonstrations: list[str] = []  # sources that hold nothing else
         self.progress = Progress()
 
     def run(self) -> str | None:
         """Go through all phases; returns why the run ended early, or None."""
-        reason = None
+        try:
+            reason = self._run_phases()
+            self._checkpoint()
+            if self._saving is not None:
+                self._saving.result()
+        finally:  # also when something broke: what was collected is not thrown away
+            self._flush()
+        return reason
+
+    def _run_phases(self) -> str | None:
         try:
             for phase in (self._preload, self._clone, self._offline, self._online):
                 phase()
         except Stopped as stop:
-            reason = str(stop)
-            self._observer.note(f"stopping: {reason}")
-        self._checkpoint()
-        if self._saving is not None:
-            self._saving.result()
-        for shard in self._components.shards:
-            shard.post("flush").result()
-        return reason
+            self._observer.note(f"stopping: {stop}")
+            self._ending = True
+            if not stop.in_a_hurry and self.progress.phase in ("offline", "online"):
+                self._evaluate_now(self.progress.phase)
+            return str(stop)
+        return None
+
+    def _flush(self) -> None:
+        for answer in [shard.post("flush") for shard in self._components.shards]:
+            answer.result()
 
     # Phases, in the order in which they run.
 
@@ -128,6 +144,20 @@ class Driver:
                 f"{self._described(outside)}"
             )
 
+        self._check_mixture()
+
+    def _check_mixture(self) -> None:
+        """Refuse now what would fail once the online phase begins."""
+        known = {ONLINE, OFFLINE, *(source.name for source in self._sources)}
+        if self._demonstrations and self._config.clone.updates and self._config.clone.episodes:
+            known.add(CLONE)
+        for source in self._config.replay.mixture or {}:
+            if source not in known:
+                raise InputError(
+                    f"replay.mixture: there will be no transitions of {source!r}, only of "
+                    + ", ".join(sorted(known))
+                )
+
     def _described(self, outside: int) -> str:
         what = "clipped" if self._config.replay.clip_prior_actions else "kept"
         return (
@@ -136,6 +166,8 @@ class Driver:
 
     def _clone(self) -> None:
         clone = self._config.clone
+        if clone.updates and not self._demonstrations:
+            self._observer.note("no source holds demonstrations alone: there is nothing to clone")
         if clone.updates and self._demonstrations:
             self._enter("clone", clone.updates, "updates")
             self._call(
@@ -177,15 +209,20 @@ class Driver:
         self._enter("online", online.env_steps, "env_steps")
         batch_size, mixture = self._config.learner.batch_size, self._config.replay.mixture
         self._call(self._components.learner, "set_batches", batch_size, mixture or {})
-        fragment = self._config.rollout.fragment_steps * self._config.rollout.envs_per_worker
-        buffer = online.updates_per_step * fragment
-        if online.error_buffer is not None:
-            buffer = online.error_buffer
-        if self._config.mode == "sync":
-            buffer = 0.0
-        self.progress.limiter = RateLimiter(online.updates_per_step, buffer)
-        _OnlineLoop(self, self._config, self._components).run()
+        self.progress.online_from = self.progress.grad_steps
+        self.progress.limiter = RateLimiter(online.updates_per_step, self._buffer())
+        OnlineLoop(self, self._config, self._components.learner, self._components.workers).run()
         self._evaluate_now("online")
+
+    def _buffer(self) -> float:
+        """Updates by which the learner may be behind when a worker starts to collect."""
+        if self._config.mode == "sync":
+            return 0.0
+        online, rollout = self._config.online, self._config.rollout
+        if online.error_buffer is not None:
+            return online.error_buffer
+        round_steps = rollout.fragment_steps * rollout.envs_per_worker
+        return online.updates_per_step * round_steps * len(self._components.workers)
 
     # What the phases are made of.
 
@@ -199,11 +236,15 @@ class Driver:
         asked = 0
         calls: deque[Future] = deque()
         while asked < updates or calls:
-            while asked < updates and len(calls) < CALLS_AHEAD:
+            while asked < updates and len(calls) < self.calls_ahead:
                 count = min(self._config.learner.updates_per_call, updates - asked)
                 calls.append(self._components.learner.post("update", count))
                 asked += count
             self.learned(self._wait(calls.popleft()), evaluate=evaluate)
+
+    @property
+    def limiter(self) -> RateLimiter:
+        return self.progress.limiter
 
     def learned(self, report: UpdateReport, *, evaluate: bool = True) -> None:
         """Take note of updates, and start an evaluation when one is due."""
@@ -214,6 +255,7 @@ class Driver:
             self._evaluated_at = report.grad_steps
             self._start_evaluation(self.progress.phase, self._config.evaluation.curve_episodes)
             self._checkpoint()
+            self._flush()
 
     def collected(self, report: RolloutReport) -> None:
         """Take note of online steps."""
@@ -241,11 +283,11 @@ class Driver:
             self._saving.result()
             self._saving = None
         if self.progress.grad_steps:
-            limiter = self.progress.limiter
             progress = {
                 "phase": self.progress.phase,
                 "env_steps": self.progress.env_steps,
-                "limiter": [limiter.inserted, limiter.posted, limiter.finished],
+                "online_from": self.progress.online_from,  # updates since then are finished ones
+                "inserted": self.progress.limiter.inserted,
             }
             self._saving = self._components.learner.post("save", self._checkpoints, progress)
 
@@ -271,87 +313,16 @@ class Driver:
             self._evaluation = None
             self._observer.evaluated(result := evaluation[0].result())
             self._stop_if_good_enough(result)
-        if self._stop_asked():
-            raise Stopped("asked to stop")
+        if self._stop_asked() and not self._ending:
+            raise Stopped("asked to stop", in_a_hurry=True)
         limit = self._config.online.max_minutes
-        if limit is not None and time.monotonic() - self._started > 60 * limit:
+        if limit is not None and not self._ending and time.monotonic() - self._started > 60 * limit:
             raise Stopped(f"{limit:g} minutes are over")
         return [future for future in done if future in futures]
 
     def _stop_if_good_enough(self, evaluation: Evaluation) -> None:
         wanted = self._config.online.stop_at_return
-        if self.progress.phase == "online" and wanted is not None and evaluation.mean >= wanted:
+        if self._ending or self.progress.phase != "online" or wanted is None:
+            return
+        if evaluation.mean >= wanted:
             raise Stopped(f"return {evaluation.mean:.0f} reached {wanted:g}")
-
-
-class _OnlineLoop:
-    """Collects and learns at once, inside the bounds of the rate limiter."""
-
-    def __init__(self, driver: Driver, config: RunConfig, components: Components) -> None:
-        self._driver, self._config, self._components = driver, config, components
-        everyone = list(range(len(components.workers)))
-        groups = [everyone] if config.mode == "sync" else [[worker] for worker in everyone]
-        self._idle = deque(groups)
-        self._rounds: list[_Round] = []
-        self._updates: deque[Future] = deque()
-        self._fresh: list[Segment] = []  # pieces that the learner does not know yet
-        self._asked_steps = 0
-
-    def run(self) -> None:
-        limiter = self._driver.progress.limiter
-        while self._steps_left() or self._rounds or self._updates or limiter.updates_due():
-            self._start_rounds()
-            self._start_updates()
-            done = self._driver.look([*self._updates, *self._answers()])
-            self._finish_updates(done)
-            self._finish_rounds(done)
-
-    def _steps_left(self) -> int:
-        return self._config.online.env_steps - self._asked_steps
-
-    def _start_rounds(self) -> None:
-        limiter = self._driver.progress.limiter
-        while self._idle and self._steps_left() > 0 and limiter.may_collect():
-            round_ = _Round(self._idle.popleft())
-            width = len(round_.workers) * self._config.rollout.envs_per_worker
-            share = -(-self._steps_left() // width)
-            steps = min(self._config.rollout.fragment_steps, share)
-            self._asked_steps += steps * width
-            for worker in round_.workers:
-                handle = self._components.workers[worker]
-                round_.pending[worker] = handle.post("collect_steps", steps, "online", ONLINE)
-            self._rounds.append(round_)
-
-    def _start_updates(self) -> None:
-        limiter = self._driver.progress.limiter
-        while limiter.updates_due() and len(self._updates) < CALLS_AHEAD:
-            count = min(self._config.learner.updates_per_call, limiter.updates_due())
-            self._updates.append(self._components.learner.post("update", count, self._fresh))
-            self._fresh = []
-            limiter.posted += count
-
-    def _answers(self) -> Iterator[Future]:
-        for round_ in self._rounds:
-            yield from round_.pending.values()
-
-    def _finish_updates(self, done: Sequence[Future]) -> None:
-        while self._updates and self._updates[0] in done:
-            report: UpdateReport = self._updates.popleft().result()
-            self._driver.progress.limiter.finished += report.updates
-            self._driver.learned(report)
-
-    def _finish_rounds(self, done: Sequence[Future]) -> None:
-        for round_ in list(self._rounds):
-            for worker, answer in list(round_.pending.items()):
-                if answer in done:
-                    round_.reports[worker] = round_.pending.pop(worker).result()
-            if not round_.pending:
-                self._rounds.remove(round_)
-                self._idle.append(round_.workers)
-                for worker in round_.workers:
-                    self._register(round_.reports[worker])
-
-    def _register(self, report: RolloutReport) -> None:
-        self._driver.progress.limiter.inserted += report.env_steps
-        self._fresh += report.segments
-        self._driver.collected(report)

@@ -7,6 +7,7 @@ from typing import Any
 import ray
 
 from awac_dist.distributed.weights import WeightStore
+from awac_dist.errors import InputError
 from awac_dist.types import Array, Weights
 
 
@@ -17,7 +18,12 @@ class RayFuture:
         self.reference = reference
 
     def result(self) -> Any:
-        return ray.get(self.reference)
+        try:
+            return ray.get(self.reference)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+            raise
 
 
 class RayHandle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from awac_dist.distributed.runtime import Resources
@@ -9,7 +10,6 @@ from awac_dist.errors import InputError
 from awac_dist.learner.device import count_cores, count_gpus
 
 CORES_PER_SHARD = 16  # one shard feeds the learner of a machine of so many cores
-SHARED_BY_HELPERS = 0.1  # of a core, for a process that mostly waits
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Plan:
     Attributes:
         workers: Rollout workers.
         shards: Replay shards.
-        worker_cpus: Cores that a worker books; less than one where workers share cores.
+        worker_cpus: Cores that a worker books; less than one where workers share cores. The
+            other processes book none: one that waits must not keep a worker from its place.
         learner_gpus: GPUs of the learner.
     """
 
@@ -36,7 +37,7 @@ class Plan:
 
 def local_resources() -> Resources:
     """What this machine has."""
-    return Resources(count_cores(), count_gpus(), nodes=1)
+    return Resources((float(count_cores()),), count_gpus())
 
 
 def make_plan(
@@ -58,13 +59,23 @@ def make_plan(
             f"--learner.gpus {gpus} asks for more GPUs than there are ({resources.gpus:g}); "
             "leave it out to take what there is"
         )
-    workers = workers or max(1, int(resources.cpus))
-    shards = shards or max(resources.nodes, int(resources.cpus / CORES_PER_SHARD), 1)
-    helpers = SHARED_BY_HELPERS * (shards + 3)  # learner, weights and evaluator besides
-    free = max(resources.cpus - helpers, 0.5)
+    total = sum(resources.node_cpus)
+    workers = workers or max(1, int(total))
+    shards = shards or max(len(resources.node_cpus), int(total / CORES_PER_SHARD))
     return Plan(
         workers=workers,
         shards=shards,
-        worker_cpus=min(1.0, int(1000 * free / workers) / 1000),
+        worker_cpus=_share(resources.node_cpus, workers),
         learner_gpus=min(1, int(resources.gpus)) if gpus is None else gpus,
     )
+
+
+def _share(node_cpus: Sequence[float], workers: int) -> float:
+    """Most of a core that each worker can book, up to one, so that all fit on the nodes."""
+    shares = {cpus / count for cpus in node_cpus for count in range(1, workers + 1)}
+    fitting = (
+        share
+        for share in sorted(shares, reverse=True)
+        if sum(int(cpus / share + 1e-9) for cpus in node_cpus) >= workers
+    )
+    return min(1.0, int(1e4 * next(fitting)) / 1e4)  # Ray counts in ten-thousandths

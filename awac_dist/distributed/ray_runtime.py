@@ -34,9 +34,11 @@ class RayRuntime:
 
     @property
     def resources(self) -> Resources:
-        total = ray.cluster_resources()
-        nodes = sum(1 for node in ray.nodes() if node["Alive"])
-        return Resources(total.get("CPU", 1.0), total.get("GPU", 0.0), nodes)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return Resources(
+            tuple(node["CPU"] for node in nodes if node.get("CPU")),
+            sum(node.get("GPU", 0.0) for node in nodes),
+        )
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any

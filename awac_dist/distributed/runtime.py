@@ -14,9 +14,8 @@ from awac_dist.types import Future, Handle, WeightsReader
 class Resources:
     """What there is to run on."""
 
-    cpus: float
+    node_cpus: tuple[float, ...]  # cores of each node
     gpus: float
-    nodes: int
 
 
 class Runtime(Protocol):

@@ -41,13 +41,15 @@ def env_spec(env_id: str) -> EnvSpec:
         actions = _flat(env_id, "actions", env.action_space)
         if not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
             raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
+        if env.spec is None or env.spec.max_episode_steps is None:
+            raise InputError(f"{env_id}: has no step limit: register it with max_episode_steps")
         return EnvSpec(
             env_id=env_id,
             observation_size=observations.shape[0],
             action_size=actions.shape[0],
             action_low=tuple(map(float, actions.low)),
             action_high=tuple(map(float, actions.high)),
-            max_episode_steps=env.spec.max_episode_steps if env.spec else None,
+            max_episode_steps=env.spec.max_episode_steps,
         )
     finally:
         env.close()

@@ -8,9 +8,9 @@ dataset by dataset in `reference_scores.csv`: published numbers depend on these 
 Caveats. D4RL ran Gym's v2 locomotion tasks on MuJoCo 1.5 to 2.0. Gymnasium's tasks of the same
 name give the same reward up to details (v4 on: `mujoco` bindings; v5: no healthy reward for the
 step that falls, Walker2d's feet rub alike, Ant pays for contact forces), so a score of theirs is
-comparable and not identical. Gymnasium-Robotics' Adroit tasks are not scored: door, hammer and
-relocate have the sign of their reaching term turned (`Dense-v1`), pen lasts 200 steps rather
-than 100 and goes on after a drop; neither are Minari's `D4RL/...` datasets, which were recorded
+comparable and not identical. Gymnasium-Robotics' Adroit tasks are not scored: door and relocate
+have the sign of their reaching term turned, pen lasts 200 steps rather than 100 and goes on after
+a drop, hammer was not compared; neither are Minari's `D4RL/...` datasets, which were recorded
 anew in them, nor AntMaze, Kitchen and Maze2d under their Gymnasium ids, whose episodes end
 differently.
 """
@@ -44,7 +44,7 @@ class Reference(NamedTuple):
 
     def score(self, value: float) -> float:
         """The normalised score of a return."""
-        return 100.0 * (value - self.minimum) / (self.maximum - self.minimum)
+        return 100.0 * ((value - self.minimum) / (self.maximum - self.minimum))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from awac_dist.tensors import Metrics, check_shapes
 
 Normalisation = Literal["softmax", "exp"]
+LOG_TEMPERATURE_BOUNDS = (math.log(1e-6), math.log(1e6))  # equal advantages would go on for ever
 
 
 def advantages(q_data: Tensor, q_policy: Tensor, *, clip: float | None = None) -> Tensor:
@@ -74,4 +76,5 @@ def temperature_step(log_temperature: Tensor, effective: Tensor, wanted: float) 
     With dense rewards a fixed temperature collapses the weights onto one row as the
     critic grows; this needs no knowledge of the reward's scale. Steps are at most 2 %.
     """
-    return log_temperature + 0.02 * (wanted / effective).log().clamp(-1.0, 1.0)
+    step = 0.02 * (wanted / effective).log().clamp(-1.0, 1.0)
+    return (log_temperature + step).clamp(*LOG_TEMPERATURE_BOUNDS)

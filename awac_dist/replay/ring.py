@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from awac_dist.types import Array, Episode, Layout
+
+FIRST_ROWS = 1024
+GROWTH = 1.25  # in place, where the system can: no copy, and little that lies idle
 
 
 class RingBuffer:
@@ -16,18 +21,16 @@ class RingBuffer:
 
     Args:
         layout: Columns of a transition.
-        capacity: Rows; the oldest are overwritten, unless `grows`.
+        capacity: Rows at most, the oldest being overwritten; None never overwrites. Memory is
+            taken as it is needed.
         discount: gamma, stored with each step, or 0 for a step that ended the task.
-        grows: Double the memory instead of overwriting: for data that is never evicted.
     """
 
-    def __init__(
-        self, layout: Layout, capacity: int, *, discount: float, grows: bool = False
-    ) -> None:
+    def __init__(self, layout: Layout, capacity: int | None, *, discount: float) -> None:
         self._layout = layout
         self._discount = discount
-        self._grows = grows
-        self._rows = self._blank(capacity)
+        self._capacity = sys.maxsize if capacity is None else capacity
+        self._rows = self._blank(min(self._capacity, FIRST_ROWS))
         self._next = 0
 
     @property
@@ -39,10 +42,6 @@ class RingBuffer:
     def oldest_row(self) -> int:
         """Number of the oldest row that is still held."""
         return max(0, self._next - len(self._rows))
-
-    @property
-    def size_bytes(self) -> int:
-        return self._rows.nbytes
 
     def append(self, episode: Episode) -> int:
         """Store a piece and return the number of its first row.
@@ -85,16 +84,13 @@ class RingBuffer:
         return block
 
     def _make_room(self, rows: int) -> None:
-        if self._grows:
-            capacity = len(self._rows)
-            while self._next + rows > capacity:
-                capacity *= 2
-            if capacity > len(self._rows):
-                grown = self._blank(capacity)
-                grown[: self._next] = self._rows[: self._next]
-                self._rows = grown
-        elif rows > len(self._rows):
-            raise ValueError(f"a piece of {rows} rows does not fit into {len(self._rows)}")
+        if rows > self._capacity:
+            raise ValueError(f"a piece of {rows} rows does not fit into {self._capacity}")
+        needed, held = self._next + rows, len(self._rows)
+        if needed > held and held < self._capacity:
+            larger = min(self._capacity, max(needed, int(GROWTH * held)))
+            self._rows.resize((larger, self._layout.row_width), refcheck=False)
+            self._rows[held:] = np.nan
 
     def _blank(self, rows: int) -> Array:
         return np.full((rows, self._layout.row_width), np.nan, np.float32)

@@ -14,7 +14,6 @@ from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Array, EnvSpec, Episode, Layout, Loaded, Segment
 
-SLACK = 1.25  # shards fill unevenly: room beyond a shard's exact share of the capacity
 ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
 REMEMBERED_INSERTS = 10_000
 
@@ -47,7 +46,8 @@ class ReplayShard:
     Args:
         index: This shard's number, of `num_shards`.
         spec: The task, whose sizes every episode must have.
-        capacity: Online rows over all shards.
+        capacity: Online rows that this shard holds at most; more than the sampler keeps in play
+            over all shards, since pieces arrive before it hears of them.
         discount: gamma.
         clip_prior_actions: Clip the actions of prior data to the task's bounds.
         log: Where every accepted piece is kept for later runs.
@@ -66,9 +66,8 @@ class ReplayShard:
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
         layout = Layout(spec.observation_size, spec.action_size)
-        self._prior = RingBuffer(layout, 1024, discount=discount, grows=True)
-        share = int(SLACK * capacity / num_shards) + 2 * (spec.max_episode_steps or 1000)
-        self._online = RingBuffer(layout, share, discount=discount)
+        self._prior = RingBuffer(layout, None, discount=discount)
+        self._online = RingBuffer(layout, capacity, discount=discount)
         self._width = layout.width
         self._clip_prior_actions = clip_prior_actions
         self._log = log
@@ -117,9 +116,6 @@ class ReplayShard:
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
         return block
-
-    def size_bytes(self) -> int:
-        return self._prior.size_bytes + self._online.size_bytes
 
     def flush(self) -> None:
         """Put everything that was accepted on disk."""

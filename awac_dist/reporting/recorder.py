@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from awac_dist.evaluation.result import Evaluation
+from awac_dist.evaluation.scores import normalised_score
 from awac_dist.reporting.display import Display
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.status import Rate, Status
@@ -22,11 +23,17 @@ class Recorder:
         display: The screen.
         metrics: The table and the TensorBoard files.
         planned_updates: Updates of each phase that has some, to tell the time that is left.
+        env_id: The task, whose returns may have a normalised score.
     """
 
     def __init__(
-        self, display: Display, metrics: MetricsLog, planned_updates: Mapping[str, int]
+        self,
+        display: Display,
+        metrics: MetricsLog,
+        planned_updates: Mapping[str, int],
+        env_id: str,
     ) -> None:
+        self._env_id = env_id
         self._display, self._metrics = display, metrics
         self._left = dict(planned_updates)
         self._started = time.monotonic()
@@ -94,6 +101,9 @@ class Recorder:
             "eval/return_half_width": evaluation.half_width,
             "eval/length": sum(evaluation.lengths) / len(evaluation.lengths),
         }
+        score = normalised_score(self._env_id, evaluation.mean)
+        if score is not None:
+            values["eval/normalized_score"] = score
         if evaluation.successes:
             values["eval/success"] = sum(evaluation.successes) / len(evaluation.successes)
         self._write(values, phase=evaluation.label, grad_steps=evaluation.policy_version)
@@ -130,6 +140,8 @@ class Recorder:
     def _note_collection(self) -> None:
         began_s, before = self._phase_began
         steps, seconds = self._steps_ever - before, self.elapsed_s - began_s
+        if self._rollouts:
+            self._write(self._rollout_metrics())
         if self._unit == "episodes":
             self.note(
                 f"{self._phase}: {steps:,} env_steps in {duration(seconds)}, "
@@ -137,8 +149,12 @@ class Recorder:
             )
 
     def _remaining_s(self, updates_per_s: float) -> float | None:
-        """Time until the last update; nobody can tell before the method's own updates run."""
-        if self._phase not in self._left or updates_per_s == 0:
+        """Time until the last update; until the phase's end before the method's own updates run."""
+        if self._phase not in self._left:
+            began_s = self._phase_began[0]
+            each_s = (self.elapsed_s - began_s) / self._done if self._done else None
+            return each_s and each_s * (self._total - self._done)
+        if updates_per_s == 0:
             return None
         return max(0, sum(self._left.values())) / updates_per_s
 

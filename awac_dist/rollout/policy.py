@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 
 from awac_dist.errors import InputError
 from awac_dist.types import Array, EnvSpec, PolicySpec
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "relu": lambda values: np.maximum(values, 0),
+    "none": lambda values: values,
+}
 
 
 class Policy(Protocol):
@@ -91,7 +97,8 @@ class UnitPolicy:
         self._centre, self._half_range = (high + low) / 2, (high - low) / 2
 
     def sample(self, observations: Array, noise: Array) -> Array:
-        return self._centre + self._half_range * np.clip(noise, -1, 1)
+        inside = np.clip(noise, -1, 1)
+        return (self._centre + self._half_range * inside).astype(np.float32)
 
 
 class FilePolicy:
@@ -117,8 +124,8 @@ class FilePolicy:
         try:
             count = sum(name.startswith("weight_") for name in arrays)
             self._layers = [(arrays[f"weight_{i}"].T, arrays[f"bias_{i}"]) for i in range(count)]
-            self._activate = {"tanh": np.tanh, "relu": _relu}[str(arrays["activation"])]
-            self._squash = {"tanh": np.tanh, "none": np.asarray}[str(arrays["squash"])]
+            self._activate = ACTIVATIONS[str(arrays["activation"])]
+            self._squash = ACTIVATIONS[str(arrays["squash"])]
             self._shift, self._scale = arrays["observation_shift"], arrays["observation_scale"]
             self._clip = arrays["observation_clip"]
         except KeyError as error:
@@ -145,10 +152,6 @@ class FilePolicy:
         if weight is not None and bias is not None:
             return np.exp(np.clip(hidden @ weight.T + bias, -20, 2))
         return 0.0 if self._log_std is None else np.exp(self._log_std)
-
-
-def _relu(values: Array) -> Array:
-    return np.maximum(values, 0)
 
 
 def load_file_policy(path: str, spec: EnvSpec) -> FilePolicy:

@@ -1,0 +1,10 @@
+"""`python -m awac_dist.data`: an entry point, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+from awac_dist.commands.data import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
