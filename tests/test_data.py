@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from awac_dist.data import experience, parquet, sources
 from awac_dist.data.experience import ExperienceLog
@@ -439,3 +442,24 @@ def test_shards_and_their_replacements_never_overwrite_each_other(tmp_path: Path
         log.append(make_episode(origin=Origin("online", worker=0, episode=number)))
         log.flush()
     assert sorted(episode.origin.episode for episode in logged(tmp_path)) == [0, 1, 2]
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_file_is_a_valid_dataset_or_a_clear_error(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "episodes.parquet"
+        write_episodes(str(path), [make_episode(), make_episode(7)], SPEC)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 8))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        message, found = str(path), []
+        try:
+            source = open_source(str(path), SPEC)
+            found = [episode for _, episode in read_share(source, SPEC, 0, 1)]
+        except InputError as error:
+            message = str(error)
+        assert str(path) in message
+        assert "\n" not in message
+        assert all(len(episode.observations) == len(episode) + 1 for episode in found)

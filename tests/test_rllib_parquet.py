@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.offline.offline_env_runner import OfflineSingleAgentEnvRunner
 
-from awac_dist.data import rllib_parquet
+from awac_dist.data import rllib_items, rllib_steps
 from awac_dist.data.rllib_parquet import FORMAT
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
@@ -176,8 +176,8 @@ def test_interleaved_rows_over_the_files_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_many_rows_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rllib_parquet, "ROWS_PER_READ", 3)
-    monkeypatch.setattr(rllib_parquet, "ITEMS_PER_READ", 2)
+    monkeypatch.setattr(rllib_steps, "ROWS_PER_READ", 3)
+    monkeypatch.setattr(rllib_items, "ITEMS_PER_READ", 2)
     for write in WRITERS:
         found = read(write(tmp_path))
         assert [number for number, _ in found] == [0, 1, 2]

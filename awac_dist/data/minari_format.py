@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.data.d4rl import as_text, check_finite, find_column, naming, open_hdf5
 from awac_dist.data.formats import FileInfo, Format
+from awac_dist.data.hdf5 import as_text, check_finite, find_column, naming, open_hdf5
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 

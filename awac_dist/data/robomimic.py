@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from awac_dist.data.d4rl import as_text, check_finite, find_column, naming, open_hdf5, read_rows
 from awac_dist.data.formats import FileInfo, Format
+from awac_dist.data.hdf5 import as_text, check_finite, find_column, naming, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from awac_dist.algorithms.awac import AWAC, AWACConfig
 from awac_dist.algorithms.base import Method, OptimizerConfig
 from awac_dist.algorithms.bc import BehaviouralCloning
+from awac_dist.allocator import keep_freed_memory
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import save_checkpoint
-from awac_dist.learner.device import default_threads, keep_freed_memory
+from awac_dist.learner.device import default_threads
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.sampler import Sampler
 from awac_dist.tensors import Batch, Metrics

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
 from awac_dist.replay.ring import RingBuffer
@@ -82,6 +83,7 @@ class ReplayShard:
                 loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
                 kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
                 loaded.placed.append((number, self._store(self._prior, source.name, kept)))
+        give_back_freed_memory()
         return loaded
 
     def insert(self, piece: Episode, source: str) -> Segment:

@@ -1,0 +1,206 @@
+"""Columns of an episode, checked: numbers of one shape a step, and what becomes of the last step.
+
+The formats that hold lists and dicts of columns share it. What a file may have wrong is refused
+with the file, the episode, the column and the remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from awac_dist.errors import InputError
+from awac_dist.types import Array, Episode, Origin
+
+OBSERVATION_KEYS = ("state_observation", "observation")  # the first that a dict has
+ALLOWED_GAP = 1e-4  # between an observation and its copy in next_observations
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a column stands, for its errors, and the bytes that it may take."""
+
+    file: str
+    episode: str
+    limit_bytes: float = float("inf")
+
+    def error(self, column: str, what: str, remedy: str) -> InputError:
+        return InputError(f"{self.file}: {self.episode}: {column}: {what}: {remedy}")
+
+
+def matrix(column: Any, place: Place, name: str) -> Array:
+    """A column of one vector a step as [n, width] float32.
+
+    Raises:
+        InputError: It is ragged, of another shape, no numbers, or not finite.
+    """
+    if _is_sequence(column):
+        column = _stack(_steps(column, place, name), place, name)
+    column = np.asarray(_checked(column, place, name))
+    if column.ndim != 2:
+        raise place.error(name, f"has shape {column.shape}", "store one vector a step, [T, width]")
+    return _finite(column, place, name)
+
+
+def vector(column: Any, place: Place, name: str) -> Array:
+    """A column of one number a step, [n] or [n, 1], as [n] float32.
+
+    Raises:
+        InputError: As for a matrix.
+    """
+    if _is_sequence(column):
+        steps = [np.asarray(step).ravel() for step in _steps(column, place, name)]
+        column = _stack(steps, place, name)
+    column = np.asarray(_checked(column, place, name))
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise place.error(name, f"has shape {column.shape}", "store one number a step, [T]")
+    return _finite(column, place, name)
+
+
+def assemble(
+    place: Place,
+    observations: Array,
+    actions: Array,
+    rewards: Array,
+    *,
+    successor: Array | None,
+    terminated: bool,
+    truncated: bool,
+    origin: Origin,
+) -> Episode:
+    """Columns -> episode, its last step with a successor or left out.
+
+    Args:
+        place: For errors.
+        observations: [T, O], or [T+1, O] with the last successor.
+        actions: [T, A]
+        rewards: [T]
+        successor: [O] after the last action, where the file tells.
+        terminated: Whether the last step ended the task.
+        truncated: Whether the clock cut it.
+        origin: Who made it.
+    """
+    steps = len(actions)
+    if not steps:
+        raise place.error("actions", "has no steps", "leave the episode out of the file")
+    if len(observations) not in (steps, steps + 1):
+        raise place.error(
+            "observations",
+            f"has {len(observations)} rows for {steps} actions",
+            f"give {steps} or {steps + 1}",
+        )
+    if len(rewards) != steps:
+        raise place.error("rewards", f"has {len(rewards)} rows for {steps} actions", "give as many")
+    if len(observations) == steps:
+        if successor is None and terminated:
+            successor = observations[-1]
+        if successor is not None:
+            observations = np.vstack([observations, successor])
+        elif steps == 1:
+            raise place.error(
+                "observations",
+                "its only step has no observation after it",
+                "leave the episode out of the file",
+            )
+        else:
+            actions, rewards = actions[:-1], rewards[:-1]
+    return Episode(observations, actions, rewards, terminated, truncated, origin)
+
+
+def check_successors(observations: Array, successors: Array, place: Place, name: str) -> None:
+    """Refuse successors that are not the next observations: an episode stores them once."""
+    if successors.shape[0] < 1 or successors.shape[1] != observations.shape[1]:
+        raise place.error(
+            name,
+            f"has shape {successors.shape}, observations {observations.shape}",
+            "give one a step",
+        )
+    count = min(len(successors), len(observations) - 1)
+    gaps = ~np.isclose(successors[:count], observations[1 : count + 1], ALLOWED_GAP, ALLOWED_GAP)
+    if gaps.any():
+        step = int(gaps.any(axis=1).argmax())
+        raise place.error(
+            name,
+            f"at step {step} is not the observation of step {step + 1}",
+            "put the steps in order, and split the episode where one is missing",
+        )
+
+
+def check_widths(episode: Episode, wanted: tuple[int, int], place: Place) -> None:
+    """Refuse an episode whose vectors are wider or narrower than the first episode's."""
+    for name, width in zip(("observations", "actions"), wanted, strict=True):
+        found = getattr(episode, name).shape[1]
+        if found != width:
+            raise place.error(
+                name,
+                f"is {found} wide, in the first episode {width}",
+                "keep the data of different tasks in different files",
+            )
+
+
+def _is_sequence(column: Any) -> bool:
+    return isinstance(column, list | tuple) or (
+        isinstance(column, np.ndarray) and column.dtype.kind == "O" and column.ndim == 1
+    )
+
+
+def _steps(column: Any, place: Place, name: str) -> list[Any]:
+    """Each step's numbers, never more of them than the file can mean."""
+    steps = [_looked_up(step, place, name) for step in column]
+    size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
+    if size > place.limit_bytes:  # the same object again and again
+        raise place.error(name, f"repeats itself to {size} bytes", "write it out in full")
+    return [_checked(_from_list(step), place, name) for step in steps]
+
+
+def _looked_up(step: Any, place: Place, name: str) -> Any:
+    """One step's vector: itself, or what a dict of observations holds under a known key."""
+    if not isinstance(step, dict):
+        return step
+    for key in OBSERVATION_KEYS:
+        if key in step:
+            return step[key]
+    found = ", ".join(map(ascii, list(step)[:5]))
+    raise place.error(
+        name, f"is a dict of {found}", f"store one vector under {' or '.join(OBSERVATION_KEYS)}"
+    )
+
+
+def _from_list(step: Any) -> Any:
+    if not isinstance(step, list | tuple):
+        return step
+    return np.asarray(step) if all(isinstance(n, int | float | np.number) for n in step) else None
+
+
+def _stack(steps: list[Any], place: Place, name: str) -> Any:
+    """Rows side by side, all of one shape."""
+    shapes = {np.shape(step) for step in steps}
+    if len(shapes) > 1:
+        widths = " and ".join(map(str, sorted(shapes)[:2]))
+        raise place.error(name, f"is ragged: steps of shape {widths}", "store equal steps")
+    return np.asarray(steps)
+
+
+def _checked(column: Any, place: Place, name: str) -> Any:
+    """Refuse what is no array of numbers."""
+    kind = column.dtype.kind if isinstance(column, np.ndarray | np.generic) else ""
+    if kind not in tuple("biuf") and not isinstance(column, int | float):
+        found = f"of {column.dtype}" if kind else f"a {type(column).__name__}"
+        raise place.error(name, f"is {found}, not numbers", "store floats")
+    return column
+
+
+def _finite(column: Any, place: Place, name: str) -> Array:
+    with np.errstate(over="ignore"):
+        column = np.ascontiguousarray(column, dtype=np.float32)
+    wrong = ~np.isfinite(column)
+    if wrong.any():
+        step = int(wrong.reshape(len(column), -1).any(axis=1).argmax())
+        raise place.error(
+            name, f"NaN or infinite at step {step}", "mend it or leave the episode out"
+        )
+    return np.asarray(column)
