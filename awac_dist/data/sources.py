@@ -94,13 +94,8 @@ def episodes(
         source: What to read.
         share: (index, of); numbers go on from file to file.
     """
-    index, of = share
-    before = 0
-    for file, info in zip(source.files, describe(source), strict=True):
-        own_share = ((index - before) % of, of)
-        for number, episode in _format(file).read(file.path, own_share):
-            yield file, number, _with_kind(episode, source.kind)
-        before += info.episodes
+    for file, number, _, episode in _read(source, describe(source), share):
+        yield file, number, episode
 
 
 def open_source(argument: str, spec: EnvSpec) -> Source:
@@ -130,13 +125,25 @@ def count_episodes(source: Source) -> int:
 
 def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[tuple[int, Episode]]:
     """Yield (number in the source, episode) of a shard's share, checked against the task."""
-    starts, before = {}, 0
-    for file, info in zip(source.files, describe(source), strict=True):
+    infos = describe(source)
+    for file, info in zip(source.files, infos, strict=True):
         _check_sizes(file.path, info, spec)
-        starts[file], before = before, before + info.episodes
-    for file, number, episode in episodes(source, (index, of)):
+    for file, number, of_source, episode in _read(source, infos, (index, of)):
         _check_finite(file.path, number, episode)
-        yield starts[file] + number, episode
+        yield of_source, episode
+
+
+def _read(
+    source: Source, infos: list[FileInfo], share: tuple[int, int]
+) -> Iterator[tuple[SourceFile, int, int, Episode]]:
+    """Yield (file, number in the file, number in the source, episode) of a share."""
+    index, of = share
+    before = 0
+    for file, info in zip(source.files, infos, strict=True):
+        own_share = ((index - before) % of, of)
+        for number, episode in _format(file).read(file.path, own_share):
+            yield file, number, before + number, _with_kind(episode, source.kind)
+        before += info.episodes
 
 
 def out_of_range(episode: Episode, spec: EnvSpec) -> int:

@@ -171,10 +171,6 @@ class Collector:
         self._fresh = True
         return pieces, finished
 
-    def close(self) -> None:
-        for slot in self._slots:
-            slot._env.close()
-
     def _begin_all(self) -> None:
         for slot in self._slots:
             self._begin(slot)
