@@ -308,10 +308,11 @@ def test_what_is_wrong_with_an_episode_is_named(
     assert wanted in line
 
 
+@pytest.mark.parametrize("origin", [Origin("online"), Origin("prior", worker=0, episode=3)])
 def test_our_own_actions_may_leave_the_bounds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], origin: Origin
 ) -> None:
-    episode = make_episode([1, 2, 3, 4], actions=FAR, origin=Origin("online"))
+    episode = make_episode([1, 2, 3, 4], actions=FAR, origin=origin)
     assert problems(capsys, write(tmp_path / "a.parquet", [episode])) == []
 
 

@@ -143,7 +143,8 @@ def episode_findings(
         remedy = "leave it out: nothing can be learned from a robot that stands still"
         yield Finding(f"{place}, column observations", "never change", remedy)
     outside = bounds.outside(episode.actions)
-    if outside.any() and episode.origin.kind != "online":  # our own are kept as they were chosen
+    by_our_worker = episode.origin.worker >= 0  # which keep actions as they were chosen
+    if outside.any() and episode.origin.kind != "online" and not by_our_worker:
         most = float(np.abs(episode.actions[outside]).max())
         yield Finding(
             f"{place}, {_first(outside, 'actions')}",
