@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from awac_dist.errors import InputError
 from awac_dist.evaluation.evaluator import EvaluationConfig
 from awac_dist.learner.learner import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.replay.sampler import OFFLINE, ONLINE
+from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
 from awac_dist.replay.shard import ReplayConfig
 from awac_dist.rollout.worker import RolloutConfig
 
@@ -203,13 +203,22 @@ def _data_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "data", f"{name} is given twice"
     mixture = config.replay.mixture or {}
     sources = (OFFLINE, ONLINE, CLONE, *names)
-    for name, share in mixture.items():
+    for name in mixture:
         if name not in sources:
             yield "replay.mixture", f"{name!r} is not one of {', '.join(sources)}"
+    yield from _share_problems("replay.mixture", mixture)
+    goals = config.replay.goals or {}
+    for name in sorted(set(goals) - set(GOALS)):
+        yield "replay.goals", f"{name!r} is not one of {', '.join(GOALS)}"
+    yield from _share_problems("replay.goals", goals)
+
+
+def _share_problems(path: str, shares: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    for name, share in shares.items():
         if not 0 <= share <= 1:
-            yield "replay.mixture", f"{share}, the share of {name}, is not between 0 and 1"
-    if mixture and not math.isclose(sum(mixture.values()), 1.0, abs_tol=1e-9):
-        yield "replay.mixture", f"the shares add up to {sum(mixture.values()):g}, not 1"
+            yield path, f"{share}, the share of {name}, is not between 0 and 1"
+    if shares and not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
+        yield path, f"the shares add up to {sum(shares.values()):g}, not 1"
 
 
 def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:

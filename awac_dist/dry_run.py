@@ -32,6 +32,7 @@ def describe(
         yaml.safe_dump(dict(resolved), sort_keys=False).rstrip(),
         "",
         f"task      {spec.env_id}: observations [{spec.observation_size}], "
+        f"{f'goals [{spec.goal_size}], ' if spec.goal_size else ''}"
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
         *(f"data      {source.name}: {count_episodes(source):,} episodes" for source in sources),
         *_processes(config, plan),
@@ -53,7 +54,7 @@ def _processes(config: RunConfig, plan: Plan) -> list[str]:
 
 
 def _memory_mb(config: RunConfig, spec: EnvSpec, plan: Plan) -> int:
-    row_bytes = FLOAT_BYTES * Layout(spec.observation_size, spec.action_size).row_width
+    row_bytes = FLOAT_BYTES * (Layout.of(spec).row_width + spec.goal_size)
     online = min(config.replay.capacity, config.online.env_steps) * row_bytes // 2**20
     if config.runtime == "inline":
         return LEARNER_MB + online

@@ -149,6 +149,8 @@ def _run(
 
 def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
     spec = env_spec(config.env)
+    if config.replay.goals and not spec.goal_size:
+        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
     return spec, [open_source(argument, spec) for argument in config.data]
 
 

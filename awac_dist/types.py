@@ -19,7 +19,16 @@ Kind = Literal["demonstration", "prior", "online"]
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """The sizes and bounds of a task that everything downstream is built from."""
+    """The sizes and bounds of a task that everything downstream is built from.
+
+    Attributes:
+        env_id: Its Gymnasium id.
+        observation_size: O, without the goal.
+        action_size: A.
+        action_low, action_high: [A] bounds of the actions.
+        max_episode_steps: Steps after which the clock cuts an episode.
+        goal_size: G; 0 where the task has no goals.
+    """
 
     env_id: str
     observation_size: int
@@ -27,6 +36,12 @@ class EnvSpec:
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     max_episode_steps: int | None
+    goal_size: int = 0
+
+    @property
+    def input_size(self) -> int:
+        """What policies and critics read: the observation, then the desired goal."""
+        return self.observation_size + self.goal_size
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ class Episode:
         terminated: The task ended after the last step: nothing follows, value zero.
         truncated: The clock cut it: its last observation still has a value.
         origin: Who made it.
-        desired_goals, achieved_goals: [T+1, G] for goal tasks.
+        desired_goals, achieved_goals: [T+1, G] for goal tasks; observations leave them out.
         successes: [T] 1 where the task says that it is solved.
 
     Raises:
@@ -115,11 +130,18 @@ class Layout:
     """Columns of one packed transition, the form in which shards answer the learner.
 
     A block [n, width] holds, side by side: observation, action, reward, discount,
-    next observation. `discount` is gamma, or 0 where the task truly ended.
+    next observation. `discount` is gamma, or 0 where the task truly ended. The observation
+    of a goal task is what its policy reads: the observation, then the desired goal [G].
     """
 
     observation_size: int
     action_size: int
+    goal_size: int = 0  # of the observation's last columns
+
+    @classmethod
+    def of(cls, spec: EnvSpec) -> Layout:
+        """The layout of a task's transitions."""
+        return cls(spec.input_size, spec.action_size, spec.goal_size)
 
     @cached_property
     def observations(self) -> slice:
@@ -141,6 +163,14 @@ class Layout:
     def next_observations(self) -> slice:
         return slice(self.discounts + 1, self.width)
 
+    @cached_property
+    def goals(self) -> slice:
+        return slice(self.observation_size - self.goal_size, self.observation_size)
+
+    @cached_property
+    def next_goals(self) -> slice:
+        return slice(self.width - self.goal_size, self.width)
+
     @property
     def row_width(self) -> int:
         """Width of a stored row, which leaves the next observation to the next row."""
@@ -158,6 +188,21 @@ class Segment(NamedTuple):
     shard: int
     row: int
     length: int
+    goal: tuple[float, ...] = ()  # [G] that it was after
+
+
+class Relabelling(NamedTuple):
+    """Which goals to put in place of those of some transitions; NaN leaves what there is."""
+
+    futures: Array  # [n] in [0, 1): how far on in the rest of the episode a goal is achieved
+    goals: Array  # [n, G] of other episodes
+
+
+class Outcome(NamedTuple):
+    """What a task says of steps that achieved some goals and were after others."""
+
+    rewards: Array  # [n]
+    terminated: NDArray[np.bool_]  # [n]
 
 
 class Loaded(NamedTuple):

@@ -4,11 +4,12 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict
 
 TERMINATES = "tests/CountingTerminates-v0"  # after 5 steps
 TRUNCATES = "tests/CountingTruncates-v0"  # after 7 steps
 VARIES = "tests/CountingVaries-v0"  # either, after 2 to 6 steps that the seed decides
+GOALS = "tests/CountingGoals-v0"  # reach a drawn step, after which it ends; cut after 9 steps
 TAG, STEP, RECEIVED = 0, 1, slice(2, 4)  # columns of an observation
 
 
@@ -49,8 +50,54 @@ class Counting(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.float32([self._tag, self._count, *action])
 
 
+class CountingGoals(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+    """Achieves (number drawn at the reset, steps so far); the goal is of the same form."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self) -> None:
+        vector = Box(-np.inf, np.inf, (2,), np.float64)
+        keys = ("observation", "desired_goal", "achieved_goal")
+        self.observation_space = Dict(dict.fromkeys(keys, vector))
+        self.action_space = Box(np.float32([-0.5, -1.0]), np.float32([0.5, 2.0]))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self._tag, self._count = self.np_random.random(), 0
+        self._goal = np.array([self.np_random.random(), self.np_random.integers(1, 12)])
+        return self._observe(), {}
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        self._count += 1
+        seen = self._observe()
+        goals = seen["achieved_goal"], seen["desired_goal"]
+        reward = float(self.compute_reward(*goals, {}))
+        done = bool(self.compute_terminated(*goals, {}))
+        return seen, reward, done, False, {"is_success": done}
+
+    def compute_reward(self, achieved: np.ndarray, desired: np.ndarray, info: Any) -> np.ndarray:
+        return np.asarray(-np.abs(achieved - desired).sum(axis=-1))
+
+    def compute_terminated(self, achieved: Any, desired: Any, info: Any) -> bool:
+        return bool(achieved[1] == desired[1])  # of one step only
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        state = np.array([self._tag, self._count])
+        return {
+            "observation": np.array([self._tag, 100 * self._count]),
+            "desired_goal": self._goal.copy(),
+            "achieved_goal": state,
+        }
+
+
 def register() -> None:
     """Make the tasks known to Gymnasium."""
+    if GOALS not in gymnasium.registry:
+        gymnasium.register(GOALS, CountingGoals, max_episode_steps=9)
     for env_id, options in (
         (TERMINATES, {"terminates_at": 5}),
         (TRUNCATES, {"truncates_at": 7}),

@@ -200,15 +200,18 @@ def _spec(infos: Sequence[FileInfo], args: Namespace) -> tuple[EnvSpec, Bounds]:
         shown = " and ".join(f"{o} and {a}" for o, a in sorted(sizes))
         raise InputError(f"the files have observations and actions of {shown} numbers: give one")
     stated = sorted({info.env_id for info in infos if info.env_id})
-    env_id = args.env or args.relabel or (stated[0] if len(stated) == 1 else None)
+    relabelled_id = args.relabel and f"awac_dist/{args.relabel}-v0"
+    env_id = args.env or relabelled_id or (stated[0] if len(stated) == 1 else None)
     if env_id is None:
         says = f"are of {', '.join(stated)}" if stated else "do not say of which task they are"
         raise InputError(f"the sources {says}: give --env ID")
     bounds = action_bounds(infos, args.env if args.clip_actions else None)
     observation_size, action_size = sizes.pop()
+    goal_sizes = {info.goal_size for info in infos}
+    goal_size = goal_sizes.pop() if len(goal_sizes) == 1 else 0
     low, high = (np.broadcast_to(edge, action_size) for edge in (bounds.low, bounds.high))
     ends = tuple(map(float, low)), tuple(map(float, high))
-    return EnvSpec(env_id, observation_size, action_size, *ends, None), bounds
+    return EnvSpec(env_id, observation_size, action_size, *ends, None, goal_size), bounds
 
 
 def _account(

@@ -10,12 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict
 from pyarrow import fs
 
 from awac_dist.data.experience import STEPS_PER_FILE
 from awac_dist.data.parquet import resolve, write_episodes
+from awac_dist.envs.goals import GOAL_KEYS
 from awac_dist.envs.make import make_env
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode
@@ -144,11 +146,23 @@ def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec) -> Any:
             dataset_id,
             buffers,
             env=_gymnasium_spec(spec.env_id),
-            observation_space=Box(-np.inf, np.inf, (spec.observation_size,), np.float32),
+            observation_space=_minari_space(spec),
             action_space=Box(low, high, dtype=np.float32),
             description=f"Episodes of {spec.env_id}, converted by awac_dist",
             data_format="hdf5",
         )
+
+
+def _minari_space(spec: EnvSpec) -> gymnasium.Space[Any]:
+    sizes = (spec.observation_size, spec.goal_size, spec.goal_size)
+    boxes = [Box(-np.inf, np.inf, (size,), np.float32) for size in sizes]
+    return Dict(dict(zip(GOAL_KEYS, boxes, strict=True))) if spec.goal_size else boxes[0]
+
+
+def _minari_observations(episode: Episode) -> Any:
+    columns = (episode.observations, episode.desired_goals, episode.achieved_goals)
+    has_goals = episode.desired_goals is not None
+    return dict(zip(GOAL_KEYS, columns, strict=True)) if has_goals else episode.observations
 
 
 def _gymnasium_spec(env_id: str) -> Any:
@@ -166,7 +180,7 @@ def _minari_buffer(episode: Episode) -> Any:
     successes = episode.successes
     return import_module("minari.data_collector").EpisodeBuffer(
         seed=episode.origin.seed if episode.origin.seed >= 0 else None,
-        observations=episode.observations,
+        observations=_minari_observations(episode),
         actions=episode.actions,
         rewards=episode.rewards,
         terminations=last & episode.terminated,

@@ -78,7 +78,9 @@ def describe(path: str) -> FileInfo:
         left_out = str(len(columns["actions"]) - int(bounds.steps.sum()))
         facts = {"episode bounds": told_by, "last steps without successor, left out": left_out}
         width, actions = (columns[name].shape[1] for name in ("observations", "actions"))
-        return FileInfo(None, width, actions, len(bounds.starts), facts | _metadata_facts(file))
+        facts |= _metadata_facts(file)
+        goal_size = columns[GOAL].shape[1] if GOAL in columns else 0
+        return FileInfo(None, width, actions, len(bounds.starts), facts, goal_size)
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:

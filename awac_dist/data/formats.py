@@ -18,6 +18,7 @@ class FileInfo:
         action_size: A.
         episodes: How many episodes `read` yields over all shares.
         facts: Whatever else it says of itself, for people to read.
+        goal_size: G, 0 where it holds no goals.
     """
 
     env_id: str | None
@@ -25,6 +26,7 @@ class FileInfo:
     action_size: int
     episodes: int
     facts: Mapping[str, str] = field(default_factory=dict)
+    goal_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def describe(path: str) -> FileInfo:
         int(np.prod(dataset.action_space.shape)),
         len(dataset),
         facts,
+        int(np.prod(spaces["desired_goal"].shape)) if "desired_goal" in spaces else 0,
     )
 
 

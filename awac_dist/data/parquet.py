@@ -1,14 +1,15 @@
 """Our own format: Parquet, one row an episode, which pandas and DuckDB read as it is.
 
 `observations` is a list of T+1 fixed-size lists, `actions` of T, `rewards` a list of T;
-`terminated` and `truncated` say how it ended, the other columns where it comes from. The
-file's metadata names the task. A row can be a piece of an episode: `start` says which.
+`terminated` and `truncated` say how it ended, the other columns where it comes from. Files
+of goal tasks have `desired_goals` and `achieved_goals` besides, lists of T+1. The file's
+metadata names the task. A row can be a piece of an episode: `start` says which.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -29,15 +30,17 @@ FLOAT_LEAVES = [
     "actions.list.element.list.element",
     "rewards.list.element",
 ]
+GOALS = ("desired_goals", "achieved_goals")
 ORIGIN_COLUMNS = tuple(field.name for field in fields(Origin))
 
 
 def schema(spec: EnvSpec) -> pa.Schema:
     """Columns of a file of episodes of one task."""
+    goals = [(name, _vectors(spec.goal_size)) for name in GOALS if spec.goal_size]
     return pa.schema(
         [
-            ("observations", pa.list_(pa.list_(pa.float32(), spec.observation_size))),
-            ("actions", pa.list_(pa.list_(pa.float32(), spec.action_size))),
+            ("observations", _vectors(spec.observation_size)),
+            ("actions", _vectors(spec.action_size)),
             ("rewards", pa.list_(pa.float32())),
             ("terminated", pa.bool_()),
             ("truncated", pa.bool_()),
@@ -49,9 +52,14 @@ def schema(spec: EnvSpec) -> pa.Schema:
             ("start", pa.int32()),
             ("seed", pa.int64()),
             ("successes", pa.list_(pa.float32())),
+            *goals,
         ],
         metadata={METADATA_KEY: json.dumps({"version": VERSION, "env_id": spec.env_id})},
     )
+
+
+def _vectors(size: int) -> pa.DataType:
+    return pa.list_(pa.list_(pa.float32(), size))
 
 
 def to_table(episodes: Iterable[Episode], spec: EnvSpec) -> pa.Table:
@@ -134,14 +142,16 @@ def _info(path: str, file: pq.ParquetFile) -> FileInfo:
     stated = (found.metadata or {}).get(METADATA_KEY)
     if stated is None:
         raise InputError(f"{path}: is Parquet, but was not written by awac_dist")
-    widths = {}
-    for name in ("observations", "actions"):
-        widths[name] = found.field(name).type.value_type.list_size
+    widths = {
+        name: found.field(name).type.value_type.list_size if name in found.names else 0
+        for name in ("observations", "actions", "desired_goals")
+    }
     return FileInfo(
         json.loads(stated)["env_id"],
         widths["observations"],
         widths["actions"],
         file.metadata.num_rows,
+        goal_size=widths["desired_goals"],
     )
 
 
@@ -153,8 +163,13 @@ def _to_row(episode: Episode) -> dict[str, Any]:
         "terminated": episode.terminated,
         "truncated": episode.truncated,
         "successes": episode.successes,
+        **{name: _listed(getattr(episode, name)) for name in GOALS},
         **asdict(episode.origin),
     }
+
+
+def _listed(column: Array | None) -> list[Array] | None:
+    return None if column is None else list(column)
 
 
 def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episode:
@@ -163,6 +178,10 @@ def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episod
         if values is None:
             raise ValueError(f"{name} is missing")
         return np.asarray(values.to_numpy(zero_copy_only=False), np.float32)
+
+    def optional(name: str, read: Callable[[str], Array]) -> Array | None:
+        known = name in batch.schema.names and batch.column(name)[row].is_valid
+        return read(name) if known else None
 
     def matrix(name: str) -> Array:
         values = batch.column(name)[row].values
@@ -173,7 +192,6 @@ def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episod
         return np.asarray(entries, np.float32).reshape(-1, width)
 
     try:
-        has_successes = batch.column("successes")[row].is_valid
         return Episode(
             observations=matrix("observations"),
             actions=matrix("actions"),
@@ -181,7 +199,8 @@ def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episod
             terminated=batch.column("terminated")[row].as_py(),
             truncated=batch.column("truncated")[row].as_py(),
             origin=Origin(**{name: batch.column(name)[row].as_py() for name in ORIGIN_COLUMNS}),
-            successes=flat("successes") if has_successes else None,
+            successes=optional("successes", flat),
+            **{name: optional(name, matrix) for name in GOALS},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: row {number}: {_first_line(error)}") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from awac_dist.types import Episode
+from awac_dist.types import Array, Episode
 
 
 def join_pieces(pieces: Iterable[Episode]) -> list[Episode]:
@@ -35,13 +35,27 @@ def _follows(earlier: Episode, later: Episode) -> bool:
 def _joined(run: list[Episode]) -> Episode:
     if len(run) == 1:
         return run[0]
-    successes = [piece.successes for piece in run if piece.successes is not None]
     return replace(
         run[0],
-        observations=np.vstack([*(p.observations[:-1] for p in run), run[-1].observations[-1:]]),
+        observations=_states([piece.observations for piece in run]),
         actions=np.vstack([piece.actions for piece in run]),
         rewards=np.concatenate([piece.rewards for piece in run]),
         terminated=run[-1].terminated,
         truncated=run[-1].truncated,
-        successes=np.concatenate(successes) if len(successes) == len(run) else None,
+        desired_goals=_where_all([piece.desired_goals for piece in run], _states),
+        achieved_goals=_where_all([piece.achieved_goals for piece in run], _states),
+        successes=_where_all([piece.successes for piece in run], np.concatenate),
     )
+
+
+def _states(columns: Sequence[Array]) -> Array:
+    """Columns [T+1, ...] as one: a piece's last row is the next one's first."""
+    return np.vstack([*(column[:-1] for column in columns), columns[-1][-1:]])
+
+
+def _where_all(
+    columns: Sequence[Array | None], join: Callable[[Sequence[Array]], Array]
+) -> Array | None:
+    """The columns joined, None where a piece lacks it."""
+    known = [column for column in columns if column is not None]
+    return join(known) if len(known) == len(columns) else None

@@ -241,8 +241,9 @@ def _with_kind(episode: Episode, kind: Kind | None) -> Episode:
 
 
 def _check_finite(file: str, number: int, episode: Episode) -> None:
-    for name in ("observations", "actions", "rewards"):
-        wrong = np.argwhere(~np.isfinite(getattr(episode, name)))
+    for name in ("observations", "actions", "rewards", "desired_goals", "achieved_goals"):
+        column = getattr(episode, name)
+        wrong = np.argwhere(~np.isfinite([] if column is None else column))
         if len(wrong):
             raise InputError(
                 f"{file}: episode {number}, row {wrong[0][0]}: {name} is NaN or infinite; "
@@ -258,4 +259,9 @@ def _check_sizes(file: str, info: FileInfo, spec: EnvSpec) -> None:
         raise InputError(
             f"{file}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
             f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}"
+        )
+    if spec.goal_size and info.goal_size != spec.goal_size:
+        raise InputError(
+            f"{file}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
+            f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
         )

@@ -10,6 +10,7 @@ from awac_dist.data.experience import ExperienceLog
 from awac_dist.distributed.plan import Plan
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.distributed.weights import WeightStore
+from awac_dist.envs.goal_rewards import TaskRewards
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
@@ -63,6 +64,7 @@ def _start_shards(
             discount=config.learner.discount,
             clip_prior_actions=config.replay.clip_prior_actions,
             log=ExperienceLog(experience, index, spec),
+            goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
         )
         for index in range(plan.shards)
     ]

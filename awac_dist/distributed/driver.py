@@ -149,7 +149,11 @@ class Driver:
                 self._collect_clone(clone.episodes)
         offline = self._config.offline.batch_size or self._config.learner.batch_size
         self._call(
-            self._components.learner, "begin_awac", offline, keep_actor=clone.initialize_actor
+            self._components.learner,
+            "begin_awac",
+            offline,
+            keep_actor=clone.initialize_actor,
+            goals=self._config.replay.goals,
         )
 
     def _collect_clone(self, episodes: int) -> None:

@@ -7,22 +7,37 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict
 
+from awac_dist.envs.goals import GOAL_KEYS, GoalAsInput
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
 
 
-def make_env(env_id: str) -> Environment:
-    """Build an environment.
+def make_env(env_id: str, *, render_mode: str | None = None) -> Environment:
+    """Build an environment whose observations are flat vectors.
+
+    Those of a goal task are [observation, desired goal]: see `GoalAsInput`.
+
+    Args:
+        env_id: Gymnasium id.
+        render_mode: As `gymnasium.make` takes it.
 
     Raises:
         InputError: There is no such environment, or its package is not installed.
     """
+    env = _make(env_id, render_mode)
+    space = env.observation_space
+    is_goal_task = isinstance(space, Dict) and set(space.spaces) == set(GOAL_KEYS)
+    return GoalAsInput(env) if is_goal_task else env
+
+
+def _make(env_id: str, render_mode: str | None) -> Environment:
     try:
-        return gymnasium.make(env_id)
+        options = {} if render_mode is None else {"render_mode": render_mode}
+        return gymnasium.make(env_id, **options)
     except gymnasium.error.Error as error:
         raise InputError(f"no environment {env_id!r}: {_remedy(env_id, error)}") from error
     except ImportError as error:
@@ -37,7 +52,8 @@ def env_spec(env_id: str) -> EnvSpec:
     """
     env = make_env(env_id)
     try:
-        observations = _flat(env_id, "observations", env.observation_space)
+        inputs = _flat(env_id, "observations", env.observation_space)
+        goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
         actions = _flat(env_id, "actions", env.action_space)
         if not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
             raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
@@ -45,11 +61,12 @@ def env_spec(env_id: str) -> EnvSpec:
             raise InputError(f"{env_id}: has no step limit: register it with max_episode_steps")
         return EnvSpec(
             env_id=env_id,
-            observation_size=observations.shape[0],
+            observation_size=inputs.shape[0] - goal_size,
             action_size=actions.shape[0],
             action_low=tuple(map(float, actions.low)),
             action_high=tuple(map(float, actions.high)),
             max_episode_steps=env.spec.max_episode_steps,
+            goal_size=goal_size,
         )
     finally:
         env.close()

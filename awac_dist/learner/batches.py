@@ -65,7 +65,9 @@ class BatchFetcher:
         for shard, handle in enumerate(self._shards):
             positions = np.flatnonzero(draw.shards == shard)
             if len(positions):
-                answers.append((positions, handle.post("take", draw.rows[positions])))
+                relabelling = draw.relabelling(positions)
+                answer = handle.post("take", draw.rows[positions], relabelling)
+                answers.append((positions, answer))
         return _Request(len(numbers), answers)
 
     def _receive(self, request: _Request, batch_size: int) -> Iterator[Tensor]:

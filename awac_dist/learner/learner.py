@@ -82,7 +82,7 @@ class Learner:
         self._policy_spec = networks.policy_spec(spec)
         self._networks, self._optimizer, self._awac = networks, optimizer, awac
         self._config, self._seed, self._device = config, seed, torch.device(device)
-        self._layout = Layout(spec.observation_size, spec.action_size)
+        self._layout = Layout.of(spec)
         self._sampler = Sampler(seed, online_capacity)
         self._fetcher = BatchFetcher(
             shards, self._sampler, self._layout, config.batches_per_request, self._device
@@ -119,12 +119,15 @@ class Learner:
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
         self._publish()
 
-    def begin_awac(self, batch_size: int, *, keep_actor: bool) -> None:
+    def begin_awac(
+        self, batch_size: int, *, keep_actor: bool, goals: Mapping[str, float] | None = None
+    ) -> None:
         """Train AWAC from now on, uniformly on everything there is.
 
         Args:
             batch_size: Transitions of an update.
             keep_actor: Start from the actor of the clone.
+            goals: Shares of the batches by whose goal a transition is after.
         """
         clone = self._method
         self._method = AWAC(
@@ -137,6 +140,7 @@ class Learner:
         )
         if keep_actor and clone is not None:
             self._method.actor.load_state_dict(clone.actor.state_dict())
+        self._sampler.set_goals(goals or {})
         self.set_batches(batch_size, {})
         self._publish()
 

@@ -33,7 +33,7 @@ class NetworkConfig:
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
         """Shape of the actor for a task."""
         return PolicySpec(
-            layer_sizes=(env.observation_size, *self.actor_hidden, env.action_size),
+            layer_sizes=(env.input_size, *self.actor_hidden, env.action_size),
             action_low=env.action_low,
             action_high=env.action_high,
             state_dependent_std=self.state_dependent_std,

@@ -12,18 +12,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awac_dist.types import Segment
+from awac_dist.types import Array, Relabelling, Segment
 
 ONLINE = "online"
 OFFLINE = "offline"
+ROLLOUT, FUTURE, ENVIRONMENT = GOALS = ("rollout", "future", "environment")
 BATCH_STREAM = 0xBA7C  # keeps the draws apart from what workers draw from the same seed
 
 
 class Draw(NamedTuple):
-    """Rows to fetch for some batches, in order: shards [n] and row numbers [n]."""
+    """Rows to fetch for some batches, in order, and which goals to give them."""
 
-    shards: np.ndarray
-    rows: np.ndarray
+    shards: np.ndarray  # [n]
+    rows: np.ndarray  # [n]
+    futures: Array  # [n] as in `Relabelling`
+    goals: Array  # [n, G], G = 0 where goals stay as they are
+
+    def relabelling(self, positions: np.ndarray) -> Relabelling | None:
+        """What to ask of a shard besides the rows at some positions."""
+        if not self.goals.shape[1]:
+            return None
+        return Relabelling(self.futures[positions], self.goals[positions])
+
+
+class Places(NamedTuple):
+    """Where transitions lie, and the goals that their pieces were after."""
+
+    shards: np.ndarray  # [n]
+    rows: np.ndarray  # [n]
+    goals: Array  # [n, G]
 
 
 class _Table:
@@ -31,6 +48,7 @@ class _Table:
 
     def __init__(self) -> None:
         self._columns = np.zeros((3, 64), np.int64)  # shard, row, transitions up to its end
+        self._goals = np.zeros((64, 0), np.float32)
         self._count = 0
         self._first = 0  # pieces before this one are forgotten
         self._forgotten = 0  # transitions in them
@@ -45,27 +63,36 @@ class _Table:
         return self.total + self._count - self._first
 
     @property
+    def goal_size(self) -> int:
+        return self._goals.shape[1]
+
+    @property
     def _end(self) -> int:
         return int(self._columns[2, self._count - 1]) if self._count else 0
 
     def append(self, segment: Segment) -> None:
+        if not self._count:
+            self._goals = np.zeros((self._columns.shape[1], len(segment.goal)), np.float32)
         if self._count == self._columns.shape[1]:
             self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
+            self._goals = np.vstack((self._goals, np.zeros_like(self._goals)))
         end = self._end + segment.length
         self._columns[:, self._count] = (segment.shard, segment.row, end)
+        self._goals[self._count] = segment.goal
         self._count += 1
 
     def forget_oldest(self) -> None:
         self._forgotten = int(self._columns[2, self._first])
         self._first += 1
 
-    def locate(self, positions: np.ndarray) -> Draw:
-        """Shard and row of transitions numbered 0 to total - 1 in order of arrival."""
+    def locate(self, positions: np.ndarray) -> Places:
+        """Places of transitions numbered 0 to total - 1 in order of arrival."""
         shards, rows, ends = self._columns[:, self._first : self._count]
         positions = positions + self._forgotten
         pieces = np.searchsorted(ends, positions, side="right")
         starts = np.concatenate(([self._forgotten], ends[:-1]))
-        return Draw(shards[pieces], rows[pieces] + positions - starts[pieces])
+        goals = self._goals[self._first + pieces]
+        return Places(shards[pieces], rows[pieces] + positions - starts[pieces], goals)
 
 
 class Sampler:
@@ -84,6 +111,7 @@ class Sampler:
         self._tables: dict[str, _Table] = {}
         self._mixture: dict[str, float] = {}
         self._weights: dict[str, float] = {}
+        self._goals: dict[str, float] = {}
 
     def add(self, segments: Iterable[Segment]) -> None:
         """Register pieces; their order matters to the draws that follow."""
@@ -123,6 +151,14 @@ class Sampler:
         """
         self._weights = {source: weight for source, weight in weights.items() if weight != 1.0}
 
+    def set_goals(self, shares: Mapping[str, float]) -> None:
+        """Give each transition of a goal task its own goal or another one, by these shares.
+
+        Args:
+            shares: "rollout", "future" and "environment" -> share; empty: every goal stays.
+        """
+        self._goals = dict(shares)
+
     def draw(self, batch_number: int, batch_size: int) -> Draw:
         """Rows of one batch, with replacement.
 
@@ -135,8 +171,26 @@ class Sampler:
         edges = np.floor(np.cumsum((0.0, *shares)) * batch_size + rng.random() + 1e-9)
         edges[0], edges[-1] = edges[0], edges[0] + batch_size
         counts = np.diff(edges).astype(int)
-        draws = [self._draw_group(g, n, rng) for g, n in zip(groups, counts, strict=True) if n]
-        return Draw(*(np.concatenate(columns) for columns in zip(*draws, strict=True)))
+        drawn = [self._draw_group(g, n, rng) for g, n in zip(groups, counts, strict=True) if n]
+        shards, rows, goals = (np.concatenate(columns) for columns in zip(*drawn, strict=True))
+        return self._draw_goals(Places(shards, rows, goals), rng)
+
+    def _draw_goals(self, places: Places, rng: np.random.Generator) -> Draw:
+        """Decide transition by transition whose goal it gets."""
+        count = len(places.rows)
+        futures = np.full(count, np.nan, np.float32)
+        if not self._goals:
+            return Draw(places.shards, places.rows, futures, np.empty((count, 0), np.float32))
+        goals = np.full_like(places.goals, np.nan)
+        kinds, shares = list(self._goals), list(self._goals.values())
+        kind = rng.choice(len(kinds), size=count, p=shares)
+        later = kind == (kinds.index(FUTURE) if FUTURE in kinds else -1)
+        other = kind == (kinds.index(ENVIRONMENT) if ENVIRONMENT in kinds else -1)
+        futures[later] = rng.random(int(later.sum()), np.float32)
+        if other.any():
+            everything = list(self._tables)
+            goals[other] = self._draw_group(everything, int(other.sum()), rng).goals
+        return Draw(places.shards, places.rows, futures, goals)
 
     def _groups(self) -> tuple[list[list[str]], list[float]]:
         """Lists of sources that are drawn from uniformly together, and their shares."""
@@ -168,7 +222,7 @@ class Sampler:
                 split_shares.append(share)
         return split, split_shares
 
-    def _draw_group(self, sources: Sequence[str], count: int, rng: np.random.Generator) -> Draw:
+    def _draw_group(self, sources: Sequence[str], count: int, rng: np.random.Generator) -> Places:
         tables = [self._tables[s] for s in sources if s in self._tables]
         ends = np.cumsum([table.total for table in tables])
         if not len(ends) or not ends[-1]:
@@ -176,8 +230,9 @@ class Sampler:
         positions = rng.integers(ends[-1], size=count)
         owner = np.searchsorted(ends, positions, side="right")
         shards, rows = np.empty((2, count), np.int64)
+        goals = np.empty((count, tables[0].goal_size), np.float32)
         for number, table in enumerate(tables):
             mine = owner == number
             start = ends[number] - table.total
-            shards[mine], rows[mine] = table.locate(positions[mine] - start)
-        return Draw(shards, rows)
+            shards[mine], rows[mine], goals[mine] = table.locate(positions[mine] - start)
+        return Places(shards, rows, goals)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
+from awac_dist.replay.hindsight import GoalRewards, Hindsight
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import ONLINE
-from awac_dist.types import Array, EnvSpec, Episode, Layout, Loaded, Segment
+from awac_dist.types import Array, EnvSpec, Episode, Layout, Loaded, Relabelling, Segment
 
 ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
 REMEMBERED_INSERTS = 10_000
@@ -31,11 +33,23 @@ class ReplayConfig:
         clip_prior_actions: Clip the actions of prior data to the task's bounds, as the authors do
             with the hand demonstrations; otherwise they are kept as they are. Online actions
             are always kept as they were chosen.
+        goals: Of a goal task, shares of AWAC's batches by whose goal a transition is after:
+            "rollout" (its own), "future" (one that the rest of its episode achieves) and
+            "environment" (another episode's), such as {"rollout": 0.2, "future": 0.3,
+            "environment": 0.5}; empty leaves every goal as it was.
     """
 
     capacity: int = 1_000_000
     mixture: dict[str, float] | None = None
     clip_prior_actions: bool = False
+    goals: dict[str, float] | None = None
+
+
+class _Memory(NamedTuple):
+    """A ring, and what relabels the transitions of a goal task in it."""
+
+    ring: RingBuffer
+    hindsight: Hindsight | None
 
 
 class ReplayShard:
@@ -52,6 +66,7 @@ class ReplayShard:
         discount: gamma.
         clip_prior_actions: Clip the actions of prior data to the task's bounds.
         log: Where every accepted piece is kept for later runs.
+        goal_rewards: The rule by which a goal task rewards other goals; None for other tasks.
     """
 
     def __init__(
@@ -64,12 +79,12 @@ class ReplayShard:
         discount: float,
         clip_prior_actions: bool,
         log: ExperienceLog | None,
+        goal_rewards: GoalRewards | None = None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
-        layout = Layout(spec.observation_size, spec.action_size)
-        self._prior = RingBuffer(layout, None, discount=discount)
-        self._online = RingBuffer(layout, capacity, discount=discount)
-        self._width = layout.width
+        self._layout = Layout.of(spec)
+        self._prior = self._memory(None, discount, goal_rewards)
+        self._online = self._memory(capacity, discount, goal_rewards)
         self._clip_prior_actions = clip_prior_actions
         self._log = log
         self._inserted: dict[tuple[int, ...], Segment] = {}
@@ -95,26 +110,30 @@ class ReplayShard:
         if key not in self._inserted:
             if self._log is not None:
                 self._log.append(piece)
-            ring = self._online if source == ONLINE else self._prior
-            self._inserted[key] = self._store(ring, source, piece)
+            memory = self._online if source == ONLINE else self._prior
+            self._inserted[key] = self._store(memory, source, piece)
             if len(self._inserted) > REMEMBERED_INSERTS:
                 del self._inserted[next(iter(self._inserted))]
         return self._inserted[key]
 
-    def take(self, rows: np.ndarray) -> Array:
+    def take(self, rows: np.ndarray, relabelling: Relabelling | None = None) -> Array:
         """Transitions [n, width] for the row numbers [n], in one contiguous block.
+
+        Args:
+            rows: [n] numbers.
+            relabelling: Goals to put in place of those of a goal task.
 
         Raises:
             LookupError: A row is not held, or holds NaN; names shard and row.
         """
-        block = np.empty((len(rows), self._width), np.float32)
+        block = np.empty((len(rows), self._layout.width), np.float32)
         try:
-            for ring, first, mine in (
+            for memory, first, mine in (
                 (self._prior, 0, rows < ONLINE_ROWS),
                 (self._online, ONLINE_ROWS, rows >= ONLINE_ROWS),
             ):
                 if mine.any():
-                    block[mine] = ring.take(rows[mine] - first)
+                    block[mine] = _taken(memory, rows[mine] - first, _part(relabelling, mine))
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
         return block
@@ -124,6 +143,28 @@ class ReplayShard:
         if self._log is not None:
             self._log.flush()
 
-    def _store(self, ring: RingBuffer, source: str, episode: Episode) -> Segment:
-        first = ring.append(episode) + (ONLINE_ROWS if ring is self._online else 0)
-        return Segment(source, self._index, first, len(episode))
+    def _memory(
+        self, capacity: int | None, discount: float, goal_rewards: GoalRewards | None
+    ) -> _Memory:
+        ring = RingBuffer(self._layout, capacity, discount=discount)
+        return _Memory(ring, goal_rewards and Hindsight(ring, self._layout, goal_rewards))
+
+    def _store(self, memory: _Memory, source: str, episode: Episode) -> Segment:
+        row = memory.ring.append(episode)
+        if memory.hindsight is not None:
+            memory.hindsight.append((source, episode.origin.stream), row, episode)
+        first = row + (ONLINE_ROWS if memory is self._online else 0)
+        goals = episode.desired_goals if self._layout.goal_size else None
+        goal = () if goals is None else tuple(map(float, goals[0]))
+        return Segment(source, self._index, first, len(episode), goal)
+
+
+def _taken(memory: _Memory, rows: np.ndarray, relabelling: Relabelling | None) -> Array:
+    block = memory.ring.take(rows)
+    if relabelling is not None and memory.hindsight is not None:
+        memory.hindsight.relabel(block, rows, relabelling)
+    return block
+
+
+def _part(relabelling: Relabelling | None, mine: np.ndarray) -> Relabelling | None:
+    return relabelling and Relabelling(relabelling.futures[mine], relabelling.goals[mine])

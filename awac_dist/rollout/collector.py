@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,8 @@ from awac_dist.types import Array, EnvSpec, Episode, Finished, Kind, Origin
 class _Piece:
     """Columns of a piece that is being recorded."""
 
-    first: Array
-    observations: list[Array] = field(default_factory=list)
+    inputs: list[Array]  # one more than actions
+    achieved: list[Array]  # as many as inputs, none where the task has no goals
     actions: list[Array] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     successes: list[float] = field(default_factory=list)
@@ -47,10 +48,10 @@ class _Slot:
         rng = np.random.default_rng((*self._seed, episode))
         self._reset_seed = int(rng.integers(2**31))
         self._noise = self._process(rng, self._spec.action_size)
-        observation, _ = self._env.reset(seed=self._reset_seed)
+        observation, info = self._env.reset(seed=self._reset_seed)
         self.observation = np.asarray(observation, np.float32)
         self._step, self._return = 0, 0.0
-        self._piece = _Piece(self.observation)
+        self._piece = _Piece([self.observation], self._achieved(info))
 
     def noise(self) -> Array:
         """Noise [A] for the next action."""
@@ -62,7 +63,8 @@ class _Slot:
             np.clip(action, self._low, self._high)
         )
         self.observation = np.asarray(observation, np.float32)
-        self._piece.observations.append(self.observation)
+        self._piece.inputs.append(self.observation)
+        self._piece.achieved += self._achieved(info)
         self._piece.actions.append(action)
         self._piece.rewards.append(float(reward))
         if "success" in info:
@@ -85,16 +87,22 @@ class _Slot:
             seed=self._reset_seed,
         )
         self._step += steps
-        self._piece = _Piece(self.observation)
+        self._piece = _Piece([self.observation], piece.achieved[-1:])
+        inputs, size = np.stack(piece.inputs), self._spec.observation_size
         return Episode(
-            observations=np.stack([piece.first, *piece.observations]),
+            observations=inputs[:, :size],
             actions=np.stack(piece.actions),
             rewards=np.array(piece.rewards, np.float32),
             terminated=terminated,
             truncated=truncated,
             origin=origin,
+            desired_goals=inputs[:, size:] if piece.achieved else None,
+            achieved_goals=np.stack(piece.achieved) if piece.achieved else None,
             successes=_whole(piece.successes, steps),
         )
+
+    def _achieved(self, info: dict[str, Any]) -> list[Array]:
+        return [info["achieved_goal"]] if self._spec.goal_size else []
 
     @property
     def finished(self) -> Finished:

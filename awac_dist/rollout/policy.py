@@ -133,10 +133,10 @@ class FilePolicy:
         self._log_std = arrays.get("log_std")
         self._head = arrays.get("log_std_weight"), arrays.get("log_std_bias")
         sizes = (len(self._layers[0][0]), self._layers[-1][0].shape[1])
-        if sizes != (spec.observation_size, spec.action_size):
+        if sizes != (spec.input_size, spec.action_size):
             raise InputError(
                 f"{path}: reads {sizes[0]} observations and gives {sizes[1]} actions, but "
-                f"{spec.env_id} has {spec.observation_size} and {spec.action_size}"
+                f"{spec.env_id} has {spec.input_size} and {spec.action_size}"
             )
 
     def sample(self, observations: Array, noise: Array) -> Array:
