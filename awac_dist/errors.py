@@ -7,3 +7,7 @@ class InputError(Exception):
     The command line prints the line and exits with code 2. Any other exception is a
     fault of ours and keeps its traceback.
     """
+
+
+class ComponentDied(Exception):  # noqa: N818 - says what happened, to whoever can mend it
+    """The process of a component is gone; its answers will not come."""

@@ -189,6 +189,7 @@ class Segment(NamedTuple):
     row: int
     length: int
     goal: tuple[float, ...] = ()  # [G] that it was after
+    key: tuple[int, ...] = ()  # names the piece in its source, wherever it lies
 
 
 class Relabelling(NamedTuple):

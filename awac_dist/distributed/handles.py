@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import ray
 
 from awac_dist.distributed.weights import WeightStore
-from awac_dist.errors import InputError
+from awac_dist.errors import ComponentDied, InputError
 from awac_dist.types import Array, Weights
+
+
+logger = logging.getLogger(__name__)
 
 
 class RayFuture:
@@ -21,9 +25,24 @@ class RayFuture:
         try:
             return ray.get(self.reference)
         except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, InputError):
-                raise error.cause from None
-            raise
+            raise _cause(error) from None
+        except ray.exceptions.RayActorError as error:
+            raise _reason_of_death(error) from None
+
+
+def _cause(error: Any) -> Exception:
+    """What a method raised: our own errors as they are, others with Ray's traceback."""
+    cause = error.cause
+    return cause if isinstance(cause, InputError | ComponentDied) else error
+
+
+def _reason_of_death(error: Any) -> Exception:
+    """Why an actor cannot answer: it could not be built, or it died."""
+    lines = str(error).strip().splitlines()
+    if not error.actor_init_failed:
+        return ComponentDied(lines[0])
+    logger.error("%s", error)
+    return InputError(f"a process of the run cannot start: {lines[-1].strip()}")
 
 
 class RayHandle:

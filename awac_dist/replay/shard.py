@@ -97,7 +97,8 @@ class ReplayShard:
                 loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
                 loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
                 kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
-                loaded.placed.append((number, self._store(self._prior, source.name, kept)))
+                place = self._store(self._prior, source.name, kept, key=(number,))
+                loaded.placed.append((number, place))
         give_back_freed_memory()
         return loaded
 
@@ -111,7 +112,7 @@ class ReplayShard:
             if self._log is not None:
                 self._log.append(piece)
             memory = self._online if source == ONLINE else self._prior
-            self._inserted[key] = self._store(memory, source, piece)
+            self._inserted[key] = self._store(memory, source, piece, key)
             if len(self._inserted) > REMEMBERED_INSERTS:
                 del self._inserted[next(iter(self._inserted))]
         return self._inserted[key]
@@ -149,14 +150,16 @@ class ReplayShard:
         ring = RingBuffer(self._layout, capacity, discount=discount)
         return _Memory(ring, goal_rewards and Hindsight(ring, self._layout, goal_rewards))
 
-    def _store(self, memory: _Memory, source: str, episode: Episode) -> Segment:
+    def _store(
+        self, memory: _Memory, source: str, episode: Episode, key: tuple[int, ...]
+    ) -> Segment:
         row = memory.ring.append(episode)
         if memory.hindsight is not None:
             memory.hindsight.append((source, episode.origin.stream), row, episode)
         first = row + (ONLINE_ROWS if memory is self._online else 0)
         goals = episode.desired_goals if self._layout.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
-        return Segment(source, self._index, first, len(episode), goal)
+        return Segment(source, self._index, first, len(episode), goal, key)
 
 
 def _taken(memory: _Memory, rows: np.ndarray, relabelling: Relabelling | None) -> Array:
