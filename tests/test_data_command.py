@@ -15,7 +15,7 @@ import pytest
 
 from awac_dist.commands import report, writers
 from awac_dist.commands.data import main
-from awac_dist.commands.relabel import door_binary
+from awac_dist.commands.relabel import RELABEL, relabelled
 from awac_dist.commands.survey import survey, together
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
@@ -486,12 +486,23 @@ def test_a_conversion_that_dies_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["five.parquet"]
 
 
-def test_the_door_task_pays_for_a_hinge_past_1_4() -> None:
-    observations = np.zeros((5, 39), np.float32)
-    observations[:, 28] = [2.0, 1.4, 1.5, 0.0, 1.41]
-    rewards, successes = door_binary(observations, np.zeros((4, 28), np.float32))
-    assert rewards.tolist() == [-1, 0, -1, 0]  # of the observation after each step
-    assert successes.tolist() == [0, 1, 0, 1]
+@pytest.mark.parametrize(
+    ("task", "wanted"), [("DoorBinary", [0, 0, 1, 0, 1]), ("DoorBinaryReleased", [0, 1, 1, 0, 1])]
+)
+def test_the_door_task_pays_for_an_open_door(task: str, wanted: list[int]) -> None:
+    observations = np.zeros((6, 39), np.float32)
+    observations[:, 28] = [2.0, 1.3, 1.36, 1.5, 0.0, 1.41]
+    rewards, successes = RELABEL[task](observations, np.zeros((5, 28), np.float32))
+    assert rewards.tolist() == [success - 1 for success in wanted]  # after each step
+    assert successes.tolist() == wanted
+    assert rewards.dtype == successes.dtype == np.float32
+
+
+@pytest.mark.parametrize(("width", "words"), [(38, "too narrow"), (40, "too wide")])
+def test_observations_of_another_width_are_refused(width: int, words: str) -> None:
+    episode = make_episode([0], observations=np.zeros((2, width)))
+    with pytest.raises(InputError, match=f"here: DoorBinary: observations of {width} .*{words}"):
+        relabelled("DoorBinary", "here", episode)
 
 
 def test_filters_see_the_new_rewards(tmp_path: Path) -> None:
@@ -502,7 +513,7 @@ def test_filters_see_the_new_rewards(tmp_path: Path) -> None:
     path = write(tmp_path / "door.parquet", episodes, spec)
     assert convert(path, tmp_path, "--relabel", "DoorBinary", "--successful") == [-1]
     info = read_info(str(tmp_path / "out.parquet" / "episodes-000000.parquet"))
-    assert info.env_id == "DoorBinary"
+    assert info.env_id == "awac_dist/DoorBinary-v0"
 
 
 def test_minari_reads_what_was_converted(
