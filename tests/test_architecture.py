@@ -33,15 +33,17 @@ MAY_IMPORT = {
     "plotting": {"errors"},
     "config": COMPONENTS - {"config", "reporting", "plotting"},
     "distributed": COMPONENTS,
-    "options": COMPONENTS | {"distributed"},
+    "option_parser": COMPONENTS,
+    "options": COMPONENTS | {"option_parser"},
     "dry_run": COMPONENTS | {"distributed"},
     "commands": COMPONENTS | {"distributed"},
     "launch": COMPONENTS | {"distributed", "dry_run", "options"},
     "rllib": COMPONENTS | {"distributed"},
     "experiments": COMPONENTS | {"distributed", "launch", "options"},
-    "__init__": FOUNDATIONS,
+    "__init__": {"envs", *FOUNDATIONS},
 }
-ENTRY_POINTS = {"data.__main__": "commands"}  # `python -m` looks for it there; it only calls
+# `python -m` looks for them there; they only call
+ENTRY_POINTS = {"data.__main__": "commands", "evaluation.__main__": "commands"}
 
 
 def imports(source: str) -> Iterator[str]:

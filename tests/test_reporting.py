@@ -29,15 +29,21 @@ from awac_dist.evaluation.result import Evaluation
 from awac_dist.reporting import run_folder
 from awac_dist.reporting.display import LiveDisplay, PlainDisplay, open_display
 from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.status import Rate, Status
 from awac_dist.reporting.summary import summary, welch_half_width
-from awac_dist.reporting.wording import duration, mean_and_half_width, number
+from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def evaluation(label: str, *returns: float) -> Evaluation:
     return Evaluation(label, 7, returns, (1000,) * len(returns))
+
+
+def solving(label: str, steps: tuple[int, ...], last: tuple[bool, ...]) -> Evaluation:
+    returns = tuple(float(count - 200) for count in steps)
+    return Evaluation(label, 7, returns, (200,) * len(steps), steps, last, sustained_steps=26)
 
 
 STATUS = Status(
@@ -113,6 +119,12 @@ def test_a_half_width_shares_the_decimals_of_its_mean() -> None:
     assert mean_and_half_width(evaluation("a", 200.0)) == "200 ± ?"
 
 
+def test_success_is_written_by_each_definition() -> None:
+    found = solving("a", (0, 1, 25, 26, 200, 30, 40, 50), (False,) * 3 + (True,) * 5)
+    assert success(found) == "62.5 % last step, 87.5 % any step, 62.5 % 26 steps or more"
+    assert success(evaluation("a", 1.0)) == ""
+
+
 # --- displays
 
 
@@ -136,6 +148,23 @@ def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
         assert part in lines[-1]
     for part in ("offline 4,100 ± 248 (3 episodes)", "2:05 left", "actor/effective_batch 512"):
         assert part in lines[-1]
+
+
+def test_displays_show_success_where_the_task_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = replace(STATUS, evaluation=solving("offline", (0, 100), (False, True)))
+    stream = io.StringIO()
+    with PlainDisplay(stream, "the title") as display:
+        display.show(status)
+    words = "50 % last step, 50 % any step, 50 % 26 steps or more"
+    assert f"| success {words} |" in stream.getvalue()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal(90)
+    with open_display(terminal.stream, "title") as display:
+        display.show(status)
+        display.note("offline done")
+        panel = ESCAPES.sub("", terminal.read())
+    terminal.close()
+    assert re.search(rf"success +{words}", panel)
 
 
 class Terminal:
@@ -309,6 +338,28 @@ screen.restore()
 
 
 # --- metrics
+
+
+def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
+    stream, log = io.StringIO(), MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(stream, "the title"), log, {}, "awac_dist/DoorBinary-v0")
+    recorder.evaluated(solving("offline", (0, 27, 1, 26), (False, True, False, False)))
+    recorder.evaluated(evaluation("clone", 4.0, 5.0, 6.0))
+    log.close()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert {name: value for name, value in rows[0].items() if "success" in name} == {
+        "eval/success_final": 0.25,
+        "eval/success_any": 0.75,
+        "eval/success_sustained": 0.5,
+    }
+    assert (rows[0]["eval/return"], rows[0]["eval/length"]) == (-186.5, 200.0)
+    assert (rows[1]["phase"], rows[1]["grad_steps"], rows[1]["eval/return"]) == ("clone", 7, 5.0)
+    assert not any("success" in name for name in rows[1])
+    assert stream.getvalue().splitlines()[1:] == [
+        "offline after 7 updates and 0 online steps: success 25 % last step, 75 % any step, "
+        "50 % 26 steps or more; return -186 ± 24 (4 episodes)",
+        "clone after 7 updates and 0 online steps: return 5.00 ± 2.48 (3 episodes)",
+    ]
 
 
 def write_row(log: MetricsLog, grad_steps: int, **values: SupportsFloat) -> None:
@@ -486,3 +537,20 @@ def test_summary_of_a_run_that_was_stopped_before_it_began() -> None:
     one = summary([evaluation("clone", 5.0)], Path("runs/a"), 2.0, 0, 0, "Ctrl-C")
     assert "unknown" in one
     assert "inf" not in one
+
+
+def test_summary_leads_with_success_where_the_task_tells() -> None:
+    phases = [
+        solving("offline", (0,) * 18 + (27, 3), (False,) * 20),
+        solving("online", (100,) * 20, (True,) * 10 + (False,) * 10),
+    ]
+    text = summary(phases, Path("runs/a"), 581.0, 60_000, 42_000, None)
+    # Wilson: none of 20 is 0 to 16.1 %, one 0.9 to 23.6, two 2.8 to 30.1, ten 29.9 to 70.1
+    assert text.splitlines()[2:8] == [
+        "success of        last step           any step   26 steps or more    return  episodes",
+        "offline       0 % (0 to 16)     10 % (3 to 30)      5 % (1 to 24)  -198 ± 3        20",
+        "online      50 % (30 to 70)  100 % (84 to 100)  100 % (84 to 100)  -100 ± 0        20",
+        "in brackets: 95 % intervals; after ±: half of one",
+        "",
+        "difference in return   mean           95 % interval",
+    ]

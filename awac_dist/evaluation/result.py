@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
+
+from awac_dist.evaluation.scores import normalised_score
+from awac_dist.evaluation.success import DEFAULT_STEPS, Share, sustained_steps
+
+
+class Played(NamedTuple):
+    """One whole episode."""
+
+    episode_return: float  # undiscounted
+    length: int
+    success_steps: int | None  # steps that report success, None if no step says whether
+    success_last: bool  # the last step is one of them
 
 
 @dataclass(frozen=True)
@@ -14,17 +28,21 @@ class Evaluation:
 
     Attributes:
         label: What was evaluated, such as "clone" or "online".
-        policy_version: grad_steps behind the policy.
+        policy_version: grad_steps behind the policy, -1 if unknown.
         returns: Undiscounted return of each episode.
         lengths: Steps of each episode.
-        successes: 1 for an episode whose last step was a success; empty if the task does not say.
+        success_steps: Steps of each episode that report success; empty if the task does not say.
+        success_last: Whether the last step of each episode does.
+        sustained_steps: How many of them make a sustained success.
     """
 
     label: str
     policy_version: int
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
-    successes: tuple[float, ...] = ()
+    success_steps: tuple[int, ...] = ()
+    success_last: tuple[bool, ...] = ()
+    sustained_steps: int = DEFAULT_STEPS
 
     @property
     def mean(self) -> float:
@@ -37,3 +55,49 @@ class Evaluation:
         if count < 2:
             return float("inf")
         return float(stdtrit(count - 1, 0.975) * np.std(self.returns, ddof=1) / np.sqrt(count))
+
+    @property
+    def successes(self) -> dict[str, Share]:
+        """Share of successful episodes by each definition; empty if the task does not say."""
+        if not self.success_steps:
+            return {}
+        steps, total = np.array(self.success_steps), len(self.success_steps)
+        return {
+            "success_final": Share(sum(self.success_last), total),
+            "success_any": Share(int((steps >= 1).sum()), total),
+            "success_sustained": Share(int((steps >= self.sustained_steps).sum()), total),
+        }
+
+    def metrics(self, env_id: str) -> dict[str, float]:
+        """The figures by the names under which they are logged.
+
+        Args:
+            env_id: The task, whose returns may have a normalised score.
+        """
+        values = {
+            "eval/return": self.mean,
+            "eval/return_half_width": self.half_width,
+            "eval/length": sum(self.lengths) / len(self.lengths),
+        }
+        score = normalised_score(env_id, self.mean)
+        if score is not None:
+            values["eval/normalized_score"] = score
+        return values | {f"eval/{name}": share.value for name, share in self.successes.items()}
+
+
+def evaluation_of(label: str, version: int, env_id: str, played: Iterable[Played]) -> Evaluation:
+    """Put the episodes of one policy together.
+
+    An episode of which no step says whether it is a success has none, if others do.
+    """
+    returns, lengths, steps, last = zip(*played, strict=True)
+    told = any(count is not None for count in steps)
+    return Evaluation(
+        label,
+        version,
+        returns,
+        lengths,
+        tuple(count or 0 for count in steps) if told else (),
+        last if told else (),
+        sustained_steps(env_id),
+    )

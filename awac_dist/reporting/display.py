@@ -24,7 +24,7 @@ from rich.text import Text
 
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.reporting.status import Status
-from awac_dist.reporting.wording import duration, mean_and_half_width, number
+from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
 
 PANEL_WIDTH = 90  # wider lines are tiring to read, however wide the terminal is
 
@@ -91,6 +91,8 @@ def plain_line(status: Status) -> str:
     parts = [f"[{duration(status.elapsed_s)}] {status.phase} {_progress(status)}", _speed(status)]
     if status.evaluation is not None:
         parts.append(_evaluation(status.evaluation))
+        if solved := success(status.evaluation):
+            parts.append(f"success {solved}")
     if status.extras:
         parts.append(_extras(status))
     if status.remaining_s is not None:
@@ -178,6 +180,8 @@ def _table(status: Status) -> Table:
     table.add_row("done", _progress(status))
     table.add_row("speed", _speed(status))
     if status.evaluation is not None:
+        if solved := success(status.evaluation):
+            table.add_row("success", solved)
         table.add_row("return", _evaluation(status.evaluation))
     if status.extras:
         table.add_row("also", _extras(status))

@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.evaluation.scores import normalised_score
 from awac_dist.reporting.display import Display
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.status import Rate, Status
-from awac_dist.reporting.wording import duration, mean_and_half_width
+from awac_dist.reporting.wording import duration, mean_and_half_width, success
 from awac_dist.types import Finished, RolloutReport, UpdateReport
 
 SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
@@ -96,20 +95,13 @@ class Recorder:
     def evaluated(self, evaluation: Evaluation) -> None:
         """An evaluation is done."""
         self._newest = self.evaluations[evaluation.label] = evaluation
-        values = {
-            "eval/return": evaluation.mean,
-            "eval/return_half_width": evaluation.half_width,
-            "eval/length": sum(evaluation.lengths) / len(evaluation.lengths),
-        }
-        score = normalised_score(self._env_id, evaluation.mean)
-        if score is not None:
-            values["eval/normalized_score"] = score
-        if evaluation.successes:
-            values["eval/success"] = sum(evaluation.successes) / len(evaluation.successes)
+        values = evaluation.metrics(self._env_id)
         self._write(values, phase=evaluation.label, grad_steps=evaluation.policy_version)
+        solved = f"success {success(evaluation)}; " if evaluation.successes else ""
         self._display.note(
             f"{evaluation.label} after {evaluation.policy_version:,} updates and "
-            f"{self.env_steps:,} online steps: return {mean_and_half_width(evaluation)} "
+            f"{self.env_steps:,} online steps: {solved}return "
+            f"{mean_and_half_width(evaluation)} "
             f"({len(evaluation.returns)} episodes)"
         )
 

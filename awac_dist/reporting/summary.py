@@ -11,7 +11,15 @@ import numpy as np
 from scipy.special import stdtrit
 
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.reporting.wording import duration, number
+from awac_dist.evaluation.success import Share
+from awac_dist.reporting.wording import (
+    aligned,
+    definitions,
+    duration,
+    mean_and_half_width,
+    number,
+    percent,
+)
 
 
 def summary(
@@ -34,7 +42,8 @@ def summary(
     """
     lines = ["Run finished" if stopped_early is None else f"Run stopped early: {stopped_early}"]
     if evaluations:
-        lines += ["", *_table(evaluations)]
+        solvable = all(evaluation.successes for evaluation in evaluations)
+        lines += ["", *(_success_table(evaluations) if solvable else _table(evaluations))]
     if len(evaluations) > 1:
         lines += ["", *_differences(evaluations)]
     cost = f"{duration(elapsed_s)} in all, {env_steps:,} env steps online, {grad_steps:,} updates"
@@ -60,16 +69,38 @@ def _table(evaluations: Sequence[Evaluation]) -> list[str]:
     for evaluation in evaluations:
         cells = _cells(evaluation.mean, evaluation.half_width)
         rows.append((evaluation.label, *cells, str(len(evaluation.returns))))
-    return _aligned(rows)
+    return aligned(rows)
+
+
+def _success_table(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Success first, each share with its 95 % interval; then the return."""
+    rows = [("success of", *definitions(evaluations[0]), "return", "episodes")]
+    for evaluation in evaluations:
+        cells = [_share(share) for share in definitions(evaluation).values()]
+        episodes = str(len(evaluation.returns))
+        rows.append((evaluation.label, *cells, mean_and_half_width(evaluation), episodes))
+    return [*aligned(rows), "in brackets: 95 % intervals; after ±: half of one"]
+
+
+def _share(share: Share) -> str:
+    low, high = share.interval
+    return f"{percent(share)} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def _differences(evaluations: Sequence[Evaluation]) -> list[str]:
-    rows = [("difference", "mean", "", "95 % interval")]
+    rows = [
+        (
+            "difference in return" if evaluations[0].successes else "difference",
+            "mean",
+            "",
+            "95 % interval",
+        )
+    ]
     for before, after in pairwise(evaluations):
         half = welch_half_width(after.returns, before.returns)
         cells = _cells(after.mean - before.mean, half, signed=True)
         rows.append((f"{after.label} - {before.label}", *cells))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _cells(mean: float, half: float, *, signed: bool = False) -> tuple[str, str, str]:
@@ -83,15 +114,3 @@ def _cells(mean: float, half: float, *, signed: bool = False) -> tuple[str, str,
         f"± {number(half, like=mean)}",
         f"{write(mean - half)} to {write(mean + half)}",
     )
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Set the first column left and the others right, two blanks between."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            text.rjust(width) if place else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -1,10 +1,12 @@
-"""How figures read on the screen: returns, counts, durations."""
+"""How figures read on the screen: returns, shares, durations, tables."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from awac_dist.evaluation.result import Evaluation
+from awac_dist.evaluation.success import Share
 
 
 def number(value: float, *, like: float | None = None) -> str:
@@ -34,3 +36,38 @@ def mean_and_half_width(evaluation: Evaluation) -> str:
     """Write the mean return and half of its 95 % interval, "?" where one episode gives none."""
     mean, half = evaluation.mean, evaluation.half_width
     return f"{number(mean)} ± {number(half, like=mean) if math.isfinite(half) else '?'}"
+
+
+def percent(share: Share) -> str:
+    """Write a share as 45 %."""
+    return f"{100 * share.value:.3g} %"
+
+
+def percent_interval(share: Share) -> str:
+    """Write its 95 % interval as 31 to 60 %."""
+    low, high = share.interval
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def definitions(evaluation: Evaluation) -> dict[str, Share]:
+    """The shares of successful episodes, by what a reader understands of each definition."""
+    words = ("last step", "any step", f"{evaluation.sustained_steps} steps or more")
+    return dict(zip(words, evaluation.successes.values(), strict=False))
+
+
+def success(evaluation: Evaluation) -> str:
+    """Write all shares of successful episodes; nothing where the task does not say."""
+    shares = definitions(evaluation).items()
+    return ", ".join(f"{percent(share)} {words}" for words, share in shares)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Set the first column left and the others right, two blanks between."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.rjust(width) if place else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

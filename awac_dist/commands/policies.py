@@ -1,0 +1,38 @@
+"""A policy by its name on the command line: a checkpoint, a file, or a random process."""
+
+from __future__ import annotations
+
+from awac_dist.errors import InputError
+from awac_dist.learner.checkpoint import load_policy
+from awac_dist.rollout.noise import NoiseProcess, OrnsteinUhlenbeck, UniformNoise
+from awac_dist.rollout.policy import GaussianPolicy, Policy, UnitPolicy, load_file_policy
+from awac_dist.types import EnvSpec
+
+BLIND: dict[str, type[NoiseProcess]] = {
+    "random": UniformNoise,
+    "ornstein-uhlenbeck": OrnsteinUhlenbeck,
+}
+
+
+def open_policy(name: str, spec: EnvSpec) -> Policy:
+    """The policy called `name`, checked against the sizes of the task.
+
+    Args:
+        name: A checkpoint or a run folder of ours, an .npz policy, or a key of `BLIND`.
+        spec: The task that the policy is for.
+
+    Raises:
+        InputError: There is no such policy, or it is for a task of other sizes.
+    """
+    if name in BLIND:
+        return UnitPolicy(spec)
+    if name.endswith(".npz"):
+        return load_file_policy(name, spec)
+    policy_spec, weights = load_policy(name)
+    sizes = (policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1])
+    if sizes != (spec.input_size, spec.action_size):
+        raise InputError(
+            f"{name}: reads {sizes[0]} observations and gives {sizes[1]} actions, but "
+            f"{spec.env_id} has {spec.input_size} and {spec.action_size}"
+        )
+    return GaussianPolicy(policy_spec, weights.vector, weights.version)
