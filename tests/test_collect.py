@@ -71,11 +71,15 @@ def test_random_actions_fill_the_bounds_of_the_task(tmp_path: Path) -> None:
     assert np.abs(episode.actions).mean() == pytest.approx(1.0, abs=0.15)
 
 
-def test_ornstein_uhlenbeck_noise_is_correlated_as_its_theta_says() -> None:
-    process = OrnsteinUhlenbeck(np.random.default_rng(0), 1)
+@pytest.mark.parametrize(("theta", "sigma"), [(0.15, 0.3), (0.4, 0.8)])
+def test_ornstein_uhlenbeck_noise_is_correlated_as_its_theta_says(
+    theta: float, sigma: float
+) -> None:
+    options = {} if sigma == 0.3 else {"theta": theta, "sigma": sigma}  # the paper's by default
+    process = OrnsteinUhlenbeck(np.random.default_rng(0), 1, **options)
     noise = np.array([process.next()[0] for _ in range(20_000)])
-    assert np.corrcoef(noise[:-1], noise[1:])[0, 1] == pytest.approx(1 - 0.15, abs=0.02)
-    assert noise.std() == pytest.approx(0.3 / np.sqrt(1 - 0.85**2), rel=0.05)
+    assert np.corrcoef(noise[:-1], noise[1:])[0, 1] == pytest.approx(1 - theta, abs=0.02)
+    assert noise.std() == pytest.approx(sigma / np.sqrt(1 - (1 - theta) ** 2), rel=0.05)
 
 
 def test_uniform_noise_is_uniform_and_no_noise_is_none() -> None:

@@ -1,1 +1,1 @@
-"""What the command line does with data: inspect, validate, convert, collect."""
+"""What the command line does with data: inspect, validate, convert, collect, recipe."""

@@ -4,46 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from awac_dist.algorithms.awac import AWACConfig
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.commands.cloning import fit_clone
+from awac_dist.commands.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
-from awac_dist.data.sources import open_source
 from awac_dist.distributed.collecting import collect_episodes
 from awac_dist.distributed.plan import local_resources, make_plan
 from awac_dist.distributed.runtime import InlineHandle, InlineRuntime, Runtime
-from awac_dist.distributed.weights import WeightStore
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import load_policy
-from awac_dist.learner.learner import Learner, LearnerConfig
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
-from awac_dist.rollout.noise import (
-    NoiseProcess,
-    NoNoise,
-    OrnsteinUhlenbeck,
-    UniformNoise,
-    WhiteNoise,
-)
-from awac_dist.rollout.policy import GaussianPolicy, Policy, UnitPolicy, load_file_policy
+from awac_dist.rollout.noise import MakeNoise, NoNoise, WhiteNoise
+from awac_dist.rollout.policy import Policy
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.types import EnvSpec, Finished, Handle, Kind
 
 POLL_S = 0.5
-BLIND: dict[str, type[NoiseProcess]] = {
-    "random": UniformNoise,
-    "ornstein-uhlenbeck": OrnsteinUhlenbeck,
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,30 +72,25 @@ def _run(args: argparse.Namespace, stream: TextIO) -> int:
         raise InputError("--episodes, --workers and --clone-updates must be 1 or more")
     spec = env_spec(args.env)
     noise = NoNoise if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
-    policy = _clone(args, spec) if args.clone else _policy(args.policy, spec)
+    policy = _clone(args, spec, stream) if args.clone else open_policy(args.policy, spec)
     folder = create_run_folder(Path(args.out))
     plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
-    runtime = _runtime(inline=args.inline)
-    try:
-        workers = [
-            runtime.start(
-                RolloutWorker,
-                spec,
-                1,
-                [InlineHandle(EpisodeSink(ExperienceLog(str(folder), index, spec)))],
-                FixedPolicy(policy),
-                seed=args.seed,
-                worker=index,
-                noise=noise,
-                cpus=plan.worker_cpus,
-            )
-            for index in range(min(plan.workers, args.episodes))
-        ]
-        finished = _collect(runtime, workers, args.episodes, args.kind, stream)
-    finally:
-        runtime.close()
+    streams = [(index, noise) for index in range(min(plan.workers, args.episodes))]
+    rollout = Rollout(spec, policy, args.kind, args.seed, folder)
+    with open_runtime(inline=args.inline) as runtime:
+        workers = start_workers(runtime, rollout, streams)
+        finished = collect(runtime, workers, args.episodes, args.kind, stream)
     print(_told(finished, folder), file=stream)
     return 0
+
+
+def _clone(args: argparse.Namespace, spec: EnvSpec, stream: TextIO) -> Policy:
+    """A clone with the settings of a run."""
+    settings = replace(CloneConfig(), updates=args.clone_updates)
+    with progress("clone updates", settings.updates, stream) as advance:
+        return fit_clone(
+            args.clone, spec, NetworkConfig(), settings, seed=args.seed, advance=advance
+        )
 
 
 def _told(finished: Sequence[Finished], folder: Path) -> str:
@@ -120,6 +102,38 @@ def _told(finished: Sequence[Finished], folder: Path) -> str:
     )
 
 
+# What the recipes collect with, too.
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What workers have in common.
+
+    Attributes:
+        spec: The task.
+        policy: Who acts.
+        kind: What its episodes are.
+        seed: With the number of a worker's stream, everything random follows from it.
+        folder: Where the episodes are written, the files of each worker apart.
+    """
+
+    spec: EnvSpec
+    policy: Policy
+    kind: Kind
+    seed: int
+    folder: Path
+
+
+@contextmanager
+def open_runtime(*, inline: bool) -> Iterator[Runtime]:
+    """Ray on this machine, or this process; what was started ends with the `with`."""
+    runtime = _runtime(inline=inline)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
 def _runtime(*, inline: bool) -> Runtime:
     if inline:
         return InlineRuntime(local_resources())
@@ -128,59 +142,52 @@ def _runtime(*, inline: bool) -> Runtime:
     return RayRuntime()
 
 
-def _collect(
+def start_workers(
+    runtime: Runtime, rollout: Rollout, streams: Sequence[tuple[int, MakeNoise]]
+) -> list[Handle]:
+    """Start one worker a stream, which is a number and what moves its actions.
+
+    What a worker collects depends on its stream and on no other worker.
+    """
+    plan = make_plan(local_resources(), workers=len(streams), shards=1, gpus=0)
+    return [
+        runtime.start(
+            RolloutWorker,
+            rollout.spec,
+            1,
+            [InlineHandle(EpisodeSink(ExperienceLog(str(rollout.folder), number, rollout.spec)))],
+            FixedPolicy(rollout.policy),
+            seed=rollout.seed,
+            worker=number,
+            noise=noise,
+            cpus=plan.worker_cpus,
+        )
+        for number, noise in streams
+    ]
+
+
+def collect(
     runtime: Runtime, workers: Sequence[Handle], episodes: int, kind: Kind, stream: TextIO
 ) -> list[Finished]:
+    """Have workers record whole episodes, which are on disk when this returns."""
     finished: list[Finished] = []
-    console = Console(file=stream, force_terminal=stream.isatty())
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not stream.isatty()) as progress:
-        bar = progress.add_task("episodes", total=episodes)
+    with progress("episodes", episodes, stream) as advance:
         reports = collect_episodes(
             workers, episodes, kind, "collected", lambda futures: runtime.wait(futures, POLL_S)
         )
         for _, report in reports:
             finished += report.finished
-            progress.update(bar, completed=len(finished))
+            advance(len(report.finished))
     for worker in workers:
         worker.post("flush").result()
     return finished
 
 
-def _policy(name: str, spec: EnvSpec) -> Policy:
-    if name in BLIND:
-        return UnitPolicy(spec)
-    if name.endswith(".npz"):
-        return load_file_policy(name, spec)
-    policy_spec, weights = load_policy(name)
-    sizes = (policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1])
-    if sizes != (spec.observation_size, spec.action_size):
-        raise InputError(
-            f"{name}: reads {sizes[0]} observations and gives {sizes[1]} actions, but "
-            f"{spec.env_id} has {spec.observation_size} and {spec.action_size}"
-        )
-    return GaussianPolicy(policy_spec, weights.vector, weights.version)
-
-
-def _clone(args: argparse.Namespace, spec: EnvSpec) -> Policy:
-    """Fit a clone of a source in this process, with the settings of a run."""
-    source, settings, networks = open_source(args.clone, spec), CloneConfig(), NetworkConfig()
-    shard = ReplayShard(0, 1, spec, capacity=1, discount=1.0, clip_prior_actions=False, log=None)
-    learner = Learner(
-        spec,
-        networks,
-        OptimizerConfig(),
-        AWACConfig(),
-        LearnerConfig(),
-        [InlineHandle(shard)],
-        InlineHandle(WeightStore()),
-        online_capacity=1,
-        seed=args.seed,
-        device="cpu",
-    )
-    learner.add([place for _, place in shard.preload([source]).placed])
-    learner.begin_cloning(
-        [source.name], learning_rate=settings.learning_rate, batch_size=settings.batch_size
-    )
-    learner.update(args.clone_updates)
-    return GaussianPolicy(networks.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
+@contextmanager
+def progress(name: str, total: int, stream: TextIO) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere; yields a function that moves it on."""
+    console = Console(file=stream, force_terminal=stream.isatty())
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not stream.isatty()) as bars:
+        bar = bars.add_task(name, total=total)
+        yield lambda count: bars.advance(bar, count)

@@ -1,4 +1,4 @@
-"""`python -m awac_dist.data`: inspect, validate, convert and collect episodes."""
+"""`python -m awac_dist.data`: inspect, validate, convert, collect and make episodes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ def _convert_arguments(parser: Parser) -> None:
     convert.add_arguments(parser)
 
 
-COLLECT = "roll out a policy and keep its episodes"
+LATE = {  # these need environments, which are slow to import
+    "collect": "roll out a policy and keep its episodes",
+    "recipe": "make the prior data of one of the paper's tasks",
+}
 COMMANDS = {
     "inspect": Command("say what some data holds", _inspect_arguments, _inspect),
     "validate": Command("list what is wrong with some data", _validate_arguments, _validate),
@@ -92,19 +95,19 @@ COMMANDS = {
 
 
 def _command(name: str) -> Command:
-    """The command of that name; collecting needs environments, which are slow to import."""
-    if name == "collect":
-        module = import_module("awac_dist.commands.collect")
-        return Command(COLLECT, module.add_arguments, module.run)
+    """The command of that name."""
+    if name in LATE:
+        module = import_module(f"awac_dist.commands.{name}")
+        return Command(LATE[name], module.add_arguments, module.run)
     if name not in COMMANDS:
-        names = [*COMMANDS, "collect"]
+        names = [*COMMANDS, *LATE]
         near = nearest(name, names) or f"; there are {', '.join(names)}"
         raise InputError(f"no command {name!r}{near}")
     return COMMANDS[name]
 
 
 def _overview() -> str:
-    texts = {name: command.help for name, command in COMMANDS.items()} | {"collect": COLLECT}
+    texts = {name: command.help for name, command in COMMANDS.items()} | LATE
     lines = [f"usage: {PROGRAM} COMMAND ...", "", "commands:"]
     lines += [f"  {name:<10}{text}" for name, text in texts.items()]
     return "\n".join([*lines, "", f"See {PROGRAM} COMMAND --help."])

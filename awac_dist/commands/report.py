@@ -7,11 +7,13 @@ import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TextIO
 
 import numpy as np
 
+from awac_dist.commands.paper_table import paper_row
 from awac_dist.commands.records import Whole
 from awac_dist.commands.survey import Survey
 from awac_dist.reporting.wording import number
@@ -78,7 +80,23 @@ def facts(found: Survey) -> Iterator[tuple[str, str]]:
     yield "NaN, infinite", _nans(found)
     yield "duplicates", _duplicates(found)
     yield "made by", _makers(found.episodes)
+    yield from _beside_the_paper(found)
     yield from ((key, value) for key, value in _stated(found).items() if key not in OWN_LABELS)
+
+
+def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
+    """What each kind of episodes reaches, and what the paper's did."""
+    row = paper_row(found.tasks[0]) if len(found.tasks) == 1 else None
+    if row is None:
+        return
+    for label, kind in (("demonstrations", "demonstration"), ("prior data", "prior")):
+        made = [e for e in found.episodes if e.pieces[0].origin.kind == kind]
+        if made:
+            part = replace(found, episodes=made)
+            mean = f"mean return {number(float(part.returns.mean()))}"
+            shares = "" if part.solved_last is None else f"; success: {_success(part)}"
+            yield label, f"{_count(len(made), 'episode')}, {mean}{shares}"
+    yield "paper, Table 3", row.words
 
 
 def bars(values: np.ndarray, *, width: int, blocks: bool) -> list[str]:

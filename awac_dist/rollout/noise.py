@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,10 @@ class NoiseProcess(Protocol):
     def next(self) -> Array:
         """Noise [A] of the next step."""
         ...
+
+
+MakeNoise = Callable[[np.random.Generator, int], NoiseProcess]
+"""f(the episode's generator, A) -> its noise: a process below, or a `partial` of one."""
 
 
 class WhiteNoise:
@@ -44,15 +49,22 @@ class UniformNoise(WhiteNoise):
 
 
 class OrnsteinUhlenbeck:
-    """x <- x - theta x + sigma N(0, 1), from zero (the paper's random pushing: 0.15, 0.3)."""
+    """x <- x - theta x + sigma N(0, 1), from zero.
 
-    theta, sigma = 0.15, 0.3
+    Args:
+        rng: The episode's generator.
+        size: A.
+        theta: How fast it returns to zero.
+        sigma: How large the shocks are; 0.3 moves the paper's random pushing.
+    """
 
-    def __init__(self, rng: np.random.Generator, size: int) -> None:
-        self._rng = rng
+    def __init__(
+        self, rng: np.random.Generator, size: int, *, theta: float = 0.15, sigma: float = 0.3
+    ) -> None:
+        self._rng, self._theta, self._sigma = rng, theta, sigma
         self._state = np.zeros(size, np.float32)
 
     def next(self) -> Array:
         shock = self._rng.standard_normal(len(self._state), np.float32)
-        self._state = (1 - self.theta) * self._state + self.sigma * shock
+        self._state = (1 - self._theta) * self._state + self._sigma * shock
         return self._state
