@@ -17,19 +17,23 @@ from awac_dist.config import RunConfig
 from awac_dist.data.sources import Source, open_source
 from awac_dist.distributed.components import start_components
 from awac_dist.distributed.driver import Driver
+from awac_dist.distributed.learning import newest_progress
 from awac_dist.distributed.plan import Plan, local_resources, make_plan
+from awac_dist.distributed.progress import first_incarnations
 from awac_dist.distributed.runtime import InlineRuntime, Resources, Runtime
 from awac_dist.dry_run import describe
 from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError
-from awac_dist.options import parse, to_mapping
+from awac_dist.errors import InputError, RunFailed
+from awac_dist.options import Options, parse, to_mapping
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_folder import (
+    count_sessions,
     create_run_folder,
     default_run_folder,
+    only_one_at_a_time,
     write_provenance,
 )
 from awac_dist.reporting.screen import Screen
@@ -75,10 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(argv)
         with Screen() as screen, StopRequest() as stop:
             config = options.config
-            text = dry_run(config) if options.dry_run else run(config, argv, screen, stop)
-    except InputError as error:
+            text = dry_run(config) if options.dry_run else run(options, argv, screen, stop)
+    except (InputError, RunFailed) as error:
         print(f"awac_dist: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, InputError) else 1
     print(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
@@ -89,25 +93,25 @@ def dry_run(config: RunConfig) -> str:
     return describe(config, to_mapping(config), spec, sources, _plan(config, local_resources()))
 
 
-def run(config: RunConfig, argv: Sequence[str], screen: Screen, stop: StopRequest) -> str:
+def run(options: Options, argv: Sequence[str], screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
+    config = options.config
     spec, sources = _inputs(config)
     if config.address is None:
         _plan(config, local_resources())  # what cannot be had is said before anything starts
-    folder = create_run_folder(
-        Path(config.run_dir)
-        if config.run_dir
-        else default_run_folder(config.env, config.seed, datetime.now())
-    ).resolve()
-    screen.divert(folder / "log.txt")
-    write_provenance(folder, to_mapping(config), argv)
-    title = f"awac_dist: {config.env} -> {folder}"
-    try:
-        with open_display(screen.stream, title) as display:
-            return _run(config, spec, sources, folder, display, stop)
-    except InputError:
-        shutil.rmtree(folder)  # nothing ran: the name stays free
-        raise
+    folder = (options.resume or _new_folder(config)).resolve()
+    with only_one_at_a_time(folder):
+        session = count_sessions(folder)
+        screen.divert(folder / "log.txt")
+        write_provenance(folder, to_mapping(config), argv, session)
+        title = f"awac_dist: {config.env} -> {folder}"
+        try:
+            with open_display(screen.stream, title) as display:
+                return _run(config, spec, sources, folder, session, display, stop)
+        except InputError:
+            if not session and not _anything_ran(folder):
+                shutil.rmtree(folder)  # the name stays free
+            raise
 
 
 def _run(
@@ -115,10 +119,17 @@ def _run(
     spec: EnvSpec,
     sources: Sequence[Source],
     folder: Path,
+    session: int,
     display: Display,
     stop: StopRequest,
 ) -> str:
-    metrics = MetricsLog(folder)
+    checkpoints = str(folder / "checkpoints")
+    progress = newest_progress(checkpoints) if session else {}
+    metrics = MetricsLog(
+        folder,
+        since=progress.get("grad_steps", 0) if session else None,
+        evaluating=progress.get("evaluating", False),
+    )
     recorder = Recorder(display, metrics, _planned_updates(config), config.env)
     runtime = _start_runtime(config)
     try:
@@ -126,16 +137,24 @@ def _run(
         display.note(
             f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
         )
-        components = start_components(runtime, config, spec, plan, str(folder / "experience"))
-        checkpoints = str(folder / "checkpoints")
-        driver = Driver(
-            config, runtime, components, sources, recorder, checkpoints, lambda: stop.asked
+        incarnations = first_incarnations(config, plan.workers, progress, session)
+        components = start_components(
+            runtime, config, spec, plan, str(folder), sources, session, incarnations
         )
-        stopped_early = driver.run()
+        stopped_early = Driver(
+            config,
+            runtime,
+            components,
+            sources,
+            recorder,
+            checkpoints,
+            lambda: stop.asked,
+            resume=session > 0,
+        ).run()
     finally:
         runtime.close()
         metrics.close()
-    if (folder / METRICS_FILE).stat().st_size:
+    if _anything_ran(folder):
         plot_learning_curve(folder)
     return summary(
         list(recorder.evaluations.values()),
@@ -145,6 +164,17 @@ def _run(
         recorder.grad_steps,
         stopped_early,
     )
+
+
+def _new_folder(config: RunConfig) -> Path:
+    if config.run_dir:
+        return create_run_folder(Path(config.run_dir))
+    return create_run_folder(default_run_folder(config.env, config.seed, datetime.now()))
+
+
+def _anything_ran(folder: Path) -> bool:
+    metrics = folder / METRICS_FILE
+    return metrics.exists() and metrics.stat().st_size > 0
 
 
 def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:

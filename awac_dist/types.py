@@ -207,11 +207,12 @@ class Outcome(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a shard read of the prior data: counts and places, no arrays."""
+    """What a shard read before it was sampled: counts and places, no arrays."""
 
-    placed: list[tuple[int, Segment]]  # with each episode's number in its source
-    demonstrations: Counter[str]  # episodes that are demonstrations, by source
-    out_of_range: Counter[str]  # steps whose action leaves the bounds, by source
+    placed: list[tuple[int, Segment]]  # prior data, with each episode's number in its source
+    demonstrations: Counter[str]  # episodes of it that are demonstrations, by source
+    out_of_range: Counter[str]  # steps of it whose action leaves the bounds, by source
+    logged: list[Segment]  # pieces from the experience log that are still held, oldest first
 
 
 class Finished(NamedTuple):
@@ -221,15 +222,27 @@ class Finished(NamedTuple):
     length: int
 
 
+class StreamState(NamedTuple):
+    """Where a worker's stream of episodes is between two calls."""
+
+    worker: int
+    incarnation: int
+    next_episode: int
+    under_way: tuple[tuple[int, int], ...]  # (episode, steps) in each environment; none: all ended
+
+
 class RolloutReport(NamedTuple):
     """What a call to a rollout worker collected: counts and places, no arrays."""
 
     segments: list[Segment]
     finished: list[Finished]
     env_steps: int
-    policy_version: int
+    policy_version: int  # -1 if unknown
     act_s: float
     send_s: float
+    dropped: int = 0  # episodes whose environment failed
+    fault: str = ""  # how the last of them did
+    stream: StreamState | None = None  # after the call
 
 
 class UpdateReport(NamedTuple):

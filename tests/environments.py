@@ -10,6 +10,7 @@ TERMINATES = "tests/CountingTerminates-v0"  # after 5 steps
 TRUNCATES = "tests/CountingTruncates-v0"  # after 7 steps
 VARIES = "tests/CountingVaries-v0"  # either, after 2 to 6 steps that the seed decides
 GOALS = "tests/CountingGoals-v0"  # reach a drawn step, after which it ends; cut after 9 steps
+FAILS = "tests/Fails{}-v0"  # in two of three episodes at most, a way of WAYS for each
 TAG, STEP, RECEIVED = 0, 1, slice(2, 4)  # columns of an observation
 
 
@@ -94,6 +95,51 @@ class CountingGoals(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         }
 
 
+class Failing(Counting):
+    """Fails in its third step, or at the reset, in a share of the episodes that the seed decides.
+
+    Once it has failed it is of no use any more: it has to be made anew.
+    """
+
+    WAYS: ClassVar[tuple[str, ...]] = (
+        "Raises", "NoReset", "NaN", "Infinite", "NaNReward", "OtherShape"
+    )  # fmt: skip
+
+    def __init__(self, way: str, share: float = 0.6) -> None:
+        super().__init__(terminates_at=5)
+        self._way, self._share, self._broken = way, share, False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        assert not self._broken
+        answer = super().reset(seed=seed, options=options)
+        self._fails = self.np_random.random() < self._share
+        if self._fails and self._way == "NoReset":
+            self._fail()
+        return answer
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        assert not self._broken
+        observation, reward, *rest = super().step(action)
+        if self._fails and self._count == 3:
+            observation, reward = self._fail(observation, reward)
+        return observation, reward, *rest
+
+    def _fail(
+        self, observation: np.ndarray | None = None, reward: float = 0.0
+    ) -> tuple[np.ndarray, float]:
+        self._broken = True
+        if observation is None or self._way == "Raises":
+            raise ValueError("the motor burns\nand smokes")
+        if self._way == "NaNReward":
+            return observation, np.nan
+        if self._way == "OtherShape":
+            return observation[:3], reward
+        observation[1] = np.nan if self._way == "NaN" else np.inf
+        return observation, reward
+
+
 def register() -> None:
     """Make the tasks known to Gymnasium."""
     if GOALS not in gymnasium.registry:
@@ -105,3 +151,7 @@ def register() -> None:
     ):
         if env_id not in gymnasium.registry:
             gymnasium.register(env_id, Counting, max_episode_steps=100, kwargs=options)
+    for way in Failing.WAYS:
+        if FAILS.format(way) not in gymnasium.registry:
+            kwargs = {"way": way}
+            gymnasium.register(FAILS.format(way), Failing, max_episode_steps=100, kwargs=kwargs)

@@ -1,8 +1,9 @@
 """Small whole runs for tests: Pendulum, a few demonstrations, tiny networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.distributed.components import start_components
 from awac_dist.distributed.driver import Driver
+from awac_dist.distributed.learning import newest_progress
 from awac_dist.distributed.plan import make_plan
+from awac_dist.distributed.progress import first_incarnations
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.envs.make import env_spec, make_env
 from awac_dist.evaluation.evaluator import EvaluationConfig
@@ -78,9 +81,10 @@ class Witness:
         self.rollouts: list[tuple[RolloutReport, int]] = []
         self.evaluations: list[Evaluation] = []
         self.notes: list[str] = []
+        self.deaths: list[tuple[str, str]] = []
         self._on_tick = on_tick
 
-    def phase(self, name: str, total: int, unit: str) -> None:
+    def phase(self, name: str, total: int, unit: str, done: int = 0) -> None:
         self.phases.append(name)
 
     def updated(self, report: UpdateReport) -> None:
@@ -92,28 +96,63 @@ class Witness:
     def evaluated(self, evaluation: Evaluation) -> None:
         self.evaluations.append(evaluation)
 
+    def died(self, component: str, reason: str) -> None:
+        self.deaths.append((component, reason))
+
     def note(self, line: str) -> None:
         self.notes.append(line)
 
     def tick(self) -> None:
         self._on_tick()
 
+    def state(self) -> dict[str, Any]:
+        return {}
 
-def run(config: RunConfig, runtime: Runtime, folder: Path) -> tuple[Array, Witness, Driver]:
-    """Run a config to its end; returns the final policy's parameters [P]."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.restored = True
+
+
+def run(
+    config: RunConfig,
+    runtime: Runtime,
+    folder: Path,
+    *,
+    session: int = 0,
+    look: Callable[[Driver], None] = lambda driver: None,
+) -> tuple[Array, Witness, Driver]:
+    """Run a config to its end; returns the final policy's parameters [P].
+
+    Args:
+        config: The run.
+        runtime: Where it runs.
+        folder: Of the run.
+        session: How often it was started before.
+        look: Called again and again while it runs.
+    """
     spec = env_spec(config.env)
     plan = make_plan(
         runtime.resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
     )
-    components = start_components(runtime, config, spec, plan, str(folder / "experience"))
     sources = [open_source(argument, spec) for argument in config.data]
-    witness = Witness()
     checkpoints = str(folder / "checkpoints")
+    state = newest_progress(checkpoints) if session else {}
+    incarnations = first_incarnations(config, plan.workers, state, session)
+    components = start_components(
+        runtime, config, spec, plan, str(folder), sources, session, incarnations
+    )
+    witness = Witness(lambda: look(driver))
     driver = Driver(
-        config, runtime, components, sources, witness, checkpoints, stop_asked=lambda: False
+        config,
+        runtime,
+        components,
+        sources,
+        witness,
+        checkpoints,
+        stop_asked=lambda: False,
+        resume=session > 0,
     )
     driver.run()
-    vector = components.learner.post("policy_vector").result().copy()
+    vector = driver.learner.post("policy_vector").result().copy()
     runtime.close()
     return vector, witness, driver
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from awac_dist.config import RunConfig
-from awac_dist.options import parse, to_mapping, walk
+from awac_dist.option_parser import walk
+from awac_dist.options import parse, to_mapping
 
 FOLDER = Path(__file__).parent.parent / "configs"
 PRESETS = ("paper-locomotion", "paper-hand", "release-locomotion", "release-hand")

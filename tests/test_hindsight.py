@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from environments import GOALS as ENV
@@ -290,8 +289,6 @@ def test_goals_for_a_task_that_has_none_are_refused(capsys: pytest.CaptureFixtur
 
 
 def test_gymnasium_robotics_goal_tasks_work_as_they_are() -> None:
-    robotics = pytest.importorskip("gymnasium_robotics")
-    gymnasium.register_envs(robotics)
     spec = env_spec("FetchReach-v4")
     rewards = TaskRewards("FetchReach-v4")
     goals = np.random.default_rng(1).normal(size=(2, 40, spec.goal_size)).astype(np.float32)

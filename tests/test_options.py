@@ -11,7 +11,8 @@ import yaml
 
 from awac_dist.config import RunConfig, validate
 from awac_dist.errors import InputError
-from awac_dist.options import parse, to_mapping, walk
+from awac_dist.option_parser import walk
+from awac_dist.options import parse, to_mapping
 
 PATHS = [field.path for field in walk(RunConfig())]
 
@@ -346,10 +347,55 @@ def test_help_is_fit_to_read(help_text: str) -> None:
 
 
 def test_the_examples_of_the_help_are_legal(
-    help_text: str, monkeypatch: pytest.MonkeyPatch
+    help_text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(Path(__file__).parent.parent)
+    (tmp_path / "configs").symlink_to(Path(__file__).parent.parent / "configs")
+    (tmp_path / "runs/paper-1").mkdir(parents=True)
+    (tmp_path / "runs/paper-1/config.yaml").write_text(yaml.safe_dump(to_mapping(RunConfig())))
+    monkeypatch.chdir(tmp_path)
     start = "  python -m awac_dist.launch"
     examples = [line for line in help_text.splitlines() if line.startswith(start)]
+    assert len(examples) == 4
     for example in examples:
         parse(example.removeprefix(start).split())
+
+
+class TestResume:
+    """A run that goes on keeps its options but for those that change nothing it learned."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> str:
+        config = replace(RunConfig(), seed=7, workers=3)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_mapping(config)))
+        return str(tmp_path)
+
+    def test_the_options_are_the_folder_s_and_what_is_overridden(self, folder: str) -> None:
+        found = parse(["--resume", folder, "--override", "workers=5", "online.env-steps=1_000"])
+        assert found.resume == Path(folder)
+        changed = replace(RunConfig().online, env_steps=1000)
+        assert found.config == replace(RunConfig(), seed=7, workers=5, online=changed)
+
+    @pytest.mark.parametrize(
+        ("words", "problem"),
+        [
+            (["--seed", "1"], "--seed: a run that is resumed keeps its options; see --override"),
+            (["--config", "x.yaml"], "--config: a run that is resumed keeps"),
+            (["--override", "seed=1"], "--override seed: cannot change in a run that goes on"),
+            (["--override", "worker=1"], "no option worker; did you mean workers"),
+            (["--override", "workers"], "is not OPTION=VALUE"),
+            (["--override", "workers=0"], "--override workers: 0 is not 1 or more"),
+        ],
+    )
+    def test_what_may_not_change_is_refused(
+        self, folder: str, words: list[str], problem: str
+    ) -> None:
+        with pytest.raises(InputError, match=problem):
+            parse(["--resume", folder, *words])
+
+    def test_an_override_without_a_run_is_refused(self) -> None:
+        with pytest.raises(InputError, match="give --resume RUN"):
+            parse(["--override", "workers=3"])
+
+    def test_a_folder_that_holds_no_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="holds no run: there is no config"):
+            parse(["--resume", str(tmp_path)])

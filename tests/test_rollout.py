@@ -39,7 +39,7 @@ def collect(collector: Collector, fragments: Sequence[int]) -> list[Episode]:
     return [
         piece
         for steps in fragments
-        for piece in collector.collect_steps(policy, steps, "online")[0]
+        for piece in collector.collect_steps(policy, steps, "online").pieces
     ]
 
 
@@ -90,7 +90,9 @@ def test_a_call_takes_exactly_its_steps_in_each_environment(num_envs: int) -> No
     ("env_id", "length", "terminated"), [(TERMINATES, 5, True), (TRUNCATES, 7, False)]
 )
 def test_true_ends_and_cuts_are_kept_apart(env_id: str, length: int, terminated: bool) -> None:
-    pieces, finished = make_collector(env_id).collect_steps(make_policy(), 2 * length + 2, "online")
+    collector = make_collector(env_id)
+    collected = collector.collect_steps(make_policy(), 2 * length + 2, "online")
+    pieces, finished = collected.pieces, collected.finished
     ends = [(piece.terminated, piece.truncated) for piece in pieces]
     assert ends == [(terminated, not terminated)] * 2 + [(False, False)]
     assert [len(piece) for piece in pieces] == [length, length, 2]
@@ -99,7 +101,7 @@ def test_true_ends_and_cuts_are_kept_apart(env_id: str, length: int, terminated:
 
 def test_an_episode_over_several_calls_is_totalled_once() -> None:
     collector, policy = make_collector(TERMINATES), make_policy()
-    reports = [collector.collect_steps(policy, 2, "online")[1] for _ in range(5)]
+    reports = [collector.collect_steps(policy, 2, "online").finished for _ in range(5)]
     assert reports == [[], [], [(15.0, 5)], [], [(15.0, 5)]]
 
 
@@ -140,6 +142,7 @@ def test_every_episode_of_a_stream_is_another() -> None:
 
 def test_an_episodes_seed_resets_the_task_to_its_start() -> None:
     environment = make_collector()._slots[0]._env
+    assert environment is not None
     for episode in whole_episodes(collect(make_collector(), [30])):
         observation, _ = environment.reset(seed=episode.origin.seed)
         np.testing.assert_array_equal(observation, episode.observations[0])
@@ -158,7 +161,8 @@ def test_a_piece_says_where_it_comes_from() -> None:
 @pytest.mark.parametrize(("num_envs", "count"), [(1, 4), (3, 3), (3, 7), (5, 2)])
 def test_collecting_episodes_gives_whole_ones(num_envs: int, count: int) -> None:
     collector = make_collector(num_envs=num_envs)
-    episodes, finished = collector.collect_episodes(make_policy(), count, "prior")
+    collected = collector.collect_episodes(make_policy(), count, "prior")
+    episodes, finished = collected.pieces, collected.finished
     assert len(episodes) == len(finished) == count
     for episode, totals in zip(episodes, finished, strict=True):
         check_true_to_the_task(episode)
@@ -170,9 +174,9 @@ def test_collecting_episodes_gives_whole_ones(num_envs: int, count: int) -> None
 @pytest.mark.parametrize("num_envs", [1, 2])
 def test_whole_episodes_and_steps_share_one_stream(num_envs: int) -> None:
     collector, policy = make_collector(num_envs=num_envs), make_policy()
-    before, _ = collector.collect_steps(policy, 13, "online")
-    episodes, _ = collector.collect_episodes(policy, 3, "prior")
-    after, _ = collector.collect_steps(policy, 20, "online")
+    before = collector.collect_steps(policy, 13, "online").pieces
+    episodes = collector.collect_episodes(policy, 3, "prior").pieces
+    after = collector.collect_steps(policy, 20, "online").pieces
     streams = [{piece.origin.episode for piece in pieces} for pieces in (before, episodes, after)]
     assert streams[0].isdisjoint(streams[1] | streams[2])
     assert streams[1].isdisjoint(streams[2])
@@ -255,7 +259,8 @@ def test_newer_weights_change_how_a_worker_acts() -> None:
     assert not np.array_equal(actions[0], actions[2])
 
 
-def test_a_worker_without_a_policy_says_so() -> None:
+def test_a_worker_that_waits_in_vain_for_a_policy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("awac_dist.rollout.worker.FIRST_POLICY_S", 0.05)
     worker, _, _ = make_worker()
     with pytest.raises(RuntimeError, match="before any policy was published"):
         worker.collect_steps(1, "online", "online")

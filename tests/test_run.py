@@ -195,9 +195,10 @@ def test_processes_that_act_or_store_never_import_torch(config: RunConfig, tmp_p
     runtime = RayRuntime()
     plan = make_plan(runtime.resources, workers=1, shards=1, gpus=0)
     spec = env_spec(config.env)
-    components = start_components(runtime, config, spec, plan, str(tmp_path / "experience"))
-    light = [components.weights, components.evaluator, *components.workers, *components.shards]
-    heavy = [components.learner]
+    components = start_components(runtime, config, spec, plan, str(tmp_path), ())
+    evaluator = components.start_evaluator()
+    light = [components.weights, evaluator, *components.workers, *components.shards]
+    heavy = [components.start_learner()]
     has_torch = lambda _: "torch" in __import__("sys").modules  # noqa: E731 - travels by value
     found = [ray.get(handle.actor.__ray_call__.remote(has_torch)) for handle in [*light, *heavy]]
     runtime.close()

@@ -44,7 +44,16 @@ def fit_clone(
         InputError: There is no such source, or it does not fit the task.
     """
     source = open_source(argument, spec)
-    shard = ReplayShard(0, 1, spec, capacity=1, discount=1.0, clip_prior_actions=False, log=None)
+    shard = ReplayShard(
+        0,
+        1,
+        spec,
+        capacity=1,
+        discount=1.0,
+        clip_prior_actions=False,
+        log=None,
+        sources=[source],
+    )
     learner = Learner(
         spec,
         networks,
@@ -57,7 +66,7 @@ def fit_clone(
         seed=seed,
         device="cpu",
     )
-    learner.add([place for _, place in shard.preload([source]).placed])
+    learner.add([place for _, place in shard.load().placed])
     learner.begin_cloning(
         [source.name], learning_rate=settings.learning_rate, batch_size=settings.batch_size
     )

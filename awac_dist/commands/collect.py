@@ -20,6 +20,7 @@ from awac_dist.data.experience import EpisodeSink, ExperienceLog
 from awac_dist.distributed.collecting import collect_episodes
 from awac_dist.distributed.plan import local_resources, make_plan
 from awac_dist.distributed.runtime import InlineHandle, InlineRuntime, Runtime
+from awac_dist.distributed.workforce import Workforce
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.nn.config import NetworkConfig
@@ -172,8 +173,9 @@ def collect(
     """Have workers record whole episodes, which are on disk when this returns."""
     finished: list[Finished] = []
     with progress("episodes", episodes, stream) as advance:
+        crew = Workforce(lambda number, _: workers[number], [0] * len(workers), shards=())
         reports = collect_episodes(
-            workers, episodes, kind, "collected", lambda futures: runtime.wait(futures, POLL_S)
+            crew, episodes, kind, "collected", lambda futures: runtime.wait(futures, POLL_S)
         )
         for _, report in reports:
             finished += report.finished

@@ -1,48 +1,177 @@
-"""The experience log: every piece that a shard accepted, on disk for the next run."""
+"""The experience log: every piece that a shard accepted, on disk for this run and the next.
+
+    append -> shard-003-s002-000001.journal    one record a piece, on disk once `append` returns
+    flush  -> shard-003-s002-000001.parquet    one row an episode; the journal is removed
+
+Names tell shard, session and a running number. A Parquet file is whole or absent, and while both
+are there the journal no longer counts. Where files cannot grow (object stores), every piece
+becomes a Parquet file of its own: slower, and just as safe.
+"""
 
 from __future__ import annotations
 
+import heapq
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 from pyarrow import fs
 
-from awac_dist.data.parquet import resolve, write_episodes
-from awac_dist.data.pieces import join_pieces
+from awac_dist.data import journal
+from awac_dist.data.journal import Journal
+from awac_dist.data.parquet import open_file, resolve, to_episode, to_table, write_table
+from awac_dist.data.pieces import LoggedPiece, Mark, join_logged, split
+from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Segment
 
 STEPS_PER_FILE = 20_000
+EPISODES_PER_READ = 16
+NAME = re.compile(r"shard-(\d+)-s(\d+)-(\d+)\.(parquet|journal)")
+STREAM_COLUMNS = ("worker", "incarnation", "episode")
+MARKS = pa.list_(pa.struct([(name, pa.int64()) for name in Mark._fields]))
+Stream = tuple[int, int, int]
+
+
+class LogFile(NamedTuple):
+    """One file of a log, in the order in which files were begun."""
+
+    session: int
+    shard: int
+    number: int
+    path: str
 
 
 class ExperienceLog:
-    """Collects pieces and writes them as Parquet files that are whole or absent.
+    """What one shard accepted in one session, and what earlier sessions did.
+
+    It may travel to another process until it is first used.
 
     Args:
         folder: The run's `experience` folder, a path or URI.
-        shard: Number of the shard that writes; it names the files.
+        shard: Number of the shard that writes.
         spec: The task.
+        session: How often the run was started before.
+
+    Raises:
+        InputError: The folder cannot be made.
     """
 
-    def __init__(self, folder: str, shard: int, spec: EnvSpec) -> None:
-        self._folder, self._shard, self._spec = folder, shard, spec
-        self._pieces: list[Episode] = []
-        self._steps = 0
+    def __init__(self, folder: str, shard: int, spec: EnvSpec, session: int = 0) -> None:
+        self._shard, self._spec, self._session = shard, spec, session
         filesystem, name = resolve(folder)
-        filesystem.create_dir(name, recursive=True)
-        present = (info.base_name for info in filesystem.get_file_info(fs.FileSelector(name)))
-        mine = f"shard-{shard:03d}-"  # an earlier incarnation's files are never overwritten
-        self._files = sum(n.startswith(mine) and n.endswith(".parquet") for n in present)
+        self._can_grow = _can_grow(filesystem)
+        self._folder = str(Path(name).absolute()) if self._can_grow else folder
+        self._number = -1  # of the next file; not known before the folder was looked at
+        self._journal: Journal | None = None
+        self._pieces: list[LoggedPiece] = []  # what the journal holds
+        self._steps = 0
+        self._time = 0
+        try:
+            filesystem.create_dir(name, recursive=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made: {error}") from error
 
-    def append(self, piece: Episode) -> None:
-        self._pieces.append(piece)
-        self._steps += len(piece)
+    def append(self, piece: Episode, source: str, row: int) -> None:
+        """Keep a piece; it is on disk when this returns.
+
+        Args:
+            piece: What was accepted.
+            source: Its source.
+            row: Where the shard will keep it, -1 for nowhere.
+
+        Raises:
+            InputError: It cannot be written, and was not accepted.
+        """
+        self._open()
         if self._steps >= STEPS_PER_FILE:
             self.flush()
+        self._time = max(self._time + 1, time.time_ns())
+        logged = LoggedPiece(piece, source, row, self._time)
+        if not self._can_grow:
+            self._write([logged])
+            return
+        if self._journal is None:
+            self._journal = Journal(self._path(journal.SUFFIX), self._spec)
+        self._journal.append(logged)
+        self._pieces.append(logged)
+        self._steps += len(piece)
 
     def flush(self) -> None:
-        """Write what was collected; pieces of one episode that follow each other are joined."""
-        if self._pieces:
-            name = f"{self._folder}/shard-{self._shard:03d}-{self._files:06d}.parquet"
-            write_episodes(name, join_pieces(self._pieces), self._spec)
-            self._files += 1
-            self._pieces, self._steps = [], 0
+        """Turn the journal into a Parquet file. What was appended is safe without it.
+
+        Raises:
+            InputError: The file cannot be written; the journal stays.
+        """
+        if self._journal is not None:
+            self._write(self._pieces)
+            self._journal.remove()
+            self._journal, self._pieces, self._steps = None, [], 0
+
+    def own(self) -> Iterator[LoggedPiece]:
+        """What this shard logged in this session, in the order of acceptance."""
+        self._open()
+        for file in self._files(lambda f: f.session == self._session and f.shard == self._shard):
+            for piece in read_pieces(file.path):
+                self._time = max(self._time, piece.time)
+                yield piece
+
+    def earlier(self, belongs: Callable[[Stream], bool]) -> Iterator[LoggedPiece]:
+        """What all shards of earlier sessions logged, oldest first.
+
+        Holds a file of each of those shards in memory at a time.
+
+        Args:
+            belongs: Which streams are wanted.
+        """
+        files = self._files(lambda f: f.session < self._session)
+        for session in sorted({file.session for file in files}):
+            by_shard: dict[int, list[LogFile]] = {}
+            for file in files:
+                if file.session == session:
+                    by_shard.setdefault(file.shard, []).append(file)
+            logs = [_read_all(of_shard, belongs) for of_shard in by_shard.values()]
+            yield from heapq.merge(*logs, key=lambda piece: piece.time)
+
+    def pieces_of(self, stream: Stream) -> list[Episode]:
+        """Every piece of one episode that any session logged, in the order of its steps."""
+        own = self._journal.path if self._journal is not None else None
+        found = [piece for piece in self._pieces if piece.episode.origin.stream == stream]
+        for file in self._files(lambda f: f.path != own):
+            found += read_pieces(file.path, lambda its: its == stream)
+        by_start = {piece.episode.origin.start: piece.episode for piece in found}
+        return [by_start[start] for start in sorted(by_start)]
+
+    def _open(self) -> None:
+        """Look at what is there; journals that nobody finished become Parquet files."""
+        if self._number >= 0:
+            return
+        filesystem, name = resolve(self._folder)
+        if filesystem.get_file_info(name).type != fs.FileType.Directory:
+            raise InputError(
+                f"{self._folder}: is not on {socket.gethostname()}: on several machines a run "
+                "needs a folder that all of them share, or a URI"
+            )
+        self._number = 0
+        for file in self._files(lambda f: f.session == self._session and f.shard == self._shard):
+            self._number = file.number
+            if file.path.endswith(journal.SUFFIX):
+                finish_journal(file.path, self._spec)
+            self._number += 1
+
+    def _files(self, wanted: Callable[[LogFile], bool]) -> list[LogFile]:
+        return [file for file in list_files(self._folder) if wanted(file)]
+
+    def _path(self, suffix: str) -> str:
+        name = f"shard-{self._shard:03d}-s{self._session:03d}-{self._number:06d}"
+        return f"{self._folder}/{name}{suffix}"
+
+    def _write(self, pieces: list[LoggedPiece]) -> None:
+        write_pieces(self._path(".parquet"), pieces, self._spec)
+        self._number += 1
 
 
 class EpisodeSink:
@@ -53,8 +182,100 @@ class EpisodeSink:
 
     def insert(self, piece: Episode, source: str) -> Segment:
         """Keep a piece; it has no place from which it could be sampled."""
-        self._log.append(piece)
+        self._log.append(piece, source, row=-1)
         return Segment(source, shard=-1, row=-1, length=len(piece))
 
     def flush(self) -> None:
         self._log.flush()
+
+
+def list_files(folder: str) -> list[LogFile]:
+    """The files of all logs in a folder, by session, shard and number.
+
+    Left out are journals whose Parquet file is there.
+    """
+    filesystem, name = resolve(folder)
+    files: dict[tuple[int, int, int], LogFile] = {}
+    for info in filesystem.get_file_info(fs.FileSelector(name, allow_not_found=True)):
+        matched = NAME.fullmatch(info.base_name)
+        if matched:
+            shard, session, number = (int(part) for part in matched.groups()[:3])
+            key = (session, shard, number)
+            if key not in files or matched[4] == "parquet":
+                files[key] = LogFile(*key, f"{folder}/{info.base_name}")
+    return [files[key] for key in sorted(files)]
+
+
+def finish_journals(folder: str, spec: EnvSpec) -> None:
+    """Turn every journal in a folder to which nobody writes any more into a Parquet file."""
+    for file in list_files(folder):
+        if file.path.endswith(journal.SUFFIX):
+            finish_journal(file.path, spec)
+
+
+def finish_journal(path: str, spec: EnvSpec) -> None:
+    """Turn a journal into a Parquet file, up to its last whole piece."""
+    pieces = journal.read_pieces(path)
+    if pieces:
+        write_pieces(path.removesuffix(journal.SUFFIX) + ".parquet", pieces, spec)
+    Path(resolve(path)[1]).unlink()
+
+
+def write_pieces(path: str, pieces: list[LoggedPiece], spec: EnvSpec) -> None:
+    """Write pieces as episodes, and besides what takes them apart again.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    rows = join_logged(pieces)
+    marks = [[mark._asdict() for mark in its] for _, _, its in rows]
+    table = to_table([episode for _, episode, _ in rows], spec)
+    table = table.append_column("source", pa.array([source for source, _, _ in rows]))
+    table = table.append_column("pieces", pa.array(marks, MARKS))
+    try:
+        write_table(path, table)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error}") from error
+
+
+def read_pieces(path: str, belongs: Callable[[Stream], bool] = lambda _: True) -> list[LoggedPiece]:
+    """The pieces in a file of a log, in the order of their acceptance.
+
+    Args:
+        path: A journal or a Parquet file.
+        belongs: Which streams are wanted.
+
+    Raises:
+        InputError: It is no such file.
+    """
+    if path.endswith(journal.SUFFIX):
+        return [p for p in journal.read_pieces(path) if belongs(p.episode.origin.stream)]
+    pieces: list[LoggedPiece] = []
+    with open_file(path) as file:
+        if "pieces" not in file.schema_arrow.names:
+            raise InputError(f"{path}: does not tell its pieces: it was not written by a run")
+        streams = file.read(STREAM_COLUMNS).to_pylist()
+        wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
+        number = 0
+        for batch in file.iter_batches(EPISODES_PER_READ) if any(wanted) else ():
+            for row in range(batch.num_rows):
+                if wanted[number]:
+                    pieces += _pieces_in(path, number, batch, row)
+                number += 1
+    return sorted(pieces, key=lambda piece: piece.time)
+
+
+def _pieces_in(path: str, number: int, batch: Any, row: int) -> list[LoggedPiece]:
+    marks = [Mark(**mark) for mark in batch.column("pieces")[row].as_py()]
+    source: str = batch.column("source")[row].as_py()
+    return split(source, to_episode(path, number, batch, row), marks)
+
+
+def _read_all(files: list[LogFile], belongs: Callable[[Stream], bool]) -> Iterator[LoggedPiece]:
+    for file in files:
+        yield from read_pieces(file.path, belongs)
+
+
+def _can_grow(filesystem: Any) -> bool:
+    """Whether a file can be appended to."""
+    return isinstance(filesystem, fs.LocalFileSystem)

@@ -9,8 +9,8 @@ metadata names the task. A row can be a piece of an episode: `start` says which.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -62,17 +62,27 @@ def _vectors(size: int) -> pa.DataType:
     return pa.list_(pa.list_(pa.float32(), size))
 
 
-def to_table(episodes: Iterable[Episode], spec: EnvSpec) -> pa.Table:
-    """Episodes as one Arrow table."""
-    return pa.Table.from_pylist([_to_row(e) for e in episodes], schema=schema(spec))
+def to_table(episodes: Sequence[Episode], spec: EnvSpec) -> pa.Table:
+    """Episodes as one Arrow table.
+
+    Raises:
+        ValueError: An episode's columns are not as wide as the task's.
+    """
+    columns = schema(spec)
+    return pa.Table.from_arrays([_column(field, episodes) for field in columns], schema=columns)
 
 
 def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> None:
     """Write a file that is either whole or absent; `path` may be a URI."""
+    write_table(path, to_table(list(episodes), spec))
+
+
+def write_table(path: str, table: pa.Table) -> None:
+    """Write a table of episodes, and other columns, to a file that is either whole or absent."""
     filesystem, name = resolve(path)
     aside = f"{name}.part"
     pq.write_table(
-        to_table(episodes, spec),
+        table,
         aside,
         filesystem=filesystem,
         compression="zstd",
@@ -98,7 +108,7 @@ def read_info(path: str) -> FileInfo:
     Raises:
         InputError: It is no Parquet file, or holds no episodes of ours.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         return _info(path, file)
 
 
@@ -109,13 +119,13 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
         InputError: A row does not hold an episode; names file and row.
     """
     index, of = share
-    with _open(path) as file:
+    with open_file(path) as file:
         _info(path, file)
         number = 0
         for batch in file.iter_batches(EPISODES_PER_READ):
             for row in range(batch.num_rows):
                 if number % of == index:
-                    yield number, _from_row(path, number, batch, row)
+                    yield number, to_episode(path, number, batch, row)
                 number += 1
 
 
@@ -127,52 +137,77 @@ def resolve(path: str) -> tuple[Any, str]:
     return fs.LocalFileSystem(), path
 
 
-def _open(path: str) -> pq.ParquetFile:
+def open_file(path: str) -> pq.ParquetFile:
+    """A Parquet file, for reading.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     filesystem, name = resolve(path)
     try:
         file = pq.ParquetFile(filesystem.open_input_file(name))
         assert file.schema_arrow is not None  # read now, where a damaged one is reported
         return file
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from error
+        raise InputError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
 
 
 def _info(path: str, file: pq.ParquetFile) -> FileInfo:
-    found = file.schema_arrow
-    stated = (found.metadata or {}).get(METADATA_KEY)
+    stated = schema_info(file.schema_arrow)
     if stated is None:
         raise InputError(f"{path}: is Parquet, but was not written by awac_dist")
+    return replace(stated, episodes=file.metadata.num_rows)
+
+
+def schema_info(found: pa.Schema) -> FileInfo | None:
+    """What the columns of a file of ours say of it, without any episodes; None if not ours."""
+    stated = (found.metadata or {}).get(METADATA_KEY)
+    if stated is None:
+        return None
     widths = {
         name: found.field(name).type.value_type.list_size if name in found.names else 0
         for name in ("observations", "actions", "desired_goals")
     }
+    env_id = json.loads(stated)["env_id"]
     return FileInfo(
-        json.loads(stated)["env_id"],
-        widths["observations"],
-        widths["actions"],
-        file.metadata.num_rows,
-        goal_size=widths["desired_goals"],
+        env_id, widths["observations"], widths["actions"], 0, goal_size=widths["desired_goals"]
     )
 
 
-def _to_row(episode: Episode) -> dict[str, Any]:
-    return {
-        "observations": list(episode.observations),
-        "actions": list(episode.actions),
-        "rewards": episode.rewards,
-        "terminated": episode.terminated,
-        "truncated": episode.truncated,
-        "successes": episode.successes,
-        **{name: _listed(getattr(episode, name)) for name in GOALS},
-        **asdict(episode.origin),
-    }
+def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
+    if field.name in ORIGIN_COLUMNS:
+        values = [getattr(episode.origin, field.name) for episode in episodes]
+    else:
+        values = [getattr(episode, field.name) for episode in episodes]
+    return _lists(field, values) if pa.types.is_list(field.type) else pa.array(values, field.type)
 
 
-def _listed(column: Array | None) -> list[Array] | None:
-    return None if column is None else list(column)
+def _lists(field: pa.Field, columns: Sequence[Array | None]) -> pa.Array:
+    """Columns [T] or [T, width] of some episodes, null for None."""
+    element = field.type.value_type
+    shape = (element.list_size,) if pa.types.is_fixed_size_list(element) else ()
+    known = [column for column in columns if column is not None]
+    for column in known:
+        if column.shape[1:] != shape:
+            raise ValueError(f"{field.name} are {column.shape[1:]} wide, the task's are {shape}")
+    ends = np.cumsum([0, *(0 if column is None else len(column) for column in columns)])
+    flat = [column.reshape(-1).astype(np.float32, copy=False) for column in known]
+    values = pa.array(np.concatenate(flat) if flat else np.zeros(0, np.float32))
+    if shape:
+        values = pa.FixedSizeListArray.from_arrays(values, *shape)
+    missing = None
+    if len(known) < len(columns):
+        missing = pa.array([column is None for column in columns], pa.bool_())
+    return pa.ListArray.from_arrays(ends.astype(np.int32), values, mask=missing)
 
 
-def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episode:
+def to_episode(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episode:
+    """The episode in a row of a batch.
+
+    Raises:
+        InputError: There is none; names the file and the row's number in it.
+    """
+
     def flat(name: str) -> Array:
         values = batch.column(name)[row].values
         if values is None:
@@ -203,10 +238,11 @@ def _from_row(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episod
             **{name: optional(name, matrix) for name in GOALS},
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: row {number}: {_first_line(error)}") from error
+        raise InputError(f"{path}: row {number}: {first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for one line."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from awac_dist.data import (
     d4rl,
+    journal,
     minari_format,
     parquet,
     rllib_parquet,
@@ -30,6 +31,7 @@ FORMATS = {  # in the order in which they are asked
     known.name: known
     for known in (
         parquet.FORMAT,
+        journal.FORMAT,
         rllib_parquet.FORMAT,
         minari_format.FORMAT,
         robomimic.FORMAT,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-from awac_dist.types import Future, Handle, Kind, RolloutReport
+from awac_dist.distributed.workforce import Workforce
+from awac_dist.types import Future, Kind, RolloutReport
 
 EPISODES_PER_CALL = 2
 
 
 def collect_episodes(
-    workers: Sequence[Handle],
+    workers: Workforce,
     episodes: int,
     kind: Kind,
     source: str,
@@ -19,7 +20,8 @@ def collect_episodes(
     """Have the workers record `episodes` in all; yield (worker, report) as they come.
 
     Each worker has a fixed share, so that what is collected depends on no timing; the order in
-    which reports come does.
+    which reports come does. Only where a worker died, and another waits for its place, do the
+    others take over its share.
 
     Args:
         workers: Who collects.
@@ -29,14 +31,25 @@ def collect_episodes(
         wait: Returns those of some futures that are done.
     """
     one_each, more = divmod(episodes, len(workers))
-    left = [one_each + (index < more) for index in range(len(workers))]
-    pending: dict[int, Future] = {}
-    while any(left) or pending:
-        for index, worker in enumerate(workers):
-            if left[index] and index not in pending:
-                count = min(left[index], EPISODES_PER_CALL)
-                left[index] -= count
-                pending[index] = worker.post("collect_episodes", count, kind, source)
-        done = wait(list(pending.values()))
-        for index in [index for index, answer in pending.items() if answer in done]:
-            yield index, pending.pop(index).result()
+    left = [one_each + (number < more) for number in range(len(workers))]
+    asked: dict[int, int] = {}  # episodes of each worker's call
+    while any(left) or asked:
+        for number in range(len(workers)):
+            if number in asked or not workers.is_ready(number):
+                continue
+            owner = number if left[number] else _orphaned(workers, left)
+            if owner is not None:
+                asked[number] = min(left[owner], EPISODES_PER_CALL)
+                left[owner] -= asked[number]
+                workers.post(number, "collect_episodes", asked[number], kind, source)
+        for number, report in workers.reports(wait(workers.answers())):
+            left[number] += asked.pop(number) - len(report.segments)  # pieces are whole episodes
+            yield number, report
+
+
+def _orphaned(workers: Workforce, left: list[int]) -> int | None:
+    """A worker that died, has no successor yet, and leaves a share."""
+    for number, episodes in enumerate(left):
+        if episodes and workers.incarnations[number] and workers.is_starting(number):
+            return number
+    return None

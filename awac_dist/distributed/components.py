@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.distributed.plan import Plan
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.distributed.weights import WeightStore
+from awac_dist.distributed.workforce import Workforce
 from awac_dist.envs.goal_rewards import TaskRewards
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
@@ -17,20 +20,29 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
 from awac_dist.types import EnvSpec, Handle, WeightsReader
 
+EVIDENCE = "not-finite"  # batches after which a number was not
+
 
 @dataclass(frozen=True)
 class Components:
-    """Handles to everything that runs."""
+    """Handles to everything that runs, and starters of what the driver can replace."""
 
     weights: Handle
     shards: Sequence[Handle]
-    learner: Handle
-    workers: Sequence[Handle]
-    evaluator: Handle
+    start_learner: Callable[[], Handle]
+    workers: Workforce
+    start_evaluator: Callable[[], Handle]
 
 
 def start_components(
-    runtime: Runtime, config: RunConfig, spec: EnvSpec, plan: Plan, experience: str
+    runtime: Runtime,
+    config: RunConfig,
+    spec: EnvSpec,
+    plan: Plan,
+    folder: str,
+    sources: Sequence[Source],
+    session: int = 0,
+    incarnations: Sequence[int] = (),
 ) -> Components:
     """Start everything; each component gets its own part of the config only.
 
@@ -39,20 +51,36 @@ def start_components(
         config: The run.
         spec: The task.
         plan: How many of them.
-        experience: Folder of the experience log.
+        folder: The run's, which the experience log lies in.
+        sources: Prior data.
+        session: How often the run was started before.
+        incarnations: Of the workers that begin; none: of a new run.
     """
     weights = runtime.start(WeightStore)
     reader = runtime.weights_reader(weights)
-    shards = _start_shards(runtime, config, spec, plan, experience)
-    learner = _start_learner(runtime, config, spec, plan, shards, weights)
-    workers = _start_workers(runtime, config, spec, plan, shards, reader)
+    experience = f"{folder}/{EXPERIENCE}"
+    shards = _start_shards(runtime, config, spec, plan, experience, sources, session)
+    workers = _start_workers(
+        runtime, config, spec, plan, shards, reader, incarnations or [0] * plan.workers
+    )
     policy = config.networks.policy_spec(spec)
-    evaluator = runtime.start(Evaluator, spec, policy, reader, seed=config.seed)
-    return Components(weights, shards, learner, workers, evaluator)
+    return Components(
+        weights,
+        shards,
+        partial(_start_learner, runtime, config, spec, plan, shards, weights, folder),
+        workers,
+        partial(runtime.start, Evaluator, spec, policy, reader, seed=config.seed),
+    )
 
 
 def _start_shards(
-    runtime: Runtime, config: RunConfig, spec: EnvSpec, plan: Plan, experience: str
+    runtime: Runtime,
+    config: RunConfig,
+    spec: EnvSpec,
+    plan: Plan,
+    experience: str,
+    sources: Sequence[Source],
+    session: int,
 ) -> list[Handle]:
     return [
         runtime.start(
@@ -63,7 +91,8 @@ def _start_shards(
             capacity=_rows_in_play(config) + _rows_under_way(config, plan),
             discount=config.learner.discount,
             clip_prior_actions=config.replay.clip_prior_actions,
-            log=ExperienceLog(experience, index, spec),
+            log=ExperienceLog(experience, index, spec, session),
+            sources=sources,
             goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
         )
         for index in range(plan.shards)
@@ -77,6 +106,7 @@ def _start_learner(
     plan: Plan,
     shards: Sequence[Handle],
     weights: Handle,
+    folder: str,
 ) -> Handle:
     return runtime.start(
         Learner,
@@ -91,6 +121,7 @@ def _start_learner(
         seed=config.seed,
         device=plan.device,
         gpus=plan.learner_gpus,
+        evidence=f"{folder}/{EVIDENCE}",
     )
 
 
@@ -101,21 +132,25 @@ def _start_workers(
     plan: Plan,
     shards: Sequence[Handle],
     reader: WeightsReader,
-) -> list[Handle]:
+    incarnations: Sequence[int],
+) -> Workforce:
     policy = config.networks.policy_spec(spec)
-    return [
-        runtime.start(
+
+    def start(number: int, incarnation: int) -> Handle:
+        return runtime.start(
             RolloutWorker,
             spec,
             config.rollout.envs_per_worker,
             shards,
             PublishedPolicy(policy, reader),
             seed=config.seed,
-            worker=index,
+            worker=number,
+            incarnation=incarnation,
+            step_timeout_s=config.rollout.step_timeout_s,
             cpus=plan.worker_cpus,
         )
-        for index in range(plan.workers)
-    ]
+
+    return Workforce(start, incarnations, shards)
 
 
 def _rows_in_play(config: RunConfig) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,22 +10,27 @@ from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.distributed.collecting import collect_episodes
 from awac_dist.distributed.components import Components
-from awac_dist.distributed.online import OnlineLoop
-from awac_dist.distributed.progress import Observer, Progress, Stopped
+from awac_dist.distributed.evaluating import EvaluatorKeeper
+from awac_dist.distributed.learning import LearnerKeeper
+from awac_dist.distributed.loading import Loader, PriorData
+from awac_dist.distributed.online import OnlineLoop, error_buffer
+from awac_dist.distributed.progress import Observer, Progress
 from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
-from awac_dist.errors import InputError
+from awac_dist.distributed.stopping import StopConditions, Stopped
+from awac_dist.distributed.weights import StoreWatch
+from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.replay.sampler import OFFLINE, ONLINE
-from awac_dist.types import Future, Handle, Loaded, RolloutReport, Segment, UpdateReport
+from awac_dist.types import Future, RolloutReport, Segment, UpdateReport
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
 # one in sync mode, where an evaluation must find the weights of the call that made it due
 POLL_S = 0.25
+MAX_DEATHS = 4  # of learners, in a row and with no update in between
 
 
 class Driver:
-    """Runs the phases of one run: clone, collect, offline, online.
+    """Runs the phases of one run: load, clone, collect, offline, online.
 
     Args:
         config: The run.
@@ -36,6 +40,7 @@ class Driver:
         observer: Is told what happens.
         checkpoints: Folder of the checkpoints.
         stop_asked: Whether somebody asked the run to end.
+        resume: Go on where the newest checkpoint was taken.
     """
 
     def __init__(
@@ -47,169 +52,173 @@ class Driver:
         observer: Observer,
         checkpoints: str,
         stop_asked: Callable[[], bool],
+        *,
+        resume: bool = False,
     ) -> None:
         self._config, self._runtime, self._components = config, runtime, components
         self._sources, self._observer = sources, observer
-        self._checkpoints, self._stop_asked = checkpoints, stop_asked
-        self._started = time.monotonic()
-        self._evaluation: Future | None = None
-        self._saving: Future | None = None
-        self._ending = False
+        self._stop, self._resume = StopConditions(config.online, stop_asked), resume
+        self.learner = LearnerKeeper(
+            config, components.start_learner, components.shards, checkpoints
+        )
+        self._evaluator = EvaluatorKeeper(components.start_evaluator, observer.died)
+        components.workers.died = observer.died
+        self._store = StoreWatch(components.weights, self._publish_again, self._done)
+        self._loaded = self._evaluate_again = False
+        self._demonstrations: list[str] = []
+        self._deaths, self._died_at = 0, -1
+        self._loop: OnlineLoop | None = None
         self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
-        self._evaluated_at = 0
-        self._demonstrations: list[str] = []  # sources that hold nothing else
         self.progress = Progress()
 
     def run(self) -> str | None:
         """Go through all phases; returns why the run ended early, or None."""
         try:
-            reason = self._run_phases()
-            self._checkpoint()
-            if self._saving is not None:
-                self._saving.result()
+            return self._run_phases()
         finally:  # also when something broke: what was collected is not thrown away
-            self._flush()
-        return reason
+            for answer in [shard.post("flush") for shard in self._components.shards]:
+                answer.result()
 
     def _run_phases(self) -> str | None:
+        reason = None
         try:
-            for phase in (self._preload, self._clone, self._offline, self._online):
-                phase()
+            self._go_through("load", "clone", "collect", "offline", "online")
         except Stopped as stop:
             self._observer.note(f"stopping: {stop}")
-            self._ending = True
+            self._stop.ending, reason = True, str(stop)
             if not stop.in_a_hurry and self.progress.phase in ("offline", "online"):
                 self._evaluate_now(self.progress.phase)
-            return str(stop)
-        return None
+        self._checkpoint()
+        self.learner.finish_saving()
+        return reason
 
-    def _flush(self) -> None:
-        for answer in [shard.post("flush") for shard in self._components.shards]:
-            answer.result()
+    def _go_through(self, *phases: str) -> None:
+        """Run phases in order, from the one of the checkpoint on; again where the learner dies."""
+        at = 0
+        while at < len(phases):
+            try:
+                getattr(self, f"_{phases[at]}")()
+            except ComponentDied as death:
+                self._revive_learner(str(death))
+                at = self._next_of(phases, 0)
+            else:
+                at = self._next_of(phases, at + 1)
+
+    def _next_of(self, phases: Sequence[str], at: int) -> int:
+        """Number of the phase to run: not before the one that goes on, and `load` only once."""
+        goes_on = phases.index(self.progress.phase)
+        return max(at, goes_on, int(self._loaded))
+
+    def _revive_learner(self, reason: str) -> None:
+        """Start another learner, which knows what the dead one did at its last checkpoint.
+
+        Raises:
+            RunFailed: It died too often without an update in between.
+        """
+        while True:
+            self._observer.died("learner", reason)
+            stuck = self.progress.grad_steps == self._died_at
+            self._deaths = self._deaths + 1 if stuck else 1
+            self._died_at = self.progress.grad_steps
+            if self._deaths == MAX_DEATHS:
+                raise RunFailed(f"the learner died {MAX_DEATHS} times in a row: {reason}")
+            try:
+                if self._loaded:
+                    self.progress.go_back_to(self.learner.restart() or Progress().state())
+                else:
+                    self.learner.begin_anew()
+                return
+            except ComponentDied as death:
+                reason = str(death)
 
     # Phases, in the order in which they run.
 
-    def _preload(self) -> None:
-        self._enter("load", len(self._sources), "sources")
-        answers = [shard.post("preload", self._sources) for shard in self._components.shards]
-        loaded: list[Loaded] = [self._wait(answer) for answer in answers]
-        order = {source.name: number for number, source in enumerate(self._sources)}
-        placed = [item for share in loaded for item in share.placed]
-        placed.sort(key=lambda item: (order[item[1].source], item[0]))
-        learner = self._components.learner
-        sizes = self._call(learner, "add", [place for _, place in placed])
-        self._call(learner, "set_weights", {s.name: s.weight for s in self._sources})
-        for source in self._sources:
-            episodes = sum(place.source == source.name for _, place in placed)
-            demonstrations = sum(share.demonstrations[source.name] for share in loaded)
-            if demonstrations == episodes:
-                self._demonstrations.append(source.name)
-            outside = sum(share.out_of_range[source.name] for share in loaded)
-            self._observer.note(
-                f"{source.name}: {episodes:,} episodes, {sizes[source.name]:,} transitions, "
-                f"{self._described(outside)}"
-            )
-
-        self._check_mixture()
-
-    def _check_mixture(self) -> None:
-        """Refuse now what would fail once the online phase begins."""
-        known = {ONLINE, OFFLINE, *(source.name for source in self._sources)}
-        if self._demonstrations and self._config.clone.updates and self._config.clone.episodes:
-            known.add(CLONE)
-        for source in self._config.replay.mixture or {}:
-            if source not in known:
-                raise InputError(
-                    f"replay.mixture: there will be no transitions of {source!r}, only of "
-                    + ", ".join(sorted(known))
-                )
-
-    def _described(self, outside: int) -> str:
-        what = "clipped" if self._config.replay.clip_prior_actions else "kept"
-        return (
-            f"{outside:,} actions out of bounds ({what})" if outside else "no action out of bounds"
-        )
+    def _load(self) -> None:
+        self._observer.phase("load", len(self._sources), "sources")
+        answers = [shard.post("load") for shard in self._components.shards]
+        prior = PriorData(self._sources, [self._wait(answer) for answer in answers])
+        self._demonstrations = prior.demonstrations
+        workers = self._components.workers
+        checkpoint = self.learner.newest() if self._resume else None
+        loader = Loader(self._config, self.learner, self._observer, len(workers), checkpoint)
+        self.progress = loader.load(prior)
+        for stream in self.progress.streams.values():
+            self._wait(workers[stream.worker].post("resume", stream))
+        self._loaded, self._evaluate_again = True, self.progress.evaluating
 
     def _clone(self) -> None:
-        clone = self._config.clone
-        if clone.updates and not self._demonstrations:
+        updates = self._config.clone.updates
+        if updates and not self._demonstrations:
             self._observer.note("no source holds demonstrations alone: there is nothing to clone")
-        if clone.updates and self._demonstrations:
-            self._enter("clone", clone.updates, "updates")
-            self._call(
-                self._components.learner,
-                "begin_cloning",
-                self._demonstrations,
-                learning_rate=clone.learning_rate,
-                batch_size=clone.batch_size,
-            )
-            self._learn(clone.updates, evaluate=False)
+        if updates and self._demonstrations:
+            self._enter("clone", updates, "updates", trains="clone")
+            self._learn(updates, evaluate=False)
             self._evaluate_now("clone")
-            if clone.episodes:
-                self._collect_clone(clone.episodes)
-        offline = self._config.offline.batch_size or self._config.learner.batch_size
-        self._call(
-            self._components.learner,
-            "begin_awac",
-            offline,
-            keep_actor=clone.initialize_actor,
-            goals=self._config.replay.goals,
-        )
 
-    def _collect_clone(self, episodes: int) -> None:
-        self._enter("collect", episodes, "episodes")
+    def _collect(self) -> None:
+        clone = self._config.clone
+        if not (clone.updates and clone.episodes and self._demonstrations):
+            return
+        self._enter("collect", clone.episodes, "episodes", trains="clone")
         workers = self._components.workers
         segments: list[list[Segment]] = [[] for _ in workers]
-        for worker, report in collect_episodes(workers, episodes, "prior", CLONE, self.look):
+        left = clone.episodes - self.progress.clone_episodes
+        for worker, report in collect_episodes(workers, left, "prior", CLONE, self.look):
             self._observer.collected(report, lag=0)
+            self.progress.collected(report)
             segments[worker] += report.segments
         in_worker_order = [segment for of_worker in segments for segment in of_worker]
-        self._call(self._components.learner, "add", in_worker_order)
+        self.progress.clone_episodes = clone.episodes
+        self._wait(self.learner.add(in_worker_order))
 
     def _offline(self) -> None:
-        if self._config.offline.updates:
-            self._enter("offline", self._config.offline.updates, "updates")
-            self._learn(self._config.offline.updates, evaluate=True)
+        updates = self._config.offline.updates
+        if updates:
+            self._enter("offline", updates, "updates", trains="awac")
+            self._learn(updates, evaluate=True)
             self._evaluate_now("offline")
 
     def _online(self) -> None:
-        online = self._config.online
+        online, config = self._config.online, self._config
         if not online.env_steps:
             return
-        self._enter("online", online.env_steps, "env_steps")
-        batch_size, mixture = self._config.learner.batch_size, self._config.replay.mixture
-        self._call(self._components.learner, "set_batches", batch_size, mixture or {})
-        self.progress.online_from = self.progress.grad_steps
-        self.progress.limiter = RateLimiter(online.updates_per_step, self._buffer())
-        OnlineLoop(self, self._config, self._components.learner, self._components.workers).run()
+        self._enter("online", online.env_steps, "env_steps", trains="awac")
+        self._call("set_batches", config.learner.batch_size, config.replay.mixture or {})
+        if self._loop is None:
+            buffer = error_buffer(config, len(self._components.workers))
+            self.progress.begin_limiter(RateLimiter(online.updates_per_step, buffer))
+            self._loop = OnlineLoop(self, config, self.learner, self._components.workers)
+        self._loop.run()
         self._evaluate_now("online")
-
-    def _buffer(self) -> float:
-        """Updates by which the learner may be behind when a worker starts to collect."""
-        if self._config.mode == "sync":
-            return 0.0
-        online, rollout = self._config.online, self._config.rollout
-        if online.error_buffer is not None:
-            return online.error_buffer
-        round_steps = rollout.fragment_steps * rollout.envs_per_worker
-        return online.updates_per_step * round_steps * len(self._components.workers)
 
     # What the phases are made of.
 
-    def _enter(self, phase: str, total: int, unit: str) -> None:
-        self.progress.phase = phase
-        self._evaluated_at = self.progress.grad_steps
-        self._observer.phase(phase, total, unit)
+    def _enter(self, phase: str, total: int, unit: str, *, trains: str) -> None:
+        """Begin a phase, or go on with it where the checkpoint was taken."""
+        progress, goes_on = self.progress, self.progress.phase == phase
+        if not goes_on:
+            progress.phase = phase
+            progress.phase_from = progress.evaluated_at = progress.grad_steps
+        self._observer.phase(phase, total, unit, progress.done(unit))
+        if self.learner.training != trains:
+            self._wait(self.learner.train(trains, self._demonstrations))
+            if goes_on:
+                self.learner.restore_method()
+        if self._evaluate_again:
+            self._evaluator.begin(phase, self._config.evaluation.curve_episodes)
+            self._evaluate_again = False
+        if not goes_on:
+            self._checkpoint()
 
     def _learn(self, updates: int, *, evaluate: bool) -> None:
-        """Have the learner take so many steps, always a call ahead of it."""
-        asked = 0
+        """Have the learner take what is left of so many steps, always a call ahead of it."""
+        left = updates - (self.progress.grad_steps - self.progress.phase_from)
         calls: deque[Future] = deque()
-        while asked < updates or calls:
-            while asked < updates and len(calls) < self.calls_ahead:
-                count = min(self._config.learner.updates_per_call, updates - asked)
-                calls.append(self._components.learner.post("update", count))
-                asked += count
+        while left or calls:
+            while left and len(calls) < self.calls_ahead:
+                count = min(self._config.learner.updates_per_call, left)
+                calls.append(self.learner.update(count))
+                left -= count
             self.learned(self._wait(calls.popleft()), evaluate=evaluate)
 
     @property
@@ -220,49 +229,38 @@ class Driver:
         """Take note of updates, and start an evaluation when one is due."""
         self.progress.grad_steps = report.grad_steps
         self._observer.updated(report)
-        due = self._evaluated_at + self._config.evaluation.every_updates
-        if evaluate and report.grad_steps >= due and self._evaluation is None:
-            self._evaluated_at = report.grad_steps
-            self._start_evaluation(self.progress.phase, self._config.evaluation.curve_episodes)
+        due = self.progress.evaluated_at + self._config.evaluation.every_updates
+        if evaluate and report.grad_steps >= due and self._evaluator.answer is None:
+            self.progress.evaluated_at = report.grad_steps
+            self._evaluator.begin(self.progress.phase, self._config.evaluation.curve_episodes)
             self._checkpoint()
-            self._flush()
 
     def collected(self, report: RolloutReport) -> None:
         """Take note of online steps."""
         self.progress.env_steps += report.env_steps
+        self.progress.collected(report)
         lag = self.progress.grad_steps - report.policy_version
         self._observer.collected(report, lag)
 
     def _evaluate_now(self, label: str) -> Evaluation:
-        while self._evaluation is not None:
+        while self._evaluator.answer is not None:
             self.look()
-        self._start_evaluation(label, self._config.evaluation.episodes)
-        assert self._evaluation is not None
-        answer, self._evaluation = self._evaluation, None
-        evaluation: Evaluation = self._wait(answer)
+        self._evaluator.begin(label, self._config.evaluation.episodes)
+        evaluation = None
+        while evaluation is None:
+            while not self.look([self._evaluator.current]):
+                pass
+            evaluation = self._evaluator.finish()
         self._observer.evaluated(evaluation)
         return evaluation
 
-    def _start_evaluation(self, label: str, episodes: int) -> None:
-        evaluator = self._components.evaluator
-        self._call(evaluator, "load")
-        self._evaluation = evaluator.post("run", label, episodes)
-
     def _checkpoint(self) -> None:
-        if self._saving is not None:
-            self._saving.result()
-            self._saving = None
-        if self.progress.grad_steps:
-            progress = {
-                "phase": self.progress.phase,
-                "env_steps": self.progress.env_steps,
-                "online_from": self.progress.online_from,  # updates since then are finished ones
-                "inserted": self.progress.limiter.inserted,
-            }
-            self._saving = self._components.learner.post("save", self._checkpoints, progress)
+        if self.learner.training:
+            self.progress.evaluating = self._evaluator.answer is not None
+            self.learner.save({**self.progress.state(), "observer": self._observer.state()})
 
-    def _call(self, handle: Handle, method: str, *arguments: Any, **named: Any) -> Any:
-        return self._wait(handle.post(method, *arguments, **named))
+    def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        return self._wait(self.learner.post(method, *arguments, **named))
 
     def _wait(self, future: Future) -> Any:
         """The answer, while the screen stays alive and a request to stop is heard."""
@@ -274,25 +272,28 @@ class Driver:
         """One turn of waiting: those of `futures` that are done, none if time ran out.
 
         Raises:
-            Stopped: Somebody asked, or the time of the run is over.
+            Stopped: Somebody asked, or a condition was met.
         """
-        evaluation = [self._evaluation] if self._evaluation is not None else []
-        done = self._runtime.wait([*futures, *evaluation], POLL_S)
+        evaluation = self._evaluator.answer
+        waiting = [*futures] if evaluation is None else [*futures, evaluation]
+        done = self._runtime.wait(waiting, POLL_S)
         self._observer.tick()
-        if evaluation and evaluation[0] in done:
-            self._evaluation = None
-            self._observer.evaluated(result := evaluation[0].result())
-            self._stop_if_good_enough(result)
-        if self._stop_asked() and not self._ending:
-            raise Stopped("asked to stop", in_a_hurry=True)
-        limit = self._config.online.max_minutes
-        if limit is not None and not self._ending and time.monotonic() - self._started > 60 * limit:
-            raise Stopped(f"{limit:g} minutes are over")
+        self._store.tick()
+        if evaluation in done and evaluation not in futures:
+            self._evaluated(self._evaluator.finish())
+        self._stop.check()
         return [future for future in done if future in futures]
 
-    def _stop_if_good_enough(self, evaluation: Evaluation) -> None:
-        wanted = self._config.online.stop_at_return
-        if self._ending or self.progress.phase != "online" or wanted is None:
-            return
-        if evaluation.mean >= wanted:
-            raise Stopped(f"return {evaluation.mean:.0f} reached {wanted:g}")
+    def _done(self, futures: Sequence[Future]) -> list[Future]:
+        return self._runtime.wait(futures, 0)
+
+    def _publish_again(self) -> None:
+        if self.learner.training:
+            self._observer.died("weight store", "it came back empty")
+            self.learner.post("publish")
+
+    def _evaluated(self, evaluation: Evaluation | None) -> None:
+        if evaluation is not None:  # else the evaluator died, and does it again
+            self._observer.evaluated(evaluation)
+            if self.progress.phase == "online":
+                self._stop.check_evaluation(evaluation)

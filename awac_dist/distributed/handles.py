@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import ray
 
 from awac_dist.distributed.weights import WeightStore
-from awac_dist.errors import ComponentDied, InputError
+from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.types import Array, Weights
-
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class RayFuture:
 def _cause(error: Any) -> Exception:
     """What a method raised: our own errors as they are, others with Ray's traceback."""
     cause = error.cause
-    return cause if isinstance(cause, InputError | ComponentDied) else error
+    return cause if isinstance(cause, InputError | RunFailed | ComponentDied) else error
 
 
 def _reason_of_death(error: Any) -> Exception:
@@ -81,8 +81,10 @@ class SharedWeightsReader:
         self._store = store
 
     def pull(self, newer_than: int) -> Weights | None:
-        answer = self._store.post("pull", newer_than).result()
-        if answer is None:
-            return None
-        serial, version, (reference,) = answer
-        return Weights(serial, version, ray.get(reference))
+        while True:
+            answer = self._store.post("pull", newer_than).result()
+            if answer is None:
+                return None
+            serial, version, (reference,) = answer
+            with suppress(ray.exceptions.ObjectLostError):  # the store died with what it held
+                return Weights(serial, version, ray.get(reference))

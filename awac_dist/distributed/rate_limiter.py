@@ -42,5 +42,9 @@ class RateLimiter:
         self.collecting -= steps
         self.inserted += steps
 
+    def give_back(self, steps: int) -> None:
+        """Steps that were asked for will not come."""
+        self.collecting -= steps
+
     def _owed(self, steps: int) -> int:
         return int(self.ratio * steps + 1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
 from typing import Any
 
 import gymnasium
@@ -35,9 +36,12 @@ def make_env(env_id: str, *, render_mode: str | None = None) -> Environment:
 
 
 def _make(env_id: str, render_mode: str | None) -> Environment:
+    if env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others, loaded when needed
+        import_module("gymnasium_robotics")
     try:
-        options = {} if render_mode is None else {"render_mode": render_mode}
-        return gymnasium.make(env_id, **options)
+        if render_mode is None:  # some environments know no such argument
+            return gymnasium.make(env_id)
+        return gymnasium.make(env_id, render_mode=render_mode)
     except gymnasium.error.Error as error:
         raise InputError(f"no environment {env_id!r}: {_remedy(env_id, error)}") from error
     except ImportError as error:

@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
 from awac_dist.algorithms.base import Method, OptimizerConfig
 from awac_dist.algorithms.bc import BehaviouralCloning
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.learner.batches import BatchFetcher
-from awac_dist.learner.checkpoint import save_checkpoint
+from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.device import default_threads
+from awac_dist.learner.record import CallRecord
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.sampler import Sampler
-from awac_dist.tensors import Batch, Metrics
+from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec, Handle, Layout, Segment, UpdateReport
 
 
@@ -61,6 +61,7 @@ class Learner:
         online_capacity: Online transitions that stay in play.
         seed: Of networks, batches and sampled actions.
         device: "cpu" or "cuda".
+        evidence: Folder for the batches after which a number was not finite.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Learner:
         online_capacity: int,
         seed: int,
         device: str,
+        evidence: str | None = None,
     ) -> None:
         keep_freed_memory()
         torch.set_num_threads(config.threads or default_threads())
@@ -87,7 +89,7 @@ class Learner:
         self._fetcher = BatchFetcher(
             shards, self._sampler, self._layout, config.batches_per_request, self._device
         )
-        self._weights = weights
+        self._weights, self._evidence = weights, evidence
         self._method: Method | None = None
         self._batch_size = config.batch_size
         self.grad_steps = 0
@@ -117,7 +119,7 @@ class Learner:
             self._policy_spec, learning_rate, seed=self._seed, device=self._device
         )
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
-        self._publish()
+        self.publish()
 
     def begin_awac(
         self, batch_size: int, *, keep_actor: bool, goals: Mapping[str, float] | None = None
@@ -142,7 +144,7 @@ class Learner:
             self._method.actor.load_state_dict(clone.actor.state_dict())
         self._sampler.set_goals(goals or {})
         self.set_batches(batch_size, {})
-        self._publish()
+        self.publish()
 
     def set_batches(self, batch_size: int, mixture: Mapping[str, float]) -> None:
         """Change size and mixture of the batches from now on."""
@@ -150,50 +152,71 @@ class Learner:
         self._sampler.set_mixture(mixture)
 
     def update(self, count: int, segments: Sequence[Segment] = ()) -> UpdateReport:
-        """Register new pieces, take `count` gradient steps and publish the policy."""
+        """Register new pieces, take `count` gradient steps and publish the policy.
+
+        Raises:
+            RunFailed: A loss or a parameter is not finite; nothing of this call is published.
+        """
         start = time.perf_counter()
         self._sampler.add(segments)
         blocks = self._fetcher.fetch(self.grad_steps, count, self._batch_size)
-        totals: Metrics = {}
+        record = CallRecord()
         wait_s = 0.0
         for _ in range(count):
             asked = time.perf_counter()
             block = next(blocks)
             wait_s += time.perf_counter() - asked
-            metrics = self.method.update(Batch.from_block(block, self._layout))
-            totals = _added(totals, metrics)
+            record.add(block, self.method.update(Batch.from_block(block, self._layout)))
+        means = record.means()
+        record.check(self.method, self.grad_steps, self._evidence)
         self.grad_steps += count
-        means = _read({name: total / count for name, total in totals.items()})
-        self._publish()
+        self.publish()
         seconds = time.perf_counter() - start
         return UpdateReport(self.grad_steps, count, means, seconds, wait_s)
 
     def save(self, folder: str, progress: dict[str, Any]) -> str:
-        """Write a checkpoint of everything that learns, and of `progress`; returns its path."""
+        """Write a checkpoint of everything that learns, and of `progress`; returns its path.
+
+        The driver may not have heard of the newest updates: their number is set right.
+        """
+        progress = {**progress, "grad_steps": self.grad_steps}
+        pieces = self._sampler.state()
         state = {
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
+            "pieces": {source: torch.from_numpy(keys) for source, keys in pieces.items()},
             "progress": progress,
             "policy_spec": asdict(self._policy_spec),
             "policy": self.method.actor.flat_vector(),
         }
         return save_checkpoint(folder, self.grad_steps, state, keep=self._config.keep_checkpoints)
 
+    def restore_replay(self, checkpoint: str, places: Sequence[Segment]) -> list[Segment]:
+        """Draw from the pieces that a checkpoint knew, as it would have.
+
+        Args:
+            checkpoint: Path of the checkpoint.
+            places: Where all pieces lie by now.
+
+        Returns:
+            Places of pieces that the checkpoint did not know.
+        """
+        pieces = load_checkpoint(checkpoint)["pieces"]
+        state = {source: keys.numpy() for source, keys in pieces.items()}
+        return self._sampler.restore(state, places)
+
+    def restore_method(self, checkpoint: str) -> int:
+        """Go on where the method in training was; returns its grad_steps."""
+        state = load_checkpoint(checkpoint)
+        self.method.load_training_state(state["method"])
+        self.grad_steps = state["grad_steps"]
+        self.publish()
+        return self.grad_steps
+
     def policy_vector(self) -> Any:
         """The actor as a flat NumPy vector [P]."""
         return self.method.actor.flat_vector().cpu().numpy()
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Hand the policy to whoever acts."""
         self._weights.post("publish", self.grad_steps, self.policy_vector()).result()
-
-
-def _added(totals: Metrics, metrics: Metrics) -> Metrics:
-    return {name: totals[name] + value if totals else value for name, value in metrics.items()}
-
-
-def _read(metrics: dict[str, Tensor]) -> dict[str, float]:
-    """Tensors to floats with one host synchronisation."""
-    if not metrics:
-        return {}
-    values = torch.stack([value.float() for value in metrics.values()]).tolist()
-    return dict(zip(metrics, values, strict=True))

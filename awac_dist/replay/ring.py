@@ -77,9 +77,9 @@ class RingBuffer:
         block[:, :width] = self._rows[rows % capacity][:, :width]
         following = self._rows[(rows + 1) % capacity]
         block[:, self._layout.next_observations] = following[:, self._layout.observations]
-        poisoned = np.flatnonzero(np.isnan(block).any(axis=1))
+        poisoned = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(poisoned):
-            raise LookupError(f"row {rows[poisoned[0]]} is no transition, or holds NaN")
+            raise LookupError(f"row {rows[poisoned[0]]} is no transition, or is not finite")
         return block
 
     def achieved(self, rows: np.ndarray) -> Array:

@@ -49,6 +49,7 @@ class _Table:
     def __init__(self) -> None:
         self._columns = np.zeros((3, 64), np.int64)  # shard, row, transitions up to its end
         self._goals = np.zeros((64, 0), np.float32)
+        self._keys = np.zeros((64, 0), np.int64)
         self._count = 0
         self._first = 0  # pieces before this one are forgotten
         self._forgotten = 0  # transitions in them
@@ -72,14 +73,22 @@ class _Table:
 
     def append(self, segment: Segment) -> None:
         if not self._count:
-            self._goals = np.zeros((self._columns.shape[1], len(segment.goal)), np.float32)
+            self._goals = np.zeros((64, len(segment.goal)), np.float32)
+            self._keys = np.zeros((64, len(segment.key)), np.int64)
         if self._count == self._columns.shape[1]:
             self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
             self._goals = np.vstack((self._goals, np.zeros_like(self._goals)))
+            self._keys = np.vstack((self._keys, np.zeros_like(self._keys)))
         end = self._end + segment.length
         self._columns[:, self._count] = (segment.shard, segment.row, end)
         self._goals[self._count] = segment.goal
+        self._keys[self._count] = segment.key
         self._count += 1
+
+    @property
+    def keys(self) -> np.ndarray:
+        """Names [n, K] of the pieces in play, in order."""
+        return self._keys[self._first : self._count]
 
     def forget_oldest(self) -> None:
         self._forgotten = int(self._columns[2, self._first])
@@ -120,6 +129,34 @@ class Sampler:
         online = self._tables.get(ONLINE)
         while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Names of the pieces in play, in order, by source: enough to draw as before."""
+        return {source: table.keys.copy() for source, table in self._tables.items()}
+
+    def restore(self, state: Mapping[str, np.ndarray], places: Iterable[Segment]) -> list[Segment]:
+        """Put the pieces of a `state` in play again, wherever they lie by now.
+
+        Args:
+            state: What `state` returned.
+            places: Where pieces lie, in any order; they may be more than those of the state.
+
+        Returns:
+            The places of pieces that are not in the state.
+
+        Raises:
+            LookupError: A piece of the state lies nowhere.
+        """
+        known = {(place.source, place.key): place for place in places}
+        self._tables.clear()
+        for source, keys in state.items():
+            self._tables[source] = _Table()
+            for key in map(tuple, keys.tolist()):
+                if (source, key) in known:
+                    self._tables[source].append(known.pop((source, key)))
+                elif source != ONLINE:  # those may have been evicted since
+                    raise LookupError(f"piece {key} of {source} is in no shard any more")
+        return list(known.values())
 
     def sizes(self) -> dict[str, int]:
         """Transitions in play, by source."""

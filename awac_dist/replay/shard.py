@@ -1,8 +1,12 @@
-"""One shard of the replay: its share of the prior data, and online pieces as they come."""
+"""One shard of the replay: its share of the prior data, and online pieces as they come.
+
+A piece is in the experience log before it is acknowledged. A shard that starts again reads the
+prior data and then the log, and holds every piece in the row in which it was before.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,14 +15,17 @@ import numpy as np
 
 from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.pieces import LoggedPiece
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
+from awac_dist.errors import InputError
 from awac_dist.replay.hindsight import GoalRewards, Hindsight
+from awac_dist.replay.placement import shard_of
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Array, EnvSpec, Episode, Layout, Loaded, Relabelling, Segment
 
 ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
-REMEMBERED_INSERTS = 10_000
+REMEMBERED_INSERTS = 10_000  # and all that are still held
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class ReplayConfig:
 class _Memory(NamedTuple):
     """A ring, and what relabels the transitions of a goal task in it."""
 
+    first_row: int  # number by which the ring's row 0 is known
     ring: RingBuffer
     hindsight: Hindsight | None
 
@@ -65,7 +73,8 @@ class ReplayShard:
             over all shards, since pieces arrive before it hears of them.
         discount: gamma.
         clip_prior_actions: Clip the actions of prior data to the task's bounds.
-        log: Where every accepted piece is kept for later runs.
+        log: Where every accepted piece is kept; None forgets them with this object.
+        sources: Prior data.
         goal_rewards: The rule by which a goal task rewards other goals; None for other tasks.
     """
 
@@ -79,43 +88,90 @@ class ReplayShard:
         discount: float,
         clip_prior_actions: bool,
         log: ExperienceLog | None,
+        sources: Sequence[Source] = (),
         goal_rewards: GoalRewards | None = None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
         self._layout = Layout.of(spec)
-        self._prior = self._memory(None, discount, goal_rewards)
-        self._online = self._memory(capacity, discount, goal_rewards)
+        self._prior = self._memory(0, None, discount, goal_rewards)
+        self._online = self._memory(ONLINE_ROWS, capacity, discount, goal_rewards)
         self._clip_prior_actions = clip_prior_actions
-        self._log = log
+        self._log, self._sources = log, sources
         self._inserted: dict[tuple[int, ...], Segment] = {}
+        self._closed: set[tuple[int, ...]] = set()  # (worker, incarnation)
+        self._evictable: deque[tuple[int, ...]] = deque()  # keys of online pieces, oldest first
+        self._loaded: Loaded | None = None
+
+    def load(self) -> Loaded:
+        """Read this shard's share of the prior data, then what the log holds for it.
+
+        Here, not through the driver; and once, however often it is asked for. Of earlier sessions
+        it reads its share of all shards' logs, then what it logged itself in this session.
+
+        Raises:
+            InputError: Something cannot be read, or is not what it was when the log was written.
+        """
+        if self._loaded is None:
+            loaded = Loaded([], Counter(), Counter(), [])
+            for source in self._sources:
+                self._load_prior(source, loaded)
+            if self._log is not None:
+                self._load_log(self._log)
+            loaded.logged.extend(filter(self._holds, self._inserted.values()))
+            give_back_freed_memory()
+            self._loaded = loaded
+        return self._loaded
 
     def preload(self, sources: Sequence[Source]) -> Loaded:
-        """Read this shard's share of the prior data here, not through the driver."""
-        loaded = Loaded([], Counter(), Counter())
-        for source in sources:
-            for number, episode in read_share(source, self._spec, self._index, self._num_shards):
-                loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
-                loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
-                kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
-                place = self._store(self._prior, source.name, kept, key=(number,))
-                loaded.placed.append((number, place))
-        give_back_freed_memory()
-        return loaded
+        """Load, with prior data that was not named before."""
+        self._sources = sources
+        return self.load()
 
     def insert(self, piece: Episode, source: str) -> Segment:
         """Accept a piece once, however often it is sent, and say where it lies.
 
         Pieces of the source "online" may be evicted; all others are prior data.
         """
-        key = (*piece.origin.stream, piece.origin.start)
+        key = _key(piece)
+        if key[:2] in self._closed:
+            raise RuntimeError(f"worker {key[0]} was replaced: its pieces are not taken any more")
         if key not in self._inserted:
+            memory = self._memory_of(source)
             if self._log is not None:
-                self._log.append(piece)
-            memory = self._online if source == ONLINE else self._prior
-            self._inserted[key] = self._store(memory, source, piece, key)
-            if len(self._inserted) > REMEMBERED_INSERTS:
-                del self._inserted[next(iter(self._inserted))]
+                self._log.append(piece, source, memory.first_row + memory.ring.next_row)
+            self._remember(self._store(memory, source, piece, key))
         return self._inserted[key]
+
+    def segments(self) -> list[Segment]:
+        """Where everything lies that can be drawn."""
+        prior = [place for _, place in self.load().placed]
+        return prior + list(filter(self._holds, self._inserted.values()))
+
+    def pieces_of(self, stream: tuple[int, int, int], steps: int) -> list[Episode]:
+        """The pieces of an episode's first `steps` steps, in order, from the log.
+
+        Raises:
+            LookupError: They are not all there.
+        """
+        logged = [] if self._log is None else self._log.pieces_of(stream)
+        pieces = [piece for piece in logged if piece.origin.start < steps]
+        reached = 0
+        for piece in pieces:
+            if piece.origin.start != reached:
+                break
+            reached += len(piece)
+        if reached != steps:
+            raise LookupError(
+                f"replay shard {self._index}: of the first {steps} steps of episode {stream}, "
+                f"the log holds {reached} that end a piece"
+            )
+        return pieces
+
+    def close_stream(self, worker: int, incarnation: int) -> list[Segment]:
+        """Take no more from a worker that died; returns its pieces that are remembered here."""
+        mine = (worker, incarnation)
+        self._closed.add(mine)
+        return [place for key, place in self._inserted.items() if key[:2] == mine]
 
     def take(self, rows: np.ndarray, relabelling: Relabelling | None = None) -> Array:
         """Transitions [n, width] for the row numbers [n], in one contiguous block.
@@ -129,26 +185,79 @@ class ReplayShard:
         """
         block = np.empty((len(rows), self._layout.width), np.float32)
         try:
-            for memory, first, mine in (
-                (self._prior, 0, rows < ONLINE_ROWS),
-                (self._online, ONLINE_ROWS, rows >= ONLINE_ROWS),
+            for memory, mine in (
+                (self._prior, rows < ONLINE_ROWS),
+                (self._online, rows >= ONLINE_ROWS),
             ):
                 if mine.any():
-                    block[mine] = _taken(memory, rows[mine] - first, _part(relabelling, mine))
+                    block[mine] = _taken(memory, rows[mine], _part(relabelling, mine))
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
         return block
 
     def flush(self) -> None:
-        """Put everything that was accepted on disk."""
+        """Turn what was accepted into Parquet files; it is safe without that."""
         if self._log is not None:
             self._log.flush()
 
+    def restarts(self) -> int:
+        """How often its process was started again."""
+        return 0
+
+    def _load_prior(self, source: Source, loaded: Loaded) -> None:
+        for number, episode in read_share(source, self._spec, self._index, self._num_shards):
+            loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
+            loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
+            kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
+            place = self._store(self._prior, source.name, kept, key=(number,))
+            loaded.placed.append((number, place))
+
+    def _load_log(self, log: ExperienceLog) -> None:
+        for piece in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):
+            self._restore(piece)
+        for piece in log.own():
+            place = self._restore(piece)
+            if place.row != piece.row:
+                raise InputError(
+                    f"replay shard {self._index}: what it kept in row {piece.row} would now lie "
+                    f"in row {place.row}: the prior data or the log was changed under a run; "
+                    "put it back, or start a new run"
+                )
+
+    def _restore(self, piece: LoggedPiece) -> Segment:
+        key = _key(piece.episode)
+        if key not in self._inserted:
+            memory = self._memory_of(piece.source)
+            self._remember(self._store(memory, piece.source, piece.episode, key))
+        return self._inserted[key]
+
+    def _remember(self, place: Segment) -> None:
+        """Know a piece by its key, at least as long as it is held."""
+        self._inserted[place.key] = place
+        if place.source == ONLINE:
+            self._evictable.append(place.key)
+        while len(self._evictable) > REMEMBERED_INSERTS:
+            if self._holds(self._inserted[self._evictable[0]]):
+                break
+            del self._inserted[self._evictable.popleft()]
+
+    def _holds(self, place: Segment) -> bool:
+        memory = self._memory_of(place.source)
+        return place.row - memory.first_row >= memory.ring.oldest_row
+
+    def _memory_of(self, source: str) -> _Memory:
+        return self._online if source == ONLINE else self._prior
+
     def _memory(
-        self, capacity: int | None, discount: float, goal_rewards: GoalRewards | None
+        self,
+        first_row: int,
+        capacity: int | None,
+        discount: float,
+        goal_rewards: GoalRewards | None,
     ) -> _Memory:
         ring = RingBuffer(self._layout, capacity, discount=discount)
-        return _Memory(ring, goal_rewards and Hindsight(ring, self._layout, goal_rewards))
+        hindsight = goal_rewards and Hindsight(ring, self._layout, goal_rewards)
+        return _Memory(first_row, ring, hindsight)
 
     def _store(
         self, memory: _Memory, source: str, episode: Episode, key: tuple[int, ...]
@@ -156,13 +265,17 @@ class ReplayShard:
         row = memory.ring.append(episode)
         if memory.hindsight is not None:
             memory.hindsight.append((source, episode.origin.stream), row, episode)
-        first = row + (ONLINE_ROWS if memory is self._online else 0)
         goals = episode.desired_goals if self._layout.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
-        return Segment(source, self._index, first, len(episode), goal, key)
+        return Segment(source, self._index, memory.first_row + row, len(episode), goal, key)
+
+
+def _key(piece: Episode) -> tuple[int, ...]:
+    return *piece.origin.stream, piece.origin.start
 
 
 def _taken(memory: _Memory, rows: np.ndarray, relabelling: Relabelling | None) -> Array:
+    rows = rows - memory.first_row
     block = memory.ring.take(rows)
     if relabelling is not None and memory.hindsight is not None:
         memory.hindsight.relabel(block, rows, relabelling)

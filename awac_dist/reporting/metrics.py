@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import SupportsFloat
 
-from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+from tensorboard.compat.proto.event_pb2 import (  # type: ignore[import-untyped]
+    Event,
+    SessionLog,
+)
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from tensorboard.summary.writer.event_file_writer import (  # type: ignore[import-untyped]
     EventFileWriter,
@@ -23,13 +26,24 @@ class MetricsLog:
 
     A row that an earlier process was killed in the middle of is cut off first, so that the
     table of a resumed run stays whole.
+
+    Args:
+        folder: The run folder.
+        since: Of a resumed run, grad_steps of its checkpoint: what was written of later updates
+            is forgotten, since those updates are done again.
+        evaluating: Whether the curve's evaluation at that checkpoint is done again too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, since: int | None = None, evaluating: bool = False) -> None:
         path = folder / METRICS_FILE
         _cut_torn_row(path)
+        if since is not None and path.exists():
+            _forget_after(path, since, evaluating=evaluating)
         self._table = path.open("a", encoding="utf-8")
         self._events = EventFileWriter(str(folder / "tensorboard"))
+        if since is not None:  # TensorBoard drops what earlier files say of later steps
+            start = SessionLog(status=SessionLog.START)
+            self._events.add_event(Event(wall_time=time.time(), step=since + 1, session_log=start))
 
     def write(
         self,
@@ -72,3 +86,19 @@ def _cut_torn_row(path: Path) -> None:
         return
     with path.open("rb+") as table:
         table.truncate(table.read().rfind(b"\n") + 1)
+
+
+def _forget_after(path: Path, grad_steps: int, *, evaluating: bool) -> None:
+    """Keep the rows up to a checkpoint, in a file that is whole at any moment."""
+
+    def done(row: dict[str, object]) -> bool:
+        at = row["grad_steps"]
+        assert isinstance(at, int)
+        again = evaluating and at == grad_steps and "eval/return" in row
+        return at <= grad_steps and not again
+
+    with path.open(encoding="utf-8") as table:
+        kept = [line for line in table if done(json.loads(line))]
+    aside = path.with_suffix(".part")
+    aside.write_text("".join(kept), encoding="utf-8")
+    aside.replace(path)

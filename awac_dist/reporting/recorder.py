@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.reporting.display import Display
@@ -35,7 +38,8 @@ class Recorder:
         self._env_id = env_id
         self._display, self._metrics = display, metrics
         self._left = dict(planned_updates)
-        self._started = time.monotonic()
+        self._started, self._before_s = time.monotonic(), 0.0
+        self._faults: Counter[str] = Counter()
         self._phase, self._total, self._unit, self._done = "start", 0, "", 0
         self._env_rate, self._update_rate = Rate(), Rate()
         self._steps_ever = 0
@@ -50,12 +54,33 @@ class Recorder:
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self._started
+        """Of the run, over all the times that it was started."""
+        return self._before_s + time.monotonic() - self._started
 
-    def phase(self, name: str, total: int, unit: str) -> None:
-        """A phase of `total` units begins, and the one before it is over."""
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain numbers and strings."""
+        return {
+            "elapsed_s": self.elapsed_s,
+            "steps_ever": self._steps_ever,
+            "left": dict(self._left),
+            "env_steps": self.env_steps,
+            "grad_steps": self.grad_steps,
+            "faults": dict(self._faults),
+            "evaluations": {label: asdict(one) for label, one in self.evaluations.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint was taken."""
+        self._before_s, self._steps_ever = state["elapsed_s"], state["steps_ever"]
+        self._left, self._faults = dict(state["left"]), Counter(state["faults"])
+        self.env_steps, self.grad_steps = state["env_steps"], state["grad_steps"]
+        self.evaluations = {label: Evaluation(**one) for label, one in state["evaluations"].items()}
+        self._newest = next(reversed(self.evaluations.values()), None)
+
+    def phase(self, name: str, total: int, unit: str, done: int = 0) -> None:
+        """A phase of `total` units begins, or goes on after `done` of them."""
         self._note_collection()
-        self._phase, self._total, self._unit, self._done = name, total, unit, 0
+        self._phase, self._total, self._unit, self._done = name, total, unit, done
         self._env_rate, self._update_rate = Rate(), Rate()
         self._phase_began = self.elapsed_s, self._steps_ever
         self.tick()
@@ -104,6 +129,13 @@ class Recorder:
             f"{mean_and_half_width(evaluation)} "
             f"({len(evaluation.returns)} episodes)"
         )
+
+    def died(self, component: str, reason: str) -> None:
+        """A process died, and another one takes its place."""
+        self._faults[component] += 1
+        self._display.note(f"a {component} died ({reason}): replaced")
+        name = f"faults/{component.replace(' ', '_')}_deaths"
+        self._write({name: self._faults[component]})
 
     def note(self, line: str) -> None:
         """A line that stays on the screen."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import re
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +19,7 @@ import yaml
 
 from awac_dist.errors import InputError
 
+LOCK_FILE = ".lock"
 PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
 
 
@@ -48,13 +51,36 @@ def create_run_folder(path: Path) -> Path:
     return path
 
 
-def write_provenance(folder: Path, config: Mapping[str, object], argv: Sequence[str]) -> None:
+def count_sessions(folder: Path) -> int:
+    """How often a run was started: once, and once more for every time it was resumed."""
+    return len(list(folder.glob("provenance*.json")))
+
+
+@contextmanager
+def only_one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from going on with the same run meanwhile.
+
+    Raises:
+        InputError: One does already.
+    """
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: this run is still going on in another process") from None
+        yield
+
+
+def write_provenance(
+    folder: Path, config: Mapping[str, object], argv: Sequence[str], session: int = 0
+) -> None:
     """Write what it takes to repeat the run: `config.yaml` and `provenance.json`.
 
     Args:
         folder: The run folder.
         config: The resolved config, as plain nested mappings.
         argv: The command line.
+        session: How often the run was started before; names the file of a resumed run.
     """
     text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
@@ -68,7 +94,8 @@ def write_provenance(folder: Path, config: Mapping[str, object], argv: Sequence[
         "cpus": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
-    (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    name = f"provenance-{session:03d}.json" if session else "provenance.json"
+    (folder / name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain(value: object) -> object:

@@ -4,114 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from awac_dist.envs.make import Environment, make_env
+from awac_dist.errors import RunFailed
 from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
-from awac_dist.rollout.policy import Policy
-from awac_dist.types import Array, EnvSpec, Episode, Finished, Kind, Origin
+from awac_dist.rollout.policy import Policy, PolicyFault
+from awac_dist.rollout.slot import EnvironmentFault, Slot
+from awac_dist.rollout.watchdog import Watchdog
+from awac_dist.types import EnvSpec, Episode, Finished, Kind, StreamState
+
+MAX_FAULTS = 5  # episodes of an environment that may fail in a row
 
 
 @dataclass
-class _Piece:
-    """Columns of a piece that is being recorded."""
+class Collected:
+    """What a call recorded.
 
-    inputs: list[Array]  # one more than actions
-    achieved: list[Array]  # as many as inputs, none where the task has no goals
-    actions: list[Array] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    successes: list[float] = field(default_factory=list)
+    Attributes:
+        pieces: In the order in which they were cut.
+        finished: Totals of the episodes that ended.
+        faults: Why each dropped episode was dropped.
+    """
 
-
-class _Slot:
-    """One environment and the episode it is in; its randomness is tied to the episode."""
-
-    def __init__(
-        self,
-        env: Environment,
-        spec: EnvSpec,
-        noise: type[NoiseProcess],
-        seed: Sequence[int],
-        worker: int,
-    ) -> None:
-        self._env, self._spec, self._process = env, spec, noise
-        self._seed, self._worker = tuple(seed), worker
-        self.episode = -1
-        self._low = np.array(spec.action_low, np.float32)
-        self._high = np.array(spec.action_high, np.float32)
-
-    def begin(self, episode: int) -> None:
-        """Reset for an episode of the worker's stream."""
-        self.episode = episode
-        rng = np.random.default_rng((*self._seed, episode))
-        self._reset_seed = int(rng.integers(2**31))
-        self._noise = self._process(rng, self._spec.action_size)
-        observation, info = self._env.reset(seed=self._reset_seed)
-        self.observation = np.asarray(observation, np.float32)
-        self._step, self._return = 0, 0.0
-        self._piece = _Piece([self.observation], self._achieved(info))
-
-    def noise(self) -> Array:
-        """Noise [A] for the next action."""
-        return self._noise.next()
-
-    def step(self, action: Array) -> tuple[bool, bool]:
-        """Act (clipped to the bounds; the action as chosen is what is kept)."""
-        observation, reward, terminated, truncated, info = self._env.step(
-            np.clip(action, self._low, self._high)
-        )
-        self.observation = np.asarray(observation, np.float32)
-        self._piece.inputs.append(self.observation)
-        self._piece.achieved += self._achieved(info)
-        self._piece.actions.append(action)
-        self._piece.rewards.append(float(reward))
-        if "success" in info:
-            self._piece.successes.append(float(info["success"]))
-        self._return += float(reward)
-        return bool(terminated), bool(truncated)
-
-    def cut(self, kind: Kind, version: int, terminated: bool, truncated: bool) -> Episode | None:
-        """Hand over what was recorded since the last cut, None if that is nothing."""
-        piece, steps = self._piece, len(self._piece.actions)
-        if steps == 0:
-            return None
-        origin = Origin(
-            kind=kind,
-            policy_version=version,
-            worker=self._worker,
-            incarnation=self._seed[-1],
-            episode=self.episode,
-            start=self._step,
-            seed=self._reset_seed,
-        )
-        self._step += steps
-        self._piece = _Piece([self.observation], piece.achieved[-1:])
-        inputs, size = np.stack(piece.inputs), self._spec.observation_size
-        return Episode(
-            observations=inputs[:, :size],
-            actions=np.stack(piece.actions),
-            rewards=np.array(piece.rewards, np.float32),
-            terminated=terminated,
-            truncated=truncated,
-            origin=origin,
-            desired_goals=inputs[:, size:] if piece.achieved else None,
-            achieved_goals=np.stack(piece.achieved) if piece.achieved else None,
-            successes=_whole(piece.successes, steps),
-        )
-
-    def _achieved(self, info: dict[str, Any]) -> list[Array]:
-        return [info["achieved_goal"]] if self._spec.goal_size else []
-
-    @property
-    def finished(self) -> Finished:
-        return Finished(self._return, self._step)
-
-
-def _whole(column: list[float], steps: int) -> Array | None:
-    """The column [T], or None where some step did not report it."""
-    return np.array(column, np.float32) if len(column) == steps else None
+    pieces: list[Episode] = field(default_factory=list)
+    finished: list[Finished] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 class Collector:
@@ -120,6 +38,9 @@ class Collector:
     Episode numbers are dealt to environments in the order in which they finish their last
     one, and everything random follows from (seed, worker, incarnation, episode number).
 
+    An environment that raises, or gives what is no finite number, loses what was recorded of
+    its episode since the last call; it is made anew and begins the next episode.
+
     Args:
         spec: The task.
         num_envs: E.
@@ -127,6 +48,7 @@ class Collector:
         worker: Number of the rollout worker.
         incarnation: How often that worker was replaced.
         noise: What the policy's samples are made of.
+        watchdog: Is told of every step.
     """
 
     def __init__(
@@ -138,79 +60,152 @@ class Collector:
         worker: int,
         incarnation: int = 0,
         noise: type[NoiseProcess] = WhiteNoise,
+        watchdog: Watchdog | None = None,
     ) -> None:
-        stream = (seed, worker, incarnation)
-        self._slots = [
-            _Slot(make_env(spec.env_id), spec, noise, stream, worker) for _ in range(num_envs)
-        ]
+        stream = self._stream = (seed, worker, incarnation)
+        self._env_id = spec.env_id
+        self._watchdog = watchdog or Watchdog(None)
+        with self._watchdog:
+            self._slots = [Slot(spec, noise, stream, worker) for _ in range(num_envs)]
         self._next_episode = 0
         self._fresh = True
 
+    def state(self) -> StreamState:
+        """Where the stream of episodes is, after a call."""
+        _, worker, incarnation = self._stream
+        slots = [] if self._fresh else self._slots
+        under_way = tuple((slot.episode, slot.steps) for slot in slots)
+        return StreamState(worker, incarnation, self._next_episode, under_way)
+
+    def resume(self, state: StreamState, pieces: Sequence[Sequence[Episode]]) -> None:
+        """Go on where a stream was, with what was recorded of each episode under way.
+
+        Raises:
+            RunFailed: An environment does not repeat what it did.
+        """
+        with self._watchdog:
+            for slot, (episode, _), recorded in zip(
+                self._slots, state.under_way, pieces, strict=False
+            ):
+                self._watchdog.beat()
+                try:
+                    slot.go_on(episode, recorded)
+                except EnvironmentFault as fault:
+                    raise RunFailed(
+                        f"environment {self._env_id} cannot be put back into episode {episode}: "
+                        f"{fault}; resume with another number of workers to begin new ones"
+                    ) from fault
+        self._next_episode, self._fresh = state.next_episode, not state.under_way
+
     def collect_steps(
-        self, policy: Policy, steps: int, kind: Kind
-    ) -> tuple[list[Episode], list[Finished]]:
-        """Take exactly `steps` steps in each environment; episodes go on over the calls."""
-        if self._fresh:
-            self._begin_all()
-        pieces: list[Episode] = []
-        finished: list[Finished] = []
-        for _ in range(steps):
-            self._step_all(self._slots, policy, kind, pieces, finished)
-        for slot in self._slots:
+        self, policy: Policy, steps: int, kind: Kind, num_envs: int | None = None
+    ) -> Collected:
+        """Record exactly `steps` steps in each environment; episodes go on over the calls.
+
+        Args:
+            policy: Who acts.
+            steps: How many; steps that a fault loses are taken again in a later episode.
+            kind: What the pieces are.
+            num_envs: Have only the first so many environments step.
+
+        Raises:
+            RunFailed: An environment failed in too many episodes in a row.
+            PolicyFault: The policy gives what is no finite number.
+        """
+        collected, slots = Collected(), self._slots[:num_envs]
+        with self._watchdog:
+            if self._fresh:
+                self._begin_all(collected)
+            for slot in slots:
+                slot.recorded = 0
+            while behind := [slot for slot in slots if slot.recorded < steps]:
+                self._step_all(behind, policy, kind, collected)
+        for slot in slots:
             piece = slot.cut(kind, policy.version, terminated=False, truncated=False)
             if piece is not None:
-                pieces.append(piece)
-        return pieces, finished
+                collected.pieces.append(piece)
+        return collected
 
-    def collect_episodes(
-        self, policy: Policy, count: int, kind: Kind
-    ) -> tuple[list[Episode], list[Finished]]:
-        """Record `count` whole episodes, each from its reset to its end."""
-        pieces: list[Episode] = []
-        finished: list[Finished] = []
-        while len(finished) < count:
-            wave = self._slots[: count - len(finished)]
-            for slot in wave:
-                self._begin(slot)
-            ended = len(finished) + len(wave)
-            while len(finished) < ended:
-                running = self._step_all(wave, policy, kind, pieces, finished, restart=False)
-                wave = running
+    def collect_episodes(self, policy: Policy, count: int, kind: Kind) -> Collected:
+        """Record `count` whole episodes, each from its reset to its end.
+
+        Raises:
+            RunFailed: An environment failed in too many episodes in a row.
+            PolicyFault: The policy gives what is no finite number.
+        """
+        collected = Collected()
+        with self._watchdog:
+            while len(collected.finished) < count:
+                wave = self._slots[: count - len(collected.finished)]
+                for slot in wave:
+                    self._begin(slot, collected)
+                while wave:
+                    wave = self._step_all(wave, policy, kind, collected, restart=False)
         self._fresh = True
-        return pieces, finished
+        return collected
 
-    def _begin_all(self) -> None:
+    def _begin_all(self, collected: Collected) -> None:
         for slot in self._slots:
-            self._begin(slot)
+            self._begin(slot, collected)
         self._fresh = False
 
-    def _begin(self, slot: _Slot) -> None:
-        slot.begin(self._next_episode)
-        self._next_episode += 1
+    def _begin(self, slot: Slot, collected: Collected) -> None:
+        """Begin the stream's next episode, or the next that can be begun."""
+        while True:
+            self._watchdog.beat()
+            number, self._next_episode = self._next_episode, self._next_episode + 1
+            try:
+                slot.begin(number)
+                return
+            except EnvironmentFault as fault:
+                self._drop(slot, fault, collected)
+
+    def _drop(self, slot: Slot, fault: EnvironmentFault, collected: Collected) -> None:
+        slot.drop()
+        collected.faults.append(str(fault))
+        if slot.faults_in_a_row == MAX_FAULTS:
+            raise RunFailed(
+                f"environment {self._env_id} failed in {MAX_FAULTS} episodes in a row; "
+                f"the last: {fault}"
+            ) from fault
 
     def _step_all(
         self,
-        slots: list[_Slot],
+        slots: Sequence[Slot],
         policy: Policy,
         kind: Kind,
-        pieces: list[Episode],
-        finished: list[Finished],
+        collected: Collected,
         *,
         restart: bool = True,
-    ) -> list[_Slot]:
-        """One step of each; returns the slots whose episode goes on."""
+    ) -> list[Slot]:
+        """One step of each; returns the slots that are in an episode afterwards."""
         observations = np.stack([slot.observation for slot in slots])
         noise = np.stack([slot.noise() for slot in slots])
+        actions = policy.sample(observations, noise)
+        if not np.isfinite(actions).all():
+            raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")
         running = []
-        for slot, action in zip(slots, policy.sample(observations, noise), strict=True):
-            terminated, truncated = slot.step(action)
-            if terminated or truncated:
-                piece = slot.cut(kind, policy.version, terminated, truncated)
-                assert piece is not None  # there was at least this step
-                pieces.append(piece)
-                finished.append(slot.finished)
-                if restart:
-                    self._begin(slot)
-            else:
+        for slot, action in zip(slots, actions, strict=True):
+            self._watchdog.beat()
+            try:
+                terminated, truncated = slot.step(action)
+            except EnvironmentFault as fault:
+                self._drop(slot, fault, collected)
+                self._begin(slot, collected)
                 running.append(slot)
+                continue
+            if terminated or truncated:
+                self._end(slot, kind, policy.version, (terminated, truncated), collected)
+                if not restart:
+                    continue
+                self._begin(slot, collected)
+            running.append(slot)
         return running
+
+    def _end(
+        self, slot: Slot, kind: Kind, version: int, ends: tuple[bool, bool], collected: Collected
+    ) -> None:
+        piece = slot.cut(kind, version, *ends)
+        assert piece is not None  # there was at least this step
+        collected.pieces.append(piece)
+        collected.finished.append(slot.end())

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, RunFailed
 from awac_dist.types import Array, EnvSpec, PolicySpec
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -15,6 +15,10 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": lambda values: np.maximum(values, 0),
     "none": lambda values: values,
 }
+
+
+class PolicyFault(RunFailed):
+    """A policy gave an action that is no finite number."""
 
 
 class Policy(Protocol):

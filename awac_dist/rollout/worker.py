@@ -7,19 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from awac_dist.rollout.collector import Collector
+from awac_dist.errors import ComponentDied
+from awac_dist.replay.placement import shard_of
+from awac_dist.rollout.collector import Collected, Collector
 from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
 from awac_dist.rollout.policy import GaussianPolicy, Policy
+from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import (
     EnvSpec,
     Episode,
-    Finished,
+    Future,
     Handle,
     Kind,
     PolicySpec,
     RolloutReport,
+    Segment,
+    StreamState,
+    Weights,
     WeightsReader,
 )
+
+POLL_S = 0.1
+FIRST_POLICY_S = 60.0  # a worker waits so long for weights, which a new store has to be given
+SHARD_BACK_S = 600.0  # and so long for a shard that died, which reads its share anew
 
 
 @dataclass(frozen=True)
@@ -30,10 +40,14 @@ class RolloutConfig:
         envs_per_worker: Environments that a worker steps side by side.
         fragment_steps: Steps of each environment between two looks at newer weights; what
             was collected goes to the replay after as many.
+        step_timeout_s: Seconds after which an environment's step or reset is taken for hung and
+            the worker's process is replaced; None never. Needs processes: in runtime "inline"
+            nothing is watched.
     """
 
     envs_per_worker: int = 1
     fragment_steps: int = 250
+    step_timeout_s: float | None = 300.0
 
 
 class PolicySource(Protocol):
@@ -66,13 +80,30 @@ class PublishedPolicy:
         self._policy: GaussianPolicy | None = None
 
     def newest(self) -> Policy:
-        newer = self._weights.pull(self._serial)
+        """The newest policy, or the last known one while nobody keeps them.
+
+        Raises:
+            RuntimeError: There was none for a long time.
+        """
+        deadline = time.monotonic() + FIRST_POLICY_S
+        self._take(self._pull())
+        while self._policy is None:
+            if time.monotonic() > deadline:
+                raise RuntimeError("asked to act before any policy was published")
+            time.sleep(POLL_S)
+            self._take(self._pull())
+        return self._policy
+
+    def _pull(self) -> Weights | None:
+        try:
+            return self._weights.pull(self._serial)
+        except ComponentDied:
+            return None
+
+    def _take(self, newer: Weights | None) -> None:
         if newer is not None:
             self._policy = GaussianPolicy(self._spec, newer.vector, newer.version)
             self._serial = newer.serial
-        if self._policy is None:
-            raise RuntimeError("asked to act before any policy was published")
-        return self._policy
 
 
 class RolloutWorker:
@@ -87,7 +118,11 @@ class RolloutWorker:
         worker: Number of this worker.
         incarnation: How often it was replaced.
         noise: What the policy's samples are made of.
+        step_timeout_s: Seconds after which a step is taken for hung, which ends the process;
+            None never. Only a process of its own is ended.
     """
+
+    owns_process = False
 
     def __init__(
         self,
@@ -100,51 +135,84 @@ class RolloutWorker:
         worker: int,
         incarnation: int = 0,
         noise: type[NoiseProcess] = WhiteNoise,
+        step_timeout_s: float | None = None,
     ) -> None:
         self._collector = Collector(
-            spec, num_envs, seed=seed, worker=worker, incarnation=incarnation, noise=noise
+            spec,
+            num_envs,
+            seed=seed,
+            worker=worker,
+            incarnation=incarnation,
+            noise=noise,
+            watchdog=Watchdog(step_timeout_s if self.owns_process else None),
         )
         self._shards, self._policies = shards, policies
 
-    def collect_steps(self, steps: int, kind: Kind, source: str) -> RolloutReport:
-        """Take `steps` steps in each environment with the newest policy."""
+    def ready(self) -> None:
+        """Answers once the worker can be given work."""
+
+    def resume(self, state: StreamState) -> None:
+        """Go on where this worker's stream was when a checkpoint was taken."""
+        pieces = []
+        for episode, steps in state.under_way:
+            stream = (state.worker, state.incarnation, episode)
+            shard = self._shards[shard_of(stream, len(self._shards))]
+            pieces.append(shard.post("pieces_of", stream, steps).result())
+        self._collector.resume(state, pieces)
+
+    def collect_steps(
+        self, steps: int, kind: Kind, source: str, num_envs: int | None = None
+    ) -> RolloutReport:
+        """Record `steps` steps in each (of the first `num_envs`) with the newest policy."""
         policy = self._policies.newest()
         start = time.perf_counter()
-        pieces, finished = self._collector.collect_steps(policy, steps, kind)
-        return self._send(pieces, finished, source, policy.version, start)
+        collected = self._collector.collect_steps(policy, steps, kind, num_envs)
+        return self._send(collected, source, policy.version, start)
 
     def collect_episodes(self, count: int, kind: Kind, source: str) -> RolloutReport:
         """Record `count` whole episodes with the newest policy."""
         policy = self._policies.newest()
         start = time.perf_counter()
-        pieces, finished = self._collector.collect_episodes(policy, count, kind)
-        return self._send(pieces, finished, source, policy.version, start)
+        collected = self._collector.collect_episodes(policy, count, kind)
+        return self._send(collected, source, policy.version, start)
 
     def flush(self) -> None:
         """Have everything that was sent put on disk."""
         for shard in self._shards:
             shard.post("flush").result()
 
-    def _send(
-        self,
-        pieces: list[Episode],
-        finished: list[Finished],
-        source: str,
-        version: int,
-        start: float,
-    ) -> RolloutReport:
+    def _send(self, collected: Collected, source: str, version: int, start: float) -> RolloutReport:
         acted = time.perf_counter()
-        answers = []
-        for piece in pieces:
-            number = piece.origin.worker + piece.origin.episode
-            shard = self._shards[number % len(self._shards)]
-            answers.append(shard.post("insert", piece, source))
-        segments = [answer.result() for answer in answers]
+        pieces = collected.pieces
+        answers = [self._shard(piece).post("insert", piece, source) for piece in pieces]
+        segments = [
+            self._accepted(piece, source, answer)
+            for piece, answer in zip(pieces, answers, strict=True)
+        ]
         return RolloutReport(
             segments=segments,
-            finished=finished,
+            finished=collected.finished,
             env_steps=sum(len(piece) for piece in pieces),
             policy_version=version,
             act_s=acted - start,
             send_s=time.perf_counter() - acted,
+            dropped=len(collected.faults),
+            fault=collected.faults[-1] if collected.faults else "",
+            stream=self._collector.state(),
         )
+
+    def _shard(self, piece: Episode) -> Handle:
+        return self._shards[shard_of(piece.origin.stream, len(self._shards))]
+
+    def _accepted(self, piece: Episode, source: str, answer: Future) -> Segment:
+        """Where a piece lies; it is sent again if its shard died, which does no harm."""
+        deadline = time.monotonic() + SHARD_BACK_S
+        while True:
+            try:
+                place: Segment = answer.result()
+                return place
+            except ComponentDied as death:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"a replay shard did not come back: {death}") from death
+            time.sleep(POLL_S)
+            answer = self._shard(piece).post("insert", piece, source)

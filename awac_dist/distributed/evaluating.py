@@ -1,0 +1,74 @@
+"""The evaluator, whichever process it is in, and the evaluation that it is busy with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from awac_dist.errors import ComponentDied
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.types import Future, Handle
+
+ATTEMPTS = 3
+
+
+class EvaluatorKeeper:
+    """Runs one evaluation at a time, again if the evaluator dies over it.
+
+    Args:
+        start: Starts an evaluator.
+        died: Is told why one died.
+    """
+
+    def __init__(self, start: Callable[[], Handle], died: Callable[[str, str], None]) -> None:
+        self._start, self._died = start, died
+        self._handle = start()
+        self._asked: tuple[str, int] | None = None
+        self._attempts = 0
+        self.answer: Future | None = None  # of the evaluation that goes on
+
+    def begin(self, label: str, episodes: int) -> None:
+        """Evaluate the newest policy.
+
+        The policy is fixed when this returns; the episodes take their time.
+        """
+        self._asked, self._attempts = (label, episodes), 0
+        self._post()
+
+    @property
+    def current(self) -> Future:
+        """The answer that will come."""
+        assert self.answer is not None, "begin comes first"
+        return self.answer
+
+    def finish(self) -> Evaluation | None:
+        """The evaluation whose `answer` is there, None if it has to be done again.
+
+        Raises:
+            ComponentDied: It was tried often enough.
+        """
+        try:
+            evaluation: Evaluation = self.current.result()
+        except ComponentDied as death:
+            self._replace(death)
+            return None
+        self.answer = self._asked = None
+        return evaluation
+
+    def _post(self) -> None:
+        assert self._asked is not None
+        while True:
+            try:
+                self._handle.post("load").result()
+                self.answer = self._handle.post("run", *self._asked)
+                return
+            except ComponentDied as death:
+                self._replace(death, post=False)
+
+    def _replace(self, death: ComponentDied, *, post: bool = True) -> None:
+        self._attempts += 1
+        if self._attempts == ATTEMPTS:
+            raise RuntimeError(f"the evaluator died {ATTEMPTS} times in a row: {death}")
+        self._died("evaluator", str(death))
+        self._handle = self._start()
+        if post:
+            self._post()

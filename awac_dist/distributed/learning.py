@@ -1,0 +1,148 @@
+"""The learner, whichever process it is in: what it was told since its last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from awac_dist.config import RunConfig
+from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.types import Future, Handle, Segment
+
+
+class LearnerKeeper:
+    """Posts to the learner, and can put a new one in its place.
+
+    Pieces that were registered since the newest whole checkpoint are remembered here: a
+    checkpoint names all others.
+
+    Args:
+        config: The run.
+        start: Starts a learner that knows nothing.
+        shards: Where the pieces lie.
+        checkpoints: Folder of the checkpoints.
+
+    Attributes:
+        training: What the living learner was told to train: clone, awac, or nothing yet.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        start: Callable[[], Handle],
+        shards: Sequence[Handle],
+        checkpoints: str,
+    ) -> None:
+        self._config = config
+        self._start, self._shards, self._checkpoints = start, shards, checkpoints
+        self._handle = start()
+        self.training = ""
+        self._weights: Mapping[str, float] = {}
+        self._saving: Future | None = None
+        self._since_saved: list[Segment] = []
+        self._since_asked: list[Segment] = []  # to save, which is not done yet
+
+    def train(self, what: str, demonstrations: Sequence[str]) -> Future:
+        """Have it begin to train the clone of some sources, or AWAC."""
+        self.training, config = what, self._config
+        if what == "clone":
+            return self._handle.post(
+                "begin_cloning",
+                demonstrations,
+                learning_rate=config.clone.learning_rate,
+                batch_size=config.clone.batch_size,
+            )
+        return self._handle.post(
+            "begin_awac",
+            config.offline.batch_size or config.learner.batch_size,
+            keep_actor=config.clone.initialize_actor,
+            goals=config.replay.goals,
+        )
+
+    def post(self, method: str, *arguments: Any, **named: Any) -> Future:
+        """Call a method that registers nothing."""
+        return self._handle.post(method, *arguments, **named)
+
+    def add(self, segments: Sequence[Segment]) -> Future:
+        """Register pieces, in an order that matters."""
+        self._since_asked += segments
+        return self._handle.post("add", segments)
+
+    def update(self, count: int, segments: Sequence[Segment] = ()) -> Future:
+        """Register new pieces and take `count` gradient steps."""
+        self._since_asked += segments
+        return self._handle.post("update", count, segments)
+
+    def set_weights(self, weights: Mapping[str, float]) -> Future:
+        """Draw the transitions of some sources more often than others."""
+        self._weights = weights
+        return self._handle.post("set_weights", weights)
+
+    def save(self, progress: Mapping[str, Any]) -> None:
+        """Have a checkpoint written, once the one before it is there."""
+        self.finish_saving()
+        self._since_saved += self._since_asked
+        self._since_asked = []
+        self._saving = self._handle.post("save", self._checkpoints, dict(progress))
+
+    def finish_saving(self) -> None:
+        """Wait until the checkpoint that was asked for is whole.
+
+        Raises:
+            ComponentDied: The learner did not live to write it.
+        """
+        if self._saving is not None:
+            self._saving.result()
+            self._saving, self._since_saved = None, []
+
+    def newest(self) -> str | None:
+        """Path of the newest whole checkpoint."""
+        found = list_checkpoints(self._checkpoints)
+        return found[-1] if found else None
+
+    def begin_anew(self) -> None:
+        """Put a new learner, to which everything will be told again, in the place of a dead one."""
+        self._handle, self._saving, self.training = self._start(), None, ""
+        self._since_saved, self._since_asked = [], []
+
+    def restart(self) -> dict[str, Any]:
+        """Put a new learner in the place of one that died, with all the pieces that it knew.
+
+        Returns:
+            The progress in the newest checkpoint, empty if there is none.
+        """
+        since = [*self._since_saved, *self._since_asked]
+        self._handle, self._saving, self.training = self._start(), None, ""
+        self._since_saved, self._since_asked = [], since
+        self.set_weights(self._weights)
+        checkpoint = self.newest()
+        if checkpoint is None:
+            self._handle.post("add", since).result()
+            return {}
+        unknown = {(piece.source, piece.key) for piece in self.restore_replay(checkpoint)}
+        missing = [piece for piece in since if (piece.source, piece.key) in unknown]
+        self._handle.post("add", missing).result()
+        return load_progress(checkpoint)
+
+    def restore_replay(self, checkpoint: str) -> list[Segment]:
+        """Have the learner draw from the pieces of a checkpoint; returns all other pieces."""
+        answers = [shard.post("segments") for shard in self._shards]
+        places = [place for answer in answers for place in answer.result()]
+        others: list[Segment] = self._handle.post("restore_replay", checkpoint, places).result()
+        return others
+
+    def restore_method(self) -> None:
+        """Have the method that was begun go on where the newest checkpoint left it."""
+        self._handle.post("restore_method", self.newest()).result()
+
+
+def newest_progress(checkpoints: str) -> dict[str, Any]:
+    """The progress in the newest checkpoint of a folder, empty if there is none."""
+    found = list_checkpoints(checkpoints)
+    return load_progress(found[-1]) if found else {}
+
+
+def load_progress(checkpoint: str) -> dict[str, Any]:
+    """What a checkpoint says of how far the run was."""
+    progress: dict[str, Any] = load_checkpoint(checkpoint)["progress"]
+    return progress

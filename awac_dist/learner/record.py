@@ -1,0 +1,90 @@
+"""What happened in one call of the learner: its metrics, and a look for numbers gone wrong."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from torch import Tensor
+
+from awac_dist.algorithms.base import Method
+from awac_dist.data.parquet import resolve
+from awac_dist.errors import RunFailed
+from awac_dist.tensors import Metrics
+
+BATCHES_KEPT = 2  # the update after which a number is not finite, and the one before it
+
+
+class CallRecord:
+    """Blocks and metrics of the updates of one call; they leave the device once, at its end."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Tensor] = []
+        self._rows: list[Tensor] = []  # [M] of each update
+        self._names: list[str] = []
+        self._values: Tensor | None = None  # [updates, M] on the CPU
+
+    def add(self, block: Tensor, metrics: Metrics) -> None:
+        """Take note of an update; no host synchronisation."""
+        self._blocks.append(block)
+        self._names = list(metrics)
+        self._rows.append(torch.stack([value.float() for value in metrics.values()]))
+
+    def means(self) -> dict[str, float]:
+        """Mean of each metric over the call, with one host synchronisation."""
+        if not self._rows:
+            return {}
+        self._values = torch.stack(self._rows).cpu()
+        return dict(zip(self._names, self._values.mean(0).tolist(), strict=True))
+
+    def check(self, method: Method, grad_steps: int, evidence: str | None) -> None:
+        """Look for what is not finite, in the metrics first, then in the parameters.
+
+        Args:
+            method: Which was updated.
+            grad_steps: Before this call.
+            evidence: Folder that the batches around the first bad number go to.
+
+        Raises:
+            RunFailed: Names the quantity, the update, and where the batches are.
+        """
+        update, quantity = self._first_bad_metric()
+        quantity = quantity or _first_bad_parameter(method)
+        if quantity:
+            kept = self._blocks[max(0, update + 1 - BATCHES_KEPT) : update + 1]
+            where = _save(kept, quantity, grad_steps + update + 1, evidence) if evidence else ""
+            raise RunFailed(
+                f"{quantity} is not finite after update {grad_steps + update + 1:,}{where}"
+            )
+
+    def _first_bad_metric(self) -> tuple[int, str]:
+        """Number of the update and name of the metric; the last one and no name if all is well."""
+        if self._values is not None:
+            bad = (~self._values.isfinite()).nonzero()
+            if len(bad):
+                update, column = bad[0].tolist()
+                return update, self._names[column]
+        return len(self._rows) - 1, ""
+
+
+def _first_bad_parameter(method: Method) -> str:
+    """Name of a parameter that is not finite; tells by the sums, so that one number is read."""
+    parameters = dict(method.named_parameters())
+    sums = torch.stack([value.detach().sum() for value in parameters.values()])
+    if bool(sums.sum().isfinite()):
+        return ""
+    bad = [name for name, value in parameters.items() if not bool(value.isfinite().all())]
+    return f"parameter {bad[0]}" if bad else ""
+
+
+def _save(blocks: list[Tensor], quantity: str, update: int, folder: str) -> str:
+    """Write the blocks as a weights-only torch file; returns what to tell of it."""
+    filesystem, name = resolve(folder)
+    filesystem.create_dir(name, recursive=True)
+    memory = io.BytesIO()
+    content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in blocks]}
+    torch.save(content, memory)
+    path = f"{folder}/{update:09d}.pt"
+    with filesystem.open_output_stream(f"{name}/{update:09d}.pt") as file:
+        file.write(memory.getvalue())
+    return f"; the batches before it are in {path}"

@@ -1,0 +1,14 @@
+"""Which shard keeps which episode."""
+
+from __future__ import annotations
+
+
+def shard_of(stream: tuple[int, int, int], num_shards: int) -> int:
+    """The shard of all pieces of one of our workers' episodes.
+
+    Args:
+        stream: Worker, incarnation and episode, as in `Origin.stream`.
+        num_shards: How many shards there are.
+    """
+    worker, _, episode = stream
+    return (worker + episode) % num_shards

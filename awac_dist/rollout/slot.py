@@ -1,0 +1,207 @@
+"""One environment, and the piece of an episode that is being recorded in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from awac_dist.envs.make import Environment, make_env
+from awac_dist.errors import InputError
+from awac_dist.rollout.noise import NoiseProcess
+from awac_dist.types import Array, EnvSpec, Episode, Finished, Kind, Origin
+
+
+class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode cannot go on
+    """An environment raised, or gave what is no number."""
+
+
+@dataclass
+class _Piece:
+    """Columns of a piece that is being recorded."""
+
+    inputs: list[Array]  # one more than actions
+    achieved: list[Array]  # as many as inputs, none where the task has no goals
+    actions: list[Array] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    successes: list[float] = field(default_factory=list)
+
+
+class Slot:
+    """An environment and the episode it is in; its randomness is tied to the episode.
+
+    Attributes:
+        episode: Number of the episode in the worker's stream.
+        recorded: Steps that are recorded, of the call that counts them from 0.
+        faults_in_a_row: Episodes that failed since one ended.
+    """
+
+    def __init__(
+        self, spec: EnvSpec, noise: type[NoiseProcess], seed: Sequence[int], worker: int
+    ) -> None:
+        self._env: Environment | None = make_env(spec.env_id)
+        self._spec, self._process = spec, noise
+        self._seed, self._worker = tuple(seed), worker
+        self.episode = -1
+        self.recorded = 0
+        self.faults_in_a_row = 0
+        self._low = np.array(spec.action_low, np.float32)
+        self._high = np.array(spec.action_high, np.float32)
+
+    def begin(self, episode: int) -> None:
+        """Reset for an episode of the worker's stream.
+
+        Raises:
+            EnvironmentFault: The environment cannot be made or reset.
+        """
+        self.episode = episode
+        rng = np.random.default_rng((*self._seed, episode))
+        self._reset_seed = int(rng.integers(2**31))
+        self._noise = self._process(rng, self._spec.action_size)
+        self._step, self._return = 0, 0.0
+        self._piece = _Piece([], [])
+        try:
+            if self._env is None:
+                self._env = make_env(self._spec.env_id)
+            self.observation, achieved = self._seen(*self._env.reset(seed=self._reset_seed))
+        except InputError:
+            raise
+        except Exception as error:
+            raise EnvironmentFault(_told(error)) from error
+        self._piece = _Piece([self.observation], achieved)
+
+    def go_on(self, episode: int, pieces: Sequence[Episode]) -> None:
+        """Go into the middle of an episode, by doing again what was done in it.
+
+        Args:
+            episode: Its number.
+            pieces: What was recorded of it, from its reset on.
+
+        Raises:
+            EnvironmentFault: The environment fails, or shows something else than it did then.
+        """
+        self.begin(episode)
+        for piece in pieces:
+            for action, shown in zip(piece.actions, piece.observations[1:], strict=True):
+                self.noise()
+                self.step(action)
+                if not np.array_equal(self.observation[: len(shown)], shown):
+                    raise EnvironmentFault(f"step {self._step} shows something else when repeated")
+            self.cut(piece.origin.kind, piece.origin.policy_version, False, False)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the episode that were cut."""
+        return self._step
+
+    def noise(self) -> Array:
+        """Noise [A] for the next action."""
+        return self._noise.next()
+
+    def step(self, action: Array) -> tuple[bool, bool]:
+        """Act (clipped to the bounds; the action as chosen is what is kept).
+
+        Raises:
+            EnvironmentFault: It raised, or an observation or the reward is no finite number.
+        """
+        assert self._env is not None, "begin comes first"
+        try:
+            observation, reward, terminated, truncated, info = self._env.step(
+                np.clip(action, self._low, self._high)
+            )
+            seen, achieved = self._seen(observation, info)
+            reward = _finite_reward(reward)
+            successes = [float(info["success"])] if "success" in info else []
+        except InputError:
+            raise
+        except Exception as error:
+            raise EnvironmentFault(_told(error)) from error
+        self.observation = seen
+        self._piece.inputs.append(seen)
+        self._piece.achieved += achieved
+        self._piece.actions.append(action)
+        self._piece.rewards.append(reward)
+        self._piece.successes += successes
+        self._return += reward
+        self.recorded += 1
+        return bool(terminated), bool(truncated)
+
+    def drop(self) -> None:
+        """Forget the piece that was being recorded, and the environment: it may be broken."""
+        self.recorded -= len(self._piece.actions)
+        self.faults_in_a_row += 1
+        if self._env is not None:
+            with suppress(Exception):
+                self._env.close()
+        self._env = None
+
+    def cut(self, kind: Kind, version: int, terminated: bool, truncated: bool) -> Episode | None:
+        """Hand over what was recorded since the last cut, None if that is nothing."""
+        piece, steps = self._piece, len(self._piece.actions)
+        if steps == 0:
+            return None
+        origin = Origin(
+            kind=kind,
+            policy_version=version,
+            worker=self._worker,
+            incarnation=self._seed[-1],
+            episode=self.episode,
+            start=self._step,
+            seed=self._reset_seed,
+        )
+        self._step += steps
+        self._piece = _Piece([self.observation], piece.achieved[-1:])
+        inputs, size = np.stack(piece.inputs), self._spec.observation_size
+        return Episode(
+            observations=inputs[:, :size],
+            actions=np.stack(piece.actions),
+            rewards=np.array(piece.rewards, np.float32),
+            terminated=terminated,
+            truncated=truncated,
+            origin=origin,
+            desired_goals=inputs[:, size:] if piece.achieved else None,
+            achieved_goals=np.stack(piece.achieved) if piece.achieved else None,
+            successes=_whole(piece.successes, steps),
+        )
+
+    def end(self) -> Finished:
+        """Totals of the episode, which is over and cut."""
+        self.faults_in_a_row = 0
+        return Finished(self._return, self._step)
+
+    def _seen(self, observation: Any, info: dict[str, Any]) -> tuple[Array, list[Array]]:
+        """What the policy reads, and the goal that is achieved where the task has goals."""
+        inputs = _finite("observation", observation, self._spec.input_size)
+        if not self._spec.goal_size:
+            return inputs, []
+        return inputs, [_finite("achieved goal", info["achieved_goal"], self._spec.goal_size)]
+
+
+def _finite(what: str, values: Any, size: int) -> Array:
+    """A copy [size] in float32, since the environment may use its own array again."""
+    vector = np.array(values, np.float32)
+    if vector.shape != (size,):
+        raise ValueError(f"the {what} has shape {vector.shape}, not ({size},)")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"the {what} holds NaN or infinity")
+    return vector
+
+
+def _finite_reward(reward: Any) -> float:
+    if not math.isfinite(reward):
+        raise ValueError(f"the reward is {reward}")
+    return float(reward)
+
+
+def _told(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _whole(column: list[float], steps: int) -> Array | None:
+    """The column [T], or None where some step did not report it."""
+    return np.array(column, np.float32) if len(column) == steps else None

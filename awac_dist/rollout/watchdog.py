@@ -1,0 +1,48 @@
+"""Ends a process whose environment hangs: no code in it could notice."""
+
+from __future__ import annotations
+
+import faulthandler
+import time
+from types import TracebackType
+
+SHARE = 0.25  # of the limit, between two looks at the clock that put the end off
+
+
+class Watchdog:
+    """Between `with` and its end, ends this process once `beat` was not called for too long.
+
+    The clock runs in a C thread, so code that holds Python's lock cannot stop it. Where the
+    process hung is printed to its stderr. A step that takes no longer than the limit is never
+    taken for hung, one that takes 1.25 times the limit always is.
+
+    Args:
+        limit_s: Seconds that a step may take; None watches nothing.
+    """
+
+    def __init__(self, limit_s: float | None) -> None:
+        self._limit_s = limit_s
+        self._put_off_at = 0.0
+
+    def beat(self) -> None:
+        """Say that a step begins."""
+        if self._limit_s is not None and time.monotonic() >= self._put_off_at:
+            self._put_off(self._limit_s)
+
+    def _put_off(self, limit_s: float) -> None:
+        faulthandler.dump_traceback_later((1 + SHARE) * limit_s, exit=True, file=2)
+        self._put_off_at = time.monotonic() + SHARE * limit_s
+
+    def __enter__(self) -> Watchdog:
+        if self._limit_s is not None:
+            self._put_off(self._limit_s)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._limit_s is not None:
+            faulthandler.cancel_dump_traceback_later()
