@@ -153,7 +153,8 @@ _RANGES = (
         "above 0",
         lambda value: 0 < value < math.inf,
         "clone.learning_rate optimizer.actor_learning_rate optimizer.critic_learning_rate "
-        "online.updates_per_step online.max_minutes algorithm.temperature algorithm.max_weight",
+        "online.updates_per_step online.max_minutes rollout.step_timeout_s algorithm.temperature "
+        "algorithm.max_weight",
     ),
     _Range(
         "above 0 and at most 1",
@@ -234,9 +235,6 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "online.error_buffer", f"{config.online.error_buffer} has no effect in sync mode"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
-    if config.online.env_steps % config.rollout.envs_per_worker:
-        legal = f"a multiple of rollout.envs_per_worker ({config.rollout.envs_per_worker})"
-        yield "online.env_steps", f"{config.online.env_steps} is not {legal}"
     if config.replay.capacity <= config.rollout.fragment_steps:
         legal = f"above rollout.fragment_steps ({config.rollout.fragment_steps})"
         yield "replay.capacity", f"{config.replay.capacity} is not {legal}"

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import chisquare
 
 from awac_dist.data.parquet import write_episodes
-from awac_dist.data.sources import open_source
+from awac_dist.data.sources import Source, open_source
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
 from awac_dist.replay.shard import ONLINE_ROWS, ReplayShard
@@ -44,7 +44,12 @@ class Counter:
 
 
 def make_shard(
-    index: int = 0, of: int = 1, capacity: int = 1000, *, clip_prior_actions: bool = False
+    index: int = 0,
+    of: int = 1,
+    capacity: int = 1000,
+    *,
+    clip_prior_actions: bool = False,
+    sources: Sequence[Source] = (),
 ) -> ReplayShard:
     return ReplayShard(
         index,
@@ -54,6 +59,7 @@ def make_shard(
         discount=GAMMA,
         clip_prior_actions=clip_prior_actions,
         log=None,
+        sources=sources,
     )
 
 
@@ -298,8 +304,8 @@ def write_counting_file(path: Path, lengths: Sequence[int]) -> None:
 def drawn_from_files(arguments: Sequence[str], num_shards: int) -> Array:
     """Return 20 batches of what the files hold, over a number of shards."""
     sources = [open_source(argument, SPEC) for argument in arguments]
-    shards = [make_shard(index, num_shards) for index in range(num_shards)]
-    placed = [entry for shard in shards for entry in shard.preload(sources).placed]
+    shards = [make_shard(index, num_shards, sources=sources) for index in range(num_shards)]
+    placed = [entry for shard in shards for entry in shard.load().placed]
     names = [source.name for source in sources]
     placed.sort(key=lambda entry: (names.index(entry[1].source), entry[0]))
     sampler = Sampler(seed=4, online_capacity=1000)
@@ -459,8 +465,8 @@ def test_actions_out_of_bounds_are_counted_and_clipped_or_kept(tmp_path: Path, c
     wide = np.tile(actions, (1, SPEC.action_size))
     episode = Episode(observations, wide, np.zeros(3, np.float32), False, True, Origin("prior"))
     write_episodes(str(path), [episode], SPEC)
-    shard = make_shard(clip_prior_actions=clip)
-    loaded = shard.preload([open_source(str(path), SPEC)])
+    shard = make_shard(clip_prior_actions=clip, sources=[open_source(str(path), SPEC)])
+    loaded = shard.load()
     assert loaded.out_of_range[str(path)] == 2
     [(_, place)] = loaded.placed
     layout = Layout(SPEC.observation_size, SPEC.action_size)

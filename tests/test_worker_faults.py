@@ -331,7 +331,7 @@ class Bench:
         self._rng = np.random.default_rng(0)
         self.workers = Workforce(
             lambda number, life: Mortal(number, life, lives(number, life), self),
-            config.workers or 1,
+            [0] * (config.workers or 1),
             self.shards,
         )
         self.workers.died = lambda *death: self.deaths.append(death)
@@ -489,7 +489,7 @@ def test_a_worker_that_cannot_be_built_ends_the_run_at_once() -> None:
             raise InputError("no environment 'Nowhere-v0'")
 
     bench = Bench(make_config(), for_ever)
-    workers = Workforce(lambda number, life: Unbuilt(), 2, bench.shards)
+    workers = Workforce(lambda number, life: Unbuilt(), [0, 0], bench.shards)
     with pytest.raises(InputError, match="Nowhere-v0"):
         OnlineLoop(bench, bench.config, bench, workers).run()
 
@@ -662,7 +662,7 @@ def make_crew(
         )
         return handles[-1]
 
-    yield Workforce(start, 2, [shard]), handles, runtime
+    yield Workforce(start, [0, 0], [shard]), handles, runtime
     runtime.close()
 
 
@@ -747,7 +747,9 @@ def test_a_process_that_cannot_be_built_says_why(ray_session: None) -> None:
     spec = replace(env_spec("Pendulum-v1"), env_id="Nowhere-v0")
     policies = FixedPolicy(UnitPolicy(spec))
     workers = Workforce(
-        lambda n, life: runtime.start(RolloutWorker, spec, 1, [], policies, seed=0, worker=n), 1, []
+        lambda n, life: runtime.start(RolloutWorker, spec, 1, [], policies, seed=0, worker=n),
+        [0],
+        [],
     )
     with pytest.raises(InputError, match="Nowhere-v0"):
         collect_until(workers, runtime, bool)

@@ -67,6 +67,7 @@ class Driver:
         self._loaded = self._evaluate_again = False
         self._demonstrations: list[str] = []
         self._deaths, self._died_at = 0, -1
+        self._restarts = 0  # of shards
         self._loop: OnlineLoop | None = None
         self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
         self.progress = Progress()
@@ -234,12 +235,14 @@ class Driver:
             self.progress.evaluated_at = report.grad_steps
             self._evaluator.begin(self.progress.phase, self._config.evaluation.curve_episodes)
             self._checkpoint()
+            self._count_restarts()
 
     def collected(self, report: RolloutReport) -> None:
         """Take note of online steps."""
         self.progress.env_steps += report.env_steps
         self.progress.collected(report)
-        lag = self.progress.grad_steps - report.policy_version
+        known = report.policy_version >= 0
+        lag = self.progress.grad_steps - report.policy_version if known else 0
         self._observer.collected(report, lag)
 
     def _evaluate_now(self, label: str) -> Evaluation:
@@ -258,6 +261,14 @@ class Driver:
         if self.learner.training:
             self.progress.evaluating = self._evaluator.answer is not None
             self.learner.save({**self.progress.state(), "observer": self._observer.state()})
+
+    def _count_restarts(self) -> None:
+        """Tell of shards that Ray started again since the last look."""
+        answers = [shard.post("restarts") for shard in self._components.shards]
+        restarts = sum(self._wait(answer) for answer in answers)
+        for _ in range(self._restarts, restarts):
+            self._observer.died("replay shard", "it came back whole")
+        self._restarts = restarts
 
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
         return self._wait(self.learner.post(method, *arguments, **named))

@@ -79,7 +79,7 @@ class RingBuffer:
         block[:, self._layout.next_observations] = following[:, self._layout.observations]
         poisoned = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(poisoned):
-            raise LookupError(f"row {rows[poisoned[0]]} is no transition, or is not finite")
+            raise LookupError(f"row {rows[poisoned[0]]} is no transition, or holds NaN or infinity")
         return block
 
     def achieved(self, rows: np.ndarray) -> Array:

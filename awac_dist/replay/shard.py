@@ -122,11 +122,6 @@ class ReplayShard:
             self._loaded = loaded
         return self._loaded
 
-    def preload(self, sources: Sequence[Source]) -> Loaded:
-        """Load, with prior data that was not named before."""
-        self._sources = sources
-        return self.load()
-
     def insert(self, piece: Episode, source: str) -> Segment:
         """Accept a piece once, however often it is sent, and say where it lies.
 

@@ -116,6 +116,9 @@ class Recorder:
             self.first_episode_s = self.elapsed_s
             self._display.note(f"first episode after {self.first_episode_s:.1f} s")
         self._rollouts.append((report, lag))
+        if report.dropped:
+            self._display.note(f"{report.dropped} episodes dropped: {report.fault}")
+            self._count("dropped_episodes", report.dropped)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """An evaluation is done."""
@@ -132,10 +135,13 @@ class Recorder:
 
     def died(self, component: str, reason: str) -> None:
         """A process died, and another one takes its place."""
-        self._faults[component] += 1
-        self._display.note(f"a {component} died ({reason}): replaced")
-        name = f"faults/{component.replace(' ', '_')}_deaths"
-        self._write({name: self._faults[component]})
+        self._display.note(f"{component} died and is replaced: {reason}")
+        kind = component.rstrip("0123456789 ").replace(" ", "_")
+        self._count(f"{kind.removeprefix('rollout_')}_deaths")
+
+    def _count(self, fault: str, times: int = 1) -> None:
+        self._faults[fault] += times
+        self._write({f"faults/{fault}": self._faults[fault]})
 
     def note(self, line: str) -> None:
         """A line that stays on the screen."""
