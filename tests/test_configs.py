@@ -13,7 +13,21 @@ from awac_dist.options import parse, to_mapping
 
 FOLDER = Path(__file__).parent.parent / "configs"
 PRESETS = ("paper-locomotion", "paper-hand", "release-locomotion", "release-hand")
-TASK = {"env", "data"}
+ENV = {"paper-hand": "awac_dist/PenBinary-v0", "release-hand": "awac_dist/PenBinary-v0"}
+PUSH = {  # the authors' script of 2020; what it shares with the others is in SHARED
+    "env": "awac_dist/SawyerPush-v0",
+    "clone.updates": 0,
+    "clone.episodes": 0,
+    "offline.updates": 25_000,
+    "offline.batch_size": 128,
+    "online.env_steps": 501_000,
+    "online.updates_per_step": 4.0,
+    "algorithm.temperature": 1e-3,
+    "networks.actor_hidden": (256,) * 4,
+    "networks.critic_hidden": (256,) * 2,
+    "networks.state_dependent_std": True,
+    "replay.goals": {"rollout": 0.2, "future": 0.3, "environment": 0.5},
+}
 
 # What the paper and the release have in common on all tasks.
 SHARED: dict[str, Any] = {
@@ -70,19 +84,25 @@ def settings(config: RunConfig) -> dict[str, Any]:
 
 
 def test_every_file_is_a_preset() -> None:
-    assert {file.stem for file in FOLDER.glob("*.yaml")} == set(PRESETS)
+    assert {file.stem for file in FOLDER.glob("*.yaml")} == {*PRESETS, "release-push"}
+
+
+def test_the_pushing_preset_holds_its_source_s_settings() -> None:
+    shared = {path: value for path, value in SHARED.items() if not path.startswith("clone.")}
+    assert settings(load("release-push")) == settings(RunConfig()) | shared | PUSH
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_holds_its_source_s_settings_and_else_the_defaults(preset: str) -> None:
     column = {path: values[PRESETS.index(preset)] for path, values in COLUMNS.items()}
-    assert settings(load(preset)) == settings(RunConfig()) | SHARED | column
+    env = {"env": ENV.get(preset, RunConfig().env)}
+    assert settings(load(preset)) == settings(RunConfig()) | SHARED | column | env
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_states_all_of_them_whatever_the_defaults_become(preset: str) -> None:
     stated = set(flat(yaml.safe_load((FOLDER / f"{preset}.yaml").read_text())))
-    task = TASK if preset.endswith("locomotion") else set()
+    task = {"env", "data"} if preset.endswith("locomotion") else {"env"}
     assert stated == SHARED.keys() | COLUMNS.keys() | task
 
 
@@ -94,7 +114,7 @@ def test_a_preset_written_out_reads_back_equal(preset: str, tmp_path: Path) -> N
     assert parse(["--config", str(file)]).config == config
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, "release-push"])
 def test_a_preset_says_how_it_is_run(preset: str) -> None:
     text = (FOLDER / f"{preset}.yaml").read_text()
     assert f"python -m awac_dist.launch --config configs/{preset}.yaml" in text

@@ -286,11 +286,11 @@ class Driver:
             Stopped: Somebody asked, or a condition was met.
         """
         evaluation = self._evaluator.answer
-        waiting = [*futures] if evaluation is None else [*futures, evaluation]
-        done = self._runtime.wait(waiting, POLL_S)
+        aside = [] if evaluation is None or evaluation in futures else [evaluation]
+        done = self._runtime.wait([*futures, *aside], POLL_S)
         self._observer.tick()
         self._store.tick()
-        if evaluation in done and evaluation not in futures:
+        if aside and evaluation in done:
             self._evaluated(self._evaluator.finish())
         self._stop.check()
         return [future for future in done if future in futures]

@@ -51,6 +51,7 @@ class StoreWatch:
     ) -> None:
         self._store, self._publish, self._done = store, publish, done
         self._asked: Future | None = None
+        self._held = False  # whether it was seen to hold a policy
         self._looked = time.monotonic()
 
     def tick(self) -> None:
@@ -58,6 +59,8 @@ class StoreWatch:
         if self._asked is None and time.monotonic() - self._looked > LOOK_EVERY_S:
             self._asked = self._store.post("pull", -1)
         if self._asked is not None and self._done([self._asked]):
-            if self._asked.result() is None:
+            holds = self._asked.result() is not None
+            if self._held and not holds:
                 self._publish()
+            self._held = self._held or holds
             self._asked, self._looked = None, time.monotonic()

@@ -81,6 +81,8 @@ class Recorder:
         """A phase of `total` units begins, or goes on after `done` of them."""
         self._note_collection()
         self._phase, self._total, self._unit, self._done = name, total, unit, done
+        if unit == "env_steps":
+            self.env_steps = done
         self._env_rate, self._update_rate = Rate(), Rate()
         self._phase_began = self.elapsed_s, self._steps_ever
         self.tick()
