@@ -1,5 +1,6 @@
 """Runs whose learner dies, and runs that are taken up again: what is learned stays the same."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from running import run, small_config, write_demonstrations
 
 from awac_dist.config import RunConfig
@@ -14,6 +16,7 @@ from awac_dist.data.sources import episodes, find
 from awac_dist.distributed.runtime import InlineHandle, InlineRuntime, Resources
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
+from awac_dist.learner.checkpoint import list_checkpoints
 from awac_dist.learner.learner import Learner
 from awac_dist.types import Array
 
@@ -171,3 +174,62 @@ def logged_steps(folder: Path) -> int:
     keys = {(e.origin.stream, e.origin.start) for e in pieces}
     assert len(keys) == len(pieces)
     return sum(map(len, pieces))
+
+
+@pytest.fixture(scope="module")
+def killed_online(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was killed in the midst of its online phase."""
+    folder = tmp_path_factory.mktemp("killed")
+    with pytest.raises(Killed):
+        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(150))
+    return folder
+
+
+def zeros(state: dict[str, Any], start: str) -> None:
+    networks = state["method"]["networks"]
+    names = [name for name in networks if name.startswith(start)]
+    assert names, f"no parameter begins with {start}"
+    for name in names:
+        networks[name] = torch.zeros_like(networks[name])
+
+
+def forget_moments(state: dict[str, Any], optimizer: str, moment: str) -> None:
+    for of_parameter in state["method"]["optimizers"][optimizer]["state"].values():
+        of_parameter[moment] = torch.zeros_like(of_parameter[moment])
+
+
+LEFT_OUT: dict[str, Callable[[dict[str, Any]], None]] = {
+    "actor": lambda s: zeros(s, "actor."),
+    "critic": lambda s: zeros(s, "critic."),
+    "target critic": lambda s: zeros(s, "target_critic."),
+    "temperature": lambda s: zeros(s, "log_temperature"),
+    "actor's first moments": lambda s: forget_moments(s, "actor", "exp_avg"),
+    "critic's second moments": lambda s: forget_moments(s, "critic", "exp_avg_sq"),
+    "step counts": lambda s: forget_moments(s, "critic", "step"),
+    "random state": lambda s: s["method"].update(generator=torch.Generator().get_state()),
+    "batch number": lambda s: s.update(grad_steps=s["grad_steps"] + 1),
+    "order of online pieces": lambda s: s["pieces"].update(online=s["pieces"]["online"].flip(0)),
+    "online pieces": lambda s: s["pieces"].pop("online"),
+    "clone's pieces": lambda s: s["pieces"].pop("clone"),
+    "env_steps": lambda s: s["progress"].update(env_steps=0),
+    "start of the phase": lambda s: s["progress"].update(phase_from=0),
+    "phase": lambda s: s["progress"].update(phase="offline"),
+    "streams of the workers": lambda s: s["progress"].update(streams=[]),
+}
+
+
+@pytest.mark.parametrize("part", ["nothing", *LEFT_OUT])
+def test_every_part_of_a_checkpoint_is_needed(
+    config: RunConfig, undisturbed: Array, killed_online: Path, tmp_path: Path, part: str
+) -> None:
+    shutil.copytree(killed_online, tmp_path, dirs_exist_ok=True)
+    newest = list_checkpoints(str(tmp_path / "checkpoints"))[-1]
+    state = torch.load(newest, weights_only=True)
+    LEFT_OUT.get(part, lambda s: None)(state)
+    torch.save(state, newest)
+    try:
+        vector = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)[0]
+    except (LookupError, ValueError, KeyError, RunFailed):
+        assert part != "nothing"
+    else:
+        assert np.array_equal(vector, undisturbed) == (part == "nothing")
