@@ -41,7 +41,7 @@ def collect(fragments: Sequence[int], num_envs: int = 2, seed: int = 0) -> list[
     return [
         piece
         for steps in fragments
-        for piece in collector.collect_steps(policy, steps, "online")[0]
+        for piece in collector.collect_steps(policy, steps, "online").pieces
     ]
 
 

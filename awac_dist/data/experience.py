@@ -23,13 +23,19 @@ from pyarrow import fs
 
 from awac_dist.data import journal
 from awac_dist.data.journal import Journal
-from awac_dist.data.parquet import open_file, resolve, to_episode, to_table, write_table
+from awac_dist.data.parquet import (
+    open_file,
+    read_batches,
+    resolve,
+    to_episode,
+    to_table,
+    write_table,
+)
 from awac_dist.data.pieces import LoggedPiece, Mark, join_logged, split
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Segment
 
 STEPS_PER_FILE = 20_000
-EPISODES_PER_READ = 16
 NAME = re.compile(r"shard-(\d+)-s(\d+)-(\d+)\.(parquet|journal)")
 STREAM_COLUMNS = ("worker", "incarnation", "episode")
 MARKS = pa.list_(pa.struct([(name, pa.int64()) for name in Mark._fields]))
@@ -257,7 +263,7 @@ def read_pieces(path: str, belongs: Callable[[Stream], bool] = lambda _: True) -
         streams = file.read(STREAM_COLUMNS).to_pylist()
         wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
         number = 0
-        for batch in file.iter_batches(EPISODES_PER_READ) if any(wanted) else ():
+        for batch in read_batches(path, file) if any(wanted) else ():
             for row in range(batch.num_rows):
                 if wanted[number]:
                     pieces += _pieces_in(path, number, batch, row)

@@ -122,11 +122,28 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
     with open_file(path) as file:
         _info(path, file)
         number = 0
-        for batch in file.iter_batches(EPISODES_PER_READ):
+        for batch in read_batches(path, file):
             for row in range(batch.num_rows):
                 if number % of == index:
                     yield number, to_episode(path, number, batch, row)
                 number += 1
+
+
+def read_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, a few at a time.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    batches = file.iter_batches(EPISODES_PER_READ)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
+        if batch is None:
+            return
+        yield batch
 
 
 def resolve(path: str) -> tuple[Any, str]:

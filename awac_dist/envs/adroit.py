@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-from farama_notifications import notifications
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
+from awac_dist.envs import robotics  # noqa: F401 - first, for it silences the package's notice
 from awac_dist.envs.adroit_rewards import (
     Conditions,
     Success,
@@ -27,15 +27,12 @@ from awac_dist.envs.adroit_rewards import (
     pen_turned,
 )
 
-_notice = notifications.pop("gymnasium_robotics", {})  # about dense rewards, which we do not use
-from gymnasium_robotics.envs.adroit_hand import (  # noqa: E402
+from gymnasium_robotics.envs.adroit_hand import (  # isort: skip
     AdroitHandDoorEnv,
     AdroitHandHammerEnv,
     AdroitHandPenEnv,
     AdroitHandRelocateEnv,
 )
-
-notifications["gymnasium_robotics"] = _notice
 
 Observation = NDArray[np.float64]
 

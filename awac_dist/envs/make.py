@@ -37,7 +37,7 @@ def make_env(env_id: str, *, render_mode: str | None = None) -> Environment:
 
 def _make(env_id: str, render_mode: str | None) -> Environment:
     if env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others, loaded when needed
-        import_module("gymnasium_robotics")
+        import_module("awac_dist.envs.robotics")
     try:
         if render_mode is None:  # some environments know no such argument
             return gymnasium.make(env_id)
