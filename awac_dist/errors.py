@@ -1,5 +1,15 @@
 """What a person can mend, told apart from what they cannot."""
 
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class InputError(Exception):
     """Wrong input: its message is one line that names the place and the remedy.
@@ -18,3 +28,27 @@ class RunFailed(Exception):  # noqa: N818 - reads as what happened
 
 class ComponentDied(Exception):  # noqa: N818 - says what happened, to whoever can mend it
     """The process of a component is gone; its answers will not come."""
+
+
+def cannot_write(path: str, error: OSError) -> str:
+    """One line that says which file cannot be written, why, and what helps."""
+    remedy = "mend that"
+    if error.errno in NO_ROOM:
+        remedy = "make room"
+    elif error.errno in FORBIDDEN:
+        remedy = "make it writable"
+    reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+    return f"{path}: cannot be written: {reason}: {remedy}, then go on with --resume"
+
+
+@contextmanager
+def needed(path: str) -> Iterator[None]:
+    """Around the writing of a file that a run cannot go on without.
+
+    Raises:
+        RunFailed: The system refuses to write it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(cannot_write(path, error)) from error

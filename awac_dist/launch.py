@@ -8,13 +8,14 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 from awac_dist.config import RunConfig
-from awac_dist.data.sources import Source, open_source
+from awac_dist.data.sources import EXPERIENCE, Source, open_source
 from awac_dist.distributed.components import start_components
 from awac_dist.distributed.driver import Driver
 from awac_dist.distributed.learning import newest_progress
@@ -23,7 +24,7 @@ from awac_dist.distributed.progress import first_incarnations
 from awac_dist.distributed.runtime import InlineRuntime, Resources, Runtime
 from awac_dist.dry_run import describe
 from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError, RunFailed
+from awac_dist.errors import InputError, RunFailed, cannot_write, needed
 from awac_dist.options import Options, parse, to_mapping
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
@@ -72,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0, or 2 for wrong input, or 128 and the signal that ended the run.
+        The exit code: 0; 2 for wrong input, before anything ran; 1 for a run that cannot go on;
+        or 128 and the signal that ended the run.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -100,18 +102,35 @@ def run(options: Options, argv: Sequence[str], screen: Screen, stop: StopRequest
     if config.address is None:
         _plan(config, local_resources())  # what cannot be had is said before anything starts
     folder = (options.resume or _new_folder(config)).resolve()
-    with only_one_at_a_time(folder):
-        session = count_sessions(folder)
-        screen.divert(folder / "log.txt")
-        write_provenance(folder, to_mapping(config), argv, session)
-        title = f"awac_dist: {config.env} -> {folder}"
+    title = f"awac_dist: {config.env} -> {folder}"
+    try:
+        with (
+            _begun(folder, config, argv, screen) as session,
+            open_display(screen.stream, title) as display,
+        ):
+            return _run(config, spec, sources, folder, session, display, stop)
+    except InputError:
+        if options.resume is None and not _anything_ran(folder):
+            shutil.rmtree(folder)  # the name stays free
+        raise
+
+
+@contextmanager
+def _begun(folder: Path, config: RunConfig, argv: Sequence[str], screen: Screen) -> Iterator[int]:
+    """Take the run's folder into use; yields how often the run was started before.
+
+    Raises:
+        InputError: It is in use already, or cannot be written.
+    """
+    with ExitStack() as stack:
         try:
-            with open_display(screen.stream, title) as display:
-                return _run(config, spec, sources, folder, session, display, stop)
-        except InputError:
-            if not session and not _anything_ran(folder):
-                shutil.rmtree(folder)  # the name stays free
-            raise
+            stack.enter_context(only_one_at_a_time(folder))
+            session = count_sessions(folder)
+            screen.divert(folder / "log.txt")
+            write_provenance(folder, to_mapping(config), argv, session)
+        except OSError as error:
+            raise InputError(cannot_write(str(folder), error)) from error
+        yield session
 
 
 def _run(
@@ -155,7 +174,8 @@ def _run(
         runtime.close()
         metrics.close()
     if _anything_ran(folder):
-        plot_learning_curve(folder)
+        with needed(str(folder)):
+            plot_learning_curve(folder)
     return summary(
         list(recorder.evaluations.values()),
         folder,
@@ -174,7 +194,8 @@ def _new_folder(config: RunConfig) -> Path:
 
 def _anything_ran(folder: Path) -> bool:
     metrics = folder / METRICS_FILE
-    return metrics.exists() and metrics.stat().st_size > 0
+    collected = (folder / EXPERIENCE).is_dir() and any((folder / EXPERIENCE).iterdir())
+    return collected or (metrics.exists() and metrics.stat().st_size > 0)
 
 
 def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:

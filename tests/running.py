@@ -99,6 +99,9 @@ class Witness:
     def died(self, component: str, reason: str) -> None:
         self.deaths.append((component, reason))
 
+    def went_back(self, grad_steps: int, *, evaluating: bool) -> None:
+        self.updates = [report for report in self.updates if report.grad_steps <= grad_steps]
+
     def note(self, line: str) -> None:
         self.notes.append(line)
 

@@ -93,6 +93,8 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     runtime = MortalRuntime(Learner, lives)
     _, witness, driver = run(changed, runtime, tmp_path)
     assert len(witness.deaths) == len(lives)
+    counts = [report.grad_steps for report in witness.updates]
+    assert counts == sorted(set(counts))
     progress = driver.progress
     assert (progress.env_steps, progress.grad_steps) == (300, 20 + 25 + 300)
     assert driver.learner.post("add", []).result()["online"] == 300

@@ -5,41 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray._private.state import actors  # the only place that tells how often
 
 from awac_dist.distributed.handles import SharedWeightStore
+from awac_dist.distributed.processes import DurableShard, WatchedWorker
 from awac_dist.distributed.weights import WeightStore
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import RolloutWorker
 
-
-class DurableShard(ReplayShard):
-    """A shard that is whole again before it answers, when Ray starts it again after its death.
-
-    Ray repeats the calls that were under way; those that were done already change nothing.
-    """
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        actor = actors(actor_id=ray.get_runtime_context().get_actor_id())
-        self._restarts = int(actor["NumRestarts"])
-        if self._restarts:
-            self.load()
-
-    def restarts(self) -> int:
-        return self._restarts
-
-
-class WatchedWorker(RolloutWorker):
-    """A rollout worker that may end its process, where a step hangs."""
-
-    owns_process = True
-
-
 ACTORS: dict[type, Any] = {
-    WeightStore: ray.remote(SharedWeightStore),
+    WeightStore: ray.remote(max_restarts=-1, max_task_retries=-1)(SharedWeightStore),
     ReplayShard: ray.remote(max_restarts=-1, max_task_retries=-1)(DurableShard),
     Learner: ray.remote(Learner),
     RolloutWorker: ray.remote(WatchedWorker),

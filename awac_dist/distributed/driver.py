@@ -19,7 +19,7 @@ from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.distributed.stopping import StopConditions, Stopped
 from awac_dist.distributed.weights import StoreWatch
-from awac_dist.errors import ComponentDied, RunFailed
+from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.types import Future, RolloutReport, Segment, UpdateReport
 
@@ -61,7 +61,9 @@ class Driver:
         self.learner = LearnerKeeper(
             config, components.start_learner, components.shards, checkpoints
         )
-        self._evaluator = EvaluatorKeeper(components.start_evaluator, observer.died)
+        self._evaluator = EvaluatorKeeper(
+            components.start_evaluator, observer.died, lambda: self._call("publish")
+        )
         components.workers.died = observer.died
         self._store = StoreWatch(components.weights, self._publish_again, self._done)
         self._loaded = self._evaluate_again = False
@@ -73,24 +75,48 @@ class Driver:
         self.progress = Progress()
 
     def run(self) -> str | None:
-        """Go through all phases; returns why the run ended early, or None."""
+        """Go through all phases; returns why the run ended early, or None.
+
+        Raises:
+            InputError: Before anything was learned or collected.
+            RunFailed: Later; names the checkpoint from which the run can go on.
+        """
         try:
             return self._run_phases()
-        finally:  # also when something broke: what was collected is not thrown away
-            for answer in [shard.post("flush") for shard in self._components.shards]:
-                answer.result()
+        except InputError as error:
+            if not (self.progress.grad_steps or self.progress.env_steps):
+                raise
+            raise RunFailed(f"{error}; {self._left()}") from error
+        except RunFailed as error:
+            raise RunFailed(f"{error}; {self._left()}") from error
+        finally:
+            self._flush()
+
+    def _left(self) -> str:
+        newest = self.learner.newest()
+        return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
+
+    def _flush(self) -> None:
+        """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
+        for shard in self._components.shards:
+            try:
+                shard.post("flush").result()
+            except (InputError, ComponentDied) as error:
+                self._observer.note(f"what was collected stays in journals: {error}")
 
     def _run_phases(self) -> str | None:
         reason = None
         try:
-            self._go_through("load", "clone", "collect", "offline", "online")
+            self._go_through("load", "clone", "collect", "offline", "online", "save")
         except Stopped as stop:
             self._observer.note(f"stopping: {stop}")
             self._stop.ending, reason = True, str(stop)
             if not stop.in_a_hurry and self.progress.phase in ("offline", "online"):
                 self._evaluate_now(self.progress.phase)
-        self._checkpoint()
-        self.learner.finish_saving()
+            try:
+                self._save()
+            except ComponentDied as death:
+                self._observer.note(f"the last checkpoint but one is kept: {death}")
         return reason
 
     def _go_through(self, *phases: str) -> None:
@@ -126,6 +152,9 @@ class Driver:
             try:
                 if self._loaded:
                     self.progress.go_back_to(self.learner.restart() or Progress().state())
+                    self._evaluator.drop()  # it may be of updates that are lost
+                    self._evaluate_again = again = self.progress.evaluating
+                    self._observer.went_back(self.progress.grad_steps, evaluating=again)
                 else:
                     self.learner.begin_anew()
                 return
@@ -144,7 +173,10 @@ class Driver:
         loader = Loader(self._config, self.learner, self._observer, len(workers), checkpoint)
         self.progress = loader.load(prior)
         for stream in self.progress.streams.values():
-            self._wait(workers[stream.worker].post("resume", stream))
+            try:
+                self._wait(workers[stream.worker].post("resume", stream))
+            except ComponentDied as death:  # it is replaced once it is given work
+                self._observer.note(f"rollout worker {stream.worker} cannot go on: {death}")
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
     def _clone(self) -> None:
@@ -191,6 +223,10 @@ class Driver:
             self._loop = OnlineLoop(self, config, self.learner, self._components.workers)
         self._loop.run()
         self._evaluate_now("online")
+
+    def _save(self) -> None:
+        self._checkpoint()
+        self.learner.finish_saving()
 
     # What the phases are made of.
 

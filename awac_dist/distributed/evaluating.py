@@ -17,10 +17,16 @@ class EvaluatorKeeper:
     Args:
         start: Starts an evaluator.
         died: Is told why one died.
+        publish: Has the policy published again, where the weight store lost it.
     """
 
-    def __init__(self, start: Callable[[], Handle], died: Callable[[str, str], None]) -> None:
-        self._start, self._died = start, died
+    def __init__(
+        self,
+        start: Callable[[], Handle],
+        died: Callable[[str, str], None],
+        publish: Callable[[], object],
+    ) -> None:
+        self._start, self._died, self._publish = start, died, publish
         self._handle = start()
         self._asked: tuple[str, int] | None = None
         self._attempts = 0
@@ -33,6 +39,10 @@ class EvaluatorKeeper:
         """
         self._asked, self._attempts = (label, episodes), 0
         self._post()
+
+    def drop(self) -> None:
+        """Forget what goes on; nobody will hear of it."""
+        self.answer = self._asked = None
 
     @property
     def current(self) -> Future:
@@ -56,11 +66,15 @@ class EvaluatorKeeper:
 
     def _post(self) -> None:
         assert self._asked is not None
+        while not self._has_loaded():
+            self._publish()
+        self.answer = self._handle.post("run", *self._asked)
+
+    def _has_loaded(self) -> bool:
+        """Whether the evaluator, another one if it dies over it, found a policy."""
         while True:
             try:
-                self._handle.post("load").result()
-                self.answer = self._handle.post("run", *self._asked)
-                return
+                return self._handle.post("load").result() is not None
             except ComponentDied as death:
                 self._replace(death, post=False)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -11,6 +12,8 @@ import ray
 from awac_dist.distributed.weights import WeightStore
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.types import Array, Weights
+
+NO_ROOM = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
 
 logger = logging.getLogger(__name__)
 
@@ -22,18 +25,45 @@ class RayFuture:
         self.reference = reference
 
     def result(self) -> Any:
-        try:
+        with _clear_errors():
             return ray.get(self.reference)
-        except ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
-        except ray.exceptions.RayActorError as error:
-            raise _reason_of_death(error) from None
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Around a call of Ray: what it raises, told in our words.
+
+    Raises:
+        InputError: A component cannot be built, or read what it was given.
+        RunFailed: Ray has no room left, or a component says that the run cannot go on.
+        ComponentDied: The component's process is gone.
+    """
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        raise _cause(error) from None
+    except ray.exceptions.RayActorError as error:
+        raise _reason_of_death(error) from None
+    except NO_ROOM as error:
+        raise _no_room(error) from None
 
 
 def _cause(error: Any) -> Exception:
     """What a method raised: our own errors as they are, others with Ray's traceback."""
     cause = error.cause
+    if isinstance(cause, NO_ROOM):
+        return _no_room(cause)
     return cause if isinstance(cause, InputError | RunFailed | ComponentDied) else error
+
+
+def _no_room(error: Exception) -> RunFailed:
+    store = "Ray's object store is full"
+    if isinstance(error, ray.exceptions.OutOfDiskError):
+        store += ", and so is the disk that it spills to"
+    return RunFailed(
+        f"{store}: make room in /dev/shm and in Ray's folder, /tmp/ray unless RAY_TMPDIR names "
+        "another one, then go on with --resume"
+    )
 
 
 def _reason_of_death(error: Any) -> Exception:
@@ -52,7 +82,8 @@ class RayHandle:
         self.actor = actor
 
     def post(self, method: str, *arguments: Any, **named: Any) -> RayFuture:
-        return RayFuture(getattr(self.actor, method).remote(*arguments, **named))
+        with _clear_errors():
+            return RayFuture(getattr(self.actor, method).remote(*arguments, **named))
 
 
 class SharedWeightStore:

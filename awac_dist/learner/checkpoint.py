@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import suppress
 from pickle import UnpicklingError
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from pyarrow import fs
 
 from awac_dist.data.parquet import resolve
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, RunFailed, needed
 from awac_dist.types import PolicySpec, Weights
 
 SUFFIX = ".pt"
@@ -27,18 +29,47 @@ def save_checkpoint(folder: str, grad_steps: int, state: dict[str, Any], *, keep
 
     Returns:
         Path of the checkpoint.
+
+    Raises:
+        RunFailed: It cannot be written, or holds what is not finite; the ones before it stay.
     """
-    filesystem, name = resolve(folder)
-    filesystem.create_dir(name, recursive=True)
-    path = f"{name}/{grad_steps:09d}{SUFFIX}"
+    for quantity, tensor in _tensors("", state):
+        if not bool(tensor.isfinite().all()):
+            raise RunFailed(f"{quantity} is not finite: update {grad_steps:,} is not kept")
     memory = io.BytesIO()
     torch.save(state, memory)
-    with filesystem.open_output_stream(f"{path}.part") as file:
-        file.write(memory.getvalue())
-    filesystem.move(f"{path}.part", path)
-    for old in list_checkpoints(folder)[:-keep]:
-        filesystem.delete_file(old)
+    filesystem, name = resolve(folder)
+    path = f"{name}/{grad_steps:09d}{SUFFIX}"
+    with needed(path):
+        filesystem.create_dir(name, recursive=True)
+        _write_aside(filesystem, path, memory)
+        for old in list_checkpoints(folder)[:-keep]:
+            filesystem.delete_file(old)
     return path
+
+
+def _write_aside(filesystem: Any, path: str, content: io.BytesIO) -> None:
+    """Write a file that is whole or absent; what cannot be finished leaves its room to others."""
+    aside = f"{path}.part"
+    try:
+        with filesystem.open_output_stream(aside) as file:
+            file.write(content.getbuffer())
+        filesystem.move(aside, path)
+    except OSError:
+        with suppress(OSError):
+            filesystem.delete_file(aside)
+        raise
+
+
+def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of numbers in nested dicts and lists, by their dotted names."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            yield name, value
+    elif isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _tensors(f"{name}.{key}".lstrip("."), item)
 
 
 def list_checkpoints(folder: str) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from awac_dist.algorithms.base import Method
 from awac_dist.data.parquet import resolve
-from awac_dist.errors import RunFailed
+from awac_dist.errors import RunFailed, cannot_write
 from awac_dist.tensors import Metrics
 
 BATCHES_KEPT = 2  # the update after which a number is not finite, and the one before it
+MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 
 
 class CallRecord:
@@ -38,7 +40,7 @@ class CallRecord:
         return dict(zip(self._names, self._values.mean(0).tolist(), strict=True))
 
     def check(self, method: Method, grad_steps: int, evidence: str | None) -> None:
-        """Look for what is not finite, in the metrics first, then in the parameters.
+        """Look for what is not finite, in the metrics first, then in all that is kept.
 
         Args:
             method: Which was updated.
@@ -49,13 +51,12 @@ class CallRecord:
             RunFailed: Names the quantity, the update, and where the batches are.
         """
         update, quantity = self._first_bad_metric()
-        quantity = quantity or _first_bad_parameter(method)
+        quantity = quantity or _first_bad_tensor(method)
         if quantity:
             kept = self._blocks[max(0, update + 1 - BATCHES_KEPT) : update + 1]
-            where = _save(kept, quantity, grad_steps + update + 1, evidence) if evidence else ""
-            raise RunFailed(
-                f"{quantity} is not finite after update {grad_steps + update + 1:,}{where}"
-            )
+            done = grad_steps + update + 1
+            where = _save(kept, quantity, done, evidence) if evidence else ""
+            raise RunFailed(f"{quantity} is not finite after update {done:,}{where}")
 
     def _first_bad_metric(self) -> tuple[int, str]:
         """Number of the update and name of the metric; the last one and no name if all is well."""
@@ -67,24 +68,41 @@ class CallRecord:
         return len(self._rows) - 1, ""
 
 
-def _first_bad_parameter(method: Method) -> str:
-    """Name of a parameter that is not finite; tells by the sums, so that one number is read."""
-    parameters = dict(method.named_parameters())
-    sums = torch.stack([value.detach().sum() for value in parameters.values()])
+def _first_bad_tensor(method: Method) -> str:
+    """Name of what is not finite of all that a checkpoint keeps, the gradients first.
+
+    Tells by the sums, so that one number is read.
+    """
+    tensors = dict(_tensors(method))
+    sums = torch.stack([value.detach().sum() for value in tensors.values()])
     if bool(sums.sum().isfinite()):
         return ""
-    bad = [name for name, value in parameters.items() if not bool(value.isfinite().all())]
-    return f"parameter {bad[0]}" if bad else ""
+    bad = [name for name, value in tensors.items() if not bool(value.isfinite().all())]
+    return bad[0] if bad else ""
+
+
+def _tensors(method: Method) -> Iterator[tuple[str, Tensor]]:
+    """Running means of the gradients and of their squares, then parameters and buffers."""
+    names: dict[Tensor, str] = {value: name for name, value in method.named_parameters()}
+    for optimizer in method.optimizers.values():
+        for parameter, moments in optimizer.state.items():
+            for moment, what in MOMENTS.items():
+                yield f"{what} of {names[parameter]}", moments[moment]
+    for name, value in method.state_dict().items():
+        yield f"parameter {name}", value
 
 
 def _save(blocks: list[Tensor], quantity: str, update: int, folder: str) -> str:
     """Write the blocks as a weights-only torch file; returns what to tell of it."""
-    filesystem, name = resolve(folder)
-    filesystem.create_dir(name, recursive=True)
-    memory = io.BytesIO()
     content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in blocks]}
+    memory = io.BytesIO()
     torch.save(content, memory)
+    filesystem, name = resolve(folder)
     path = f"{folder}/{update:09d}.pt"
-    with filesystem.open_output_stream(f"{name}/{update:09d}.pt") as file:
-        file.write(memory.getvalue())
+    try:
+        filesystem.create_dir(name, recursive=True)
+        with filesystem.open_output_stream(f"{name}/{update:09d}.pt") as file:
+            file.write(memory.getvalue())
+    except OSError as error:
+        return f"; the batches before it are lost: {cannot_write(path, error)}"
     return f"; the batches before it are in {path}"

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import SupportsFloat
 
@@ -17,6 +18,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-
 from tensorboard.summary.writer.event_file_writer import (  # type: ignore[import-untyped]
     EventFileWriter,
 )
+
+from awac_dist.errors import needed
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -35,15 +38,27 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, *, since: int | None = None, evaluating: bool = False) -> None:
-        path = folder / METRICS_FILE
-        _cut_torn_row(path)
-        if since is not None and path.exists():
-            _forget_after(path, since, evaluating=evaluating)
-        self._table = path.open("a", encoding="utf-8")
-        self._events = EventFileWriter(str(folder / "tensorboard"))
-        if since is not None:  # TensorBoard drops what earlier files say of later steps
-            start = SessionLog(status=SessionLog.START)
-            self._events.add_event(Event(wall_time=time.time(), step=since + 1, session_log=start))
+        self._path = path = folder / METRICS_FILE
+        with needed(str(path)):
+            _cut_torn_row(path)
+            if since is not None and path.exists():
+                _forget_after(path, since, evaluating=evaluating)
+            self._table = path.open("a", encoding="utf-8")
+            self._events = EventFileWriter(str(folder / "tensorboard"))
+        if since is not None:
+            self._begin_after(since)
+
+    def _begin_after(self, grad_steps: int) -> None:
+        """Have TensorBoard drop what was written of later steps."""
+        start = SessionLog(status=SessionLog.START)
+        self._events.add_event(Event(wall_time=time.time(), step=grad_steps + 1, session_log=start))
+
+    def forget_after(self, grad_steps: int, *, evaluating: bool) -> None:
+        """Forget what was written of updates after a checkpoint, which are done again."""
+        self._table.close()
+        _forget_after(self._path, grad_steps, evaluating=evaluating)
+        self._table = self._path.open("a", encoding="utf-8")
+        self._begin_after(grad_steps)
 
     def write(
         self,
@@ -58,6 +73,9 @@ class MetricsLog:
 
         JSON knows no NaN and no infinity: both become null in the table, which pandas reads as
         NaN. TensorBoard gets them as they are.
+
+        Raises:
+            RunFailed: It cannot be written.
         """
         row: dict[str, object] = {
             "phase": phase,
@@ -67,18 +85,20 @@ class MetricsLog:
         }
         scalars = {name: float(value) for name, value in values.items()}
         row |= {name: x if math.isfinite(x) else None for name, x in scalars.items()}
-        self._table.write(json.dumps(row, allow_nan=False) + "\n")
-        self._table.flush()
         summary = Summary(
             value=[Summary.Value(tag=name, simple_value=x) for name, x in scalars.items()]
         )
-        self._events.add_event(Event(wall_time=time.time(), step=grad_steps, summary=summary))
-        self._events.flush()
+        with needed(str(self._path)):
+            self._table.write(json.dumps(row, allow_nan=False) + "\n")
+            self._table.flush()
+            self._events.add_event(Event(wall_time=time.time(), step=grad_steps, summary=summary))
+            self._events.flush()
 
     def close(self) -> None:
-        """Write what is left and close both files."""
-        self._table.close()
-        self._events.close()
+        """Close both files; a row that could not be written was told of already."""
+        for file in (self._table, self._events):
+            with suppress(OSError):
+                file.close()
 
 
 def _cut_torn_row(path: Path) -> None:

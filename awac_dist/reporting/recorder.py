@@ -141,6 +141,14 @@ class Recorder:
         kind = component.rstrip("0123456789 ").replace(" ", "_")
         self._count(f"{kind.removeprefix('rollout_')}_deaths")
 
+    def went_back(self, grad_steps: int, *, evaluating: bool) -> None:
+        """Updates since a checkpoint are lost and done again, maybe its evaluation, too."""
+        if self._phase in self._left:
+            self._left[self._phase] += self.grad_steps - grad_steps
+        self.grad_steps = grad_steps
+        self._metrics.forget_after(grad_steps, evaluating=evaluating)
+        self._write({f"faults/{fault}": times for fault, times in self._faults.items()})
+
     def _count(self, fault: str, times: int = 1) -> None:
         self._faults[fault] += times
         self._write({f"faults/{fault}": self._faults[fault]})

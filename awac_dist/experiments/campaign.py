@@ -1,0 +1,87 @@
+"""What happened in a campaign of kills, and the table of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from awac_dist.experiments.run_processes import KINDS
+from awac_dist.experiments.run_record import Verdict
+
+
+@dataclass
+class Death:
+    """One process that was killed.
+
+    Attributes:
+        kind: One of `KINDS`.
+        run: Number of the run.
+        grad_steps: Of the run's newest row, -1 before there is one.
+        seconds: Until it was recovered from, None if it was not.
+        run_ended: Whether the run came to its end before the sign of life was there.
+    """
+
+    kind: str
+    run: int
+    grad_steps: int
+    seconds: float | None = None
+    run_ended: bool = False
+
+
+@dataclass
+class Campaign:
+    """Everything that happened.
+
+    Attributes:
+        settings: Of every run.
+        deaths: In order.
+        failures: Exits of a launcher that nobody had killed; each was resumed.
+        verdicts: Of the runs that were disturbed.
+        undisturbed: Of the one that was not.
+    """
+
+    settings: Sequence[str]
+    deaths: list[Death] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    undisturbed: Verdict | None = None
+
+    def count(self, kind: str) -> int:
+        """Deaths of a kind."""
+        return sum(death.kind == kind for death in self.deaths)
+
+    def table(self) -> str:
+        """One line a kind of death, for a terminal."""
+        lines = [f"{'kind':10} deaths recovered  median s   worst s"]
+        for kind in KINDS:
+            seconds = [d.seconds for d in self.deaths if d.kind == kind and d.seconds is not None]
+            if self.count(kind):
+                middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
+                lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
+        return "\n".join(lines)
+
+    def closing(self) -> str:
+        """What was lost and what was learned, for a terminal."""
+        results = [verdict.result for verdict in self.verdicts]
+        lines = [
+            f"{len(results)} runs, {len(self.failures)} exits that nobody had asked for",
+            f"transitions lost {sum(v.lost for v in self.verdicts)}, "
+            f"not known to the learner {sum(v.unknown for v in self.verdicts)}, "
+            f"duplicated {sum(v.duplicated for v in self.verdicts)}",
+        ]
+        lines += [problem for verdict in self.verdicts for problem in verdict.problems]
+        if results and self.undisturbed:
+            returns = " ".join(f"{result:.0f}" for result in results)
+            lines.append(f"return {returns}; undisturbed {self.undisturbed.result:.0f}")
+        return "\n".join(lines)
+
+
+def is_clean(done: Campaign) -> bool:
+    """Whether everything was recovered from and nothing is wrong."""
+    recovered = all(death.seconds is not None for death in done.deaths)
+    clean = all(
+        not (verdict.lost or verdict.unknown or verdict.duplicated or verdict.problems)
+        for verdict in done.verdicts
+    )
+    return recovered and clean and not done.failures

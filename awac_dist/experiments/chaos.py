@@ -1,0 +1,232 @@
+"""`python -m awac_dist.experiments.chaos`: real runs whose processes are killed again and again.
+
+A first run goes undisturbed. Then runs of the same settings follow each other; every few seconds
+a process of the run gets SIGKILL, a launcher that was killed is started again with `--resume`, and
+what the run leaves behind is judged once it ends. When the time is over nothing is killed any
+more and the last run ends by itself.
+
+A death is recovered from once as many processes of each kind as before are built, and after that
+a row of updates appears in `metrics.jsonl`; of the evaluator, which is missed only when something
+is to be evaluated, a row of an evaluation. The next process is killed only then: what is promised
+is to survive the death of any one process at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from awac_dist.experiments.campaign import Campaign, Death, is_clean
+from awac_dist.experiments.run_processes import DRIVER, KINDS, RunProcesses
+from awac_dist.experiments.run_record import EVALUATION, UPDATES, Verdict, Witness, judge, last_row
+
+CLONE_UPDATES, OFFLINE_UPDATES, ENV_STEPS = 500, 1_000, 15_000
+COUNTS = {"worker": 2, "shard": 2, "learner": 1, "evaluator": 1, "weights": 1, DRIVER: 1}
+SETTINGS = (
+    *("--workers", "2", "--shards", "2"),
+    *("--clone.updates", str(CLONE_UPDATES), "--clone.episodes", "4"),
+    *("--offline.updates", str(OFFLINE_UPDATES), "--online.env_steps", str(ENV_STEPS)),
+    *("--networks.actor_hidden", "64", "64", "--networks.critic_hidden", "64", "64"),
+    *("--learner.batch_size", "64", "--learner.threads", "1"),
+    *("--evaluation.every_updates", "500", "--evaluation.curve_episodes", "1"),
+    *("--evaluation.episodes", "5"),
+)
+POLL_S = 0.1
+MAX_FAILURES = 5  # of one run
+RECOVERY_S = 180.0  # after which a death counts as not recovered from
+
+
+class DisturbedRun:
+    """One run and the hand that kills it.
+
+    Args:
+        folder: Of the run.
+        campaign: Is told what happens.
+        kinds: What may be killed; nothing leaves the run alone.
+        every_s: Mean pause between a recovery and the next kill.
+        rng: Chooses.
+        over: Whether the time of the campaign is over.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        campaign: Campaign,
+        kinds: Sequence[str],
+        every_s: float,
+        rng: random.Random,
+        over: Callable[[], bool],
+    ) -> None:
+        self._folder, self._campaign, self._kinds = folder, campaign, kinds
+        self._every_s, self._rng, self._over = every_s, rng, over
+        self._witness = Witness(folder)
+        self._number, self._failures = len(campaign.verdicts), 0
+        self._processes = self._launch("--run-dir", str(folder), *campaign.settings)
+
+    def run(self) -> Verdict:
+        """See the run through to its end."""
+        while not self._ended():
+            self._pause()
+            if not self._over() and not self._ended() and (victims := self._victims()):
+                self._kill(*self._rng.choice(victims))
+        return judge(
+            self._folder,
+            self._witness,
+            env_steps=ENV_STEPS,
+            grad_steps=CLONE_UPDATES + OFFLINE_UPDATES + ENV_STEPS,
+        )
+
+    def stop(self) -> None:
+        """End the run, if it goes on."""
+        self._processes.stop()
+
+    def _launch(self, *arguments: str) -> RunProcesses:
+        return RunProcesses(arguments, self._folder.with_suffix(".out"))
+
+    def _resume(self) -> None:
+        self._processes = self._launch("--resume", str(self._folder))
+
+    def _ended(self) -> bool:
+        """Whether it came to its end; it is resumed where it ended in any other way."""
+        code = self._processes.exit_code
+        if code:
+            lines = self._folder.with_suffix(".out").read_text(errors="replace").splitlines()
+            self._campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
+            print(self._campaign.failures[-1], flush=True)
+            self._failures += 1
+            if self._failures == MAX_FAILURES:
+                raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
+            self._resume()
+        return code == 0
+
+    def _pause(self) -> None:
+        wake = time.monotonic() + self._rng.uniform(0, 2 * self._every_s)
+        while time.monotonic() < wake and not self._ended():
+            time.sleep(POLL_S)
+
+    def _victims(self) -> list[tuple[str, Any]]:
+        """Processes of the kind that died least often so far."""
+        if not (self._folder / "config.yaml").exists():
+            return []  # nothing has begun that could be resumed
+        for kind in sorted(self._kinds, key=self._campaign.count):
+            if processes := self._processes.of_kind(kind):
+                return [(kind, process) for process in processes]
+        return []
+
+    def _kill(self, kind: str, process: Any) -> None:
+        self._witness.look()
+        row = last_row(self._folder, UPDATES)
+        death = Death(kind, self._number, row["grad_steps"] if row else -1)
+        self._campaign.deaths.append(death)
+        column = EVALUATION if kind == "evaluator" else UPDATES
+        since, began = self._elapsed_s(column), time.monotonic()
+        self._processes.kill(process)
+        if kind == DRIVER:
+            self._resume()
+        if self._see_recovery(column, process.pid, since, began + RECOVERY_S):
+            death.seconds = time.monotonic() - began
+        death.run_ended = self._processes.exit_code == 0
+        print(f"{time.strftime('%X')} {death}", flush=True)
+
+    def _elapsed_s(self, column: str) -> float:
+        """When the newest row with a column was written; rows of lost updates disappear again."""
+        row = last_row(self._folder, column)
+        return row["elapsed_s"] if row else -1.0
+
+    def _see_recovery(self, column: str, dead: int, since: float, deadline: float) -> bool:
+        while not self._is_whole(dead) and time.monotonic() < deadline:
+            if self._ended():
+                return True
+            time.sleep(POLL_S)
+        since = max(since, self._elapsed_s(column))
+        while time.monotonic() < deadline:
+            if self._ended() or self._elapsed_s(column) > since:
+                return True
+            time.sleep(POLL_S)
+        return False
+
+    def _is_whole(self, dead: int) -> bool:
+        if self._processes.exit_code is not None:
+            return False
+        living = {kind: self._processes.of_kind(kind, ready=True) for kind in COUNTS}
+        return all(
+            sum(process.pid != dead for process in living[kind]) == count
+            for kind, count in COUNTS.items()
+        )
+
+
+def hold(
+    out: Path, minutes: float, *, every_s: float, kinds: Sequence[str], seed: int, least: int = 0
+) -> Campaign:
+    """One undisturbed run, then disturbed ones until the time is over.
+
+    Args:
+        out: Folder for the runs, and `chaos.json`.
+        minutes: After which nothing is killed any more.
+        every_s: Mean pause between a recovery and the next kill.
+        kinds: What is killed, each equally often.
+        seed: Of the choice.
+        least: Stop earlier, once every kind died so often; 0 does not.
+    """
+    result, rng = Campaign(SETTINGS), random.Random(seed)
+
+    def over() -> bool:
+        enough = least and all(result.count(kind) >= least for kind in kinds)
+        return bool(enough) or time.monotonic() > end
+
+    end = float("inf")
+    result.undisturbed = _run_one(out / "undisturbed", result, (), every_s, rng, over)
+    end = time.monotonic() + 60 * minutes
+    while not over():
+        folder = out / f"run-{len(result.verdicts):03d}"
+        result.verdicts.append(_run_one(folder, result, kinds, every_s, rng, over))
+        (out / "chaos.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
+    return result
+
+
+def _run_one(folder: Path, *arguments: Any) -> Verdict:
+    run = DisturbedRun(folder, *arguments)
+    try:
+        verdict = run.run()
+    finally:
+        run.stop()
+    print(f"{folder.name}: {verdict}", flush=True)
+    return verdict
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if everything was recovered from and nothing is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m awac_dist.experiments.chaos")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=float, default=3.0, help="mean seconds between kills")
+    parser.add_argument("--kinds", type=_kinds, default=KINDS, help=",".join(KINDS))
+    parser.add_argument("--out", type=Path, help="folder for the runs and chaos.json")
+    words = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the run is ended, too
+    out = words.out or Path(tempfile.mkdtemp(prefix="chaos-"))
+    out.mkdir(parents=True, exist_ok=True)
+    done = hold(out, words.minutes, every_s=words.every, kinds=words.kinds, seed=words.seed)
+    print(f"\n{done.table()}\n{done.closing()}\n{out / 'chaos.json'}")
+    return int(not is_clean(done))
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(KINDS)}")
+    return kinds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""What a run left on disk, read by somebody who took no part in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from awac_dist.config import CLONE
+from awac_dist.data.experience import list_files, read_pieces
+from awac_dist.errors import InputError
+from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.replay.sampler import ONLINE
+from awac_dist.reporting.metrics import METRICS_FILE
+
+TAIL_BYTES = 100_000
+UPDATES = "learner/updates_per_s"  # in the rows of updates
+EVALUATION = "eval/return"
+Key = tuple[int, ...]  # worker, incarnation, episode, start
+Piece = tuple[str, Key]  # source and key
+
+
+def last_row(folder: Path, column: str) -> dict[str, Any] | None:
+    """The newest row of `metrics.jsonl` that has a column, among the last ones."""
+    try:
+        with (folder / METRICS_FILE).open("rb") as table:
+            table.seek(max(0, table.seek(0, 2) - TAIL_BYTES))
+            lines = table.read().split(b"\n")[1:-1]
+    except FileNotFoundError:
+        return None
+    for line in reversed(lines):
+        row: dict[str, Any] = json.loads(line)
+        if column in row:
+            return row
+    return None
+
+
+class Witness:
+    """Remembers every piece that was seen to be safe while the run went on.
+
+    A shard answers an insert once the piece is in the log, so that the pieces in the log just
+    before a process is killed are all that were acknowledged by then, and maybe some more; a
+    checkpoint names those that the learner was told of.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: dict[Piece, int] = {}  # its transitions
+
+    def look(self) -> None:
+        """Remember what is there now."""
+        self.seen.update(logged_pieces(self._folder))
+
+
+def logged_pieces(folder: Path) -> dict[Piece, int]:
+    """Transitions of every piece in the experience log of a run that may be going on."""
+    return {(source, key): length for source, key, length in _pieces(folder)}
+
+
+def _pieces(folder: Path) -> Iterator[tuple[str, Key, int]]:
+    for file in list_files(str(folder / "experience")):
+        for piece in _read(file.path):
+            origin = piece.episode.origin
+            yield piece.source, (*origin.stream, origin.start), len(piece.episode)
+
+
+def _read(path: str) -> list[Any]:
+    """The pieces of a file; of the Parquet file that takes its place if it was finished."""
+    for candidate in (path, path.replace(".journal", ".parquet")):
+        try:
+            return read_pieces(candidate)
+        except (FileNotFoundError, InputError):
+            continue
+    return []
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a run that ended; all zero and empty if nothing is.
+
+    Attributes:
+        lost: Transitions that were acknowledged once, and are not in the log.
+        unknown: Transitions in the log that the learner did not know at the end.
+        duplicated: Transitions that are in the log more than once.
+        problems: Everything else, in words.
+        result: Mean return of the last evaluation.
+    """
+
+    lost: int
+    unknown: int
+    duplicated: int
+    problems: list[str] = field(default_factory=list)
+    result: float = float("nan")
+
+
+def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) -> Verdict:
+    """Compare the log, the last checkpoint and the metrics with each other and with a witness.
+
+    Args:
+        folder: Of a run that ended.
+        witness: Looked at the run while it went on.
+        env_steps: Of the online phase, as configured.
+        grad_steps: Of the whole run, as configured.
+    """
+    logged = logged_pieces(folder)
+    checkpoint = load_checkpoint(list_checkpoints(str(folder / "checkpoints"))[-1])
+    registered = {
+        (source, key)
+        for source, keys in checkpoint["pieces"].items()
+        if source in (CLONE, ONLINE)
+        for key in map(tuple, keys.tolist())
+    }
+    lost = {piece: length for piece, length in witness.seen.items() if piece not in logged}
+    problems = [f"{piece} was registered and is not in the log" for piece in registered - {*logged}]
+    progress = checkpoint["progress"]
+    online = sum(length for (source, _), length in logged.items() if source == ONLINE)
+    for what, is_, ought in (
+        ("env_steps of the last checkpoint", progress["env_steps"], env_steps),
+        ("online steps in the log", online, env_steps),
+        ("grad_steps of the last checkpoint", checkpoint["grad_steps"], grad_steps),
+    ):
+        if is_ != ought:
+            problems.append(f"{what}: {is_}, not {ought}")
+    return Verdict(
+        lost=sum(lost.values()),
+        unknown=sum(length for piece, length in logged.items() if piece not in registered),
+        duplicated=_duplicated(folder),
+        problems=problems + seams(folder),
+        result=(last_row(folder, EVALUATION) or {}).get(EVALUATION, float("nan")),
+    )
+
+
+def _duplicated(folder: Path) -> int:
+    """Steps that are in the log more than once, whichever pieces they are in."""
+    spans: dict[Key, list[np.ndarray]] = {}
+    for _, (*stream, start), length in _pieces(folder):
+        spans.setdefault(tuple(stream), []).append(np.arange(start, start + length))
+    steps = [np.concatenate(of_stream) for of_stream in spans.values()]
+    return sum(len(of_stream) - len(np.unique(of_stream)) for of_stream in steps)
+
+
+def seams(folder: Path) -> list[str]:
+    """Places in `metrics.jsonl` where a counter does not go on."""
+    lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    found = []
+    updates = [row["grad_steps"] for row in rows if UPDATES in row]
+    if any(later <= earlier for earlier, later in pairwise(updates)):
+        found.append("metrics: rows of updates whose grad_steps do not grow")
+    for counter in ("env_steps", "elapsed_s"):
+        column = [row[counter] for row in rows]
+        if any(later < earlier for earlier, later in pairwise(column)):
+            found.append(f"metrics: {counter} goes back")
+    return found

@@ -1,0 +1,93 @@
+"""A run on several nodes, of which one is lost and one is added, by Ray's own cluster utility."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from awac_dist.experiments.chaos import CLONE_UPDATES, ENV_STEPS, OFFLINE_UPDATES, SETTINGS
+from awac_dist.experiments.run_processes import RunProcesses
+from awac_dist.experiments.run_record import UPDATES, Witness, judge, last_row
+
+SOON_S = 240.0
+
+
+def wait_until(holds: Callable[[], bool], run: RunProcesses, what: str) -> float:
+    """Seconds until it holds."""
+    began = time.monotonic()
+    while not holds():
+        assert run.exit_code is None, f"the run ended while it was waited for: {what}"
+        assert time.monotonic() - began < SOON_S, what
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def workers_below(process: psutil.Process) -> list[int]:
+    """Ids of the rollout workers among a process's descendants."""
+    found = []
+    for child in process.children(recursive=True):
+        try:
+            title = " ".join(child.cmdline())
+        except psutil.Error:
+            continue
+        if title.startswith("ray::WatchedWorker") and "__init__" not in title:
+            found.append(child.pid)
+    return found
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head with one core and a node with another; the death of a node shows in seconds."""
+    for name, value in (("period_ms", 1000), ("timeout_ms", 1000), ("failure_threshold", 3)):
+        monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+def test_a_run_outlives_a_node_and_takes_up_a_new_one(
+    cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, me, folder = cluster.add_node(num_cpus=1), psutil.Process(), tmp_path / "run"
+    words = ["--address", cluster.address, "--run-dir", str(folder), *SETTINGS]
+    run, witness = RunProcesses(words, tmp_path / "run.out"), Witness(folder)
+
+    def online(steps: int) -> Callable[[], bool]:
+        """Whether the run has got so many online steps further."""
+        goal = ((last_row(folder, UPDATES) or {}).get("env_steps", 0)) + steps
+        return lambda: (last_row(folder, UPDATES) or {}).get("env_steps", 0) >= goal
+
+    try:
+        wait_until(online(500), run, "the online phase")
+        assert len(workers_below(me)) == 2
+        witness.look()
+        cluster.remove_node(node, allow_graceful=False)
+        lost = wait_until(online(500), run, "steps without the node")
+        assert len(workers_below(me)) == 1
+        cluster.add_node(num_cpus=1)
+        back = wait_until(lambda: len(workers_below(me)) == 2, run, "a worker on the new node")
+        while run.exit_code is None:
+            time.sleep(0.5)
+    finally:
+        run.stop()
+    assert run.exit_code == 0
+    verdict = judge(
+        folder,
+        witness,
+        env_steps=ENV_STEPS,
+        grad_steps=CLONE_UPDATES + OFFLINE_UPDATES + ENV_STEPS,
+    )
+    assert (verdict.lost, verdict.unknown, verdict.duplicated) == (0, 0, 0)
+    assert verdict.problems == []
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    deaths = [row for row in map(json.loads, lines) if "faults/worker_deaths" in row]
+    assert len(deaths) >= 1
+    with capsys.disabled():
+        print(f"\nnode lost: 500 steps later after {lost:.1f} s; worker on a new one: {back:.1f} s")
