@@ -41,6 +41,8 @@ from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
 from awac_dist.types import EnvSpec
 
+POLITE = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopRequest:
     """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts."""
@@ -53,11 +55,14 @@ class StopRequest:
         return self.signal_number is not None
 
     def __enter__(self) -> StopRequest:
-        self._before = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._before = {number: signal.getsignal(number) for number in POLITE}
+        self.listen()
         return self
+
+    def listen(self) -> None:
+        """Be the one who handles the signals, again where somebody else took them over."""
+        for number in POLITE:
+            signal.signal(number, self._handle)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
@@ -151,6 +156,7 @@ def _run(
     )
     recorder = Recorder(display, metrics, _planned_updates(config), config.env)
     runtime = _start_runtime(config)
+    stop.listen()  # Ray ends a process on SIGTERM at once
     try:
         plan = _plan(config, runtime.resources)
         display.note(

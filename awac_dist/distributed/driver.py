@@ -10,6 +10,7 @@ from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.distributed.collecting import collect_episodes
 from awac_dist.distributed.components import Components
+from awac_dist.distributed.ending import in_order
 from awac_dist.distributed.evaluating import EvaluatorKeeper
 from awac_dist.distributed.learning import LearnerKeeper
 from awac_dist.distributed.loading import Loader, PriorData
@@ -17,16 +18,16 @@ from awac_dist.distributed.online import OnlineLoop, error_buffer
 from awac_dist.distributed.progress import Observer, Progress
 from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
+from awac_dist.distributed.shard_watch import ShardWatch
 from awac_dist.distributed.stopping import StopConditions, Stopped
 from awac_dist.distributed.weights import StoreWatch
-from awac_dist.errors import ComponentDied, InputError, RunFailed
+from awac_dist.errors import ComponentDied
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.types import Future, RolloutReport, Segment, UpdateReport
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
 # one in sync mode, where an evaluation must find the weights of the call that made it due
 POLL_S = 0.25
-MAX_DEATHS = 4  # of learners, in a row and with no update in between
 
 
 class Driver:
@@ -65,11 +66,10 @@ class Driver:
             components.start_evaluator, observer.died, lambda: self._call("publish")
         )
         components.workers.died = observer.died
+        self._shard_watch = ShardWatch(components.shards, observer.died)
         self._store = StoreWatch(components.weights, self._publish_again, self._done)
         self._loaded = self._evaluate_again = False
         self._demonstrations: list[str] = []
-        self._deaths, self._died_at = 0, -1
-        self._restarts = 0  # of shards
         self._loop: OnlineLoop | None = None
         self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
         self.progress = Progress()
@@ -81,28 +81,11 @@ class Driver:
             InputError: Before anything was learned or collected.
             RunFailed: Later; names the checkpoint from which the run can go on.
         """
-        try:
+        with in_order(self.learner, self._components.shards, self._has_begun, self._observer.note):
             return self._run_phases()
-        except InputError as error:
-            if not (self.progress.grad_steps or self.progress.env_steps):
-                raise
-            raise RunFailed(f"{error}; {self._left()}") from error
-        except RunFailed as error:
-            raise RunFailed(f"{error}; {self._left()}") from error
-        finally:
-            self._flush()
 
-    def _left(self) -> str:
-        newest = self.learner.newest()
-        return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
-
-    def _flush(self) -> None:
-        """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
-        for shard in self._components.shards:
-            try:
-                shard.post("flush").result()
-            except (InputError, ComponentDied) as error:
-                self._observer.note(f"what was collected stays in journals: {error}")
+    def _has_begun(self) -> bool:
+        return bool(self.progress.grad_steps or self.progress.env_steps)
 
     def _run_phases(self) -> str | None:
         reason = None
@@ -144,11 +127,7 @@ class Driver:
         """
         while True:
             self._observer.died("learner", reason)
-            stuck = self.progress.grad_steps == self._died_at
-            self._deaths = self._deaths + 1 if stuck else 1
-            self._died_at = self.progress.grad_steps
-            if self._deaths == MAX_DEATHS:
-                raise RunFailed(f"the learner died {MAX_DEATHS} times in a row: {reason}")
+            self.learner.count_death(self.progress.grad_steps, reason)
             try:
                 if self._loaded:
                     self.progress.go_back_to(self.learner.restart() or Progress().state())
@@ -271,7 +250,7 @@ class Driver:
             self.progress.evaluated_at = report.grad_steps
             self._evaluator.begin(self.progress.phase, self._config.evaluation.curve_episodes)
             self._checkpoint()
-            self._count_restarts()
+            self._shard_watch.look(self._wait)
 
     def collected(self, report: RolloutReport) -> None:
         """Take note of online steps."""
@@ -297,14 +276,6 @@ class Driver:
         if self.learner.training:
             self.progress.evaluating = self._evaluator.answer is not None
             self.learner.save({**self.progress.state(), "observer": self._observer.state()})
-
-    def _count_restarts(self) -> None:
-        """Tell of shards that Ray started again since the last look."""
-        answers = [shard.post("restarts") for shard in self._components.shards]
-        restarts = sum(self._wait(answer) for answer in answers)
-        for _ in range(self._restarts, restarts):
-            self._observer.died("replay shard", "it came back whole")
-        self._restarts = restarts
 
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
         return self._wait(self.learner.post(method, *arguments, **named))

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from awac_dist.config import RunConfig
+from awac_dist.errors import RunFailed
 from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
 from awac_dist.types import Future, Handle, Segment
+
+MAX_DEATHS = 4  # in a row and with no update in between
 
 
 class LearnerKeeper:
@@ -37,6 +40,7 @@ class LearnerKeeper:
         self._start, self._shards, self._checkpoints = start, shards, checkpoints
         self._handle = start()
         self.training = ""
+        self._deaths, self._died_at = 0, -1
         self._weights: Mapping[str, float] = {}
         self._saving: Future | None = None
         self._since_saved: list[Segment] = []
@@ -99,6 +103,17 @@ class LearnerKeeper:
         """Path of the newest whole checkpoint."""
         found = list_checkpoints(self._checkpoints)
         return found[-1] if found else None
+
+    def count_death(self, grad_steps: int, reason: str) -> None:
+        """Take note that it died after so many updates.
+
+        Raises:
+            RunFailed: It died too often with no update in between.
+        """
+        self._deaths = self._deaths + 1 if grad_steps == self._died_at else 1
+        self._died_at = grad_steps
+        if self._deaths == MAX_DEATHS:
+            raise RunFailed(f"the learner died {MAX_DEATHS} times in a row: {reason}")
 
     def begin_anew(self) -> None:
         """Put a new learner, to which everything will be told again, in the place of a dead one."""
