@@ -476,14 +476,6 @@ def test_workers_wait_for_a_slow_learner(data: str, tmp_path: Path) -> None:
     assert max(waiting) <= driver.calls_ahead
 
 
-class SleepyLearner(Learner):
-    """Takes 60 ms for an update."""
-
-    def update(self, count: int, segments: Any = ()) -> Any:
-        time.sleep(0.06 * count)
-        return super().update(count, segments)
-
-
 @pytest.mark.ray
 def test_the_object_store_stays_small_while_the_learner_is_slow(
     ray_session: None, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -492,6 +484,13 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
 
     from awac_dist.distributed.actors import ACTORS
     from awac_dist.distributed.ray_runtime import RayRuntime
+
+    class SleepyLearner(Learner):
+        """Takes 60 ms for an update."""
+
+        def update(self, count: int, segments: Any = ()) -> Any:
+            time.sleep(0.06 * count)
+            return super().update(count, segments)
 
     monkeypatch.setitem(ACTORS, Learner, ray.remote(SleepyLearner))
     config = small_config(data)
@@ -520,10 +519,13 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
 
 
 def object_store_bytes() -> int:
-    """What the objects of all nodes take."""
+    """What the objects of the node take."""
+    import ray
     from ray._private.internal_api import node_stats
 
-    used: int = node_stats().store_stats.object_store_bytes_used
+    (node,) = ray.nodes()
+    stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], False)
+    used: int = stats.store_stats.object_store_bytes_used
     return used
 
 
