@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -28,6 +29,21 @@ class RunFailed(Exception):  # noqa: N818 - reads as what happened
 
 class ComponentDied(Exception):  # noqa: N818 - says what happened, to whoever can mend it
     """The process of a component is gone; its answers will not come."""
+
+
+class NotFinite(LookupError):  # noqa: N818 - says what was found
+    """Transitions that were drawn hold NaN or infinity.
+
+    Attributes:
+        block: The transitions [n, width].
+    """
+
+    def __init__(self, message: str, block: Any) -> None:
+        super().__init__(message, block)  # both, or it could not go to another process
+        self.block = block
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def cannot_write(path: str, error: OSError) -> str:

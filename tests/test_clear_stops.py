@@ -1,6 +1,7 @@
 """Runs that cannot go on: one line, the right exit code, and everything that was safe still is."""
 
 import os
+import pickle
 import shlex
 import signal
 import subprocess
@@ -21,13 +22,15 @@ from awac_dist.algorithms.awac import AWAC
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.distributed.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
-from awac_dist.errors import RunFailed
+from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.launch import main
 from awac_dist.learner import checkpoint
 from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from awac_dist.learner.learner import Learner
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.run_folder import write_provenance
 from awac_dist.rollout.policy import GaussianPolicy
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import Array, Future
@@ -176,7 +179,7 @@ def test_numbers_gone_wrong_end_the_run_within_one_call(
     newest, evidence = list_checkpoints(str(folder / "checkpoints"))[-1], folder / "not-finite"
     assert line.startswith(f"awac_dist: {quantity}")
     assert f"is not finite after update {told}; " in line
-    assert f"the batches before it are in {evidence}/{told:09d}.pt; " in line
+    assert f"the batches around it are in {evidence}/{told:09d}.pt; " in line
     assert line.endswith(f"the last good checkpoint is {newest}")
     assert len(saboteur.batches) <= 10 * -(-update // 10)  # not beyond the call
     check_whole(folder)
@@ -188,6 +191,57 @@ def test_numbers_gone_wrong_end_the_run_within_one_call(
     torch.testing.assert_close(saved["blocks"][-1][:, :observations], before.observations)
     assert resume(folder) == 0
     check_finished(folder)
+
+
+def poison(fetched: int) -> Callable[[ReplayShard, Array], Array]:
+    """A `take` that finds a spoiled row once so many times 32 rows are fetched."""
+    take, left = ReplayShard.take, [fetched]
+
+    def spoiled(shard: ReplayShard, rows: Array, *rest: Any) -> Array:
+        left[0] -= len(rows) // 32
+        if left[0] < 0:
+            shard._prior.ring._rows[:, 0] = np.nan
+        return take(shard, rows, *rest)
+
+    return spoiled
+
+
+def test_a_spoiled_row_ends_the_run_and_is_kept_for_a_look(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(ReplayShard, "take", poison(220))
+        assert begin() == 1
+    line = only_line(capfd)
+    (evidence,) = (folder / "not-finite").iterdir()
+    assert line.startswith("awac_dist: a batch is not finite after update ")
+    assert ": replay shard 0: row " in line
+    assert f"; the batches around it are in {evidence}; the last good checkpoint is " in line
+    saved = torch.load(evidence, weights_only=True)
+    assert saved["quantity"] == "batch"
+    assert saved["blocks"][0][:, 0].isnan().any()
+    assert saved["blocks"][0][:, 1].isfinite().all()
+    check_whole(folder)
+    assert resume(folder) == 0
+    check_finished(folder)
+
+
+def test_a_row_that_is_refused_goes_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(NotFinite("row 3", np.ones((2, 4)))))
+    assert (str(error), error.block.shape) == ("row 3", (2, 4))
+
+
+def test_a_policy_that_is_not_finite_is_not_published(data: str, tmp_path: Path) -> None:
+    _, _, driver = run(small_config(data), InlineRuntime(RESOURCES), tmp_path)
+    learner: Learner = driver.learner._handle.component  # type: ignore[attr-defined]
+    with torch.no_grad():
+        next(learner.method.actor.parameters())[0, 0] = torch.inf
+    with pytest.raises(RunFailed, match="the policy after update 345 is not finite"):
+        learner.publish()
 
 
 def test_no_checkpoint_of_a_learner_that_failed(data: str, tmp_path: Path) -> None:
@@ -357,6 +411,21 @@ def test_a_folder_that_takes_nothing_is_told_before_anything_runs(
         assert resume(folder) == 2
         assert "cannot be written" in only_line(capfd)
     check_finished(folder)
+
+
+def test_a_full_disk_leaves_the_config_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(path: Path, text: str, **_: Any) -> None:
+        path.write_bytes(text[: len(text) // 2].encode())
+        raise OSError(28, os.strerror(28))
+
+    (tmp_path / "config.yaml").write_text("as it was")
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space"):
+        write_provenance(tmp_path, {"a": 1}, [], session=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert (tmp_path / "config.yaml").read_text() == "as it was"
 
 
 def test_a_picture_that_finds_no_room_is_one_line(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -81,15 +82,20 @@ def write_table(path: str, table: pa.Table) -> None:
     """Write a table of episodes, and other columns, to a file that is either whole or absent."""
     filesystem, name = resolve(path)
     aside = f"{name}.part"
-    pq.write_table(
-        table,
-        aside,
-        filesystem=filesystem,
-        compression="zstd",
-        use_dictionary=False,
-        use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
-    )
-    filesystem.move(aside, name)
+    try:
+        pq.write_table(
+            table,
+            aside,
+            filesystem=filesystem,
+            compression="zstd",
+            use_dictionary=False,
+            use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
+        )
+        filesystem.move(aside, name)
+    except OSError:
+        with suppress(OSError):
+            filesystem.delete_file(aside)
+        raise
 
 
 def recognises(path: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from awac_dist.distributed.weights import WeightStore
-from awac_dist.errors import ComponentDied, InputError, RunFailed
+from awac_dist.errors import ComponentDied, InputError, NotFinite, RunFailed
 from awac_dist.types import Array, Weights
 
 NO_ROOM = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
@@ -53,7 +53,7 @@ def _cause(error: Any) -> Exception:
     cause = error.cause
     if isinstance(cause, NO_ROOM):
         return _no_room(cause)
-    return cause if isinstance(cause, InputError | RunFailed | ComponentDied) else error
+    return cause if isinstance(cause, InputError | RunFailed | ComponentDied | NotFinite) else error
 
 
 def _no_room(error: Exception) -> RunFailed:

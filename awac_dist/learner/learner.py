@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
 from awac_dist.algorithms.base import Method, OptimizerConfig
 from awac_dist.algorithms.bc import BehaviouralCloning
 from awac_dist.allocator import keep_freed_memory
+from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.device import default_threads
@@ -155,18 +157,22 @@ class Learner:
         """Register new pieces, take `count` gradient steps and publish the policy.
 
         Raises:
-            RunFailed: A loss or a parameter is not finite; nothing of this call is published.
+            RunFailed: A batch, a loss or a parameter is not finite; nothing of this call is
+                published.
         """
         start = time.perf_counter()
         self._sampler.add(segments)
         blocks = self._fetcher.fetch(self.grad_steps, count, self._batch_size)
         record = CallRecord()
         wait_s = 0.0
-        for _ in range(count):
-            asked = time.perf_counter()
-            block = next(blocks)
-            wait_s += time.perf_counter() - asked
-            record.add(block, self.method.update(Batch.from_block(block, self._layout)))
+        try:
+            for _ in range(count):
+                asked = time.perf_counter()
+                block = next(blocks)
+                wait_s += time.perf_counter() - asked
+                record.add(block, self.method.update(Batch.from_block(block, self._layout)))
+        except NotFinite as error:
+            raise record.refused(error, self.grad_steps, self._evidence) from error
         means = record.means()
         record.check(self.method, self.grad_steps, self._evidence)
         self.grad_steps += count
@@ -218,5 +224,12 @@ class Learner:
         return self.method.actor.flat_vector().cpu().numpy()
 
     def publish(self) -> None:
-        """Hand the policy to whoever acts."""
-        self._weights.post("publish", self.grad_steps, self.policy_vector()).result()
+        """Hand the policy to whoever acts.
+
+        Raises:
+            RunFailed: It is not finite.
+        """
+        vector = self.policy_vector()
+        if not np.isfinite(vector).all():
+            raise RunFailed(f"the policy after update {self.grad_steps:,} is not finite")
+        self._weights.post("publish", self.grad_steps, vector).result()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from awac_dist.algorithms.base import Method
 from awac_dist.data.parquet import resolve
-from awac_dist.errors import RunFailed, cannot_write
+from awac_dist.errors import NotFinite, RunFailed, cannot_write
 from awac_dist.tensors import Metrics
 
 BATCHES_KEPT = 2  # the update after which a number is not finite, and the one before it
@@ -58,6 +58,13 @@ class CallRecord:
             where = _save(kept, quantity, done, evidence) if evidence else ""
             raise RunFailed(f"{quantity} is not finite after update {done:,}{where}")
 
+    def refused(self, error: NotFinite, grad_steps: int, evidence: str | None) -> RunFailed:
+        """What to raise for transitions that nobody can learn from. Arguments as above."""
+        update = grad_steps + len(self._rows)
+        drawn = torch.tensor(error.block)
+        where = _save([drawn], "batch", update, evidence) if evidence else ""
+        return RunFailed(f"a batch is not finite after update {update:,}: {error}{where}")
+
     def _first_bad_metric(self) -> tuple[int, str]:
         """Number of the update and name of the metric; the last one and no name if all is well."""
         if self._values is not None:
@@ -104,5 +111,5 @@ def _save(blocks: list[Tensor], quantity: str, update: int, folder: str) -> str:
         with filesystem.open_output_stream(f"{name}/{update:09d}.pt") as file:
             file.write(memory.getvalue())
     except OSError as error:
-        return f"; the batches before it are lost: {cannot_write(path, error)}"
-    return f"; the batches before it are in {path}"
+        return f"; the batches around it are lost: {cannot_write(path, error)}"
+    return f"; the batches around it are in {path}"

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from awac_dist.errors import NotFinite
 from awac_dist.types import Array, Episode, Layout
 
 FIRST_ROWS = 1024
@@ -79,7 +80,8 @@ class RingBuffer:
         block[:, self._layout.next_observations] = following[:, self._layout.observations]
         poisoned = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(poisoned):
-            raise LookupError(f"row {rows[poisoned[0]]} is no transition, or holds NaN or infinity")
+            row = rows[poisoned[0]]
+            raise NotFinite(f"row {row} is no transition, or holds NaN or infinity", block)
         return block
 
     def achieved(self, rows: np.ndarray) -> Array:

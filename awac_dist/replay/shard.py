@@ -17,7 +17,7 @@ from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.pieces import LoggedPiece
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, NotFinite
 from awac_dist.replay.hindsight import GoalRewards, Hindsight
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.ring import RingBuffer
@@ -186,6 +186,8 @@ class ReplayShard:
             ):
                 if mine.any():
                     block[mine] = _taken(memory, rows[mine], _part(relabelling, mine))
+        except NotFinite as error:
+            raise NotFinite(f"replay shard {self._index}: {error}", error.block) from error
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
         return block

@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -83,7 +83,7 @@ def write_provenance(
         session: How often the run was started before; names the file of a resumed run.
     """
     text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    _write_whole(folder / "config.yaml", text)
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
@@ -95,7 +95,19 @@ def write_provenance(
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     name = f"provenance-{session:03d}.json" if session else "provenance.json"
-    (folder / name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    _write_whole(folder / name, json.dumps(facts, indent=2) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is whole, or as it was before."""
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
 
 
 def _plain(value: object) -> object:
