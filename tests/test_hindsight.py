@@ -1,5 +1,6 @@
 """Goals in hindsight, on a task that tells its episode (tag) and step in every number."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,18 @@ def test_a_run_learns_with_hindsight_and_repeats_with_other_shards(tmp_path: Pat
     assert not np.array_equal(runs["one"], runs["plain"])
     logged = open_source(str(tmp_path / "one"), SPEC)
     assert all(file.path.endswith(".parquet") for file in logged.files)
+
+
+def test_the_pushing_preset_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    preset = Path(__file__).parent.parent / "configs" / "release-push.yaml"
+    small = shlex.split(
+        f"--env {ENV} --runtime inline --workers 1 --offline.updates 3 --offline.batch_size 8 "
+        "--learner.batch_size 8 --online.env_steps 5 --evaluation.episodes 1 --learner.threads 1"
+    )
+    data = goal_config(tmp_path).data[0]
+    words = ["--config", str(preset), *small, "--data", data, "--run-dir", str(tmp_path / "run")]
+    assert main(words) == 0
+    assert "23 updates" in capfd.readouterr().out  # 3 offline, 4 for each of 5 steps
 
 
 @pytest.mark.parametrize(
