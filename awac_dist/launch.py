@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from awac_dist.config import RunConfig
+from awac_dist.data.experience import finish_journals
 from awac_dist.data.sources import EXPERIENCE, Source, open_source
 from awac_dist.distributed.components import start_components
 from awac_dist.distributed.driver import Driver
@@ -162,6 +163,8 @@ def _run(
         display.note(
             f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
         )
+        if session:
+            finish_journals(str(folder / EXPERIENCE), spec)  # of shards that are no more
         incarnations = first_incarnations(config, plan.workers, progress, session)
         components = start_components(
             runtime, config, spec, plan, str(folder), sources, session, incarnations
