@@ -459,6 +459,31 @@ def test_prior_data_that_is_gone_is_one_line_when_the_run_is_resumed(
     check_finished(folder)
 
 
+@pytest.mark.parametrize(
+    ("address", "says"), [(None, "Ray does not start on this machine"), ("nowhere:1", "nowhere:1")]
+)
+def test_ray_that_does_not_answer_is_one_line(
+    data: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    address: str | None,
+    says: str,
+) -> None:
+    import ray
+
+    def init(**_: Any) -> None:
+        raise Exception("The node timed out during startup.\nAnd more about it.")  # as Ray does
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    at = ["--address", address] if address else []
+    assert main([*SMALL, "--data", data, "--run-dir", str(tmp_path / "run"), *at]) == 2
+    line = only_line(capfd)
+    assert says in line
+    assert "The node timed out during startup." in line
+
+
 @pytest.mark.parametrize("name", ["ObjectStoreFullError", "OutOfDiskError"])
 @pytest.mark.parametrize("where", ["here", "there", "argument"])
 def test_an_object_store_that_is_full_ends_the_run(

@@ -121,6 +121,13 @@ def test_an_evaluator_that_dies_does_its_work_again(
     np.testing.assert_array_equal(vector, undisturbed)
 
 
+def test_an_evaluator_that_dies_again_and_again_ends_the_run(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(RunFailed, match=r"evaluator died 3 times in a row: .* the last good checkpoint is"):
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path)
+
+
 class Killed(Exception):  # noqa: N818 - says what happened
     """The whole run was killed."""
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
+from awac_dist.commands.bars import progress
 from awac_dist.commands.cloning import fit_clone
 from awac_dist.commands.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
@@ -183,13 +181,3 @@ def collect(
     for worker in workers:
         worker.post("flush").result()
     return finished
-
-
-@contextmanager
-def progress(name: str, total: int, stream: TextIO) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere; yields a function that moves it on."""
-    console = Console(file=stream, force_terminal=stream.isatty())
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not stream.isatty()) as bars:
-        bar = bars.add_task(name, total=total)
-        yield lambda count: bars.advance(bar, count)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from awac_dist.commands.arguments import Parser
+from awac_dist.commands.bars import progress
 from awac_dist.commands.policies import BLIND, open_policy
 from awac_dist.data.parquet import resolve
 from awac_dist.envs.make import env_spec, make_env
@@ -148,14 +147,11 @@ def _frames_per_s(env_id: str) -> float:
 
 def _play(job: _Job, stream: TextIO) -> list[Played]:
     """Play all episodes; those to be filmed come first, one by one."""
-    console = Console(file=stream, force_terminal=stream.isatty())
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     played = []
-    with Progress(*columns, console=console, disable=not stream.isatty()) as progress:
-        bar = progress.add_task("episodes", total=job.episodes)
+    with progress("episodes", job.episodes, stream) as advance:
         for episode in _episodes(job):
             played.append(episode)
-            progress.update(bar, completed=len(played))
+            advance(1)
     return played
 
 

@@ -17,9 +17,10 @@ from typing import TextIO
 
 import numpy as np
 
+from awac_dist.commands.bars import progress
 from awac_dist.commands.bounds import action_bounds
 from awac_dist.commands.cloning import fit_clone
-from awac_dist.commands.collect import Rollout, collect, open_runtime, progress, start_workers
+from awac_dist.commands.collect import Rollout, collect, open_runtime, start_workers
 from awac_dist.commands.convert import Changes
 from awac_dist.commands.policies import BLIND, open_policy
 from awac_dist.commands.recipes import Recipe

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import load_policy
 from awac_dist.rollout.noise import NoiseProcess, OrnsteinUhlenbeck, UniformNoise
-from awac_dist.rollout.policy import GaussianPolicy, Policy, UnitPolicy, load_file_policy
+from awac_dist.rollout.policy import (
+    GaussianPolicy,
+    Policy,
+    UnitPolicy,
+    check_sizes,
+    load_file_policy,
+)
 from awac_dist.types import EnvSpec
 
 BLIND: dict[str, type[NoiseProcess]] = {
@@ -29,10 +34,5 @@ def open_policy(name: str, spec: EnvSpec) -> Policy:
     if name.endswith(".npz"):
         return load_file_policy(name, spec)
     policy_spec, weights = load_policy(name)
-    sizes = (policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1])
-    if sizes != (spec.input_size, spec.action_size):
-        raise InputError(
-            f"{name}: reads {sizes[0]} observations and gives {sizes[1]} actions, but "
-            f"{spec.env_id} has {spec.input_size} and {spec.action_size}"
-        )
+    check_sizes(name, policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1], spec)
     return GaussianPolicy(policy_spec, weights.vector, weights.version)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -80,9 +80,7 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> Non
 
 def write_table(path: str, table: pa.Table) -> None:
     """Write a table of episodes, and other columns, to a file that is either whole or absent."""
-    filesystem, name = resolve(path)
-    aside = f"{name}.part"
-    try:
+    with written_aside(path) as (filesystem, aside):
         pq.write_table(
             table,
             aside,
@@ -91,6 +89,18 @@ def write_table(path: str, table: pa.Table) -> None:
             use_dictionary=False,
             use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
         )
+
+
+@contextmanager
+def written_aside(path: str) -> Iterator[tuple[Any, str]]:
+    """A file system and a name to write to, which becomes `path` at the end of the `with`.
+
+    So the file is whole or absent; what cannot be finished leaves its room to others.
+    """
+    filesystem, name = resolve(path)
+    aside = f"{name}.part"
+    try:
+        yield filesystem, aside
         filesystem.move(aside, name)
     except OSError:
         with suppress(OSError):

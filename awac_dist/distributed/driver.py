@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from awac_dist.config import CLONE, RunConfig
@@ -20,6 +21,7 @@ from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.distributed.runtime import Runtime
 from awac_dist.distributed.shard_watch import ShardWatch
 from awac_dist.distributed.stopping import StopConditions, Stopped
+from awac_dist.distributed.waiting import Lookout
 from awac_dist.distributed.weights import StoreWatch
 from awac_dist.errors import ComponentDied
 from awac_dist.evaluation.result import Evaluation
@@ -27,7 +29,6 @@ from awac_dist.types import Future, RolloutReport, Segment, UpdateReport
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
 # one in sync mode, where an evaluation must find the weights of the call that made it due
-POLL_S = 0.25
 
 
 class Driver:
@@ -56,7 +57,7 @@ class Driver:
         *,
         resume: bool = False,
     ) -> None:
-        self._config, self._runtime, self._components = config, runtime, components
+        self._config, self._components = config, components
         self._sources, self._observer = sources, observer
         self._stop, self._resume = StopConditions(config.online, stop_asked), resume
         self.learner = LearnerKeeper(
@@ -67,7 +68,11 @@ class Driver:
         )
         components.workers.died = observer.died
         self._shard_watch = ShardWatch(components.shards, observer.died)
-        self._store = StoreWatch(components.weights, self._publish_again, self._done)
+        store = StoreWatch(
+            components.weights, self._publish_again, lambda futures: runtime.wait(futures, 0)
+        )
+        lookout = Lookout(runtime, observer, store, self._stop, self._evaluator, self._evaluated)
+        self.look, self._wait = lookout.look, lookout.wait
         self._loaded = self._evaluate_again = False
         self._demonstrations: list[str] = []
         self._loop: OnlineLoop | None = None
@@ -81,11 +86,9 @@ class Driver:
             InputError: Before anything was learned or collected.
             RunFailed: Later; names the checkpoint from which the run can go on.
         """
-        with in_order(self.learner, self._components.shards, self._has_begun, self._observer.note):
+        shards, note = self._components.shards, self._observer.note
+        with in_order(self.learner, shards, lambda: self.progress.has_begun, note):
             return self._run_phases()
-
-    def _has_begun(self) -> bool:
-        return bool(self.progress.grad_steps or self.progress.env_steps)
 
     def _run_phases(self) -> str | None:
         reason = None
@@ -151,11 +154,7 @@ class Driver:
         checkpoint = self.learner.newest() if self._resume else None
         loader = Loader(self._config, self.learner, self._observer, len(workers), checkpoint)
         self.progress = loader.load(prior)
-        for stream in self.progress.streams.values():
-            try:
-                self._wait(workers[stream.worker].post("resume", stream))
-            except ComponentDied as death:  # it is replaced once it is given work
-                self._observer.note(f"rollout worker {stream.worker} cannot go on: {death}")
+        workers.resume(self.progress.streams.values(), self._wait, self._observer.note)
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
     def _clone(self) -> None:
@@ -172,16 +171,15 @@ class Driver:
         if not (clone.updates and clone.episodes and self._demonstrations):
             return
         self._enter("collect", clone.episodes, "episodes", trains="clone")
+        left = clone.episodes - self.progress.clone_episodes
         workers = self._components.workers
         segments: list[list[Segment]] = [[] for _ in workers]
-        left = clone.episodes - self.progress.clone_episodes
         for worker, report in collect_episodes(workers, left, "prior", CLONE, self.look):
             self._observer.collected(report, lag=0)
             self.progress.collected(report)
             segments[worker] += report.segments
-        in_worker_order = [segment for of_worker in segments for segment in of_worker]
         self.progress.clone_episodes = clone.episodes
-        self._wait(self.learner.add(in_worker_order))
+        self._wait(self.learner.add(list(chain(*segments))))  # in worker order
 
     def _offline(self) -> None:
         updates = self._config.offline.updates
@@ -260,7 +258,7 @@ class Driver:
         lag = self.progress.grad_steps - report.policy_version if known else 0
         self._observer.collected(report, lag)
 
-    def _evaluate_now(self, label: str) -> Evaluation:
+    def _evaluate_now(self, label: str) -> None:
         while self._evaluator.answer is not None:
             self.look()
         self._evaluator.begin(label, self._config.evaluation.episodes)
@@ -270,7 +268,6 @@ class Driver:
                 pass
             evaluation = self._evaluator.finish()
         self._observer.evaluated(evaluation)
-        return evaluation
 
     def _checkpoint(self) -> None:
         if self.learner.training:
@@ -280,38 +277,12 @@ class Driver:
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
         return self._wait(self.learner.post(method, *arguments, **named))
 
-    def _wait(self, future: Future) -> Any:
-        """The answer, while the screen stays alive and a request to stop is heard."""
-        while not self.look([future]):
-            pass
-        return future.result()
-
-    def look(self, futures: Sequence[Future] = ()) -> list[Future]:
-        """One turn of waiting: those of `futures` that are done, none if time ran out.
-
-        Raises:
-            Stopped: Somebody asked, or a condition was met.
-        """
-        evaluation = self._evaluator.answer
-        aside = [] if evaluation is None or evaluation in futures else [evaluation]
-        done = self._runtime.wait([*futures, *aside], POLL_S)
-        self._observer.tick()
-        self._store.tick()
-        if aside and evaluation in done:
-            self._evaluated(self._evaluator.finish())
-        self._stop.check()
-        return [future for future in done if future in futures]
-
-    def _done(self, futures: Sequence[Future]) -> list[Future]:
-        return self._runtime.wait(futures, 0)
-
     def _publish_again(self) -> None:
         if self.learner.training:
             self._observer.died("weight store", "it came back empty")
             self.learner.post("publish")
 
-    def _evaluated(self, evaluation: Evaluation | None) -> None:
-        if evaluation is not None:  # else the evaluator died, and does it again
-            self._observer.evaluated(evaluation)
-            if self.progress.phase == "online":
-                self._stop.check_evaluation(evaluation)
+    def _evaluated(self, evaluation: Evaluation) -> None:
+        self._observer.evaluated(evaluation)
+        if self.progress.phase == "online":
+            self._stop.check_evaluation(evaluation)

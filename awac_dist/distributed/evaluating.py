@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from awac_dist.errors import ComponentDied
+from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.types import Future, Handle
 
@@ -54,7 +54,7 @@ class EvaluatorKeeper:
         """The evaluation whose `answer` is there, None if it has to be done again.
 
         Raises:
-            ComponentDied: It was tried often enough.
+            RunFailed: It was tried often enough.
         """
         try:
             evaluation: Evaluation = self.current.result()
@@ -81,7 +81,7 @@ class EvaluatorKeeper:
     def _replace(self, death: ComponentDied, *, post: bool = True) -> None:
         self._attempts += 1
         if self._attempts == ATTEMPTS:
-            raise RuntimeError(f"the evaluator died {ATTEMPTS} times in a row: {death}")
+            raise RunFailed(f"the evaluator died {ATTEMPTS} times in a row: {death}")
         self._died("evaluator", str(death))
         self._handle = self._start()
         if post:

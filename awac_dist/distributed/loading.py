@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from awac_dist.config import CLONE, RunConfig
@@ -27,7 +28,7 @@ class PriorData:
     sources: Sequence[Source]
     shares: Sequence[Loaded]
 
-    @property
+    @cached_property
     def places(self) -> list[Segment]:
         """Where its episodes lie, in an order that no number of shards changes."""
         order = {source.name: number for number, source in enumerate(self.sources)}

@@ -63,6 +63,11 @@ class Progress:
         state = {name: value for name, value in vars(self).items() if name != "limiter"}
         return {**state, "streams": [tuple(stream) for stream in self.streams.values()]}
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was learned or collected."""
+        return bool(self.grad_steps or self.env_steps)
+
     def done(self, unit: str) -> int:
         """Updates, episodes or env_steps of the phase so far."""
         return {

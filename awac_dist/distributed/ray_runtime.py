@@ -23,7 +23,7 @@ class RayRuntime:
             has a session already, which is then used and left running.
 
     Raises:
-        InputError: There is no cluster at the address.
+        InputError: There is no cluster at the address, or Ray does not start here.
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -86,6 +86,11 @@ def _connect(address: str | None) -> None:
             include_dashboard=False if address is None else None,
             logging_level=logging.WARNING,
         )
-    except (ConnectionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"no Ray cluster at {address}: {reason}") from error
+    except Exception as error:  # Ray raises this very class where it does not start in time
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if address is not None:
+            raise InputError(f"no Ray cluster at {address}: {reason}") from error
+        raise InputError(
+            f"Ray does not start on this machine: {reason} Its logs are below /tmp/ray unless "
+            "RAY_TMPDIR names another folder; --runtime inline goes without Ray"
+        ) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from awac_dist.errors import ComponentDied, RunFailed
-from awac_dist.types import Future, Handle, RolloutReport, Segment
+from awac_dist.types import Future, Handle, RolloutReport, Segment, StreamState
 
 MAX_DEATHS = 5  # of a worker, in a row and without a report
 POLL_S = 0.1
@@ -104,6 +104,25 @@ class Workforce(Sequence[Handle]):
     def is_starting(self, number: int) -> bool:
         """Whether a worker has not started yet."""
         return self._workers[number].starting is not None
+
+    def resume(
+        self,
+        streams: Iterable[StreamState],
+        wait: Callable[[Future], Any],
+        note: Callable[[str], None],
+    ) -> None:
+        """Have workers go on with their streams; one that dies is replaced once it has work.
+
+        Args:
+            streams: Of some of the workers.
+            wait: Gives the answer to a call.
+            note: Takes lines for the screen.
+        """
+        for stream in streams:
+            try:
+                wait(self[stream.worker].post("resume", stream))
+            except ComponentDied as death:
+                note(f"rollout worker {stream.worker} cannot go on: {death}")
 
     def post(self, number: int, method: str, *arguments: Any) -> None:
         """Have a ready worker collect; `reports` will yield what came of it, once."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from pyarrow import fs
 
-from awac_dist.data.parquet import resolve
+from awac_dist.data.parquet import resolve, written_aside
 from awac_dist.errors import InputError, RunFailed, needed
 from awac_dist.types import PolicySpec, Weights
 
@@ -39,26 +38,18 @@ def save_checkpoint(folder: str, grad_steps: int, state: dict[str, Any], *, keep
     memory = io.BytesIO()
     torch.save(state, memory)
     filesystem, name = resolve(folder)
-    path = f"{name}/{grad_steps:09d}{SUFFIX}"
+    file_name = f"{grad_steps:09d}{SUFFIX}"
+    path = f"{name}/{file_name}"
     with needed(path):
         filesystem.create_dir(name, recursive=True)
-        _write_aside(filesystem, path, memory)
+        with (
+            written_aside(f"{folder}/{file_name}") as (_, aside),
+            filesystem.open_output_stream(aside) as file,
+        ):
+            file.write(memory.getbuffer())
         for old in list_checkpoints(folder)[:-keep]:
             filesystem.delete_file(old)
     return path
-
-
-def _write_aside(filesystem: Any, path: str, content: io.BytesIO) -> None:
-    """Write a file that is whole or absent; what cannot be finished leaves its room to others."""
-    aside = f"{path}.part"
-    try:
-        with filesystem.open_output_stream(aside) as file:
-            file.write(content.getbuffer())
-        filesystem.move(aside, path)
-    except OSError:
-        with suppress(OSError):
-            filesystem.delete_file(aside)
-        raise
 
 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:

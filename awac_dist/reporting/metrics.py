@@ -20,6 +20,7 @@ from tensorboard.summary.writer.event_file_writer import (  # type: ignore[impor
 )
 
 from awac_dist.errors import needed
+from awac_dist.reporting.run_folder import write_whole
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -119,6 +120,4 @@ def _forget_after(path: Path, grad_steps: int, *, evaluating: bool) -> None:
 
     with path.open(encoding="utf-8") as table:
         kept = [line for line in table if done(json.loads(line))]
-    aside = path.with_suffix(".part")
-    aside.write_text("".join(kept), encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, "".join(kept))

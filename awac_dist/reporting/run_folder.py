@@ -83,7 +83,7 @@ def write_provenance(
         session: How often the run was started before; names the file of a resumed run.
     """
     text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-    _write_whole(folder / "config.yaml", text)
+    write_whole(folder / "config.yaml", text)
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
@@ -95,10 +95,10 @@ def write_provenance(
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     name = f"provenance-{session:03d}.json" if session else "provenance.json"
-    _write_whole(folder / name, json.dumps(facts, indent=2) + "\n")
+    write_whole(folder / name, json.dumps(facts, indent=2) + "\n")
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file that is whole, or as it was before."""
     aside = path.with_name(f"{path.name}.part")
     try:

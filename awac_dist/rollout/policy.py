@@ -17,6 +17,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+ZERO = np.zeros((), np.float32)  # compared at half the cost of Python's 0
+
+
 class PolicyFault(RunFailed):
     """A policy gave an action that is no finite number."""
 
@@ -55,10 +58,11 @@ class GaussianPolicy:
         ]
         num_layers = len(spec.layer_sizes) - 1
         self._layers = [(arrays[2 * i].T, arrays[2 * i + 1]) for i in range(num_layers)]
-        self._std_head = arrays[2 * num_layers :]
         low = np.array(spec.action_low, np.float32)
         high = np.array(spec.action_high, np.float32)
         self._centre, self._half_range = (high + low) / 2, (high - low) / 2
+        self._std_head = arrays[2 * num_layers :]
+        self._same_std = None if spec.state_dependent_std else self._spread(self._std_head[0])
 
     def mean(self, observations: Array) -> Array:
         """The mean action [E, A], which is what gets evaluated."""
@@ -67,24 +71,35 @@ class GaussianPolicy:
     def sample(self, observations: Array, noise: Array) -> Array:
         """Actions [E, A] for observations [E, O] and standard normal noise [E, A]."""
         hidden = self._last_hidden(observations)
-        return self._mean(hidden) + self._std(hidden) * noise
+        actions = self._mean(hidden)
+        actions += self._std(hidden) * noise
+        return actions
 
     def _last_hidden(self, observations: Array) -> Array:
         hidden = observations
         for weight, bias in self._layers[:-1]:
-            hidden = np.maximum(hidden @ weight + bias, 0)
+            hidden = hidden @ weight
+            hidden += bias
+            np.maximum(hidden, ZERO, out=hidden)
         return hidden
 
     def _mean(self, hidden: Array) -> Array:
         weight, bias = self._layers[-1]
-        return self._centre + self._half_range * np.tanh(hidden @ weight + bias)
+        mean = hidden @ weight
+        mean += bias
+        np.tanh(mean, out=mean)
+        mean *= self._half_range
+        mean += self._centre
+        return mean
 
     def _std(self, hidden: Array) -> Array:
-        if self._spec.state_dependent_std:
-            weight, bias = self._std_head
-            logits = hidden @ weight.T + bias
-        else:
-            (logits,) = self._std_head
+        if self._same_std is not None:
+            return self._same_std
+        weight, bias = self._std_head
+        return self._spread(hidden @ weight.T + bias)
+
+    def _spread(self, logits: Array) -> Array:
+        """Standard deviations of the actions, which may lie between two bounds."""
         low, high = self._spec.log_std_min, self._spec.log_std_max
         log_std = low + (high - low) / (1 + np.exp(-logits))
         return self._half_range * np.exp(log_std)
@@ -103,6 +118,19 @@ class UnitPolicy:
     def sample(self, observations: Array, noise: Array) -> Array:
         inside = np.clip(noise, -1, 1)
         return (self._centre + self._half_range * inside).astype(np.float32)
+
+
+def check_sizes(name: str, inputs: int, actions: int, spec: EnvSpec) -> None:
+    """Refuse a policy for a task of other sizes.
+
+    Raises:
+        InputError: It is one.
+    """
+    if (inputs, actions) != (spec.input_size, spec.action_size):
+        raise InputError(
+            f"{name}: reads {inputs} observations and gives {actions} actions, but "
+            f"{spec.env_id} has {spec.input_size} and {spec.action_size}"
+        )
 
 
 class FilePolicy:
@@ -136,12 +164,7 @@ class FilePolicy:
             raise InputError(f"{path}: is no policy file: {error} is missing or unknown") from error
         self._log_std = arrays.get("log_std")
         self._head = arrays.get("log_std_weight"), arrays.get("log_std_bias")
-        sizes = (len(self._layers[0][0]), self._layers[-1][0].shape[1])
-        if sizes != (spec.input_size, spec.action_size):
-            raise InputError(
-                f"{path}: reads {sizes[0]} observations and gives {sizes[1]} actions, but "
-                f"{spec.env_id} has {spec.input_size} and {spec.action_size}"
-            )
+        check_sizes(path, len(self._layers[0][0]), self._layers[-1][0].shape[1], spec)
 
     def sample(self, observations: Array, noise: Array) -> Array:
         hidden = np.clip((observations - self._shift) / self._scale, -self._clip, self._clip)
