@@ -91,7 +91,8 @@ class RunConfig:
         mode: "async" lets workers and learner run freely within the rate limit; "sync" makes
             them take turns, and repeats exactly.
         runtime: "ray" runs each component as a process, "inline" runs all in this one.
-        address: Address of a running Ray cluster; None starts Ray on this machine.
+        address: Address of a running Ray cluster; None joins the one that RAY_ADDRESS names, as
+            in a Ray job, and else starts Ray on this machine.
         clone: Behavioural clone of the demonstrations.
         offline: Training on prior data alone.
         online: Training while the workers collect.
@@ -153,7 +154,8 @@ _RANGES = (
         "above 0",
         lambda value: 0 < value < math.inf,
         "clone.learning_rate optimizer.actor_learning_rate optimizer.critic_learning_rate "
-        "online.updates_per_step online.max_minutes rollout.step_timeout_s algorithm.temperature "
+        "online.updates_per_step online.max_minutes rollout.step_timeout_s rollout.cpus "
+        "algorithm.temperature "
         "algorithm.max_weight",
     ),
     _Range(

@@ -5,7 +5,6 @@ Reads the options, builds the pieces, runs them, and says how it went.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 
 from awac_dist.config import RunConfig
-from awac_dist.data.experience import finish_journals
+from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE, Source, open_source
 from awac_dist.distributed.components import start_components
 from awac_dist.distributed.driver import Driver
 from awac_dist.distributed.learning import newest_progress
-from awac_dist.distributed.plan import Plan, local_resources, make_plan
+from awac_dist.distributed.plan import Plan, local_resources, make_plan, named_address
 from awac_dist.distributed.progress import first_incarnations
 from awac_dist.distributed.runtime import InlineRuntime, Resources, Runtime
 from awac_dist.dry_run import describe
@@ -33,11 +32,11 @@ from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_folder import (
     count_sessions,
-    create_run_folder,
     default_run_folder,
     only_one_at_a_time,
     write_provenance,
 )
+from awac_dist.reporting.run_place import RunPlace
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
 from awac_dist.types import EnvSpec
@@ -105,19 +104,19 @@ def run(options: Options, argv: Sequence[str], screen: Screen, stop: StopRequest
     """Do everything; returns the closing summary."""
     config = options.config
     spec, sources = _inputs(config)
-    if config.address is None:
+    if config.address is None and named_address() is None:
         _plan(config, local_resources())  # what cannot be had is said before anything starts
-    folder = (options.resume or _new_folder(config)).resolve()
-    title = f"awac_dist: {config.env} -> {folder}"
+    place = options.resume or _new_place(config)
+    title = f"awac_dist: {config.env} -> {place.shared}"
     try:
         with (
-            _begun(folder, config, argv, screen) as session,
+            _begun(place.local, config, argv, screen) as session,
             open_display(screen.stream, title) as display,
         ):
-            return _run(config, spec, sources, folder, session, display, stop)
+            return _run(config, spec, sources, place, session, display, stop)
     except InputError:
-        if options.resume is None and not _anything_ran(folder):
-            shutil.rmtree(folder)  # the name stays free
+        if options.resume is None and not _anything_ran(place):
+            place.remove()
         raise
 
 
@@ -143,32 +142,35 @@ def _run(
     config: RunConfig,
     spec: EnvSpec,
     sources: Sequence[Source],
-    folder: Path,
+    place: RunPlace,
     session: int,
     display: Display,
     stop: StopRequest,
 ) -> str:
-    checkpoints = str(folder / "checkpoints")
+    checkpoints, experience = f"{place.shared}/checkpoints", f"{place.shared}/{EXPERIENCE}"
     progress = newest_progress(checkpoints) if session else {}
-    metrics = MetricsLog(
-        folder,
-        since=progress.get("grad_steps", 0) if session else None,
-        evaluating=progress.get("evaluating", False),
-    )
-    recorder = Recorder(display, metrics, _planned_updates(config), config.env)
     runtime = _start_runtime(config)
     stop.listen()  # Ray ends a process on SIGTERM at once
+    metrics = MetricsLog(
+        place.local,
+        since=progress.get("grad_steps", 0) if session else None,
+        evaluating=progress.get("evaluating", False),
+        export=runtime.gauges(place.local.name),
+    )
+    recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
     try:
         plan = _plan(config, runtime.resources)
         display.note(
             f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
         )
         if session:
-            finish_journals(str(folder / EXPERIENCE), spec)  # of shards that are no more
+            finish_journals(experience, spec)  # of shards that are no more
         incarnations = first_incarnations(config, plan.workers, progress, session)
         components = start_components(
-            runtime, config, spec, plan, str(folder), sources, session, incarnations
+            runtime, config, spec, plan, place.shared, sources, session, incarnations
         )
+        if runtime.placement:
+            display.note(runtime.placement)
         stopped_early = Driver(
             config,
             runtime,
@@ -182,12 +184,15 @@ def _run(
     finally:
         runtime.close()
         metrics.close()
-    if _anything_ran(folder):
-        with needed(str(folder)):
-            plot_learning_curve(folder)
+        with needed(place.shared):
+            place.keep()
+    if _anything_ran(place):
+        with needed(place.shared):
+            plot_learning_curve(place.local)
+            place.keep()
     return summary(
         list(recorder.evaluations.values()),
-        folder,
+        place.shared,
         recorder.elapsed_s,
         recorder.env_steps,
         recorder.grad_steps,
@@ -195,16 +200,17 @@ def _run(
     )
 
 
-def _new_folder(config: RunConfig) -> Path:
-    if config.run_dir:
-        return create_run_folder(Path(config.run_dir))
-    return create_run_folder(default_run_folder(config.env, config.seed, datetime.now()))
+def _new_place(config: RunConfig) -> RunPlace:
+    name = config.run_dir or str(default_run_folder(config.env, config.seed, datetime.now()))
+    place = RunPlace.at(name)
+    place.create()
+    return place
 
 
-def _anything_ran(folder: Path) -> bool:
-    metrics = folder / METRICS_FILE
-    collected = (folder / EXPERIENCE).is_dir() and any((folder / EXPERIENCE).iterdir())
-    return collected or (metrics.exists() and metrics.stat().st_size > 0)
+def _anything_ran(place: RunPlace) -> bool:
+    metrics = place.local / METRICS_FILE
+    learned = metrics.exists() and metrics.stat().st_size > 0
+    return learned or bool(list_files(f"{place.shared}/{EXPERIENCE}"))
 
 
 def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
@@ -216,7 +222,11 @@ def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
 
 def _plan(config: RunConfig, resources: Resources) -> Plan:
     return make_plan(
-        resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
+        resources,
+        workers=config.workers,
+        shards=config.shards,
+        gpus=config.learner.gpus,
+        worker_cpus=config.rollout.cpus,
     )
 
 

@@ -24,6 +24,7 @@ import yaml
 from awac_dist.config import RunConfig, problems
 from awac_dist.errors import InputError
 from awac_dist.option_parser import Field, did_you_mean, read_words, walk
+from awac_dist.reporting.run_place import RunPlace
 
 CONFIG_FILE = "config.yaml"  # of a run's folder
 CHANGEABLE = (
@@ -38,6 +39,7 @@ CHANGEABLE = (
     "rollout.envs_per_worker",
     "rollout.fragment_steps",
     "rollout.step_timeout_s",
+    "rollout.cpus",
     "learner.threads",
     "learner.gpus",
     "learner.updates_per_call",
@@ -59,12 +61,12 @@ class Options:
     Attributes:
         config: The run, checked.
         dry_run: Print the config and the plan, and stop.
-        resume: Folder of the run to go on with; None begins a new one.
+        resume: The run to go on with; None begins a new one.
     """
 
     config: RunConfig
     dry_run: bool
-    resume: Path | None = None
+    resume: RunPlace | None = None
 
 
 class Setting(NamedTuple):
@@ -86,18 +88,22 @@ def parse(argv: Sequence[str]) -> Options:
     words = read_words(argv, fields.values())
     files, dry_run = words.pop("config", []), words.pop("dry_run", False)
     resume, overrides = words.pop("resume", None), words.pop("override", [])
+    place = None
     given = [Setting(path, f"--{path}", value) for path, value in words.items()]
     if resume is not None:
         if given or files:
             name = f"--{given[0].path}" if given else "--config"
             raise InputError(f"{name}: a run that is resumed keeps its options; see --override")
-        if not Path(resume, CONFIG_FILE).is_file():
+        place = RunPlace.at(resume)
+        place.fetch()
+        if not (place.local / CONFIG_FILE).is_file():
             raise InputError(f"--resume: {resume} holds no run: there is no {CONFIG_FILE}")
-        files, given = [f"{resume}/{CONFIG_FILE}"], list(_overrides(overrides, fields))
+        files = [str(place.local / CONFIG_FILE)]
+        given = list(_overrides(overrides, fields))
     elif overrides:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     settings = [setting for file in files for setting in _read_yaml(file, fields)] + given
-    return Options(_config(settings, fields), dry_run, resume and Path(resume))
+    return Options(_config(settings, fields), dry_run, place)
 
 
 def _config(settings: Sequence[Setting], fields: Mapping[str, Field]) -> RunConfig:

@@ -10,7 +10,7 @@ import awac_dist
 
 ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"distributed", "rllib"}
-MAY_IMPORT_TORCH = {"tensors", "nn", "losses", "algorithms", "learner"}
+MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
 
 FOUNDATIONS = {"types", "errors"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data"}
@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "rollout": {"envs", "replay", *FOUNDATIONS},
     "learner": {"algorithms", "allocator", "data", "nn", "replay", "tensors", *FOUNDATIONS},
     "evaluation": {"envs", "rollout", *FOUNDATIONS},
-    "reporting": {"evaluation", *FOUNDATIONS},
+    "reporting": {"data", "evaluation", *FOUNDATIONS},
     "plotting": {"errors"},
     "config": COMPONENTS - {"config", "reporting", "plotting"},
     "distributed": COMPONENTS,
@@ -37,8 +37,9 @@ MAY_IMPORT = {
     "options": COMPONENTS | {"option_parser"},
     "dry_run": COMPONENTS | {"distributed"},
     "commands": COMPONENTS | {"distributed"},
+    "bench": COMPONENTS | {"allocator", "commands", "distributed"},
     "launch": COMPONENTS | {"distributed", "dry_run", "options"},
-    "rllib": COMPONENTS | {"distributed"},
+    "rllib": COMPONENTS | {"allocator", "distributed", "losses"},
     "experiments": COMPONENTS | {"distributed", "launch", "options"},
     "__init__": {"envs", *FOUNDATIONS},
 }

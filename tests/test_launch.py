@@ -126,7 +126,7 @@ def dataset_with_nan(folder: Path) -> str:
         (["--learner.gpus", "1"], ["--learner.gpus 1", "more GPUs than there are"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
         (["--env", "Walker2d-v5", "--data", "halfcheetah-demonstrations"], ["Walker2d-v5"]),
-        (["--run-dir", "s3://bucket/run"], ["s3:/bucket/run", "local folder"]),
+        (["--run-dir", "nosuch://bucket/run"], ["nosuch://bucket/run", "cannot be reached"]),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(

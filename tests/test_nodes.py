@@ -1,6 +1,8 @@
 """A run on several nodes, of which one is lost and one is added, by Ray's own cluster utility."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,13 +43,88 @@ def workers_below(process: psutil.Process) -> list[int]:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head with one core and a node with another; the death of a node shows in seconds."""
+def seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The death of a node shows in seconds."""
     for name, value in (("period_ms", 1000), ("timeout_ms", 1000), ("failure_threshold", 3)):
         monkeypatch.setenv(f"RAY_health_check_{name}", str(value))
+
+
+@pytest.fixture
+def cluster(seen_soon: None) -> Iterator[Any]:
+    """A head with one core and a node with another."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     yield cluster
     cluster.shutdown()
+
+
+def labelled(role: str, name: str) -> dict[str, str]:
+    return {"awac-dist/role": role, "name": name}
+
+
+@pytest.fixture
+def roles(seen_soon: None) -> Iterator[Any]:
+    """A head for drivers alone, the learner's node, and two nodes for workers."""
+    head = {"num_cpus": 0, "labels": labelled("head", "head")}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster.add_node(num_cpus=1, labels=labelled("learner", "home"))
+    cluster.add_node(num_cpus=2, labels=labelled("worker", "large"))
+    yield cluster
+    cluster.shutdown()
+
+
+LOOK = """
+import collections, json, sys
+import ray
+from ray._private.state import actors
+ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+names = {node["NodeID"]: node["Labels"]["name"] for node in ray.nodes()}
+found = collections.defaultdict(list)
+for actor in actors().values():
+    if actor["State"] == "ALIVE":
+        found[names[actor["Address"]["NodeID"]]].append(actor["ActorClassName"])
+print(json.dumps({name: sorted(classes) for name, classes in found.items()}))
+"""
+
+
+def who_is_where(cluster: Any) -> dict[str, list[str]]:
+    """Classes of the living processes by the name of their node."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, cluster.address], capture_output=True, text=True, check=True
+    )
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def workers_on(places: dict[str, list[str]]) -> dict[str, int]:
+    counts = {name: classes.count("WatchedWorker") for name, classes in places.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> None:
+    small, folder = roles.add_node(num_cpus=1, labels=labelled("worker", "small")), tmp_path / "run"
+    words = ["--address", roles.address, "--run-dir", str(folder), *SETTINGS]
+    words += ["--workers", "5", "--rollout.cpus", "1", "--online.env_steps", "40000"]
+    run = RunProcesses(words, tmp_path / "run.out")
+
+    def workers(expected: dict[str, int]) -> Callable[[], bool]:
+        return lambda: workers_on(who_is_where(roles)) == expected
+
+    try:
+        wait_until(workers({"large": 2, "small": 1}), run, "a worker on each core for workers")
+        places = who_is_where(roles)
+        assert {"Learner", "DurableShard", "SharedWeightStore", "Evaluator"} <= set(places["home"])
+        assert set(places) == {"home", "large", "small"}
+        roles.remove_node(small, allow_graceful=False)
+        wait_until(workers({"large": 2}), run, "the loss of a node")
+        roles.add_node(num_cpus=2, labels=labelled("worker", "new"))
+        wait_until(workers({"large": 2, "new": 2}), run, "workers on a new node")
+        said = (tmp_path / "run.out").read_text()
+    finally:
+        run.stop()
+    assert "learner, shards, evaluator on the node labelled awac-dist/role=learner" in said
+    assert "no room yet for 2 x RolloutWorker of 1 cores; there are" in said
 
 
 @pytest.mark.ray

@@ -372,7 +372,8 @@ class TestResume:
 
     def test_the_options_are_the_folder_s_and_what_is_overridden(self, folder: str) -> None:
         found = parse(["--resume", folder, "--override", "workers=5", "online.env-steps=1_000"])
-        assert found.resume == Path(folder)
+        assert found.resume is not None
+        assert found.resume.local == Path(folder)
         changed = replace(RunConfig().online, env_steps=1000)
         assert found.config == replace(RunConfig(), seed=7, workers=5, online=changed)
 

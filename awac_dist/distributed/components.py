@@ -56,6 +56,7 @@ def start_components(
         session: How often the run was started before.
         incarnations: Of the workers that begin; none: of a new run.
     """
+    runtime.reserve(plan.learner_gpus)
     weights = runtime.start(WeightStore)
     reader = runtime.weights_reader(weights)
     experience = f"{folder}/{EXPERIENCE}"

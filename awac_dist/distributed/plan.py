@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,24 +36,36 @@ class Plan:
         return "cuda" if self.learner_gpus else "cpu"
 
 
+def named_address() -> str | None:
+    """The cluster that the environment names; Ray does so for the jobs that it starts."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
 def local_resources() -> Resources:
     """What this machine has."""
     return Resources((float(count_cores()),), count_gpus())
 
 
 def make_plan(
-    resources: Resources, *, workers: int | None, shards: int | None, gpus: int | None
+    resources: Resources,
+    *,
+    workers: int | None,
+    shards: int | None,
+    gpus: int | None,
+    worker_cpus: float | None = None,
 ) -> Plan:
     """Fill in what the user left open.
 
     Args:
         resources: What there is.
         workers: Rollout workers, None for one a core.
-        shards: Replay shards, None for one a node and one more for every 16 cores.
+        shards: Replay shards, None for one, and one for every 16 cores.
         gpus: GPUs of the learner, None for one if there is one.
+        worker_cpus: Cores that a worker books; None is one where nodes are added on demand, else
+            such a share that all find room.
 
     Raises:
-        InputError: More GPUs are asked for than there are.
+        InputError: More GPUs are asked for than there are, or nothing tells how many workers.
     """
     if gpus is not None and gpus > resources.gpus:
         raise InputError(
@@ -60,12 +73,18 @@ def make_plan(
             "leave it out to take what there is"
         )
     total = sum(resources.node_cpus)
+    if workers is None and not total:
+        raise InputError(
+            "the cluster has no cores for rollout workers yet: say how many: --workers"
+        )
     workers = workers or max(1, int(total))
-    shards = shards or max(len(resources.node_cpus), int(total / CORES_PER_SHARD))
+    if worker_cpus is None:
+        share = not resources.grows and total
+        worker_cpus = _share(resources.node_cpus, workers) if share else 1.0
     return Plan(
         workers=workers,
-        shards=shards,
-        worker_cpus=_share(resources.node_cpus, workers),
+        shards=shards or max(1, int(total / CORES_PER_SHARD)),
+        worker_cpus=worker_cpus,
         learner_gpus=min(1, int(resources.gpus)) if gpus is None else gpus,
     )
 

@@ -24,6 +24,9 @@ class DurableShard(ReplayShard):
         if self._restarts:
             self.load()
 
+    def __repr__(self) -> str:
+        return f"shard {self._index}"  # before each line of its log
+
     def restarts(self) -> int:
         return self._restarts
 
@@ -32,3 +35,10 @@ class WatchedWorker(RolloutWorker):
     """A rollout worker that may end its process, where a step hangs."""
 
     owns_process = True
+
+    def __init__(self, *arguments: Any, worker: int, **named: Any) -> None:
+        super().__init__(*arguments, worker=worker, **named)
+        self._number = worker
+
+    def __repr__(self) -> str:
+        return f"worker {self._number}"  # before each line of its log

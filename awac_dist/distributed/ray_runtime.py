@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
 
 from awac_dist.distributed.actors import ACTORS
+from awac_dist.distributed.gauges import Gauges
 from awac_dist.distributed.handles import RayFuture, RayHandle, SharedWeightsReader
+from awac_dist.distributed.places import Places
+from awac_dist.distributed.plan import named_address
 from awac_dist.distributed.runtime import Resources
 from awac_dist.errors import InputError
 from awac_dist.types import Future, Handle
@@ -19,8 +23,9 @@ class RayRuntime:
     """Starts Ray on this machine, or joins a cluster, and ends what it started.
 
     Args:
-        address: Address of a running cluster; None starts Ray here, unless this process
-            has a session already, which is then used and left running.
+        address: Address of a running cluster; None joins the one that RAY_ADDRESS names, as it
+            does in a job, else starts Ray here, unless this process has a session already, which
+            is then used and left running.
 
     Raises:
         InputError: There is no cluster at the address, or Ray does not start here.
@@ -29,23 +34,43 @@ class RayRuntime:
     def __init__(self, address: str | None = None) -> None:
         self._owns_session = not ray.is_initialized()
         if self._owns_session:
-            _connect(address)
+            _connect(address or named_address())
+        self._places = Places()
         self._actors: list[Any] = []
+        self._unplaced: dict[Any, str] = {}  # what it is, by the reference that comes once it runs
 
     @property
     def resources(self) -> Resources:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return Resources(
-            tuple(node["CPU"] for node in nodes if node.get("CPU")),
-            sum(node.get("GPU", 0.0) for node in nodes),
-        )
+        return self._places.resources
+
+    def reserve(self, gpus: int) -> None:
+        self._places.reserve(gpus)
+
+    @property
+    def placement(self) -> str:
+        return self._places.words if len(ray.nodes()) > 1 or self.resources.grows else ""
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> RayHandle:
-        actor = ACTORS[component].options(num_cpus=cpus, num_gpus=gpus).remote(*arguments, **named)
+        place = self._places.worker(cpus) if cpus else self._places.beside_learner(gpus)
+        actor = ACTORS[component].options(**place).remote(*arguments, **named)
         self._actors.append(actor)
+        needs = f" of {cpus:g} cores" if cpus else f" of {gpus:g} GPUs" if gpus else ""
+        self._unplaced[actor.__ray_ready__.remote()] = f"{component.__name__}{needs}"
         return RayHandle(actor)
+
+    def waits_for(self) -> str:
+        waiting = list(self._unplaced)
+        done, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
+        for reference in done:
+            del self._unplaced[reference]
+        if not self._unplaced:
+            return ""
+        counts = Counter(self._unplaced.values())
+        words = ", ".join(f"{count} x {name}" for name, count in counts.items())
+        there = ray.cluster_resources()
+        return f"{words}; there are {there.get('CPU', 0):g} cores, {there.get('GPU', 0):g} GPUs"
 
     def weights_reader(self, store: Handle) -> SharedWeightsReader:
         assert isinstance(store, RayHandle)
@@ -71,7 +96,11 @@ class RayRuntime:
         ready = set(done)
         return [future for future in posted if future.reference in ready]
 
+    def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
+        return Gauges(run).show
+
     def close(self) -> None:
+        self._places.free()
         if self._owns_session:
             ray.shutdown()
             return

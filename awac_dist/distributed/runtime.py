@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +12,17 @@ from awac_dist.types import Future, Handle, WeightsReader
 
 @dataclass(frozen=True)
 class Resources:
-    """What there is to run on."""
+    """What there is to run on.
 
-    node_cpus: tuple[float, ...]  # cores of each node
+    Attributes:
+        node_cpus: Cores of each node that rollout workers may run on.
+        gpus: GPUs of all nodes that there are, or may be.
+        grows: Whether nodes are added for processes that find no room.
+    """
+
+    node_cpus: tuple[float, ...]
     gpus: float
+    grows: bool = False
 
 
 class Runtime(Protocol):
@@ -24,10 +31,30 @@ class Runtime(Protocol):
     @property
     def resources(self) -> Resources: ...
 
+    def reserve(self, gpus: int) -> None:
+        """Take a place for the learner, before anything starts."""
+        ...
+
+    @property
+    def placement(self) -> str:
+        """What goes where, empty if there is no choice."""
+        ...
+
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> Handle:
-        """Build a component where it belongs; arguments may hold other handles."""
+        """Build a component; arguments may hold other handles.
+
+        What books cores goes where workers go, everything else beside the learner.
+        """
+        ...
+
+    def waits_for(self) -> str:
+        """What has found no room yet, and what there is; empty if everything runs."""
+        ...
+
+    def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
+        """What shows a run's newest metrics beside those of its cluster."""
         ...
 
     def weights_reader(self, store: Handle) -> WeightsReader:
@@ -68,6 +95,16 @@ class InlineRuntime:
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
+        self.placement = ""
+
+    def reserve(self, gpus: int) -> None:
+        """There is room."""
+
+    def waits_for(self) -> str:
+        return ""
+
+    def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
+        return lambda values: None
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,31 @@ from awac_dist.evaluation.result import Evaluation
 from awac_dist.types import Future
 
 POLL_S = 0.25
+LOOK_EVERY_S = 10.0
+
+
+class PlaceWatch:
+    """Says what finds no room in the cluster.
+
+    Args:
+        waits_for: What that is, empty if everything runs.
+        note: Takes lines for the screen.
+    """
+
+    def __init__(self, waits_for: Callable[[], str], note: Callable[[str], None]) -> None:
+        self._waits_for, self._note = waits_for, note
+        self._seen = self._told = ""
+        self._looked = time.monotonic()
+
+    def tick(self) -> None:
+        """Look now and then; to be called often. What starts within two looks is not told."""
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        missing = self._waits_for()
+        if missing == self._seen and missing != self._told:
+            self._note(f"no room yet for {missing}" if missing else "everything has found room")
+            self._told = missing
+        self._seen, self._looked = missing, time.monotonic()
 
 
 class Lookout:
@@ -38,6 +64,7 @@ class Lookout:
         evaluated: Callable[[Evaluation], None],
     ) -> None:
         self._runtime, self._observer, self._store = runtime, observer, store
+        self._places = PlaceWatch(runtime.waits_for, observer.note)
         self._stop, self._evaluator, self._evaluated = stop, evaluator, evaluated
 
     def wait(self, future: Future) -> Any:
@@ -61,6 +88,7 @@ class Lookout:
         done = self._runtime.wait([*futures, *aside], POLL_S)
         self._observer.tick()
         self._store.tick()
+        self._places.tick()
         if aside and evaluation in done:
             result = self._evaluator.finish()
             if result is not None:  # else the evaluator died, and does it again

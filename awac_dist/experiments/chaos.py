@@ -38,7 +38,7 @@ SETTINGS = (
     *("--networks.actor_hidden", "64", "64", "--networks.critic_hidden", "64", "64"),
     *("--learner.batch_size", "64", "--learner.threads", "1"),
     *("--evaluation.every_updates", "500", "--evaluation.curve_episodes", "1"),
-    *("--evaluation.episodes", "5"),
+    *("--evaluation.episodes", "20"),
 )
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
@@ -126,10 +126,11 @@ class DisturbedRun:
         self._witness.look()
         row = last_row(self._folder, UPDATES)
         death = Death(kind, self._number, row["grad_steps"] if row else -1)
-        self._campaign.deaths.append(death)
         column = EVALUATION if kind == "evaluator" else UPDATES
         since, began = self._elapsed_s(column), time.monotonic()
-        self._processes.kill(process)
+        if not self._processes.kill(process):
+            return  # the run was quicker, and ended
+        self._campaign.deaths.append(death)
         if kind == DRIVER:
             self._resume()
         if self._see_recovery(column, process.pid, since, began + RECOVERY_S):

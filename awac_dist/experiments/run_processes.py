@@ -64,11 +64,19 @@ class RunProcesses:
                 found.append(process)
         return sorted(found, key=lambda process: process.pid)
 
-    def kill(self, process: psutil.Process) -> None:
-        """Send SIGKILL to one process, and wait for the launcher if it was that."""
-        process.send_signal(signal.SIGKILL)
+    def kill(self, process: psutil.Process) -> bool:
+        """Send SIGKILL to one process, and wait for the launcher if it was that.
+
+        Returns:
+            Whether it was still there.
+        """
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            return False
         if process.pid == self._launcher.pid:
             self._launcher.wait()
+        return True
 
     def stop(self) -> None:
         """End the run in order, as a cluster does that takes its machine back."""

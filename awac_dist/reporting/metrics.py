@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import SupportsFloat
@@ -36,9 +36,18 @@ class MetricsLog:
         since: Of a resumed run, grad_steps of its checkpoint: what was written of later updates
             is forgotten, since those updates are done again.
         evaluating: Whether the curve's evaluation at that checkpoint is done again too.
+        export: Shows the newest numbers elsewhere, too.
     """
 
-    def __init__(self, folder: Path, *, since: int | None = None, evaluating: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        since: int | None = None,
+        evaluating: bool = False,
+        export: Callable[[Mapping[str, float]], None] = lambda values: None,
+    ) -> None:
+        self._export = export
         self._path = path = folder / METRICS_FILE
         with needed(str(path)):
             _cut_torn_row(path)
@@ -86,6 +95,7 @@ class MetricsLog:
         }
         scalars = {name: float(value) for name, value in values.items()}
         row |= {name: x if math.isfinite(x) else None for name, x in scalars.items()}
+        self._export(scalars)
         summary = Summary(
             value=[Summary.Value(tag=name, simple_value=x) for name, x in scalars.items()]
         )

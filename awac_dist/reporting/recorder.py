@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,7 @@ class Recorder:
         metrics: The table and the TensorBoard files.
         planned_updates: Updates of each phase that has some, to tell the time that is left.
         env_id: The task, whose returns may have a normalised score.
+        keep: Brings what was written so far to where the checkpoints are.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class Recorder:
         metrics: MetricsLog,
         planned_updates: Mapping[str, int],
         env_id: str,
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
-        self._env_id = env_id
+        self._env_id, self._keep = env_id, keep
         self._display, self._metrics = display, metrics
         self._left = dict(planned_updates)
         self._started, self._before_s = time.monotonic(), 0.0
@@ -58,7 +60,8 @@ class Recorder:
         return self._before_s + time.monotonic() - self._started
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain numbers and strings."""
+        """What a checkpoint keeps, as plain numbers and strings; all before it is written then."""
+        self._keep()
         return {
             "elapsed_s": self.elapsed_s,
             "steps_ever": self._steps_ever,
@@ -102,6 +105,7 @@ class Recorder:
             | {
                 "learner/updates_per_s": report.updates / report.seconds,
                 "learner/wait_share": report.wait_s / report.seconds,
+                "learner/copy_share": report.copy_s / report.seconds,
             }
             | self._rollout_metrics()
         )

@@ -36,8 +36,6 @@ def create_run_folder(path: Path) -> Path:
         InputError: Something is there already, or the folder cannot be made or written to.
     """
     remedy = "choose another one with --run-dir"
-    if "://" in str(path) or str(path).split(":/")[0] in ("file", "s3", "gs"):
-        raise InputError(f"the run folder {path} is a URI, but must be a local folder; {remedy}")
     try:
         path.mkdir(parents=True, exist_ok=True)
         taken = any(path.iterdir())

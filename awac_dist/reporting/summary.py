@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtrit
@@ -24,7 +23,7 @@ from awac_dist.reporting.wording import (
 
 def summary(
     evaluations: Sequence[Evaluation],
-    folder: Path,
+    folder: str,
     elapsed_s: float,
     env_steps: int,
     grad_steps: int,
@@ -34,7 +33,7 @@ def summary(
 
     Args:
         evaluations: The last evaluation of each phase, in the order of the phases.
-        folder: The run folder.
+        folder: The run folder, a path or URI.
         elapsed_s: Wall time of the whole run.
         env_steps: Online env.step calls.
         grad_steps: Updates.

@@ -43,11 +43,14 @@ class RolloutConfig:
         step_timeout_s: Seconds after which an environment's step or reset is taken for hung and
             the worker's process is replaced; None never. Needs processes: in runtime "inline"
             nothing is watched.
+        cpus: Cores that each worker books; workers that find no room wait for a node. None books
+            one where the cluster adds nodes on demand, else a share with which all find room.
     """
 
     envs_per_worker: int = 1
     fragment_steps: int = 250
     step_timeout_s: float | None = 300.0
+    cpus: float | None = None
 
 
 class PolicySource(Protocol):

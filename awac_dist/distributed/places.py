@@ -1,0 +1,83 @@
+"""Where processes go in a Ray cluster.
+
+The learner and what serves it (shards, weight store, evaluator) share one node, by a placement
+group: the one labelled `awac-dist/role=learner` where nodes are labelled, else the driver's own
+node, else the one with the GPU. Workers are spread over the nodes labelled `worker`, or over all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray._private.state import state  # the only place that tells what a cluster may become
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from awac_dist.distributed.runtime import Resources
+
+ROLE, LEARNER, WORKER = "awac-dist/role", "learner", "worker"
+NODE_ID = "ray.io/node-id"
+
+
+class Places:
+    """What the cluster of this process has, and which part of it a process gets.
+
+    Attributes:
+        words: What goes where, once a place for the learner is reserved.
+    """
+
+    def __init__(self) -> None:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        own = ray.get_runtime_context().get_node_id()
+        self._own = next(node for node in nodes if node["NodeID"] == own)
+        self._has_roles = any(ROLE in node["Labels"] for node in nodes)
+        self._nodes = nodes
+        self._group: PlacementGroup | None = None
+        self.words = ""
+
+    @property
+    def resources(self) -> Resources:
+        """What there is, and what the cluster may become."""
+        most = state.get_max_resources_from_cluster_config()
+        gpus = sum(node["Resources"].get("GPU", 0.0) for node in self._nodes)
+        role = WORKER if self._has_roles else None
+        for_workers = [node for node in self._nodes if node["Labels"].get(ROLE) == role]
+        cpus = (node["Resources"].get("CPU", 0.0) for node in for_workers)
+        return Resources(
+            tuple(count for count in cpus if count),
+            max(gpus, (most or {}).get("GPU", 0.0)),
+            grows=most is not None,
+        )
+
+    def reserve(self, gpus: int) -> None:
+        """Book the learner's node."""
+        labels, home = self._home(gpus)
+        needs = {"GPU": gpus} if gpus else {"memory": 1}  # a group needs to book something
+        self._group = placement_group([needs], bundle_label_selector=[labels])
+        workers = f"nodes labelled {ROLE}={WORKER}" if self._has_roles else "all nodes"
+        self.words = f"learner, shards, evaluator on {home}, workers on {workers}"
+
+    def beside_learner(self, gpus: float) -> dict[str, Any]:
+        """Options of the learner, and of whoever serves it."""
+        options = {"num_cpus": 0, "num_gpus": gpus}
+        if self._group is None:  # nobody reserved a place
+            return options
+        return options | {"scheduling_strategy": PlacementGroupSchedulingStrategy(self._group, 0)}
+
+    def worker(self, cpus: float) -> dict[str, Any]:
+        """Options of a rollout worker."""
+        labels = {ROLE: WORKER} if self._has_roles else {}
+        return {"num_cpus": cpus, "scheduling_strategy": "SPREAD", "label_selector": labels}
+
+    def free(self) -> None:
+        """Give the learner's node back."""
+        if self._group is not None:
+            remove_placement_group(self._group)
+
+    def _home(self, gpus: int) -> tuple[dict[str, str], str]:
+        if self._has_roles:
+            return {ROLE: LEARNER}, f"the node labelled {ROLE}={LEARNER}"
+        if gpus > self._own["Resources"].get("GPU", 0.0):
+            return {}, "a node with a GPU"
+        return {NODE_ID: self._own["NodeID"]}, "this node"
