@@ -108,23 +108,28 @@ def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> No
     words += ["--workers", "5", "--rollout.cpus", "1", "--online.env_steps", "40000"]
     run = RunProcesses(words, tmp_path / "run.out")
 
+    def said() -> str:
+        return (tmp_path / "run.out").read_text()
+
     def workers(expected: dict[str, int]) -> Callable[[], bool]:
         return lambda: workers_on(who_is_where(roles)) == expected
 
     try:
         wait_until(workers({"large": 2, "small": 1}), run, "a worker on each core for workers")
+        wait_until(lambda: "Learner" in str(who_is_where(roles)), run, "the learner")
         places = who_is_where(roles)
-        assert {"Learner", "DurableShard", "SharedWeightStore", "Evaluator"} <= set(places["home"])
         assert set(places) == {"home", "large", "small"}
+        assert set(places["home"]) == {"DurableShard", "Evaluator", "Learner", "SharedWeightStore"}
+        assert {*places["large"], *places["small"]} == {"WatchedWorker"}
+        missing = "no room yet for 2 x RolloutWorker (1 CPU); all nodes have 4 CPU, 0 GPU"
+        wait_until(lambda: missing in said(), run, "a line that says what waits")
         roles.remove_node(small, allow_graceful=False)
         wait_until(workers({"large": 2}), run, "the loss of a node")
         roles.add_node(num_cpus=2, labels=labelled("worker", "new"))
         wait_until(workers({"large": 2, "new": 2}), run, "workers on a new node")
-        said = (tmp_path / "run.out").read_text()
     finally:
         run.stop()
-    assert "learner, shards, evaluator on the node labelled awac-dist/role=learner" in said
-    assert "no room yet for 2 x RolloutWorker of 1 cores; there are" in said
+    assert "learner, shards, evaluator on the node labelled awac-dist/role=learner" in said()
 
 
 @pytest.mark.ray

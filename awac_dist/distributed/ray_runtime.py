@@ -56,7 +56,7 @@ class RayRuntime:
         place = self._places.worker(cpus) if cpus else self._places.beside_learner(gpus)
         actor = ACTORS[component].options(**place).remote(*arguments, **named)
         self._actors.append(actor)
-        needs = f" of {cpus:g} cores" if cpus else f" of {gpus:g} GPUs" if gpus else ""
+        needs = f" ({cpus:g} CPU)" if cpus else f" ({gpus:g} GPU)" if gpus else ""
         self._unplaced[actor.__ray_ready__.remote()] = f"{component.__name__}{needs}"
         return RayHandle(actor)
 
@@ -70,7 +70,7 @@ class RayRuntime:
         counts = Counter(self._unplaced.values())
         words = ", ".join(f"{count} x {name}" for name, count in counts.items())
         there = ray.cluster_resources()
-        return f"{words}; there are {there.get('CPU', 0):g} cores, {there.get('GPU', 0):g} GPUs"
+        return f"{words}; all nodes have {there.get('CPU', 0):g} CPU, {there.get('GPU', 0):g} GPU"
 
     def weights_reader(self, store: Handle) -> SharedWeightsReader:
         assert isinstance(store, RayHandle)

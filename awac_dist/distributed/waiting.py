@@ -15,7 +15,7 @@ from awac_dist.evaluation.result import Evaluation
 from awac_dist.types import Future
 
 POLL_S = 0.25
-LOOK_EVERY_S = 10.0
+LOOK_EVERY_S = 5.0
 
 
 class PlaceWatch:
