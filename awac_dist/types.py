@@ -243,6 +243,9 @@ class RolloutReport(NamedTuple):
     dropped: int = 0  # episodes whose environment failed
     fault: str = ""  # how the last of them did
     stream: StreamState | None = None  # after the call
+    env_s: float = 0.0  # of act_s, in the environments
+    policy_s: float = 0.0  # of act_s, in the policy
+    wait_s: float = 0.0  # between the call before this one and this call
 
 
 class UpdateReport(NamedTuple):
@@ -253,6 +256,7 @@ class UpdateReport(NamedTuple):
     metrics: dict[str, float]  # means over this call
     seconds: float
     wait_s: float  # of them, waiting for the shards
+    copy_s: float = 0.0  # of them, bringing the shards' answers together and to the device
 
 
 @dataclass(frozen=True)

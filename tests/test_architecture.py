@@ -9,7 +9,7 @@ import pytest
 import awac_dist
 
 ROOT = Path(awac_dist.__file__).parent
-MAY_IMPORT_RAY = {"distributed", "rllib"}
+MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
 MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
 
 FOUNDATIONS = {"types", "errors"}
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "options": COMPONENTS | {"option_parser"},
     "dry_run": COMPONENTS | {"distributed"},
     "commands": COMPONENTS | {"distributed"},
-    "bench": COMPONENTS | {"allocator", "commands", "distributed"},
+    "bench": COMPONENTS | {"allocator", "commands", "distributed", "rllib"},
     "launch": COMPONENTS | {"distributed", "dry_run", "options"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses"},
     "experiments": COMPONENTS | {"distributed", "launch", "options"},

@@ -241,6 +241,7 @@ def changed(path: str, value: Any) -> RunConfig:
         ("online.stop_at_return", INFINITE, [-200.0, 0.0]),
         ("online.max_minutes", [0.0, *INFINITE], [0.5]),
         ("rollout.step_timeout_s", [0.0, *INFINITE], [0.5, None]),
+        ("rollout.cpus", [0.0, *INFINITE], [0.01, 2.0, None]),
         ("algorithm.temperature", [0.0, -1.0, *INFINITE], [0.3]),
         ("algorithm.effective_batch", [0.0, 1.0, *INFINITE], [0.05, None]),
         ("algorithm.max_weight", [0.0, *INFINITE], [20.0]),

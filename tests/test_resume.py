@@ -124,7 +124,8 @@ def test_an_evaluator_that_dies_does_its_work_again(
 def test_an_evaluator_that_dies_again_and_again_ends_the_run(
     config: RunConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunFailed, match=r"evaluator died 3 times in a row: .* the last good checkpoint is"):
+    told = "evaluator died 3 times in a row: .* the last good checkpoint is"
+    with pytest.raises(RunFailed, match=told):
         run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path)
 
 

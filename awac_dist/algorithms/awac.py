@@ -24,6 +24,7 @@ from torch import Tensor
 from awac_dist.algorithms.base import ActorCritic, OptimizerConfig
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.distributions import DiagonalGaussian
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import PolicySpec
 
@@ -81,7 +82,7 @@ class AWAC(ActorCritic):
 
     def critic_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
-            next_actions = self.actor(batch.next_observations).sample(self.generator)  # [B, A]
+            next_actions = self._sample(self.actor(batch.next_observations))  # [B, A]
             next_q = self.target_critic(batch.next_observations, next_actions)  # [E, B]
             targets = td.one_step_target(batch.rewards, batch.discounts, next_q.amin(dim=0))
         return td.squared_error(q_data, targets)
@@ -92,15 +93,10 @@ class AWAC(ActorCritic):
             if self.config.value == "mean":
                 chosen = policy.mean.unsqueeze(0)  # [1, B, A]
             else:
-                chosen = policy.sample(self.generator, (self.config.num_value_samples,))
+                chosen = self._sample(policy, (self.config.num_value_samples,))
             q_policy = self.critic(batch.observations, chosen)  # [E, N, B]
         advantages = weighting.advantages(q_data, q_policy, clip=self.config.advantage_clip)
-        weights = weighting.weights(
-            advantages,
-            temperature=self.log_temperature.exp(),
-            normalisation=self.config.weights,
-            max_weight=self.config.max_weight,
-        )
+        weights = self._weights(advantages)
         loss, metrics = weighting.weighted_regression(policy.log_prob(batch.actions), weights)
         return loss, metrics | {
             "actor/advantage_mean": advantages.mean(),
@@ -108,6 +104,19 @@ class AWAC(ActorCritic):
             "actor/std": policy.log_std.detach().exp().mean(),
             "actor/temperature": self.log_temperature.exp(),
         }
+
+    def _sample(self, policy: DiagonalGaussian, shape: tuple[int, ...] = ()) -> Tensor:
+        """Actions [*shape, B, A]. Overridden, as is the next, where a batch is spread."""
+        return policy.sample(self.generator, shape)
+
+    def _weights(self, advantages: Tensor) -> Tensor:
+        """Weights [B] of the logged actions, for advantages [B] of the whole batch."""
+        return weighting.weights(
+            advantages,
+            temperature=self.log_temperature.exp(),
+            normalisation=self.config.weights,
+            max_weight=self.config.max_weight,
+        )
 
     def update(self, batch: Batch) -> Metrics:
         metrics = super().update(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from awac_dist.replay.sampler import Draw, Sampler
+from awac_dist.replay.sampler import Sampler
 from awac_dist.types import Future, Handle, Layout
 
 REQUESTS_IN_FLIGHT = 2
@@ -32,6 +33,9 @@ class BatchFetcher:
         layout: Columns of a block.
         batches_per_request: Batches fetched in one call to each shard.
         device: Where the blocks are wanted.
+
+    Attributes:
+        copy_s: Time spent so far on bringing answers together and to the device.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class BatchFetcher:
         self._shards, self._sampler, self._layout = shards, sampler, layout
         self._batches_per_request = batches_per_request
         self._device = device
+        self.copy_s = 0.0
 
     def fetch(self, first: int, count: int, batch_size: int) -> Iterator[Tensor]:
         """Yield batches number first to first + count - 1 as blocks [B, width]."""
@@ -59,8 +64,7 @@ class BatchFetcher:
             yield from self._receive(waiting.popleft(), batch_size)
 
     def _request(self, numbers: range, batch_size: int) -> _Request:
-        draws = [self._sampler.draw(number, batch_size) for number in numbers]
-        draw = Draw(*(np.concatenate(columns) for columns in zip(*draws, strict=True)))
+        draw = self._sampler.draw(numbers.start, batch_size, len(numbers))
         answers = []
         for shard, handle in enumerate(self._shards):
             positions = np.flatnonzero(draw.shards == shard)
@@ -71,9 +75,13 @@ class BatchFetcher:
         return _Request(len(numbers), answers)
 
     def _receive(self, request: _Request, batch_size: int) -> Iterator[Tensor]:
-        rows = request.batches * batch_size
+        answers = [(positions, answer.result()) for positions, answer in request.answers]
+        began = time.perf_counter()
         on_gpu = self._device.type == "cuda"
-        block = torch.empty((rows, self._layout.width), pin_memory=on_gpu)
-        for positions, answer in request.answers:
-            block.numpy()[positions] = answer.result()
-        yield from block.to(self._device, non_blocking=on_gpu).split(batch_size)
+        size = (request.batches * batch_size, self._layout.width)
+        block = torch.empty(size, pin_memory=on_gpu)
+        for positions, rows in answers:
+            block.numpy()[positions] = rows
+        moved = block.to(self._device, non_blocking=on_gpu)
+        self.copy_s += time.perf_counter() - began
+        yield from moved.split(batch_size)

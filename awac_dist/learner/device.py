@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from typing import Literal, TypeAlias
 
 import torch
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 def count_gpus() -> int:
     """GPUs that torch can use on this machine."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """A context for updates: their matrix products in that precision, all else in float32."""
+    wanted = precision == "bfloat16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
 def default_threads() -> int:

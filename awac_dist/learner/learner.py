@@ -17,7 +17,7 @@ from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
-from awac_dist.learner.device import default_threads
+from awac_dist.learner.device import Precision, autocast, default_threads
 from awac_dist.learner.record import CallRecord
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.sampler import Sampler
@@ -34,6 +34,8 @@ class LearnerConfig:
         discount: gamma.
         threads: Threads of torch on the CPU; None takes half of the cores, up to 8: threads that
             wait for each other drown when workers hold their cores.
+        precision: Of the matrix products of an update; parameters, losses and optimisers stay
+            float32. "bfloat16" is faster only where the hardware multiplies it.
         gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
         updates_per_call: Updates between two publications of weights and rows of metrics.
         batches_per_request: Batches fetched from each shard in one call.
@@ -43,6 +45,7 @@ class LearnerConfig:
     batch_size: int = 256
     discount: float = 0.99
     threads: int | None = None
+    precision: Precision = "float32"
     gpus: Literal[0, 1] | None = None
     updates_per_call: int = 100
     batches_per_request: int = 25
@@ -164,21 +167,23 @@ class Learner:
         self._sampler.add(segments)
         blocks = self._fetcher.fetch(self.grad_steps, count, self._batch_size)
         record = CallRecord()
-        wait_s = 0.0
+        fetch_s, copied_s = 0.0, self._fetcher.copy_s
         try:
             for _ in range(count):
                 asked = time.perf_counter()
                 block = next(blocks)
-                wait_s += time.perf_counter() - asked
-                record.add(block, self.method.update(Batch.from_block(block, self._layout)))
+                fetch_s += time.perf_counter() - asked
+                with autocast(self._config.precision, self._device):
+                    metrics = self.method.update(Batch.from_block(block, self._layout))
+                record.add(block, metrics)
         except NotFinite as error:
             raise record.refused(error, self.grad_steps, self._evidence) from error
         means = record.means()
         record.check(self.method, self.grad_steps, self._evidence)
         self.grad_steps += count
         self.publish()
-        seconds = time.perf_counter() - start
-        return UpdateReport(self.grad_steps, count, means, seconds, wait_s)
+        seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
+        return UpdateReport(self.grad_steps, count, means, seconds, fetch_s - copy_s, copy_s)
 
     def save(self, folder: str, progress: dict[str, Any]) -> str:
         """Write a checkpoint of everything that learns, and of `progress`; returns its path.

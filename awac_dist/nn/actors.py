@@ -22,15 +22,16 @@ class GaussianActor(nn.Module):
     flat vector readable without torch.
     """
 
-    low: Tensor
-    high: Tensor
+    centre: Tensor
+    half_range: Tensor
 
     def __init__(self, spec: PolicySpec, generator: Generator) -> None:
         super().__init__()
         self.spec = spec
         self.weights = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for shape in spec.shapes])
-        self.register_buffer("low", torch.tensor(spec.action_low), persistent=False)
-        self.register_buffer("high", torch.tensor(spec.action_high), persistent=False)
+        low, high = torch.tensor(spec.action_low), torch.tensor(spec.action_high)
+        self.register_buffer("centre", (high + low) / 2, persistent=False)
+        self.register_buffer("half_range", (high - low) / 2, persistent=False)
         self._num_layers = len(spec.layer_sizes) - 1
         self._initialise(generator)
 
@@ -49,18 +50,23 @@ class GaussianActor(nn.Module):
     def forward(self, observations: Tensor) -> DiagonalGaussian:
         """[..., O] -> a distribution over actions [..., A]."""
         hidden = observations
-        last = self._num_layers - 1
-        for layer in range(last):
+        for layer in range(self._num_layers - 1):
             hidden = torch.relu(self._linear(hidden, layer))
-        half_range, centre = (self.high - self.low) / 2, (self.high + self.low) / 2
-        mean = centre + half_range * torch.tanh(self._linear(hidden, last))
+        # a mean rounded to bfloat16 would be off by as much as a small standard deviation
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self._distribution(hidden.to(self.centre.dtype))
+
+    def _distribution(self, hidden: Tensor) -> DiagonalGaussian:
+        """Read mean and standard deviation [..., A] off the last hidden layer [..., H]."""
+        raw = self._linear(hidden, self._num_layers - 1)
+        mean = self.centre + self.half_range * torch.tanh(raw)
         if self.spec.state_dependent_std:
             logits = self._linear(hidden, self._num_layers)
         else:
             logits = self.weights[2 * self._num_layers]
         low, high = self.spec.log_std_min, self.spec.log_std_max
         log_std = low + torch.sigmoid(logits) * (high - low)
-        return DiagonalGaussian(mean, (log_std + half_range.log()).expand_as(mean))
+        return DiagonalGaussian(mean, (log_std + self.half_range.log()).expand_as(mean))
 
     def _linear(self, inputs: Tensor, layer: int) -> Tensor:
         return nn.functional.linear(inputs, self.weights[2 * layer], self.weights[2 * layer + 1])

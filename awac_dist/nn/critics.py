@@ -24,6 +24,24 @@ class EnsembleLinear(nn.Module):
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
+class EnsembleHead(nn.Module):
+    """E linear maps onto one number each: [E, B, n] -> [E, B].
+
+    A sum of products: a matrix product with one column reads as much and, with its backward
+    pass, takes four times as long on a CPU (docs/speed.md).
+    """
+
+    def __init__(self, members: int, n: int, bound: float, generator: Generator) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, n, 1))
+        self.bias = nn.Parameter(torch.zeros(members, 1, 1))
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (inputs * self.weight.mT).sum(dim=-1) + self.bias.squeeze(-1)
+
+
 class EnsembleLayerNorm(nn.Module):
     """E layer normalisations side by side: [E, B, n] -> [E, B, n]."""
 
@@ -69,7 +87,7 @@ class CriticEnsemble(nn.Module):
         self.norms = nn.ModuleList(
             EnsembleLayerNorm(members, width) if layer_norm else nn.Identity() for width in hidden
         )
-        self.head = EnsembleLinear(members, sizes[-1], 1, LAST_LAYER_INIT, generator)
+        self.head = EnsembleHead(members, sizes[-1], LAST_LAYER_INIT, generator)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """[B, O] and [B, A] -> [E, B]; [B, O] and [N, B, A] -> [E, N, B]."""

@@ -208,11 +208,15 @@ class Recorder:
         reports, lags = zip(*self._rollouts, strict=True)
         self._rollouts = []
         finished: Sequence[Finished] = [f for report in reports for f in report.finished]
+        busy_s = max(sum(r.act_s + r.send_s for r in reports), 1e-9)
+        wait_s = sum(r.wait_s for r in reports)
         values = {
             "rollout/lag_mean": sum(lags) / len(lags),
             "rollout/lag_max": max(lags),
-            "rollout/send_share": sum(r.send_s for r in reports)
-            / max(sum(r.send_s + r.act_s for r in reports), 1e-9),
+            "rollout/env_share": sum(r.env_s for r in reports) / busy_s,
+            "rollout/policy_share": sum(r.policy_s for r in reports) / busy_s,
+            "rollout/send_share": sum(r.send_s for r in reports) / busy_s,
+            "rollout/wait_share": wait_s / (wait_s + busy_s),
         }
         if finished:
             values["rollout/return"] = sum(f.episode_return for f in finished) / len(finished)

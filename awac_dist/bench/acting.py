@@ -1,0 +1,146 @@
+"""A worker's environment steps a second beside a loop that does the very same steps and no more.
+
+The loop repeats the actions that a worker chose, from the same resets, so that both have the same
+physics: what a worker adds is its policy (two hidden layers of 256), noise, checks and records.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import Contestant, Measure, in_turn
+from awac_dist.envs.make import Environment, env_spec, make_env
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.rollout.collector import Collector
+from awac_dist.rollout.policy import GaussianPolicy
+from awac_dist.types import EnvSpec, Episode
+
+TARGETS = {  # of a worker's rate over the loop's
+    "HalfCheetah-v5": 0.70,
+    "Walker2d-v5": 0.85,
+    "Ant-v5": 0.85,
+    "awac_dist/PenBinary-v0": 0.85,
+    "AdroitHandDoor-v1": 0.85,
+}
+ENVS = (1, 4, 16)  # side by side in a worker
+STEPS = 800  # of a round, over all environments
+WORKER, BARE, FLOOR = "worker", "env.step", "env.step and policy"
+
+
+def random_policy(spec: EnvSpec) -> GaussianPolicy:
+    """A policy as a run begins with: two hidden layers of 256."""
+    shape = NetworkConfig((256, 256)).policy_spec(spec)
+    rng = np.random.default_rng(0)
+    scales = [s[-1] ** -0.5 if len(s) == 2 else 0.0 for s in shape.shapes]
+    drawn = zip(shape.shapes, scales, strict=True)
+    parts = [rng.uniform(-scale, scale, size).ravel() for size, scale in drawn]
+    return GaussianPolicy(shape, np.concatenate(parts).astype(np.float32), 0)
+
+
+def collector(env_id: str, num_envs: int) -> Measure:
+    """Measure what a worker does between two looks at newer weights."""
+    spec = env_spec(env_id)
+    policy, acting = random_policy(spec), Collector(spec, num_envs, seed=0, worker=0)
+
+    def measure() -> float:
+        began = time.perf_counter()
+        acting.collect_steps(policy, STEPS // num_envs, "online")
+        return STEPS / (time.perf_counter() - began)
+
+    return measure
+
+
+def bare_and_policy(env_id: str, num_envs: int) -> Measure:
+    """Measure `bare` with the policy's arithmetic besides, done for nothing: a floor."""
+    return bare(env_id, num_envs, with_policy=True)
+
+
+def bare(env_id: str, num_envs: int, *, with_policy: bool = False) -> Measure:
+    """Measure `env.step` alone, on the steps that `collector` does."""
+    spec = env_spec(env_id)
+    policy, acting = random_policy(spec), Collector(spec, num_envs, seed=0, worker=0)
+    loop = BareLoop(env_id, num_envs)
+    observations = np.zeros((num_envs, spec.input_size), np.float32)
+    noise = np.zeros((num_envs, spec.action_size), np.float32)
+
+    def measure() -> float:
+        steps = STEPS // num_envs
+        pieces = acting.collect_steps(policy, steps, "online").pieces
+        began = time.perf_counter()
+        loop.repeat(pieces)
+        for _ in range(steps if with_policy else 0):
+            policy.sample(observations, noise)
+        return STEPS / (time.perf_counter() - began)
+
+    return measure
+
+
+class BareLoop:
+    """Environments that do again what a collector's did.
+
+    Args:
+        env_id: The task.
+        num_envs: Environments of the collector.
+    """
+
+    def __init__(self, env_id: str, num_envs: int) -> None:
+        spec = env_spec(env_id)
+        self._bounds = np.array(spec.action_low, np.float32), np.array(spec.action_high, np.float32)
+        self._free = [make_env(env_id) for _ in range(num_envs)]
+        self._under_way: dict[tuple[int, int, int], Environment] = {}
+
+    def repeat(self, pieces: Sequence[Episode]) -> None:
+        """Do all steps of some pieces, in the order in which they were cut."""
+        for piece in pieces:
+            stream = piece.origin.stream
+            env = self._under_way.pop(stream) if piece.origin.start else self._free.pop()
+            if piece.origin.start == 0:
+                env.reset(seed=piece.origin.seed)
+            for action in np.clip(piece.actions, *self._bounds):
+                env.step(action)
+            if piece.terminated or piece.truncated:
+                self._free.append(env)
+            else:
+                self._under_way[stream] = env
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """Each task with one environment and with several side by side."""
+    for env_id, target in TARGETS.items():
+        for num_envs in ENVS:
+            with one_thread():
+                contestants = {
+                    WORKER: Contestant(collector, env_id, num_envs),
+                    BARE: Contestant(bare, env_id, num_envs),
+                    FLOOR: Contestant(bare_and_policy, env_id, num_envs),
+                }
+            rounds = in_turn(contestants, repeats)
+            yield Row(
+                f"{env_id}, {num_envs} environment{'s' if num_envs > 1 else ''}",
+                rounds.median(WORKER),
+                "steps/s",
+                peer=BARE,
+                peer_value=rounds.median(BARE),
+                ratio=rounds.ratio(WORKER, BARE),
+                at_least=target,
+                note=f"the loop and a policy: {rounds.ratio(FLOOR, BARE):.2f}",
+            )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes that begin in here multiply with one thread, as Ray has its workers do."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before

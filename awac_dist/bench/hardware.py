@@ -1,0 +1,91 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from awac_dist.learner.device import count_cores, default_threads
+
+INSTRUCTION_SETS = (
+    *("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16"),  # x86
+    *("asimd", "sve", "bf16", "i8mm"),  # ARM
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine, as far as its speed depends on it.
+
+    Attributes:
+        cpu: Model name, family, model and stepping.
+        cores: That this process may use.
+        memory_gib: Of the machine.
+        instruction_sets: Of those that matter for matrix products, the ones it has.
+        gpus: Names of the GPUs that torch can use.
+        torch_version: Of torch.
+        torch_capability: The instruction set that torch's own kernels use.
+        learner_threads: What a learner takes where it is not told.
+    """
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    instruction_sets: tuple[str, ...]
+    gpus: tuple[str, ...]
+    torch_version: str
+    torch_capability: str
+    learner_threads: int
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        sets = " ".join(self.instruction_sets) or "none that matter"
+        missing = "" if self.has_bfloat16 else "; no bfloat16 arithmetic"
+        return [
+            f"{self.cpu}; {self.cores} cores, {self.memory_gib:.0f} GiB; {sets}{missing}",
+            f"torch {self.torch_version} ({self.torch_capability}), a learner takes "
+            f"{self.learner_threads} threads; GPU: {', '.join(self.gpus) or 'none'}",
+        ]
+
+    @property
+    def has_bfloat16(self) -> bool:
+        """Whether the CPU multiplies bfloat16 matrices itself."""
+        return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.instruction_sets))
+
+
+def hardware() -> Hardware:
+    """Look at this machine."""
+    info = _cpu_info()
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return Hardware(
+        cpu=_model(info),
+        cores=count_cores(),
+        memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
+        instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
+        gpus=tuple(torch.cuda.get_device_name(gpu) for gpu in gpus),
+        torch_version=torch.__version__,
+        torch_capability=torch.backends.cpu.get_cpu_capability(),
+        learner_threads=default_threads(),
+    )
+
+
+def _model(info: dict[str, str]) -> str:
+    """A virtual machine may name the maker only; family and model tell more."""
+    name = info.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{key} {info[key]}" for key in ("cpu family", "model", "stepping") if key in info]
+    return " ".join([name, f"({', '.join(numbers)})" if numbers else ""]).strip()
+
+
+def _cpu_info() -> dict[str, str]:
+    """What Linux says of its first CPU; nothing elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return {}
+    first = path.read_text().split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

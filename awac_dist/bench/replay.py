@@ -1,0 +1,132 @@
+"""Batches a second from the replay into the learner's process, beside d3rlpy's sampler."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import count
+
+import numpy as np
+import torch
+
+from awac_dist.bench.hardware import hardware
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import Contestant, Measure, in_turn, rate
+from awac_dist.distributed.ray_runtime import RayRuntime
+from awac_dist.learner.batches import BatchFetcher
+from awac_dist.learner.learner import LearnerConfig
+from awac_dist.replay.sampler import Sampler
+from awac_dist.replay.shard import ReplayShard
+from awac_dist.types import EnvSpec, Episode, Handle, Layout, Origin
+
+BATCH = 1024
+EPISODES, STEPS = 200, 1000
+SHARDS = (1, 2, 4)
+REQUESTS = 8  # in a measured call: enough for two to be always in flight
+WANTED_PER_S = 2_000  # from one shard
+WANTED_RATIO = 10  # times d3rlpy's
+PEER = "d3rlpy"
+HALF_CHEETAH = EnvSpec("HalfCheetah-v5", 17, 6, (-1.0,) * 6, (1.0,) * 6, 1000)
+
+
+def through_ray(shards: int) -> Measure:
+    """Measure batches that arrive in this process from shards in theirs."""
+    runtime = RayRuntime()
+    return _fetched([start_shard(runtime, index, shards) for index in range(shards)])
+
+
+def start_shard(
+    runtime: RayRuntime, index: int, shards: int, spec: EnvSpec = HALF_CHEETAH
+) -> Handle:
+    """A shard in a process of its own, with room for four million rows and no log."""
+    return runtime.start(
+        ReplayShard,
+        index,
+        shards,
+        spec,
+        capacity=4_000_000,
+        discount=0.99,
+        clip_prior_actions=False,
+        log=None,
+    )
+
+
+def _fetched(shards: list[Handle]) -> Measure:
+    sampler, each = Sampler(0, 1), LearnerConfig().batches_per_request
+    for number, episode in enumerate(random_episodes(EPISODES)):
+        place = shards[number % len(shards)].post("insert", episode, "prior").result()
+        sampler.add([place])
+    layout, device = Layout.of(HALF_CHEETAH), torch.device("cpu")
+    fetcher = BatchFetcher(shards, sampler, layout, each, device)
+    numbers = count(step=REQUESTS * each)
+
+    def fetch() -> None:
+        for _ in fetcher.fetch(next(numbers), REQUESTS * each, BATCH):
+            pass
+
+    return lambda: REQUESTS * each * rate(fetch)
+
+
+def theirs() -> Measure:
+    """Measure batches that d3rlpy draws in this process."""
+    warnings.simplefilter("ignore")
+    from d3rlpy.dataset import MDPDataset
+
+    episodes = list(random_episodes(EPISODES))
+    ends = np.tile(np.arange(STEPS) == STEPS - 1, EPISODES).astype(np.float32)
+    replay = MDPDataset(
+        np.concatenate([episode.observations[:-1] for episode in episodes]),
+        np.concatenate([episode.actions for episode in episodes]),
+        np.concatenate([episode.rewards for episode in episodes]),
+        np.zeros(EPISODES * STEPS, np.float32),
+        timeouts=ends,
+    )
+    return lambda: rate(lambda: replay.sample_transition_batch(BATCH))
+
+
+def random_episodes(number: int) -> Iterator[Episode]:
+    """Episodes of 1,000 steps, as wide as HalfCheetah's."""
+    rng = np.random.default_rng(0)
+    sizes = HALF_CHEETAH.observation_size, HALF_CHEETAH.action_size
+    for index in range(number):
+        observations, actions = (rng.standard_normal((STEPS + 1, n), np.float32) for n in sizes)
+        yield Episode(
+            observations,
+            actions[1:],
+            actions[1:, 0],
+            terminated=False,
+            truncated=True,
+            origin=Origin("prior", worker=0, episode=index),
+        )
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """One shard beside d3rlpy's sampler, then more shards."""
+    running = {str(shards): Contestant(through_ray, shards) for shards in SHARDS}
+    if find_spec(PEER):
+        running[PEER] = Contestant(theirs)
+    rounds = in_turn(running, repeats)
+    name = f"batches of {BATCH} from 1 shard into the learner's process"
+    yield Row(name, rounds.median("1"), "batches/s", at_least=WANTED_PER_S)
+    measured = PEER in rounds.figures
+    yield Row(
+        "the same",
+        rounds.median("1"),
+        "batches/s",
+        peer=PEER,
+        peer_value=rounds.median(PEER) if measured else None,
+        ratio=rounds.ratio("1", PEER) if measured else None,
+        at_least=WANTED_RATIO,
+        note="drawn in one process",
+    )
+    for shards in SHARDS[1:]:
+        yield Row(
+            f"from {shards} shards",
+            rounds.median(str(shards)),
+            "batches/s",
+            peer="1 shard",
+            peer_value=rounds.median("1"),
+            ratio=rounds.ratio(str(shards), "1"),
+            note=f"{hardware().cores} cores",
+        )

@@ -1,0 +1,178 @@
+"""The RLlib path beside the standalone learner and beside RLlib's SAC, on HalfCheetah.
+
+All three have two critics and two hidden layers of 256; each measurement is of one process, with
+one environment where steps are counted. RLlib's figures hold what RLlib does around an update:
+those of AWAC are of `Algorithm.train`, those of SAC of drawing from its buffer and updating.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import torch
+
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
+from awac_dist.config import RunConfig
+from awac_dist.data.sources import open_source
+from awac_dist.distributed.loading import PriorData
+from awac_dist.distributed.runtime import InlineHandle
+from awac_dist.distributed.weights import WeightStore
+from awac_dist.envs.make import env_spec
+from awac_dist.learner.learner import Learner, LearnerConfig
+from awac_dist.replay.shard import ReplayShard
+from awac_dist.rollout.policy import GaussianPolicy
+from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
+
+Contestants: TypeAlias = dict[str, Callable[..., Measure]]
+
+RUN = RunConfig()
+BATCHES = (256, 1024)
+FRAGMENT = 250  # steps between two looks at newer weights
+UPDATES = 100  # between two publications of weights
+SHARE = 0.85  # of the standalone learner's updates that the RLlib path shall reach
+
+
+def standalone(batch_size: int) -> Measure:
+    """Measure updates of the learner that `awac_dist.launch` starts."""
+    spec = env_spec(RUN.env)
+    sources = [open_source(name, spec) for name in RUN.data]
+    shard = _shard(sources)
+    learner = Learner(
+        spec,
+        RUN.networks,
+        RUN.optimizer,
+        RUN.algorithm,
+        LearnerConfig(batch_size=batch_size, threads=1),
+        [InlineHandle(shard)],
+        InlineHandle(WeightStore()),
+        online_capacity=1_000,
+        seed=0,
+        device="cpu",
+    )
+    learner.add(PriorData(sources, [shard.load()]).places)
+    learner.begin_awac(batch_size, keep_actor=False)
+    return lambda: UPDATES * rate(lambda: learner.update(UPDATES))
+
+
+def through_rllib(batch_size: int) -> Measure:
+    """Measure updates of `AWAC.train`, offline."""
+    algorithm = _awac(batch_size)
+    return lambda: UPDATES * rate(algorithm.train)
+
+
+def sac(batch_size: int) -> Measure:
+    """Measure updates of RLlib's SAC: draw from its buffer, update."""
+    algorithm = _sac(batch_size)
+    while algorithm.local_replay_buffer.get_num_timesteps() < 4 * FRAGMENT:
+        algorithm.local_replay_buffer.add(algorithm.env_runner.sample())
+
+    def update() -> None:
+        episodes = algorithm.local_replay_buffer.sample(
+            num_items=batch_size, n_step=1, batch_length_T=0, gamma=0.99, sample_episodes=True
+        )
+        algorithm.learner_group.update(
+            episodes=episodes, timesteps={"num_env_steps_sampled_lifetime": 0}
+        )
+
+    return lambda: rate(update)
+
+
+def standalone_steps() -> Measure:
+    """Measure environment steps of one of our workers, into a replay shard."""
+    spec = env_spec(RUN.env)
+    policy = RUN.networks.policy_spec(spec)
+    vector = torch.zeros(policy.size).numpy()
+    fixed = FixedPolicy(GaussianPolicy(policy, vector, 0))
+    worker = RolloutWorker(spec, 1, [InlineHandle(_shard([]))], fixed, seed=0, worker=0)
+    return lambda: FRAGMENT * rate(lambda: worker.collect_steps(FRAGMENT, "online", "online"))
+
+
+def rllib_steps() -> Measure:
+    """Measure environment steps of RLlib's env runner with our module, into the replay."""
+    algorithm = _awac(BATCHES[0])
+    return lambda: FRAGMENT * rate(lambda: algorithm.replay.add(algorithm.env_runner.sample()))
+
+
+def sac_steps() -> Measure:
+    """Measure environment steps of RLlib's env runner with SAC's module, into its buffer."""
+    algorithm = _sac(BATCHES[0])
+    buffer = algorithm.local_replay_buffer
+    return lambda: FRAGMENT * rate(lambda: buffer.add(algorithm.env_runner.sample()))
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """Updates a second at two batch sizes, then environment steps a second."""
+    contestants: Contestants
+    for batch_size in BATCHES:
+        contestants = {"standalone": standalone, "rllib": through_rllib, "sac": sac}
+        rounds = _measured(contestants, repeats, batch_size)
+        yield from _rows(f"AWAC through RLlib, batch {batch_size}", "updates/s", rounds, SHARE)
+    contestants = {"standalone": standalone_steps, "rllib": rllib_steps, "sac": sac_steps}
+    yield from _rows("AWAC through RLlib", "env steps/s", _measured(contestants, repeats), None)
+
+
+def _measured(contestants: Contestants, repeats: int, *of: int) -> Rounds:
+    return in_turn({name: Contestant(each, *of) for name, each in contestants.items()}, repeats)
+
+
+def _rows(name: str, unit: str, rounds: Rounds, share: float | None) -> Iterator[Row]:
+    for peer, told, at_least in (("standalone", "standalone", share), ("sac", "RLlib's SAC", None)):
+        yield Row(
+            name,
+            rounds.median("rllib"),
+            unit,
+            peer=told,
+            peer_value=rounds.median(peer),
+            ratio=rounds.ratio("rllib", peer),
+            at_least=at_least,
+            note="one thread, one process",
+        )
+
+
+def _shard(sources: list[Any]) -> ReplayShard:
+    return ReplayShard(
+        0,
+        1,
+        env_spec(RUN.env),
+        capacity=100_000,
+        discount=RUN.learner.discount,
+        clip_prior_actions=False,
+        log=None,
+        sources=sources,
+    )
+
+
+def _awac(batch_size: int) -> Any:
+    from awac_dist.rllib import AWACConfig
+
+    config = AWACConfig().prior_data(RUN.data)
+    config.training(
+        num_offline_updates=10**9,
+        updates_per_training_step=UPDATES,
+        train_batch_size_per_learner=batch_size,
+    )
+    return _built(config)
+
+
+def _sac(batch_size: int) -> Any:
+    from ray.rllib.algorithms.sac import SACConfig
+    from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+
+    config = SACConfig().training(train_batch_size_per_learner=batch_size)
+    sizes = DefaultModelConfig(fcnet_hiddens=[256], head_fcnet_hiddens=[256])
+    return _built(config.rl_module(model_config=sizes))
+
+
+def _built(config: Any) -> Any:
+    """The Algorithm, in this process."""
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    config.environment(RUN.env).env_runners(rollout_fragment_length=FRAGMENT)
+    config.debugging(seed=0, log_level="ERROR")
+    algorithm = config.build_algo()
+    torch.set_num_threads(1)
+    return algorithm

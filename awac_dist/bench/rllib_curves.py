@@ -1,0 +1,132 @@
+"""The same configuration through `awac_dist.launch` and through RLlib: both curves in one picture.
+
+    python -m awac_dist.bench.rllib_curves docs/rllib-curves.png --seeds 3
+
+Both learn HalfCheetah from the embedded demonstrations, offline and then online, with equal seeds,
+networks, batches and options; both evaluate the policy's mean action. Offline they take the same
+steps; online they collect with other random numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from awac_dist.commands.arguments import Parser
+from awac_dist.config import RunConfig
+
+ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
+Curve = dict[int, float]  # grad_steps -> mean return
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and how often evaluated: both in updates, one for each step online."""
+
+    offline: int
+    online: int
+    every: int
+
+
+def standalone(plan: Plan, seed: int) -> Curve:
+    """Run `awac_dist.launch` in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = {
+            "env": ENV,
+            "seed": seed,
+            "mode": "sync",
+            "runtime": "inline",
+            "workers": 1,
+            "clone.updates": 0,
+            "offline.updates": plan.offline,
+            "online.env_steps": plan.online,
+            "rollout.fragment_steps": FRAGMENT,
+            "learner.threads": 1,
+            "evaluation.episodes": EPISODES,
+            "evaluation.curve_episodes": EPISODES,
+            "evaluation.every_updates": plan.every,
+            "run_dir": f"{folder}/run",
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "awac_dist.launch", *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        lines = Path(folder, "run", "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {row["grad_steps"]: row["eval/return"] for row in rows if "eval/return" in row}
+
+
+def through_rllib(plan: Plan, seed: int) -> Curve:
+    """Run RLlib in this process; a training iteration ends where an evaluation is due."""
+    from awac_dist.rllib import AWACConfig
+
+    config = (
+        AWACConfig()
+        .environment(ENV)
+        .prior_data(RunConfig().data)
+        .training(num_offline_updates=plan.offline, updates_per_training_step=plan.every)
+        .env_runners(rollout_fragment_length=FRAGMENT)
+        .debugging(seed=seed, log_level="ERROR")
+        .evaluation(evaluation_interval=10**9, evaluation_duration=EPISODES)  # when asked for
+    )
+    algorithm = config.build_algo()
+    curve: Curve = {}
+    while algorithm.grad_steps < plan.offline + plan.online:
+        algorithm.train()
+        if algorithm.grad_steps % plan.every == 0:
+            runners: Any = algorithm.evaluate()["env_runners"]
+            curve[algorithm.grad_steps] = float(runners["episode_return_mean"])
+    algorithm.stop()
+    return curve
+
+
+def draw(path: str, plan: Plan, curves: dict[str, Sequence[Curve]]) -> None:
+    """Each seed thin, the mean of a way thick."""
+    figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for (name, seeds), colour in zip(curves.items(), ("#1f6fb4", "#cf5a16"), strict=True):
+        at = sorted(set.intersection(*(set(curve) for curve in seeds)))
+        returns = np.array([[curve[x] for x in at] for curve in seeds])
+        axes.plot(at, returns.T, colour, linewidth=0.8, alpha=0.5)
+        axes.plot(at, returns.mean(0), colour, linewidth=2.5, label=name)
+    axes.axvline(plan.offline, color="#666666", linestyle=":", label="online from here on")
+    axes.set_xlabel("updates")
+    axes.set_ylabel(f"return of the mean action, {EPISODES} episodes")
+    axes.set_title(f"{ENV}, embedded demonstrations, {len(seeds)} seeds")
+    axes.legend()
+    figure.savefig(path)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run all, print the last returns, draw the picture."""
+    parser = Parser("python -m awac_dist.bench.rllib_curves", "RLlib beside awac_dist.launch.")
+    parser.add_argument("picture", help="where the picture goes")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
+    parser.add_argument("--offline", type=int, default=2_000, help="updates on prior data")
+    parser.add_argument("--online", type=int, default=4_000, help="steps, and updates, online")
+    parser.add_argument("--every", type=int, default=500, help="updates between evaluations")
+    words = parser.read(argv)
+    plan = Plan(words.offline, words.online, words.every)
+    curves: dict[str, Sequence[Curve]] = {}
+    for name, run in (("awac_dist.launch", standalone), ("RLlib", through_rllib)):
+        curves[name] = [run(plan, seed) for seed in range(words.seeds)]
+        for what, at in (("offline", plan.offline), ("online", plan.offline + plan.online)):
+            returns = [curve[at] for curve in curves[name]]
+            each = ", ".join(f"{value:,.0f}" for value in returns)
+            print(f"{name}: {what} {np.mean(returns):,.0f} ({each})", flush=True)
+    draw(words.picture, plan, curves)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,191 @@
+"""AWAC updates a second: beside d3rlpy's, and beside what the matrix products alone take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from importlib.util import find_spec
+from io import StringIO
+from itertools import cycle
+
+import torch
+
+from awac_dist.algorithms.awac import AWAC, AWACConfig
+from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.allocator import keep_freed_memory
+from awac_dist.bench import products
+from awac_dist.bench.hardware import hardware
+from awac_dist.bench.peak import multiply
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
+from awac_dist.learner.device import Precision, autocast
+from awac_dist.learner.record import CallRecord
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.tensors import Batch
+from awac_dist.types import EnvSpec, Layout
+
+BATCHES = 16  # that take turns
+PEER = "d3rlpy"
+SMALL_BATCH = 256  # what a run takes where it is not told
+TARGETS = {"float32": 1.35, "bfloat16": 2.4}  # times d3rlpy's
+SHARE_OF_PEAK = 0.55
+TASK = EnvSpec(
+    "bench",
+    products.OBSERVATION,
+    products.ACTION,
+    (-1.0,) * products.ACTION,
+    (1.0,) * products.ACTION,
+    None,
+)
+
+
+def ours(batch_size: int, threads: int, precision: Precision) -> Measure:
+    """Measure updates as the learner makes them, metrics included."""
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    networks = NetworkConfig(products.HIDDEN, products.HIDDEN, products.CRITICS)
+    method = AWAC(
+        AWACConfig(),
+        networks.policy_spec(TASK),
+        networks,
+        OptimizerConfig(),
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    layout, blocks = Layout.of(TASK), cycle(_blocks(batch_size))
+
+    def update(record: CallRecord) -> None:
+        block = next(blocks)
+        with autocast(precision, torch.device("cpu")):
+            metrics = method.update(Batch.from_block(block, layout))
+        record.add(block, metrics)
+
+    def measure() -> float:
+        record = CallRecord()
+        done = rate(lambda: update(record))
+        record.means()
+        return done
+
+    return measure
+
+
+def theirs(batch_size: int, threads: int) -> Measure:
+    """Measure d3rlpy's updates on batches that are tensors already."""
+    with redirect_stderr(StringIO()):  # gym, which it imports, asks its users to leave
+        from d3rlpy.algos import AWACConfig as TheirConfig
+        from d3rlpy.models.encoders import VectorEncoderFactory
+        from d3rlpy.torch_utility import TorchMiniBatch
+
+    torch.set_num_threads(threads)
+    layout = Layout.of(TASK)
+    networks = VectorEncoderFactory(list(products.HIDDEN))
+    config = TheirConfig(
+        actor_encoder_factory=networks,
+        critic_encoder_factory=networks,
+        n_critics=products.CRITICS,
+        batch_size=batch_size,
+    )
+    algorithm = config.create(device="cpu:0")
+    algorithm.create_impl((products.OBSERVATION,), products.ACTION)
+    column = torch.zeros(batch_size, 1)
+    batches = cycle(
+        TorchMiniBatch(
+            observations=batch.observations.contiguous(),
+            actions=batch.actions.contiguous(),
+            rewards=batch.rewards[:, None].contiguous(),
+            next_observations=batch.next_observations.contiguous(),
+            next_actions=batch.actions.contiguous(),
+            returns_to_go=column,
+            terminals=column,
+            intervals=column + 1,
+            device="cpu:0",
+        )
+        for batch in (Batch.from_block(block, layout) for block in _blocks(batch_size))
+    )
+    return lambda: rate(lambda: algorithm.impl.update(next(batches), 0))
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """Both precisions beside d3rlpy's on all cores, then what threads bring."""
+    machine = hardware()
+    rounds = _against_peers(machine.cores, repeats)
+    yield from _precision_rows(rounds, machine.cores, machine.has_bfloat16)
+    yield from _floor_rows(rounds)
+    yield from _thread_rows(machine.cores, repeats)
+
+
+def _against_peers(threads: int, repeats: int) -> Rounds:
+    contestants = {
+        precision: Contestant(ours, products.BATCH, threads, precision) for precision in TARGETS
+    }
+    if find_spec(PEER):
+        contestants[PEER] = Contestant(theirs, products.BATCH, threads)
+    widest, every = [products.WIDEST], products.of_update()
+    contestants["peak"] = Contestant(multiply, widest, "float32", threads)
+    contestants["floor"] = Contestant(multiply, every, "float32", threads)
+    return in_turn(contestants, repeats)
+
+
+def _precision_rows(rounds: Rounds, threads: int, has_bfloat16: bool) -> Iterator[Row]:
+    measured = PEER in rounds.figures
+    for precision, target in TARGETS.items():
+        lacking = precision == "bfloat16" and not has_bfloat16
+        yield Row(
+            f"AWAC, batch {products.BATCH}, {precision}, {threads} threads",
+            rounds.median(precision),
+            "updates/s",
+            peer=PEER,
+            peer_value=rounds.median(PEER) if measured else None,
+            ratio=rounds.ratio(precision, PEER) if measured else None,
+            at_least=target,
+            note="this CPU has no bfloat16 arithmetic" if lacking else "",
+        )
+
+
+def _floor_rows(rounds: Rounds) -> Iterator[Row]:
+    giga = products.flops(products.of_update()) / 1e9
+    yield Row(
+        "its arithmetic, float32",
+        rounds.median("float32") * giga,
+        "GFLOP/s",
+        peer="peak",
+        peer_value=rounds.median("peak"),
+        ratio=rounds.ratio("float32", "peak") * giga,
+        at_least=SHARE_OF_PEAK,
+        note=f"the peak is a product {' x '.join(map(str, products.WIDEST[:3]))}",
+    )
+    yield Row(
+        "its matrix products and nothing else",
+        rounds.median("floor") / giga,
+        "updates/s",
+        peer="with all else",
+        peer_value=rounds.median("float32"),
+        ratio=rounds.ratio("floor", "float32") / giga,
+        note="what would be left to gain",
+    )
+
+
+def _thread_rows(cores: int, repeats: int) -> Iterator[Row]:
+    counts = [1 << power for power in range(cores.bit_length()) if 1 << power <= cores]
+    rounds = in_turn(
+        {str(count): Contestant(ours, SMALL_BATCH, count, "float32") for count in counts}, repeats
+    )
+    for count in counts:
+        yield Row(
+            f"AWAC, batch {SMALL_BATCH}, float32, {count} thread{'s' if count > 1 else ''}",
+            rounds.median(str(count)),
+            "updates/s",
+            peer="" if count == 1 else "1 thread",
+            peer_value=None if count == 1 else rounds.median("1"),
+            ratio=None if count == 1 else rounds.ratio(str(count), "1"),
+        )
+
+
+def _blocks(batch_size: int) -> list[torch.Tensor]:
+    """Batches [batch_size, width] of noise, with discounts of 0.99."""
+    layout = Layout.of(TASK)
+    generator = torch.Generator().manual_seed(0)
+    blocks = [torch.randn(batch_size, layout.width, generator=generator) for _ in range(BATCHES)]
+    for block in blocks:
+        block[:, layout.discounts] = 0.99
+    return blocks

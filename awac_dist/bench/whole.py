@@ -1,0 +1,122 @@
+"""Online training as a whole: a run with four workers beside d3rlpy's loop in one process.
+
+Both step HalfCheetah and take one update of the same size for each step, so equally many steps
+are equally much experience and equally much learning: the ratio of steps a second is how much
+sooner the same is reached. Both use all cores as they see fit.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+
+from awac_dist.bench import products
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import Contestant, Measure, in_turn
+
+ENV = "HalfCheetah-v5"
+WORKERS = 4
+BATCH = 256
+STEPS = 2_100  # of a round, of which the first third is not timed
+PEER = "d3rlpy"
+SOONER = 1.5
+
+
+def ours() -> Measure:
+    """Measure runs with as many workers, each from its start to its end."""
+
+    def measure() -> float:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            run = Path(folder, "run")
+            command = [sys.executable, "-m", "awac_dist.launch", *_settings(run)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            return online_rate((run / "metrics.jsonl").read_text(encoding="utf-8"))
+
+    return measure
+
+
+def _settings(run: Path) -> list[str]:
+    options = {
+        "env": ENV,
+        "workers": WORKERS,
+        "clone.updates": 0,
+        "clone.episodes": 0,
+        "offline.updates": 0,
+        "online.env_steps": STEPS,
+        "learner.batch_size": BATCH,
+        "evaluation.episodes": 1,
+        "evaluation.every_updates": STEPS,
+        "run_dir": run,
+    }
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def online_rate(metrics: str) -> float:
+    """Environment steps a second of a run's online phase after its first third."""
+    rows = [json.loads(line) for line in metrics.splitlines()]
+    updates = [row for row in rows if row["phase"] == "online" and "critic/loss" in row]
+    timed = [row for row in updates if row["grad_steps"] >= STEPS / 3]
+    first, last = timed[0], timed[-1]
+    steps: int = last["grad_steps"] - first["grad_steps"]  # one update a step
+    return steps / (last["elapsed_s"] - first["elapsed_s"])
+
+
+def theirs() -> Measure:
+    """Measure d3rlpy's own online loop."""
+    import gymnasium
+
+    with redirect_stderr(StringIO()):  # gym, which it imports, asks its users to leave
+        from d3rlpy.algos import AWACConfig
+        from d3rlpy.dataset import create_fifo_replay_buffer
+        from d3rlpy.logging import NoopAdapterFactory
+        from d3rlpy.models.encoders import VectorEncoderFactory
+
+    def measure() -> float:
+        networks = VectorEncoderFactory(list(products.HIDDEN))
+        config = AWACConfig(
+            actor_encoder_factory=networks, critic_encoder_factory=networks, batch_size=BATCH
+        )
+        env = gymnasium.make(ENV)
+        times: dict[int, float] = {}
+        with redirect_stdout(StringIO()):  # what it logs
+            config.create(device="cpu:0").fit_online(
+                env,
+                create_fifo_replay_buffer(limit=1_000_000, env=env),
+                n_steps=STEPS,
+                n_steps_per_epoch=STEPS,
+                update_start_step=BATCH,
+                logger_adapter=NoopAdapterFactory(),
+                show_progress=False,
+                callback=lambda algorithm, epoch, step: times.setdefault(step, time.perf_counter()),
+            )
+        first, last = STEPS // 3, STEPS
+        return (last - first) / (times[last] - times[first])
+
+    return measure
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """Steps a second at one update a step."""
+    contestants = {"ours": Contestant(ours)}
+    if find_spec(PEER):
+        contestants[PEER] = Contestant(theirs)
+    rounds = in_turn(contestants, repeats)
+    measured = PEER in rounds.figures
+    yield Row(
+        f"{ENV}, {WORKERS} workers, one update of {BATCH} a step",
+        rounds.median("ours"),
+        "steps/s",
+        peer=PEER,
+        peer_value=rounds.median(PEER) if measured else None,
+        ratio=rounds.ratio("ours", PEER) if measured else None,
+        at_least=SOONER,
+        note="AWAC's own settings differ: d3rlpy adds an entropy bonus",
+    )
