@@ -87,7 +87,8 @@ class RunConfig:
         workers: Rollout workers; None is one a core. They may share cores.
         shards: Replay shards; None lets the size of the cluster decide.
         seed: Everything random follows from it.
-        run_dir: Folder of the run, which must not exist yet; None names one under runs/.
+        run_dir: Folder of the run, which must not exist yet; None names one under runs/,
+            or under what AWAC_DIST_RUNS says.
         mode: "async" lets workers and learner run freely within the rate limit; "sync" makes
             them take turns, and repeats exactly.
         runtime: "ray" runs each component as a process, "inline" runs all in this one.

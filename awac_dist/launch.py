@@ -5,6 +5,7 @@ Reads the options, builds the pieces, runs them, and says how it went.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -201,8 +202,9 @@ def _run(
 
 
 def _new_place(config: RunConfig) -> RunPlace:
-    name = config.run_dir or str(default_run_folder(config.env, config.seed, datetime.now()))
-    place = RunPlace.at(name)
+    runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
+    name = default_run_folder(config.env, config.seed, datetime.now()).name
+    place = RunPlace.at(config.run_dir or f"{runs}/{name}")
     place.create()
     return place
 

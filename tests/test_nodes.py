@@ -64,7 +64,8 @@ def labelled(role: str, name: str) -> dict[str, str]:
 @pytest.fixture
 def roles(seen_soon: None) -> Iterator[Any]:
     """A head for drivers alone, the learner's node, and two nodes for workers."""
-    head = {"num_cpus": 0, "labels": labelled("head", "head")}
+    labels = labelled("driver", "head") | {"awac-dist/gpus": "0"}
+    head = {"num_cpus": 0, "labels": labels}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=1, labels=labelled("learner", "home"))
     cluster.add_node(num_cpus=2, labels=labelled("worker", "large"))
@@ -105,7 +106,7 @@ def workers_on(places: dict[str, list[str]]) -> dict[str, int]:
 def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> None:
     small, folder = roles.add_node(num_cpus=1, labels=labelled("worker", "small")), tmp_path / "run"
     words = ["--address", roles.address, "--run-dir", str(folder), *SETTINGS]
-    words += ["--workers", "5", "--rollout.cpus", "1", "--online.env_steps", "40000"]
+    words += ["--workers", "5", "--online.env_steps", "40000"]
     run = RunProcesses(words, tmp_path / "run.out")
 
     def said() -> str:

@@ -3,6 +3,8 @@
 The learner and what serves it (shards, weight store, evaluator) share one node, by a placement
 group: the one labelled `awac-dist/role=learner` where nodes are labelled, else the driver's own
 node, else the one with the GPU. Workers are spread over the nodes labelled `worker`, or over all.
+A node labelled `driver` is the head of a cluster that adds nodes on demand; its label
+`awac-dist/gpus` tells how many GPUs the learner's node has once it comes. (Ray 2.60 does not tell.)
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray._private.state import state  # the only place that tells what a cluster may become
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from awac_dist.distributed.runtime import Resources
 
-ROLE, LEARNER, WORKER = "awac-dist/role", "learner", "worker"
+ROLE, DRIVER, LEARNER, WORKER = "awac-dist/role", "driver", "learner", "worker"
+GPUS = "awac-dist/gpus"
 NODE_ID = "ray.io/node-id"
 
 
@@ -39,15 +41,16 @@ class Places:
     @property
     def resources(self) -> Resources:
         """What there is, and what the cluster may become."""
-        most = state.get_max_resources_from_cluster_config()
+        heads = [node["Labels"] for node in self._nodes if node["Labels"].get(ROLE) == DRIVER]
+        to_come = max((float(labels.get(GPUS, 0)) for labels in heads), default=0.0)
         gpus = sum(node["Resources"].get("GPU", 0.0) for node in self._nodes)
         role = WORKER if self._has_roles else None
         for_workers = [node for node in self._nodes if node["Labels"].get(ROLE) == role]
         cpus = (node["Resources"].get("CPU", 0.0) for node in for_workers)
         return Resources(
             tuple(count for count in cpus if count),
-            max(gpus, (most or {}).get("GPU", 0.0)),
-            grows=most is not None,
+            max(gpus, to_come),
+            grows=bool(heads),
         )
 
     def reserve(self, gpus: int) -> None:

@@ -178,7 +178,7 @@ class Learner:
                 record.add(block, metrics)
         except NotFinite as error:
             raise record.refused(error, self.grad_steps, self._evidence) from error
-        means = record.means()
+        means = record.means() | {"replay/size": float(sum(self._sampler.sizes().values()))}
         record.check(self.method, self.grad_steps, self._evidence)
         self.grad_steps += count
         self.publish()

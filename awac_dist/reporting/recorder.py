@@ -211,6 +211,7 @@ class Recorder:
         busy_s = max(sum(r.act_s + r.send_s for r in reports), 1e-9)
         wait_s = sum(r.wait_s for r in reports)
         values = {
+            "rollout/env_steps_per_s": self._env_rate.update(self._steps_ever),
             "rollout/lag_mean": sum(lags) / len(lags),
             "rollout/lag_max": max(lags),
             "rollout/env_share": sum(r.env_s for r in reports) / busy_s,
