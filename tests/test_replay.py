@@ -295,6 +295,23 @@ def test_draws_depend_on_seed_number_and_order_only() -> None:
     assert rows(0, 7, segments) != rows(0, 7, segments[::-1])
 
 
+@pytest.mark.parametrize("mixture", [{}, {"offline": 0.3, "online": 0.7}, {"b": 0.5, "a": 0.5}])
+@pytest.mark.parametrize("goals", [{}, {"rollout": 0.2, "future": 0.3, "environment": 0.5}])
+def test_batches_drawn_at_once_are_those_drawn_one_by_one(
+    mixture: dict[str, float], goals: dict[str, float]
+) -> None:
+    sampler = Sampler(seed=3, online_capacity=60)
+    for number, length in enumerate((3, 9, 1, 20, 4, 30, 7, 25)):
+        source = ("a", ONLINE, "b")[number % 3]
+        goal = (float(number), -float(number)) if goals else ()
+        sampler.add([Segment(source, number % 2, 100 * number, length, goal)])
+    sampler.set_mixture(mixture)
+    sampler.set_goals(goals)
+    one_by_one = [sampler.draw(number, 50) for number in range(4, 10)]
+    for drawn, columns in zip(sampler.draw(4, 50, 6), zip(*one_by_one, strict=True), strict=True):
+        np.testing.assert_array_equal(drawn, np.concatenate(columns))
+
+
 def write_counting_file(path: Path, lengths: Sequence[int]) -> None:
     counter = Counter()
     episodes = [counter.episode(steps, terminated=steps % 2 == 0) for steps in lengths]

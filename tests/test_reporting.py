@@ -33,6 +33,7 @@ from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.status import Rate, Status
 from awac_dist.reporting.summary import summary, welch_half_width
 from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
+from awac_dist.types import RolloutReport, UpdateReport
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -554,3 +555,22 @@ def test_summary_leads_with_success_where_the_task_tells() -> None:
         "",
         "difference in return   mean           95 % interval",
     ]
+
+
+def test_where_the_workers_time_goes(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(io.StringIO(), "the title"), log, {}, "Pendulum-v1")
+    for wait_s, env_s in ((30.0, 5.0), (10.0, 7.0)):
+        report = RolloutReport([], [], 250, 4, 8.0, 2.0, env_s=env_s, policy_s=1.5, wait_s=wait_s)
+        recorder.collected(report, lag=3)
+    recorder.updated(UpdateReport(8, 4, {}, seconds=2.0, wait_s=0.5))
+    log.close()
+    (row,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert {name: value for name, value in row.items() if name.endswith("_share")} == {
+        "learner/wait_share": 0.25,
+        "learner/copy_share": 0.0,
+        "rollout/env_share": 12 / 20,
+        "rollout/policy_share": 3 / 20,
+        "rollout/send_share": 4 / 20,
+        "rollout/wait_share": 40 / 60,
+    }

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 from environments import RECEIVED, STEP, TAG, TERMINATES, TRUNCATES, VARIES
 
 from awac_dist.data.pieces import join_pieces
+from awac_dist.distributed.runtime import InlineFuture
 from awac_dist.envs.make import env_spec
+from awac_dist.rollout import collector, slot, worker
 from awac_dist.rollout.collector import Collector
+from awac_dist.rollout.noise import AHEAD, UniformNoise, WhiteNoise
 from awac_dist.rollout.policy import GaussianPolicy
-from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
+from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutWorker
 from awac_dist.types import Array, Episode, PolicySpec, Segment, Weights
 
 BOUNDS = (-0.5, -1.0), (0.5, 2.0)
@@ -300,3 +304,53 @@ def test_a_report_holds_places_and_totals() -> None:
 def test_what_a_worker_process_imports_needs_no_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("process", [WhiteNoise, UniformNoise])
+def test_noise_that_is_drawn_ahead_is_the_same_as_step_by_step(process: type[WhiteNoise]) -> None:
+    steps, ahead = 3 * AHEAD + 1, process(np.random.default_rng(7), 3)
+    by_step = process(np.random.default_rng(7), 3)
+    wanted = np.concatenate([by_step._draw(1) for _ in range(steps)])
+    np.testing.assert_array_equal([ahead.next() for _ in range(steps)], wanted)
+
+
+def test_a_report_tells_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    class Slow:
+        version = 3
+
+        def sample(self, observations: Array, noise: Array) -> Array:
+            clock[0] += 2.0
+            return noise
+
+    def passing(step: Any) -> Any:
+        def passed(*arguments: Any, **named: Any) -> Any:
+            clock[0] += 0.25
+            return step(*arguments, **named)
+
+        return passed
+
+    told = SimpleNamespace(perf_counter=lambda: clock[0], monotonic=lambda: clock[0])
+    for module in (slot, collector, worker):
+        monkeypatch.setattr(module, "time", told)
+    policies = FixedPolicy(Slow())
+    acting = RolloutWorker(env_spec(VARIES), 2, [Nowhere()], policies, seed=0, worker=0)
+    for one in acting._collector._slots:
+        one._env.reset, one._env.step = passing(one._env.reset), passing(one._env.step)
+    clock[0] += 5.0
+    report = acting.collect_steps(3, "online", "online")
+    resets = 2 + len(report.finished)
+    assert report.wait_s == 0.0  # nobody kept it from a call before
+    assert report.env_s == 0.25 * (6 + resets)
+    assert report.policy_s == 2.0 * 3
+    assert report.act_s == report.env_s + report.policy_s
+    clock[0] += 1.0
+    assert acting.collect_steps(3, "online", "online").wait_s == 1.0
+
+
+class Nowhere:
+    """A shard that keeps nothing."""
+
+    def post(self, method: str, piece: Episode, source: str) -> InlineFuture:
+        return InlineFuture(Segment(source, 0, 0, len(piece)))

@@ -15,6 +15,13 @@ from awac_dist.errors import InputError
 SECTIONS = {
     "peak": "matrix products a second, the ceiling of an update",
     "updates": "AWAC updates a second, beside d3rlpy's",
+    "acting": "a worker's steps a second, beside env.step alone",
+    "replay": "batches a second into the learner's process, beside d3rlpy's",
+    "broadcast": "how soon many workers have a new policy",
+    "memory": "of many workers, and of a shard beside its data",
+    "scaling": "steps a second with 1 to 64 workers",
+    "slow": "whole runs on an environment of 20 ms a step",
+    "whole": "online training, beside d3rlpy's loop in one process",
     "rllib": "the RLlib path, beside the standalone learner and RLlib's SAC",
 }
 

@@ -10,7 +10,7 @@ from awac_dist.errors import NotFinite
 from awac_dist.types import Array, Episode, Layout
 
 FIRST_ROWS = 1024
-GROWTH = 1.25  # in place, where the system can: no copy, and little that lies idle
+GROWTH = 1.125  # in place, where the system can: no copy, and little that lies idle
 
 
 class RingBuffer:
@@ -18,8 +18,9 @@ class RingBuffer:
 
     A piece of T steps takes T + 1 rows. Its last row holds the final observation only;
     the rest of that row, like all memory not yet written, is NaN. Rows are numbered
-    from 0 on for ever; row r lies at r modulo the capacity. Rows of goal tasks also hold
-    the achieved goal, after the columns of the transition.
+    from 0 on for ever; row r lies at r modulo the capacity. So a transition is one stretch of
+    memory: a row and the observation that begins the next. Behind the last row lies a copy of
+    row 0, once there is a second round. Achieved goals, where a task has them, lie aside.
 
     Args:
         layout: Columns of a transition.
@@ -32,7 +33,9 @@ class RingBuffer:
         self._layout = layout
         self.discount = discount
         self._capacity = sys.maxsize if capacity is None else capacity
-        self._rows = self._blank(min(self._capacity, FIRST_ROWS))
+        self._length = min(self._capacity, FIRST_ROWS)
+        self._rows = _blank(self._length + 1, layout.row_width)
+        self._achieved = _blank(self._length, layout.goal_size)
         self._next = 0
 
     @property
@@ -43,7 +46,7 @@ class RingBuffer:
     @property
     def oldest_row(self) -> int:
         """Number of the oldest row that is still held."""
-        return max(0, self._next - len(self._rows))
+        return max(0, self._next - self._length)
 
     def append(self, episode: Episode) -> int:
         """Store a piece and return the number of its first row.
@@ -53,17 +56,21 @@ class RingBuffer:
         """
         first, steps = self._next, len(episode)
         self._make_room(steps + 1)
-        rows = self._blank(steps + 1)
-        rows[:, self._layout.observations] = _inputs(episode, self._layout)
-        if self._layout.goal_size:
-            rows[:, self._layout.row_width :] = episode.achieved_goals
-        rows[:-1, self._layout.actions] = episode.actions
-        rows[:-1, self._layout.rewards] = episode.rewards
-        rows[:-1, self._layout.discounts] = self.discount
+        layout = self._layout
+        rows = _blank(steps + 1, layout.row_width)
+        rows[:, layout.observations] = _inputs(episode, layout)
+        rows[:-1, layout.actions] = episode.actions
+        rows[:-1, layout.rewards] = episode.rewards
+        rows[:-1, layout.discounts] = self.discount
         if episode.terminated:
-            rows[-2, self._layout.discounts] = 0.0
-        self._rows[np.arange(first, first + steps + 1) % len(self._rows)] = rows
+            rows[-2, layout.discounts] = 0.0
+        places = np.arange(first, first + steps + 1) % self._length
+        self._rows[places] = rows
+        if layout.goal_size:
+            self._achieved[places] = episode.achieved_goals
         self._next += steps + 1
+        if self._next > self._length:
+            self._rows[-1] = self._rows[0]
         return first
 
     def take(self, rows: np.ndarray) -> Array:
@@ -73,14 +80,10 @@ class RingBuffer:
             LookupError: A row is not held any more, or holds no transition.
         """
         self._check_held(rows, followed=True)
-        capacity, width = len(self._rows), self._layout.row_width
-        block = np.empty((len(rows), self._layout.width), np.float32)
-        block[:, :width] = self._rows[rows % capacity][:, :width]
-        following = self._rows[(rows + 1) % capacity]
-        block[:, self._layout.next_observations] = following[:, self._layout.observations]
-        poisoned = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(poisoned):
-            row = rows[poisoned[0]]
+        taken = self._transitions()[rows % self._length]
+        block: Array = taken.view(np.float32).reshape(len(rows), self._layout.width)
+        if not np.isfinite(block).all():
+            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]]
             raise NotFinite(f"row {row} is no transition, or holds NaN or infinity", block)
         return block
 
@@ -91,7 +94,8 @@ class RingBuffer:
             LookupError: A row is not held any more.
         """
         self._check_held(rows, followed=False)
-        return self._rows[rows % len(self._rows), self._layout.row_width :]
+        goals: Array = self._achieved[rows % self._length]
+        return goals
 
     def _check_held(self, rows: np.ndarray, *, followed: bool) -> None:
         newest = self._next - 1
@@ -103,15 +107,22 @@ class RingBuffer:
     def _make_room(self, rows: int) -> None:
         if rows > self._capacity:
             raise ValueError(f"a piece of {rows} rows does not fit into {self._capacity}")
-        needed, held = self._next + rows, len(self._rows)
-        if needed > held and held < self._capacity:
-            larger = min(self._capacity, max(needed, int(GROWTH * held)))
-            self._rows.resize((larger, self._rows.shape[1]), refcheck=False)
-            self._rows[held:] = np.nan
+        needed, length = self._next + rows, self._length
+        if needed > length and length < self._capacity:
+            self._length = min(self._capacity, max(needed, int(GROWTH * length)))
+            self._rows.resize((self._length + 1, self._layout.row_width), refcheck=False)
+            self._rows[length:] = np.nan
+            self._achieved.resize((self._length, self._layout.goal_size), refcheck=False)
+            self._achieved[length:] = np.nan
 
-    def _blank(self, rows: int) -> Array:
-        width = self._layout.row_width + self._layout.goal_size
-        return np.full((rows, width), np.nan, np.float32)
+    def _transitions(self) -> np.ndarray:
+        """Every row with what follows it, as items that overlap: one copy takes a transition."""
+        item = np.dtype((np.void, self._layout.width * self._rows.itemsize))
+        return np.ndarray(self._length, item, self._rows.data, strides=self._rows.strides[:1])
+
+
+def _blank(rows: int, width: int) -> Array:
+    return np.full((rows, width), np.nan, np.float32)
 
 
 def _inputs(episode: Episode, layout: Layout) -> Array:

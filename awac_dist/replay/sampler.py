@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from awac_dist.replay.table import Places, Table
 from awac_dist.types import Array, Relabelling, Segment
 
 ONLINE = "online"
@@ -35,75 +36,6 @@ class Draw(NamedTuple):
         return Relabelling(self.futures[positions], self.goals[positions])
 
 
-class Places(NamedTuple):
-    """Where transitions lie, and the goals that their pieces were after."""
-
-    shards: np.ndarray  # [n]
-    rows: np.ndarray  # [n]
-    goals: Array  # [n, G]
-
-
-class _Table:
-    """Pieces of one source in the order of their arrival, with running totals."""
-
-    def __init__(self) -> None:
-        self._columns = np.zeros((3, 64), np.int64)  # shard, row, transitions up to its end
-        self._goals = np.zeros((64, 0), np.float32)
-        self._keys = np.zeros((64, 0), np.int64)
-        self._count = 0
-        self._first = 0  # pieces before this one are forgotten
-        self._forgotten = 0  # transitions in them
-
-    @property
-    def total(self) -> int:
-        return self._end - self._forgotten
-
-    @property
-    def rows(self) -> int:
-        """Rows in the ring: a piece takes one more than it has transitions."""
-        return self.total + self._count - self._first
-
-    @property
-    def goal_size(self) -> int:
-        return self._goals.shape[1]
-
-    @property
-    def _end(self) -> int:
-        return int(self._columns[2, self._count - 1]) if self._count else 0
-
-    def append(self, segment: Segment) -> None:
-        if not self._count:
-            self._goals = np.zeros((64, len(segment.goal)), np.float32)
-            self._keys = np.zeros((64, len(segment.key)), np.int64)
-        if self._count == self._columns.shape[1]:
-            self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
-            self._goals = np.vstack((self._goals, np.zeros_like(self._goals)))
-            self._keys = np.vstack((self._keys, np.zeros_like(self._keys)))
-        end = self._end + segment.length
-        self._columns[:, self._count] = (segment.shard, segment.row, end)
-        self._goals[self._count] = segment.goal
-        self._keys[self._count] = segment.key
-        self._count += 1
-
-    @property
-    def keys(self) -> np.ndarray:
-        """Names [n, K] of the pieces in play, in order."""
-        return self._keys[self._first : self._count]
-
-    def forget_oldest(self) -> None:
-        self._forgotten = int(self._columns[2, self._first])
-        self._first += 1
-
-    def locate(self, positions: np.ndarray) -> Places:
-        """Places of transitions numbered 0 to total - 1 in order of arrival."""
-        shards, rows, ends = self._columns[:, self._first : self._count]
-        positions = positions + self._forgotten
-        pieces = np.searchsorted(ends, positions, side="right")
-        starts = np.concatenate(([self._forgotten], ends[:-1]))
-        goals = self._goals[self._first + pieces]
-        return Places(shards[pieces], rows[pieces] + positions - starts[pieces], goals)
-
-
 class Sampler:
     """Draws batches by number.
 
@@ -117,7 +49,7 @@ class Sampler:
     def __init__(self, seed: int, online_capacity: int) -> None:
         self._seed = seed
         self._online_capacity = online_capacity
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, Table] = {}
         self._mixture: dict[str, float] = {}
         self._weights: dict[str, float] = {}
         self._goals: dict[str, float] = {}
@@ -125,7 +57,7 @@ class Sampler:
     def add(self, segments: Iterable[Segment]) -> None:
         """Register pieces; their order matters to the draws that follow."""
         for segment in segments:
-            self._tables.setdefault(segment.source, _Table()).append(segment)
+            self._tables.setdefault(segment.source, Table()).append(segment)
         online = self._tables.get(ONLINE)
         while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()
@@ -150,7 +82,7 @@ class Sampler:
         known = {(place.source, place.key): place for place in places}
         self._tables.clear()
         for source, keys in state.items():
-            self._tables[source] = _Table()
+            self._tables[source] = Table()
             for key in map(tuple, keys.tolist()):
                 if (source, key) in known:
                     self._tables[source].append(known.pop((source, key)))
@@ -196,38 +128,62 @@ class Sampler:
         """
         self._goals = dict(shares)
 
-    def draw(self, batch_number: int, batch_size: int) -> Draw:
-        """Rows of one batch, with replacement.
+    def draw(self, batch_number: int, batch_size: int, batches: int = 1) -> Draw:
+        """Rows of some batches, with replacement; the same whether drawn at once or one by one.
+
+        Args:
+            batch_number: Of the first.
+            batch_size: Transitions of each.
+            batches: How many.
 
         Raises:
             LookupError: A source that must give a share holds nothing.
         """
-        rng = np.random.default_rng((self._seed, BATCH_STREAM, batch_number))
         groups, shares = self._groups()
-        # Systematic sampling: every count is within one of its share, exact on average.
-        edges = np.floor(np.cumsum((0.0, *shares)) * batch_size + rng.random() + 1e-9)
-        edges[0], edges[-1] = edges[0], edges[0] + batch_size
-        counts = np.diff(edges).astype(int)
-        drawn = [self._draw_group(g, n, rng) for g, n in zip(groups, counts, strict=True) if n]
-        shards, rows, goals = (np.concatenate(columns) for columns in zip(*drawn, strict=True))
-        return self._draw_goals(Places(shards, rows, goals), rng)
-
-    def _draw_goals(self, places: Places, rng: np.random.Generator) -> Draw:
-        """Decide transition by transition whose goal it gets."""
-        count = len(places.rows)
-        futures = np.full(count, np.nan, np.float32)
+        bounds = np.cumsum((0.0, *shares))
+        drawn = [
+            self._draw_batch(number, batch_size, groups, bounds)
+            for number in range(batch_number, batch_number + batches)
+        ]
+        numbers, futures, others = (np.concatenate(columns) for columns in zip(*drawn, strict=True))
+        places = self._locate(numbers)
         if not self._goals:
-            return Draw(places.shards, places.rows, futures, np.empty((count, 0), np.float32))
+            return Draw(places.shards, places.rows, futures, places.goals[:, :0])
         goals = np.full_like(places.goals, np.nan)
+        other = others >= 0
+        if other.any():
+            goals[other] = self._locate(others[other]).goals
+        return Draw(places.shards, places.rows, futures, goals)
+
+    def _draw_batch(
+        self, batch_number: int, batch_size: int, groups: Sequence[list[str]], bounds: np.ndarray
+    ) -> tuple[np.ndarray, Array, np.ndarray]:
+        """Of one batch the transitions [B], futures as in `Relabelling` and lenders of goals [B].
+
+        A lender is a transition whose goal is taken, -1 for none.
+        """
+        rng = np.random.default_rng((self._seed, BATCH_STREAM, batch_number))
+        # Systematic sampling: every count is within one of its share, exact on average.
+        edges = np.floor(bounds * batch_size + rng.random() + 1e-9)
+        edges[0], edges[-1] = edges[0], edges[0] + batch_size
+        counts = np.diff(edges).astype(int).tolist()
+        drawn = [self._draw_group(g, n, rng) for g, n in zip(groups, counts, strict=True) if n]
+        numbers = np.concatenate(drawn)
+        return numbers, *self._draw_goals(len(numbers), rng)
+
+    def _draw_goals(self, count: int, rng: np.random.Generator) -> tuple[Array, np.ndarray]:
+        """Decide transition by transition whose goal it gets: futures and lenders."""
+        futures, lenders = np.full(count, np.nan, np.float32), np.full(count, -1)
+        if not self._goals:
+            return futures, lenders
         kinds, shares = list(self._goals), list(self._goals.values())
         kind = rng.choice(len(kinds), size=count, p=shares)
         later = kind == (kinds.index(FUTURE) if FUTURE in kinds else -1)
         other = kind == (kinds.index(ENVIRONMENT) if ENVIRONMENT in kinds else -1)
         futures[later] = rng.random(int(later.sum()), np.float32)
         if other.any():
-            everything = list(self._tables)
-            goals[other] = self._draw_group(everything, int(other.sum()), rng).goals
-        return Draw(places.shards, places.rows, futures, goals)
+            lenders[other] = self._draw_group(list(self._tables), int(other.sum()), rng)
+        return futures, lenders
 
     def _groups(self) -> tuple[list[list[str]], list[float]]:
         """Lists of sources that are drawn from uniformly together, and their shares."""
@@ -259,17 +215,34 @@ class Sampler:
                 split_shares.append(share)
         return split, split_shares
 
-    def _draw_group(self, sources: Sequence[str], count: int, rng: np.random.Generator) -> Places:
-        tables = [self._tables[s] for s in sources if s in self._tables]
-        ends = np.cumsum([table.total for table in tables])
+    def _draw_group(
+        self, sources: Sequence[str], count: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Transitions [n] of some sources, uniformly, numbered through all tables in order."""
+        known = [source for source in sources if source in self._tables]
+        ends = np.cumsum([self._tables[source].total for source in known])
         if not len(ends) or not ends[-1]:
             raise LookupError(f"no transitions to draw from {list(sources)}: load or collect first")
-        positions = rng.integers(ends[-1], size=count)
-        owner = np.searchsorted(ends, positions, side="right")
-        shards, rows = np.empty((2, count), np.int64)
-        goals = np.empty((count, tables[0].goal_size), np.float32)
+        numbers: np.ndarray = rng.integers(ends[-1], size=count)
+        if len(known) == len(self._tables):
+            return numbers
+        through_all = dict(zip(self._tables, self._ends(), strict=True))
+        shifts = np.array([through_all[source] for source in known]) - ends
+        numbers += shifts[np.searchsorted(ends, numbers, side="right")]
+        return numbers
+
+    def _ends(self) -> np.ndarray:
+        """Where each table ends in the numbers of all transitions."""
+        return np.cumsum([table.total for table in self._tables.values()])
+
+    def _locate(self, numbers: np.ndarray) -> Places:
+        ends = self._ends()
+        owner = np.searchsorted(ends, numbers, side="right")
+        tables = list(self._tables.values())
+        shards, rows = np.empty((2, len(numbers)), np.int64)
+        goals = np.empty((len(numbers), tables[0].goal_size), np.float32)
         for number, table in enumerate(tables):
-            mine = owner == number
+            mine = np.flatnonzero(owner == number)
             start = ends[number] - table.total
-            shards[mine], rows[mine], goals[mine] = table.locate(positions[mine] - start)
+            shards[mine], rows[mine], goals[mine] = table.locate(numbers[mine] - start)
         return Places(shards, rows, goals)

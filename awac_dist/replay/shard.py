@@ -178,18 +178,21 @@ class ReplayShard:
         Raises:
             LookupError: A row is not held, or holds NaN; names shard and row.
         """
-        block = np.empty((len(rows), self._layout.width), np.float32)
         try:
-            for memory, mine in (
-                (self._prior, rows < ONLINE_ROWS),
-                (self._online, rows >= ONLINE_ROWS),
-            ):
-                if mine.any():
-                    block[mine] = _taken(memory, rows[mine], _part(relabelling, mine))
+            return self._take(rows, relabelling)
         except NotFinite as error:
             raise NotFinite(f"replay shard {self._index}: {error}", error.block) from error
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
+
+    def _take(self, rows: np.ndarray, relabelling: Relabelling | None) -> Array:
+        online = rows >= ONLINE_ROWS
+        if online.all() or not online.any():
+            memory = self._online if online.any() else self._prior
+            return _taken(memory, rows, relabelling)
+        block = np.empty((len(rows), self._layout.width), np.float32)
+        for memory, mine in ((self._prior, ~online), (self._online, online)):
+            block[mine] = _taken(memory, rows[mine], _part(relabelling, mine))
         return block
 
     def flush(self) -> None:

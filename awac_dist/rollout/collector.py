@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ import numpy as np
 from awac_dist.errors import RunFailed
 from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
 from awac_dist.rollout.policy import Policy, PolicyFault
-from awac_dist.rollout.slot import EnvironmentFault, Slot
+from awac_dist.rollout.slot import EnvironmentFault, Slot, stacked
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec, Episode, Finished, Kind, StreamState
 
@@ -25,11 +26,15 @@ class Collected:
         pieces: In the order in which they were cut.
         finished: Totals of the episodes that ended.
         faults: Why each dropped episode was dropped.
+        env_s: Seconds in the environments.
+        policy_s: Seconds in the policy.
     """
 
     pieces: list[Episode] = field(default_factory=list)
     finished: list[Finished] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    env_s: float = 0.0
+    policy_s: float = 0.0
 
 
 class Collector:
@@ -64,6 +69,8 @@ class Collector:
     ) -> None:
         stream = self._stream = (seed, worker, incarnation)
         self._env_id = spec.env_id
+        self._low = np.array(spec.action_low, np.float32)
+        self._high = np.array(spec.action_high, np.float32)
         self._watchdog = watchdog or Watchdog(None)
         with self._watchdog:
             self._slots = [Slot(spec, noise, stream, worker) for _ in range(num_envs)]
@@ -90,6 +97,7 @@ class Collector:
                 self._watchdog.beat()
                 try:
                     slot.go_on(episode, recorded)
+                    slot.env_s = 0.0
                 except EnvironmentFault as fault:
                     raise RunFailed(
                         f"environment {self._env_id} cannot be put back into episode {episode}: "
@@ -124,6 +132,7 @@ class Collector:
             piece = slot.cut(kind, policy.version, terminated=False, truncated=False)
             if piece is not None:
                 collected.pieces.append(piece)
+        self._count_env_s(collected)
         return collected
 
     def collect_episodes(self, policy: Policy, count: int, kind: Kind) -> Collected:
@@ -142,7 +151,12 @@ class Collector:
                 while wave:
                     wave = self._step_all(wave, policy, kind, collected, restart=False)
         self._fresh = True
+        self._count_env_s(collected)
         return collected
+
+    def _count_env_s(self, collected: Collected) -> None:
+        for slot in self._slots:
+            collected.env_s, slot.env_s = collected.env_s + slot.env_s, 0.0
 
     def _begin_all(self, collected: Collected) -> None:
         for slot in self._slots:
@@ -179,16 +193,19 @@ class Collector:
         restart: bool = True,
     ) -> list[Slot]:
         """One step of each; returns the slots that are in an episode afterwards."""
-        observations = np.stack([slot.observation for slot in slots])
-        noise = np.stack([slot.noise() for slot in slots])
+        observations = stacked([slot.observation for slot in slots])
+        noise = stacked([slot.noise() for slot in slots])
+        began = time.perf_counter()
         actions = policy.sample(observations, noise)
+        collected.policy_s += time.perf_counter() - began
         if not np.isfinite(actions).all():
             raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")
         running = []
-        for slot, action in zip(slots, actions, strict=True):
+        bounded = np.clip(actions, self._low, self._high)
+        for slot, action, inside in zip(slots, actions, bounded, strict=True):
             self._watchdog.beat()
             try:
-                terminated, truncated = slot.step(action)
+                terminated, truncated = slot.step(action, inside)
             except EnvironmentFault as fault:
                 self._drop(slot, fault, collected)
                 self._begin(slot, collected)

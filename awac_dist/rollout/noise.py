@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,8 @@ class NoiseProcess(Protocol):
         ...
 
 
+AHEAD = 64  # steps whose noise is drawn at once: the same numbers as one by one, and cheaper
+
 MakeNoise = Callable[[np.random.Generator, int], NoiseProcess]
 """f(the episode's generator, A) -> its noise: a process below, or a `partial` of one."""
 
@@ -29,23 +31,32 @@ class WhiteNoise:
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self._rng, self._size = rng, size
+        self._rows = self._stream()
 
     def next(self) -> Array:
-        return self._rng.standard_normal(self._size, np.float32)
+        return next(self._rows)
+
+    def _stream(self) -> Iterator[Array]:
+        while True:
+            yield from self._draw(AHEAD)
+
+    def _draw(self, steps: int) -> Array:
+        """Noise [steps, A] of the next steps."""
+        return self._rng.standard_normal((steps, self._size), np.float32)
 
 
 class NoNoise(WhiteNoise):
     """Zero: the policy acts by its mean."""
 
-    def next(self) -> Array:
-        return np.zeros(self._size, np.float32)
+    def _draw(self, steps: int) -> Array:
+        return np.zeros((steps, self._size), np.float32)
 
 
 class UniformNoise(WhiteNoise):
     """Uniform in [-1, 1], independent from step to step."""
 
-    def next(self) -> Array:
-        return self._rng.uniform(-1, 1, self._size).astype(np.float32)
+    def _draw(self, steps: int) -> Array:
+        return self._rng.uniform(-1, 1, (steps, self._size)).astype(np.float32)
 
 
 class OrnsteinUhlenbeck:

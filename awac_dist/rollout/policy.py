@@ -102,7 +102,7 @@ class GaussianPolicy:
         """Standard deviations of the actions, which may lie between two bounds."""
         low, high = self._spec.log_std_min, self._spec.log_std_max
         log_std = low + (high - low) / (1 + np.exp(-logits))
-        return self._half_range * np.exp(log_std)
+        return np.asarray(self._half_range * np.exp(log_std), np.float32)
 
 
 class UnitPolicy:

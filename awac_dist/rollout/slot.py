@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Slot:
         episode: Number of the episode in the worker's stream.
         recorded: Steps that are recorded, of the call that counts them from 0.
         faults_in_a_row: Episodes that failed since one ended.
+        env_s: Seconds in the environment, of the call that counts them from 0.
     """
 
     def __init__(
@@ -49,8 +51,11 @@ class Slot:
         self.episode = -1
         self.recorded = 0
         self.faults_in_a_row = 0
+        self.env_s = 0.0
         self._low = np.array(spec.action_low, np.float32)
         self._high = np.array(spec.action_high, np.float32)
+        self._nothing = np.zeros(spec.input_size, np.float32)
+        self._no_goal = np.zeros(spec.goal_size, np.float32)
 
     def begin(self, episode: int) -> None:
         """Reset for an episode of the worker's stream.
@@ -67,7 +72,11 @@ class Slot:
         try:
             if self._env is None:
                 self._env = make_env(self._spec.env_id)
-            self.observation, achieved = self._seen(*self._env.reset(seed=self._reset_seed))
+            began = time.perf_counter()
+            observation, info = self._env.reset(seed=self._reset_seed)
+            self.env_s += time.perf_counter() - began
+            self.observation = self._finite("observation", observation, self._nothing)
+            achieved = [self._achieved(info)] if self._spec.goal_size else []
         except InputError:
             raise
         except Exception as error:
@@ -88,7 +97,7 @@ class Slot:
         for piece in pieces:
             for action, shown in zip(piece.actions, piece.observations[1:], strict=True):
                 self.noise()
-                self.step(action)
+                self.step(action, np.clip(action, self._low, self._high))
                 if not np.array_equal(self.observation[: len(shown)], shown):
                     raise EnvironmentFault(f"step {self._step} shows something else when repeated")
             self.cut(piece.origin.kind, piece.origin.policy_version, False, False)
@@ -102,31 +111,40 @@ class Slot:
         """Noise [A] for the next action."""
         return self._noise.next()
 
-    def step(self, action: Array) -> tuple[bool, bool]:
-        """Act (clipped to the bounds; the action as chosen is what is kept).
+    def step(self, action: Array, bounded: Array) -> tuple[bool, bool]:
+        """Act.
+
+        Args:
+            action: [A] as chosen, which is what is kept.
+            bounded: [A] the same inside the bounds, which is what is done.
+
+        Returns:
+            Whether it terminated, whether it was truncated.
 
         Raises:
             EnvironmentFault: It raised, or an observation or the reward is no finite number.
         """
         assert self._env is not None, "begin comes first"
+        piece = self._piece
         try:
-            observation, reward, terminated, truncated, info = self._env.step(
-                np.clip(action, self._low, self._high)
-            )
-            seen, achieved = self._seen(observation, info)
-            reward = _finite_reward(reward)
-            successes = [float(info["success"])] if "success" in info else []
+            began = time.perf_counter()
+            observation, reward, terminated, truncated, info = self._env.step(bounded)
+            self.env_s += time.perf_counter() - began
+            seen = self._finite("observation", observation, self._nothing)
+            if not math.isfinite(reward):
+                raise ValueError(f"the reward is {reward}")
+            if self._spec.goal_size:
+                piece.achieved.append(self._achieved(info))
+            if "success" in info:
+                piece.successes.append(float(info["success"]))
         except InputError:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
         self.observation = seen
-        self._piece.inputs.append(seen)
-        self._piece.achieved += achieved
-        self._piece.actions.append(action)
-        self._piece.rewards.append(reward)
-        self._piece.successes += successes
-        self._return += reward
+        piece.inputs.append(seen)
+        piece.actions.append(action)
+        piece.rewards.append(float(reward))
         self.recorded += 1
         return bool(terminated), bool(truncated)
 
@@ -154,17 +172,18 @@ class Slot:
             seed=self._reset_seed,
         )
         self._step += steps
+        self._return = sum(piece.rewards, self._return)
         self._piece = _Piece([self.observation], piece.achieved[-1:])
-        inputs, size = np.stack(piece.inputs), self._spec.observation_size
+        inputs, size = stacked(piece.inputs), self._spec.observation_size
         return Episode(
             observations=inputs[:, :size],
-            actions=np.stack(piece.actions),
+            actions=stacked(piece.actions),
             rewards=np.array(piece.rewards, np.float32),
             terminated=terminated,
             truncated=truncated,
             origin=origin,
             desired_goals=inputs[:, size:] if piece.achieved else None,
-            achieved_goals=np.stack(piece.achieved) if piece.achieved else None,
+            achieved_goals=stacked(piece.achieved) if piece.achieved else None,
             successes=_whole(piece.successes, steps),
         )
 
@@ -173,28 +192,22 @@ class Slot:
         self.faults_in_a_row = 0
         return Finished(self._return, self._step)
 
-    def _seen(self, observation: Any, info: dict[str, Any]) -> tuple[Array, list[Array]]:
-        """What the policy reads, and the goal that is achieved where the task has goals."""
-        inputs = _finite("observation", observation, self._spec.input_size)
-        if not self._spec.goal_size:
-            return inputs, []
-        return inputs, [_finite("achieved goal", info["achieved_goal"], self._spec.goal_size)]
+    def _achieved(self, info: dict[str, Any]) -> Array:
+        return self._finite("achieved goal", info["achieved_goal"], self._no_goal)
+
+    def _finite(self, what: str, values: Any, nothing: Array) -> Array:
+        """A copy in float32, since the environment may use its own array again."""
+        vector = np.array(values, np.float32)
+        if vector.shape != nothing.shape:
+            raise ValueError(f"the {what} has shape {vector.shape}, not {nothing.shape}")
+        if np.vdot(vector, nothing) != 0.0:  # as zero times NaN or infinity is; fast
+            raise ValueError(f"the {what} holds NaN or infinity")
+        return vector
 
 
-def _finite(what: str, values: Any, size: int) -> Array:
-    """A copy [size] in float32, since the environment may use its own array again."""
-    vector = np.array(values, np.float32)
-    if vector.shape != (size,):
-        raise ValueError(f"the {what} has shape {vector.shape}, not ({size},)")
-    if not np.isfinite(vector).all():
-        raise ValueError(f"the {what} holds NaN or infinity")
-    return vector
-
-
-def _finite_reward(reward: Any) -> float:
-    if not math.isfinite(reward):
-        raise ValueError(f"the reward is {reward}")
-    return float(reward)
+def stacked(vectors: Sequence[Array]) -> Array:
+    """A new array [n, size] of n vectors; for small ones, three times as fast as np.stack."""
+    return np.concatenate(vectors).reshape(len(vectors), -1)
 
 
 def _told(error: Exception) -> str:

@@ -150,6 +150,7 @@ class RolloutWorker:
             watchdog=Watchdog(step_timeout_s if self.owns_process else None),
         )
         self._shards, self._policies = shards, policies
+        self._ended: float | None = None  # the call before
 
     def ready(self) -> None:
         """Answers once the worker can be given work."""
@@ -167,24 +168,31 @@ class RolloutWorker:
         self, steps: int, kind: Kind, source: str, num_envs: int | None = None
     ) -> RolloutReport:
         """Record `steps` steps in each (of the first `num_envs`) with the newest policy."""
+        wait_s = self._waited_s()
         policy = self._policies.newest()
         start = time.perf_counter()
         collected = self._collector.collect_steps(policy, steps, kind, num_envs)
-        return self._send(collected, source, policy.version, start)
+        return self._send(collected, source, policy.version, start, wait_s)
 
     def collect_episodes(self, count: int, kind: Kind, source: str) -> RolloutReport:
         """Record `count` whole episodes with the newest policy."""
+        wait_s = self._waited_s()
         policy = self._policies.newest()
         start = time.perf_counter()
         collected = self._collector.collect_episodes(policy, count, kind)
-        return self._send(collected, source, policy.version, start)
+        return self._send(collected, source, policy.version, start, wait_s)
+
+    def _waited_s(self) -> float:
+        return 0.0 if self._ended is None else time.perf_counter() - self._ended
 
     def flush(self) -> None:
         """Have everything that was sent put on disk."""
         for shard in self._shards:
             shard.post("flush").result()
 
-    def _send(self, collected: Collected, source: str, version: int, start: float) -> RolloutReport:
+    def _send(
+        self, collected: Collected, source: str, version: int, start: float, wait_s: float
+    ) -> RolloutReport:
         acted = time.perf_counter()
         pieces = collected.pieces
         answers = [self._shard(piece).post("insert", piece, source) for piece in pieces]
@@ -192,16 +200,20 @@ class RolloutWorker:
             self._accepted(piece, source, answer)
             for piece, answer in zip(pieces, answers, strict=True)
         ]
+        self._ended = ended = time.perf_counter()
         return RolloutReport(
             segments=segments,
             finished=collected.finished,
             env_steps=sum(len(piece) for piece in pieces),
             policy_version=version,
             act_s=acted - start,
-            send_s=time.perf_counter() - acted,
+            send_s=ended - acted,
             dropped=len(collected.faults),
             fault=collected.faults[-1] if collected.faults else "",
             stream=self._collector.state(),
+            env_s=collected.env_s,
+            policy_s=collected.policy_s,
+            wait_s=wait_s,
         )
 
     def _shard(self, piece: Episode) -> Handle:
