@@ -1,0 +1,211 @@
+"""The Algorithm: updates on prior data, then env runners sample and the Learner goes on.
+
+    offline   `num_offline_updates` updates, `updates_per_training_step` in each training step
+    online    a training step samples once from every env runner, then takes the updates owed
+
+Both phases report under RLlib's metric names; what is not known offline is NaN, so that stop
+criteria and schedulers find their metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    REPLAY_BUFFER_ADD_DATA_TIMER,
+    REPLAY_BUFFER_SAMPLE_TIMER,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+    TIMERS,
+)
+
+from awac_dist.distributed.rate_limiter import RateLimiter
+from awac_dist.errors import InputError
+from awac_dist.learner.checkpoint import load_policy, save_checkpoint
+from awac_dist.rllib.config import AWACConfig
+from awac_dist.rllib.learner import as_batch
+from awac_dist.rllib.module import space_spec
+from awac_dist.rllib.replay import Replay
+from awac_dist.types import Array, PolicySpec
+
+UPDATES_PER_CALL = 25  # of the Learner: they share what RLlib does around a call
+PROGRESS, REPLAY = "progress", "replay"  # components of the state
+UNKNOWN = {  # what env runners report once an episode has ended
+    **dict.fromkeys(
+        (
+            "episode_return_mean",
+            "episode_return_min",
+            "episode_return_max",
+            "episode_len_mean",
+            "episode_len_min",
+            "episode_len_max",
+        ),
+        float("nan"),
+    ),
+    "num_env_steps_sampled_lifetime": 0,
+    "num_episodes_lifetime": 0,
+}
+
+
+class AWAC(Algorithm):
+    """Advantage-weighted actor-critic, offline to online.
+
+    Attributes:
+        grad_steps: Updates so far, offline and online.
+        replay: Where batches come from.
+    """
+
+    config: AWACConfig
+
+    @classmethod
+    def get_default_config(cls) -> AWACConfig:
+        return AWACConfig()
+
+    def setup(self, config: AWACConfig) -> None:
+        super().setup(config)
+        spec = space_spec(str(self.config.env), *self.spaces[INPUT_ENV_SINGLE_SPACES])
+        run = self.config.as_run()
+        self.replay = Replay(
+            spec,
+            self.config.prior_sources,
+            run.replay,
+            discount=self.config.gamma,
+            seed=self.config.fixed_seed(),
+        )
+        self.replay.check_mixture(run)
+        self._online = RateLimiter(self.config.updates_per_step, 0)
+        self._offline_updates = 0
+
+    @property
+    def grad_steps(self) -> int:
+        return self._offline_updates + self._online.posted
+
+    def step(self) -> dict[str, Any]:
+        results = super().step()
+        results[ENV_RUNNER_RESULTS] = UNKNOWN | results.get(ENV_RUNNER_RESULTS, {})
+        return results
+
+    def training_step(self) -> None:
+        """Take one step of the phase that the training is in."""
+        left = self.config.num_offline_updates - self._offline_updates
+        if left > 0:
+            count = min(left, self.config.updates_per_training_step)
+            self._update(count)
+            self._offline_updates += count
+        else:
+            self.replay.set_mixture(self.config.mixture or {})
+            self._collect()
+            due = self._online.updates_due()
+            self._update(due)
+            self._online.posted += due
+        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+            self._send_weights()
+        self.metrics.log_value("num_grad_steps_lifetime", self.grad_steps, reduce="max", window=1)
+        for source, size in self.replay.sizes().items():
+            self.metrics.log_value((REPLAY, source), size, reduce="max", window=1)
+
+    def _collect(self) -> None:
+        """Sample once from every env runner into the replay."""
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            episodes, results = synchronous_parallel_sample(
+                worker_set=self.env_runner_group,
+                sample_timeout_s=self.config.sample_timeout_s,
+                _uses_new_env_runners=True,
+                _return_metrics=True,
+            )
+        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
+            self._online.inserted += self.replay.add(episodes)
+
+    def _update(self, count: int) -> None:
+        """Take `count` gradient steps."""
+        sampled = (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME)
+        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.metrics.peek(sampled, default=0)}
+        batch_size = self.config.total_train_batch_size
+        for start in range(0, count, UPDATES_PER_CALL):
+            updates = min(UPDATES_PER_CALL, count - start)
+            with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
+                block = self.replay.sample(self.grad_steps + start, updates, batch_size)
+            with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+                batches = self._for_learners(block, updates)
+                results = self.learner_group.update(**batches, timesteps=timesteps)
+            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+
+    def _for_learners(self, block: Array, updates: int) -> dict[str, Any]:
+        """Each learner's rows [updates * B, width] of the batches in a block."""
+        if self.learner_group.is_local:
+            return {"batch": as_batch(block)}
+        parts = np.split(block.reshape(updates, -1, block.shape[1]), len(self.learner_group), 1)
+        return {"batches": [as_batch(part.reshape(-1, block.shape[1])) for part in parts]}
+
+    def _send_weights(self) -> None:
+        self.env_runner_group.sync_weights(
+            from_worker_or_learner_group=self.learner_group, inference_only=True
+        )
+
+    def get_state(
+        self,
+        components: str | Sequence[str] | None = None,
+        *,
+        not_components: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(PROGRESS, components, not_components):
+            state[PROGRESS] = {
+                "offline_updates": self._offline_updates,
+                "env_steps": self._online.inserted,
+                "online_updates": self._online.posted,
+            }
+        if self._check_component(REPLAY, components, not_components):
+            state[REPLAY] = self.replay.state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if PROGRESS in state:
+            progress = state[PROGRESS]
+            self._offline_updates = progress["offline_updates"]
+            self._online.inserted = progress["env_steps"]
+            self._online.posted = progress["online_updates"]
+        if REPLAY in state:
+            self.replay.restore(state[REPLAY])
+
+    def save_policy(self, folder: str) -> str:
+        """Write the policy as a run's folder would hold it; returns the file's path.
+
+        `python -m awac_dist.evaluation FOLDER --env ENV` and `load_policy` read it.
+        """
+        spec, vector = self._policy()
+        state = {"policy_spec": asdict(spec), "policy": vector, "grad_steps": self.grad_steps}
+        return save_checkpoint(f"{folder}/checkpoints", self.grad_steps, state, keep=1)
+
+    def load_policy(self, path: str) -> None:
+        """Go on with the policy of one of our checkpoints, or of the newest one of a run.
+
+        Raises:
+            InputError: There is none, or its shape is another one.
+        """
+        spec, weights = load_policy(path)
+        own, _ = self._policy()
+        if spec != own:
+            raise InputError(f"{path}: its policy is a {spec}, but this one's is a {own}")
+        vector = weights.vector
+        self.learner_group.foreach_learner(lambda learner: learner.load_actor(vector))
+        self._send_weights()
+
+    def _policy(self) -> tuple[PolicySpec, Any]:
+        """Shape and parameters [P] of the newest policy."""
+        answers = self.learner_group.foreach_learner(lambda learner: learner.policy())
+        spec, vector = next(iter(answers)).get()
+        return spec, vector

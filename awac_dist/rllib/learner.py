@@ -1,0 +1,175 @@
+"""The Learner: `AWAC.update` on the batches that the replay drew, many in one call.
+
+RLlib's conventions stay: both optimisers are registered with their learning rates or schedules;
+gradients pass RLlib's `postprocess_gradients` (clipping, logging of norms) between the backward
+pass and the step; several learners average their gradients before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+
+from awac_dist.algorithms.awac import AWAC
+from awac_dist.allocator import keep_freed_memory
+from awac_dist.learner.record import CallRecord
+from awac_dist.rllib.config import AWACConfig
+from awac_dist.rllib.parallel import average
+from awac_dist.tensors import Batch
+from awac_dist.types import Array, Layout, PolicySpec
+
+BLOCK = "block"  # the one column of our batches: packed transitions [updates * B, width]
+METHOD = "method"  # component of the state: what is neither in the module nor in an optimiser
+
+
+def as_batch(block: Array) -> MultiAgentBatch:
+    """Packed transitions [n, width] in the form in which a LearnerGroup takes them."""
+    return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch({BLOCK: block})}, env_steps=len(block))
+
+
+class AWACTorchLearner(TorchLearner):
+    """Owns the module and its optimisers; one per process."""
+
+    config: AWACConfig
+    _weights_seq_no: int
+
+    def build(self) -> None:
+        keep_freed_memory()
+        self._trained: list[Tensor] = []
+        self._updates = 0
+        super().build()
+        policy = self._only_module.policy_spec
+        self._layout = Layout(policy.layer_sizes[0], policy.layer_sizes[-1])
+        if self.device.type != "cpu":  # the module was built on the CPU
+            seed = self._only_module.model_config["seed"]
+            self.method.generator = torch.Generator(self.device).manual_seed(seed)
+
+    @property
+    def method(self) -> AWAC:
+        """The method in training."""
+        return self._only_module.method
+
+    @property
+    def _only_module(self) -> Any:
+        return self.module[DEFAULT_MODULE_ID]
+
+    def configure_optimizers_for_module(
+        self, module_id: str, config: AWACConfig | None = None
+    ) -> None:
+        assert config is not None
+        learning_rates = {"actor": config.actor_lr, "critic": config.critic_lr}
+        for name, optimizer in self.method.optimizers.items():
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=optimizer,
+                params=parameters,
+                lr_or_lr_schedule=learning_rates[name],
+            )
+            optimizer.register_step_pre_hook(self._before_step)
+            self._trained += parameters
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Set the learning rates of this update: RLlib itself would set those of the next one."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        env_steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
+        for optimizer, schedule in self._optimizer_lr_schedules.items():
+            self._set_optimizer_lr(optimizer, schedule.update(timestep=env_steps))
+
+    def _uncompiled_update(
+        self, batch: dict[str, Any], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+        """Take a gradient step on each batch of the block.
+
+        Raises:
+            RunFailed: A loss, a gradient or a parameter is not finite.
+        """
+        record = CallRecord()
+        for rows in batch[DEFAULT_MODULE_ID][BLOCK].split(self.config.train_batch_size_per_learner):
+            self._gradients_ready = False
+            record.add(rows, self.method.update(Batch.from_block(rows, self._layout)))
+        means = record.means()
+        record.check(self.method, self._updates, None)
+        self._updates += len(batch[DEFAULT_MODULE_ID]) // self.config.train_batch_size_per_learner
+        for name, value in means.items():
+            self.metrics.log_value((DEFAULT_MODULE_ID, *name.split("/")), value, reduce="mean")
+        total = torch.tensor(means["critic/loss"] + means["actor/loss"])
+        return {}, {DEFAULT_MODULE_ID: total}, {}
+
+    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
+        raise NotImplementedError(ONE_CALL)
+
+    def _before_step(self, *_: Any) -> None:
+        """Between the backward pass and the first optimiser's step of an update."""
+        if self._gradients_ready:
+            return
+        self._gradients_ready = True
+        gradients = {p: p.grad for p in self._trained if p.grad is not None}
+        if self.distributed:
+            average(list(gradients.values()))
+        for parameter, gradient in self.postprocess_gradients(gradients).items():
+            parameter.grad = gradient
+
+    def _make_modules_ddp_if_necessary(self) -> None:
+        """Leave the module as it is: `_before_step` averages the gradients, once an update."""
+
+    def get_state(
+        self,
+        components: str | Sequence[str] | None = None,
+        *,
+        not_components: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(METHOD, components, not_components):
+            state[METHOD] = {
+                "generator": self.method.generator.get_state().numpy(),
+                "updates": self._updates,
+                "temperature": self.config.temperature,
+            }
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state, with the options of the config where they differ from the state's.
+
+        RLlib's own would ignore weights that are older than what it has, and so would the env
+        runners: here a state that is set is newer than everything before.
+        """
+        before, self._weights_seq_no = self._weights_seq_no, 0
+        super().set_state(state)
+        self._weights_seq_no = max(before, self._weights_seq_no) + 1
+        for optimizer in self.method.optimizers.values():
+            for group in optimizer.param_groups:
+                group["weight_decay"] = optimizer.defaults["weight_decay"]
+        if METHOD in state:
+            self._set_method_state(state[METHOD])
+
+    def _set_method_state(self, state: dict[str, Any]) -> None:
+        self.method.generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
+        self._updates = state["updates"]
+        if state["temperature"] != self.config.temperature:  # a scheduler, or a person, changed it
+            self.method.log_temperature.fill_(float(np.log(self.config.temperature)))
+
+    def policy(self) -> tuple[PolicySpec, Tensor]:
+        """Shape of the actor, and its parameters [P] on the CPU."""
+        return self._only_module.policy_spec, self.method.actor.flat_vector().cpu()
+
+    def load_actor(self, vector: Array) -> None:
+        """Replace the actor's parameters by a flat vector [P]; its optimiser starts anew."""
+        torch.nn.utils.vector_to_parameters(
+            torch.tensor(vector, device=self.device), self.method.actor.weights
+        )
+        self.method.optimizers["actor"].state.clear()
+        self._weights_seq_no += 1
+
+
+ONE_CALL = "AWAC's losses and its step are one call, `awac_dist.algorithms.awac.AWAC.update`"

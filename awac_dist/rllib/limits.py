@@ -1,0 +1,129 @@
+"""What `AWACConfig` refuses: what cannot work, and what RLlib or we would silently ignore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.models.catalog import MODEL_DEFAULTS
+
+from awac_dist.algorithms import awac
+from awac_dist.config import problems
+from awac_dist.errors import InputError
+
+if TYPE_CHECKING:
+    from awac_dist.rllib.config import AWACConfig
+
+
+class Limit(NamedTuple):
+    """The only value that a setting of RLlib's may have here, and what to do instead."""
+
+    setting: str
+    value: Any
+    remedy: str
+
+
+WRAP = "wrap the environment instead"
+ONE_UPDATE = "each update draws its own batch: set train_batch_size_per_learner"
+NOT_FINITE = "a number that is not finite ends the run"
+LIMITS = (
+    Limit("framework_str", "torch", "AWAC is written in torch"),
+    Limit("enable_rl_module_and_learner", True, "AWAC needs the new API stack"),
+    Limit("enable_env_runner_and_connector_v2", True, "AWAC needs the new API stack"),
+    Limit("is_multi_agent", False, "AWAC has one agent"),
+    Limit("policies_to_train", None, "AWAC has one policy, which is trained"),
+    Limit("input_", "sampler", "prior_data([...]) takes offline data, RLlib's Parquet too"),
+    Limit("offline_evaluation_interval", None, "evaluation(...) works offline, too"),
+    Limit("normalize_actions", False, "prior data holds actions in the environment's units"),
+    Limit("clip_rewards", None, WRAP),
+    Limit("observation_filter", "NoFilter", WRAP),
+    Limit("compress_observations", False, "the replay keeps them as they are"),
+    Limit("_learner_connector", None, "batches come from the replay and pass no connector"),
+    Limit("add_default_connectors_to_learner_pipeline", True, "there is no such pipeline"),
+    Limit("num_aggregator_actors_per_learner", 0, "batches come from the replay"),
+    Limit("use_env_runner_state_server", False, "weights are sent to the env runners"),
+    Limit("lr", None, "set actor_lr and critic_lr"),
+    Limit("optimizer", {}, "set actor_lr, critic_lr and actor_weight_decay"),
+    Limit("model", MODEL_DEFAULTS, "set rl_module(model_config={...})"),
+    Limit("num_epochs", 1, ONE_UPDATE),
+    Limit("minibatch_size", None, ONE_UPDATE),
+    Limit("shuffle_batch_per_epoch", False, ONE_UPDATE),
+    Limit("torch_compile_learner", False, "AWAC's update is not compiled"),
+    Limit("torch_compile_worker", False, "RLlib's env runners do not compile"),
+    Limit("torch_ddp_kwargs", {}, "learners average their gradients without DDP"),
+    Limit("torch_skip_nan_gradients", False, NOT_FINITE),
+    Limit("_torch_grad_scaler_class", None, "AWAC learns in float32"),
+    Limit("_torch_lr_scheduler_classes", None, "give actor_lr and critic_lr RLlib's schedules"),
+)
+RLLIB_NAMES = {  # where they are not the last part of our own path
+    "env": "environment(env)",
+    "data": "prior_data",
+    "offline.updates": "num_offline_updates",
+    "learner.batch_size": "train_batch_size_per_learner",
+    "learner.discount": "gamma",
+    "learner.updates_per_call": "updates_per_training_step",
+    "optimizer.actor_learning_rate": "actor_lr",
+    "optimizer.critic_learning_rate": "critic_lr",
+    "replay.capacity": "replay_capacity",
+    "rollout.fragment_steps": "rollout_fragment_length",
+    "rollout.envs_per_worker": "num_envs_per_env_runner",
+}
+
+
+def check(config: AWACConfig) -> None:
+    """Refuse a config that cannot work or would not be followed.
+
+    Raises:
+        InputError: Names the first such setting and the remedy.
+    """
+    for setting, problem in (*_fixed(config), *_contradictions(config), *_values(config)):
+        raise InputError(f"AWACConfig: {setting}: {problem}")
+
+
+def _fixed(config: AWACConfig) -> Iterator[tuple[str, str]]:
+    for setting, value, remedy in LIMITS:
+        found = getattr(config, setting)
+        if found != value:
+            shown = "custom settings" if isinstance(found, dict) else repr(found)
+            yield setting.lstrip("_"), f"{shown} is not supported: {remedy}"
+
+
+def _contradictions(config: AWACConfig) -> Iterator[tuple[str, str]]:
+    from awac_dist.rllib.learner import ONE_CALL, AWACTorchLearner
+    from awac_dist.rllib.module import AWACTorchRLModule
+
+    if config.num_offline_updates and not config.prior_sources:
+        count = f"{config.num_offline_updates:,} asked for"
+        yield "num_offline_updates", f"{count} but prior_data is empty: give it, or set 0"
+    if config.prior_sources and config._env_to_module_connector is not None:
+        yield "env_to_module_connector", f"prior data would not pass through it: {WRAP}"
+    repeats = config.batch_mode == "complete_episodes" and config.seed is not None
+    if repeats and not config.in_evaluation:
+        reason = "RLlib 2.60 starts every sample with a seed in the same state"
+        yield "batch_mode", f"complete_episodes: {reason}: set truncate_episodes, or no seed"
+    learner, ours = config.learner_class, AWACTorchLearner
+    if not issubclass(learner, ours):
+        yield "learner_class", f"{learner.__name__} is no AWACTorchLearner"
+    elif learner.compute_loss_for_module is not ours.compute_loss_for_module:
+        yield "learner_class", f"its compute_loss_for_module would not be called: {ONE_CALL}"
+    spec = config.rl_module_spec
+    if not (isinstance(spec, RLModuleSpec) and issubclass(spec.module_class, AWACTorchRLModule)):
+        yield "rl_module_spec", "is not of an AWACTorchRLModule"
+
+
+def _values(config: AWACConfig) -> Iterator[tuple[str, str]]:
+    for name, hint in get_type_hints(awac.AWACConfig).items():
+        value = getattr(config, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
+    if config.updates_per_training_step < 1:
+        yield "updates_per_training_step", f"{config.updates_per_training_step} is not 1 or more"
+    try:
+        run = config.as_run()
+    except TypeError as error:
+        yield "model_config", f"{error}: see awac_dist.nn.config.NetworkConfig"
+        return
+    for path, problem in problems(run):
+        if path != "data" or run.data:
+            yield RLLIB_NAMES.get(path, path.rpartition(".")[2]), problem

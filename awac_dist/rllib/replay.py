@@ -1,0 +1,157 @@
+"""Between RLlib's episodes and the replay: one shard and one sampler, without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
+from awac_dist.config import RunConfig
+from awac_dist.data.sources import open_source
+from awac_dist.distributed.loading import PriorData
+from awac_dist.errors import InputError
+from awac_dist.replay.sampler import ONLINE, Sampler
+from awac_dist.replay.shard import ReplayConfig, ReplayShard
+from awac_dist.types import Array, EnvSpec, Episode, Layout, Origin, Segment
+
+
+class Replay:
+    """Prior data, and what the env runners collect.
+
+    Args:
+        spec: The task.
+        sources: Prior data, as `--data` takes it.
+        config: Capacity and mixture.
+        discount: gamma.
+        seed: Of the draws.
+
+    Raises:
+        InputError: Prior data cannot be read, or is another task's.
+    """
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        sources: Sequence[str],
+        config: ReplayConfig,
+        *,
+        discount: float,
+        seed: int,
+    ) -> None:
+        self._layout = Layout.of(spec)
+        self._capacity = config.capacity
+        opened = [open_source(source, spec) for source in sources]
+        self._shard = ReplayShard(
+            0,
+            1,
+            spec,
+            capacity=config.capacity,
+            discount=discount,
+            clip_prior_actions=config.clip_prior_actions,
+            log=None,
+            sources=opened,
+        )
+        self._weights = {source.name: source.weight for source in opened}
+        self._prior = PriorData(opened, [self._shard.load()])
+        self._restored = self._pieces = 0  # how often, and online pieces since
+        self._begin(seed)
+
+    def add(self, episodes: Iterable[SingleAgentEpisode]) -> int:
+        """Take what env runners collected; returns the number of steps."""
+        pieces = [columns_of(episode) for episode in episodes if len(episode)]
+        for piece in pieces:
+            self._insert(**piece)
+        return sum(len(piece["actions"]) for piece in pieces)
+
+    def sample(self, first: int, count: int, batch_size: int) -> Array:
+        """Batches number `first` and after as one block [count * batch_size, width]."""
+        return self._shard.take(self._sampler.draw(first, batch_size, count).rows)
+
+    def set_mixture(self, mixture: Mapping[str, float]) -> None:
+        """Change the mixture of the batches from now on."""
+        self._sampler.set_mixture(mixture)
+
+    def sizes(self) -> dict[str, int]:
+        """Transitions in play, by source."""
+        return self._sampler.sizes()
+
+    def check_mixture(self, config: RunConfig) -> None:
+        """Refuse a mixture of which a source will not be there."""
+        self._prior.check_mixture(config)
+
+    def state(self) -> dict[str, Any]:
+        """The seed, the sizes of the prior data, and the online pieces that are in play."""
+        lengths = np.array([piece.length for piece in self._in_play()], np.int64)
+        firsts = np.array([piece.row for piece in self._in_play()], np.int64)
+        rows = [np.arange(first, first + n) for first, n in zip(firsts, lengths, strict=True)]
+        block = self._shard.take(np.concatenate([np.empty(0, np.int64), *rows]))
+        last = block[np.cumsum(lengths) - 1]
+        return {
+            "seed": self._seed,
+            "prior": self._prior_sizes(),
+            "lengths": lengths,
+            "observations": block[:, self._layout.observations],
+            "actions": block[:, self._layout.actions],
+            "rewards": block[:, self._layout.rewards],
+            "final_observations": last[:, self._layout.next_observations],
+            "terminated": last[:, self._layout.discounts] == 0,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Draw as the replay does of which this is the state.
+
+        Raises:
+            InputError: The prior data is not what it was.
+        """
+        if self._prior_sizes() != state["prior"]:
+            raise InputError(
+                f"prior_data: its transitions are {self._prior_sizes()}, but the checkpoint was "
+                f"written with {state['prior']}: put it back as it was"
+            )
+        self._restored, self._pieces = self._restored + 1, 0
+        self._begin(state["seed"])
+        ends = np.cumsum(state["lengths"])
+        for number, (end, length) in enumerate(zip(ends, state["lengths"], strict=True)):
+            mine = slice(end - length, end)
+            final = state["final_observations"][number]
+            self._insert(
+                np.vstack((state["observations"][mine], final)),
+                state["actions"][mine],
+                state["rewards"][mine],
+                bool(state["terminated"][number]),
+            )
+
+    def _begin(self, seed: int) -> None:
+        self._seed = seed
+        self._sampler = Sampler(seed, self._capacity)
+        self._sampler.set_weights(self._weights)
+        self._sampler.add(self._prior.places)
+
+    def _insert(
+        self, observations: Array, actions: Array, rewards: Array, terminated: bool
+    ) -> None:
+        origin = Origin("online", incarnation=self._restored, episode=self._pieces)
+        self._pieces += 1
+        piece = Episode(observations, actions, rewards, terminated, not terminated, origin)
+        self._sampler.add([self._shard.insert(piece, ONLINE)])
+
+    def _in_play(self) -> list[Segment]:
+        """Online pieces that can be drawn, oldest first."""
+        held = {piece.key: piece for piece in self._shard.segments() if piece.source == ONLINE}
+        keys = self._sampler.state().get(ONLINE, np.empty((0, 4), np.int64))
+        return [held[key] for key in map(tuple, keys.tolist())]
+
+    def _prior_sizes(self) -> dict[str, int]:
+        return {name: size for name, size in self.sizes().items() if name != ONLINE}
+
+
+def columns_of(episode: SingleAgentEpisode) -> dict[str, Any]:
+    """A piece of an episode as an env runner returns it; actions as the policy chose them."""
+    return {
+        "observations": np.asarray(episode.get_observations(), np.float32),
+        "actions": np.asarray(episode.get_actions(), np.float32),
+        "rewards": np.asarray(episode.get_rewards(), np.float32),
+        "terminated": bool(episode.is_terminated),
+    }
