@@ -100,6 +100,10 @@ def rehearse_local(job: str, idle_minutes: float | None) -> None:
             laptop.dashboard(room, head),
         ):
             laptop.submit(job)
+            run = "/home/ray/runs/stopped"
+            laptop.submit_and_stop(f"{job} --run-dir {run} --online.env_steps 100000")
+            enough = "--override online.env_steps=1000"  # which it has: it finishes its updates
+            laptop.submit(f"python -m awac_dist.launch --resume {run} {enough}")
 
 
 def machine() -> dict[str, str]:
@@ -177,6 +181,14 @@ class Laptop:
     def submit(self, job: str) -> None:
         """`ray job submit`, to its end."""
         self.do(f"ray job submit --working-dir . -- {job}")
+
+    def submit_and_stop(self, job: str) -> None:
+        """`ray job stop` in the midst of a job: SIGTERM, and SIGKILL three seconds later."""
+        self.do(f"ray job submit --submission-id long --no-wait --working-dir . -- {job}")
+        online = "online [1-9][0-9,]* of 100,000"
+        self.do(f"until ray job logs long | grep -q '{online}'; do sleep 2; done")
+        self.do("ray job stop long")
+        self.do("ray job logs long | tail -n 5")
 
 
 def merge(below: Any, above: Any) -> Any:

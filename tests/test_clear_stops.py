@@ -459,6 +459,15 @@ def test_prior_data_that_is_gone_is_one_line_when_the_run_is_resumed(
     check_finished(folder)
 
 
+def test_a_run_that_is_resumed_with_fewer_steps_than_it_took_ends(
+    begin: Callable[[], int], tmp_path: Path
+) -> None:
+    assert begin() == 0
+    assert main(["--resume", str(tmp_path / "run"), "--override", "online.env_steps=50"]) == 0
+    newest = load_checkpoint(list_checkpoints(str(tmp_path / "run/checkpoints"))[-1])
+    assert (newest["progress"]["env_steps"], newest["grad_steps"]) == (120, ALL_UPDATES)
+
+
 @pytest.mark.parametrize(
     ("address", "says"), [(None, "Ray does not start on this machine"), ("nowhere:1", "nowhere:1")]
 )

@@ -64,7 +64,7 @@ class OnlineLoop:
         self._rounds: list[_Round] = []
         self._updates: deque[Future] = deque()
         self._fresh: list[Segment] = []  # pieces that the learner does not know yet
-        self._steps_left = config.online.env_steps - control.limiter.inserted
+        self._steps_left = max(0, config.online.env_steps - control.limiter.inserted)
 
     def run(self) -> None:
         """Go on until every step is taken and every update that is owed is done.
