@@ -17,8 +17,9 @@ class DurableShard(ReplayShard):
     Ray repeats the calls that were under way; those that were done already change nothing.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, index: int, *arguments: Any, **named: Any) -> None:
+        self._index = index  # first: Ray asks for the name, too, where the rest fails
+        super().__init__(index, *arguments, **named)
         actor = actors(actor_id=ray.get_runtime_context().get_actor_id())
         self._restarts = int(actor["NumRestarts"])
         if self._restarts:
@@ -37,8 +38,8 @@ class WatchedWorker(RolloutWorker):
     owns_process = True
 
     def __init__(self, *arguments: Any, worker: int, **named: Any) -> None:
+        self._number = worker  # first: Ray asks for the name, too, where the rest fails
         super().__init__(*arguments, worker=worker, **named)
-        self._number = worker
 
     def __repr__(self) -> str:
         return f"worker {self._number}"  # before each line of its log
