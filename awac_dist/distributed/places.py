@@ -26,6 +26,7 @@ class Places:
     """What the cluster of this process has, and which part of it a process gets.
 
     Attributes:
+        has_roles: Whether labels say what a node is for.
         words: What goes where, once a place for the learner is reserved.
     """
 
@@ -33,7 +34,7 @@ class Places:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         own = ray.get_runtime_context().get_node_id()
         self._own = next(node for node in nodes if node["NodeID"] == own)
-        self._has_roles = any(ROLE in node["Labels"] for node in nodes)
+        self.has_roles = any(ROLE in node["Labels"] for node in nodes)
         self._nodes = nodes
         self._group: PlacementGroup | None = None
         self.words = ""
@@ -44,7 +45,7 @@ class Places:
         heads = [node["Labels"] for node in self._nodes if node["Labels"].get(ROLE) == DRIVER]
         to_come = max((float(labels.get(GPUS, 0)) for labels in heads), default=0.0)
         gpus = sum(node["Resources"].get("GPU", 0.0) for node in self._nodes)
-        role = WORKER if self._has_roles else None
+        role = WORKER if self.has_roles else None
         for_workers = [node for node in self._nodes if node["Labels"].get(ROLE) == role]
         cpus = (node["Resources"].get("CPU", 0.0) for node in for_workers)
         return Resources(
@@ -58,7 +59,7 @@ class Places:
         labels, home = self._home(gpus)
         needs = {"GPU": gpus} if gpus else {"memory": 1}  # a group needs to book something
         self._group = placement_group([needs], bundle_label_selector=[labels])
-        workers = f"nodes labelled {ROLE}={WORKER}" if self._has_roles else "all nodes"
+        workers = f"nodes labelled {ROLE}={WORKER}" if self.has_roles else "all nodes"
         self.words = f"learner, shards, evaluator on {home}, workers on {workers}"
 
     def beside_learner(self, gpus: float) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Places:
 
     def worker(self, cpus: float) -> dict[str, Any]:
         """Options of a rollout worker."""
-        labels = {ROLE: WORKER} if self._has_roles else {}
+        labels = {ROLE: WORKER} if self.has_roles else {}
         return {"num_cpus": cpus, "scheduling_strategy": "SPREAD", "label_selector": labels}
 
     def free(self) -> None:
@@ -79,7 +80,7 @@ class Places:
             remove_placement_group(self._group)
 
     def _home(self, gpus: int) -> tuple[dict[str, str], str]:
-        if self._has_roles:
+        if self.has_roles:
             return {ROLE: LEARNER}, f"the node labelled {ROLE}={LEARNER}"
         if gpus > self._own["Resources"].get("GPU", 0.0):
             return {}, "a node with a GPU"

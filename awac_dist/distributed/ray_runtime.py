@@ -48,7 +48,7 @@ class RayRuntime:
 
     @property
     def placement(self) -> str:
-        return self._places.words if len(ray.nodes()) > 1 or self.resources.grows else ""
+        return self._places.words if len(ray.nodes()) > 1 or self._places.has_roles else ""
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
