@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_dist.bench import acting, replay, scaling, slow
+from awac_dist.bench import acting, replay, scaling, slow, whole
 from awac_dist.bench.acting import BareLoop
 from awac_dist.bench.rounds import Measure
 from awac_dist.distributed import handles
@@ -137,3 +137,15 @@ def test_a_publication_is_serialised_once_for_all_workers(monkeypatch: pytest.Mo
     assert store.pull(serial) is None
     assert len(put) == 1
     assert put[0] is vector
+
+
+def test_a_run_s_rate_is_that_after_its_first_third() -> None:
+    def row(grad_steps: int, elapsed_s: float, phase: str = "online") -> dict[str, object]:
+        loss = {"phase": phase, "critic/loss": 1.0}
+        return loss | {"grad_steps": grad_steps, "elapsed_s": elapsed_s}
+
+    third = whole.STEPS // 3
+    online = [row(100, 1.0), row(third, 50.0), row(2 * third, 60.0), row(3 * third, 90.0)]
+    evaluated = {"phase": "online", "grad_steps": 3 * third, "elapsed_s": 99.0, "eval/return": 1.0}
+    found = whole.online_rate([row(5 * third, 0.0, phase="offline"), *online, evaluated])
+    assert found == 2 * third / (90.0 - 50.0)

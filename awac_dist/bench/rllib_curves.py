@@ -9,8 +9,6 @@ steps; online they collect with other random numbers.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from awac_dist.bench.runs import make_run, read_rows
 from awac_dist.commands.arguments import Parser
 from awac_dist.config import RunConfig
 
@@ -55,13 +54,10 @@ def standalone(plan: Plan, seed: int) -> Curve:
             "evaluation.episodes": EPISODES,
             "evaluation.curve_episodes": EPISODES,
             "evaluation.every_updates": plan.every,
-            "run_dir": f"{folder}/run",
         }
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        command = [sys.executable, "-m", "awac_dist.launch", *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        lines = Path(folder, "run", "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+        run = Path(folder, "run")
+        make_run(run, options)
+        rows = read_rows(run)
     return {row["grad_steps"]: row["eval/return"] for row in rows if "eval/return" in row}
 
 

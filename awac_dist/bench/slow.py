@@ -6,30 +6,33 @@ from there on the rate limiter holds the workers, and their policies stay fresh.
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from awac_dist.bench.replay import random_episodes
 from awac_dist.bench.report import Row
+from awac_dist.bench.runs import make_run, read_rows
 from awac_dist.bench.scaling import SLOW
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
-from awac_dist.reporting.metrics import METRICS_FILE
 
 WORKERS = (1, 4, 16, 64)
 SECONDS_ALONE = 6  # that a run's steps would take without a learner
 STEPS_PER_S = 50  # of a worker
-OPTIONS = (
-    *("--env", SLOW, "--clone.updates", "0", "--clone.episodes", "0", "--offline.updates", "50"),
-    *("--rollout.fragment_steps", "25", "--learner.updates_per_call", "50"),
-    *("--evaluation.episodes", "1", "--evaluation.every_updates", "1000000"),
-    *("--networks.actor_hidden", "64", "64", "--networks.critic_hidden", "64", "64"),
-)
+OPTIONS = {
+    "env": SLOW,
+    "clone.updates": 0,
+    "clone.episodes": 0,
+    "offline.updates": 50,
+    "rollout.fragment_steps": 25,
+    "learner.updates_per_call": 50,
+    "evaluation.episodes": 1,
+    "evaluation.every_updates": 1_000_000,
+    "networks.actor_hidden": (64, 64),
+    "networks.critic_hidden": (64, 64),
+}
 
 
 def rows(repeats: int) -> Iterator[Row]:
@@ -43,29 +46,16 @@ def rows(repeats: int) -> Iterator[Row]:
         write_episodes(data, random_episodes(3), env_spec(SLOW))
         for workers in WORKERS:
             run = Path(folder) / str(workers)
-            launch(workers, data, run)
+            steps = SECONDS_ALONE * STEPS_PER_S * workers
+            own = {"data": data, "workers": workers, "online.env_steps": steps}
+            make_run(run, OPTIONS | own)
             row = _row(workers, alone, run)
             alone = alone or row.value
             yield row
 
 
-def launch(workers: int, data: str, run: Path) -> None:
-    """Make one run, in a process of its own.
-
-    Raises:
-        RuntimeError: It failed.
-    """
-    steps = SECONDS_ALONE * STEPS_PER_S * workers
-    command = [sys.executable, "-m", "awac_dist.launch", *OPTIONS, "--data", data]
-    command += ["--workers", str(workers), "--online.env_steps", str(steps)]
-    done = subprocess.run([*command, "--run-dir", str(run)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-
-
 def _row(workers: int, alone: float, run: Path) -> Row:
-    lines = (run / METRICS_FILE).read_text().splitlines()
-    online = [its for its in map(json.loads, lines) if its["phase"] == "online"]
+    online = [its for its in read_rows(run) if its["phase"] == "online"]
     acted = [its for its in online if "rollout/wait_share" in its]
     wait_share, lag = (
         statistics.mean(its[f"rollout/{name}"] for its in acted)

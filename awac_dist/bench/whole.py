@@ -7,20 +7,19 @@ sooner the same is reached. Both use all cores as they see fit.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from awac_dist.bench import products
 from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn
+from awac_dist.bench.runs import make_run, read_rows
 
 ENV = "HalfCheetah-v5"
 WORKERS = 4
@@ -28,6 +27,17 @@ BATCH = 256
 STEPS = 2_100  # of a round, of which the first third is not timed
 PEER = "d3rlpy"
 SOONER = 1.5
+OPTIONS = {
+    "env": ENV,
+    "workers": WORKERS,
+    "clone.updates": 0,
+    "clone.episodes": 0,
+    "offline.updates": 0,
+    "online.env_steps": STEPS,
+    "learner.batch_size": BATCH,
+    "evaluation.episodes": 1,
+    "evaluation.every_updates": STEPS,
+}
 
 
 def ours() -> Measure:
@@ -36,32 +46,14 @@ def ours() -> Measure:
     def measure() -> float:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             run = Path(folder, "run")
-            command = [sys.executable, "-m", "awac_dist.launch", *_settings(run)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            return online_rate((run / "metrics.jsonl").read_text(encoding="utf-8"))
+            make_run(run, OPTIONS)
+            return online_rate(read_rows(run))
 
     return measure
 
 
-def _settings(run: Path) -> list[str]:
-    options = {
-        "env": ENV,
-        "workers": WORKERS,
-        "clone.updates": 0,
-        "clone.episodes": 0,
-        "offline.updates": 0,
-        "online.env_steps": STEPS,
-        "learner.batch_size": BATCH,
-        "evaluation.episodes": 1,
-        "evaluation.every_updates": STEPS,
-        "run_dir": run,
-    }
-    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
-
-
-def online_rate(metrics: str) -> float:
+def online_rate(rows: Sequence[Mapping[str, Any]]) -> float:
     """Environment steps a second of a run's online phase after its first third."""
-    rows = [json.loads(line) for line in metrics.splitlines()]
     updates = [row for row in rows if row["phase"] == "online" and "critic/loss" in row]
     timed = [row for row in updates if row["grad_steps"] >= STEPS / 3]
     first, last = timed[0], timed[-1]
