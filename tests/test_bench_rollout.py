@@ -95,21 +95,27 @@ def test_batches_a_second_are_those_that_arrive(
     options = {"capacity": 10, "discount": 0.99, "clip_prior_actions": False, "log": None}
     kept = [Counting(index, shards, replay.HALF_CHEETAH, **options) for index in range(shards)]
     measure = replay._fetched([InlineHandle(shard) for shard in kept])
-    assert measure() == sum(asked) / 8 == 200  # 8 requests of 25 batches
+    assert measure() == sum(asked) / 8 == 400  # 8 requests of 50 batches
 
 
 class Tireless:
-    """A worker that takes 10 steps a call, at once."""
+    """A worker that takes 10 steps a call, at once, and counts its calls."""
+
+    calls = 0
 
     def post(self, method: str, *arguments: Any) -> InlineFuture:
+        self.calls += 1
         return InlineFuture(RolloutReport([], [], 10, 0, act_s=1.0, send_s=0.0))
 
 
 def test_steps_of_many_workers_count_while_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     script_clock(monkeypatch, scaling)
-    runtime = InlineRuntime(Resources((2.0,), 0))
-    # looks at 0, 1, 2 and 3 seconds: two turns of two workers before the end
-    assert scaling.steps_per_s(runtime, [Tireless(), Tireless()], 10, seconds=3) == 40 / 3
+    workers = [Tireless(), Tireless()]
+    collecting = scaling.Collecting(InlineRuntime(Resources((2.0,), 0)), workers, 10)
+    for turns in (2, 4):
+        # looks at 0, 1, 2 and 3 seconds: two turns of two workers before the end
+        assert collecting.steps_per_s(seconds=3) == 40 / 3
+        assert [worker.calls for worker in workers] == [turns + 1, turns + 1]  # one is under way
 
 
 def test_a_slow_run_is_told_by_its_online_rows(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from itertools import count
 import numpy as np
 import torch
 
+from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn, rate
@@ -32,6 +33,7 @@ HALF_CHEETAH = EnvSpec("HalfCheetah-v5", 17, 6, (-1.0,) * 6, (1.0,) * 6, 1000)
 
 def through_ray(shards: int) -> Measure:
     """Measure batches that arrive in this process from shards in theirs."""
+    keep_freed_memory()  # as the learner does
     runtime = RayRuntime()
     return _fetched([start_shard(runtime, index, shards) for index in range(shards)])
 

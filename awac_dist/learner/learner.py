@@ -48,7 +48,7 @@ class LearnerConfig:
     precision: Precision = "float32"
     gpus: Literal[0, 1] | None = None
     updates_per_call: int = 100
-    batches_per_request: int = 25
+    batches_per_request: int = 50
     keep_checkpoints: int = 3
 
 

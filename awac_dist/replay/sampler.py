@@ -29,11 +29,33 @@ class Draw(NamedTuple):
     futures: Array  # [n] as in `Relabelling`
     goals: Array  # [n, G], G = 0 where goals stay as they are
 
-    def relabelling(self, positions: np.ndarray) -> Relabelling | None:
+    def relabelling(self, positions: np.ndarray | slice) -> Relabelling | None:
         """What to ask of a shard besides the rows at some positions."""
         if not self.goals.shape[1]:
             return None
         return Relabelling(self.futures[positions], self.goals[positions])
+
+
+class _Pool(NamedTuple):
+    """Sources that are drawn from uniformly together, by the numbers of all transitions."""
+
+    sources: Sequence[str]
+    ends: np.ndarray  # [s] of each known source in the pool's own numbers
+    shifts: np.ndarray  # [s] from those to the numbers through all tables
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Transitions [n] with replacement.
+
+        Raises:
+            LookupError: There are none.
+        """
+        if not len(self.ends) or not self.ends[-1]:
+            names = list(self.sources)
+            raise LookupError(f"no transitions to draw from {names}: load or collect first")
+        numbers: np.ndarray = rng.integers(self.ends[-1], size=count)
+        if self.shifts.any():
+            numbers += self.shifts[np.searchsorted(self.ends, numbers, side="right")]
+        return numbers
 
 
 class Sampler:
@@ -139,50 +161,52 @@ class Sampler:
         Raises:
             LookupError: A source that must give a share holds nothing.
         """
-        groups, shares = self._groups()
-        bounds = np.cumsum((0.0, *shares))
-        drawn = [
-            self._draw_batch(number, batch_size, groups, bounds)
-            for number in range(batch_number, batch_number + batches)
-        ]
-        numbers, futures, others = (np.concatenate(columns) for columns in zip(*drawn, strict=True))
-        places = self._locate(numbers)
+        numbers = range(batch_number, batch_number + batches)
+        rngs = [np.random.default_rng((self._seed, BATCH_STREAM, number)) for number in numbers]
+        places = self._locate(self._draw_numbers(batch_size, rngs))
         if not self._goals:
+            futures = np.full(len(places.rows), np.nan, np.float32)
             return Draw(places.shards, places.rows, futures, places.goals[:, :0])
+        wishes = [self._draw_goals(batch_size, rng) for rng in rngs]
+        futures, lenders = map(np.concatenate, zip(*wishes, strict=True))
         goals = np.full_like(places.goals, np.nan)
-        other = others >= 0
-        if other.any():
-            goals[other] = self._locate(others[other]).goals
+        lent = lenders >= 0
+        if lent.any():
+            goals[lent] = self._locate(lenders[lent]).goals
         return Draw(places.shards, places.rows, futures, goals)
 
-    def _draw_batch(
-        self, batch_number: int, batch_size: int, groups: Sequence[list[str]], bounds: np.ndarray
-    ) -> tuple[np.ndarray, Array, np.ndarray]:
-        """Of one batch the transitions [B], futures as in `Relabelling` and lenders of goals [B].
-
-        A lender is a transition whose goal is taken, -1 for none.
-        """
-        rng = np.random.default_rng((self._seed, BATCH_STREAM, batch_number))
+    def _draw_numbers(self, batch_size: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Transitions [n] of as many batches as there are generators, batch by batch."""
+        groups, shares = self._groups()
+        bounds = np.cumsum((0.0, *shares))
         # Systematic sampling: every count is within one of its share, exact on average.
-        edges = np.floor(bounds * batch_size + rng.random() + 1e-9)
-        edges[0], edges[-1] = edges[0], edges[0] + batch_size
+        offsets = np.array([rng.random() for rng in rngs])[:, None]
+        edges = np.floor(bounds * batch_size + offsets + 1e-9)
+        edges[:, -1] = edges[:, 0] + batch_size
         counts = np.diff(edges).astype(int).tolist()
-        drawn = [self._draw_group(g, n, rng) for g, n in zip(groups, counts, strict=True) if n]
-        numbers = np.concatenate(drawn)
-        return numbers, *self._draw_goals(len(numbers), rng)
+        pools = [self._pool(group) for group in groups]
+        drawn = [
+            pool.draw(count, rng)
+            for rng, own in zip(rngs, counts, strict=True)
+            for pool, count in zip(pools, own, strict=True)
+            if count
+        ]
+        return np.concatenate(drawn)
 
     def _draw_goals(self, count: int, rng: np.random.Generator) -> tuple[Array, np.ndarray]:
-        """Decide transition by transition whose goal it gets: futures and lenders."""
+        """Decide transition by transition whose goal it gets.
+
+        Returns:
+            Futures [n] as in `Relabelling`; transitions [n] whose goal is taken, -1 for none.
+        """
         futures, lenders = np.full(count, np.nan, np.float32), np.full(count, -1)
-        if not self._goals:
-            return futures, lenders
         kinds, shares = list(self._goals), list(self._goals.values())
         kind = rng.choice(len(kinds), size=count, p=shares)
         later = kind == (kinds.index(FUTURE) if FUTURE in kinds else -1)
         other = kind == (kinds.index(ENVIRONMENT) if ENVIRONMENT in kinds else -1)
         futures[later] = rng.random(int(later.sum()), np.float32)
         if other.any():
-            lenders[other] = self._draw_group(list(self._tables), int(other.sum()), rng)
+            lenders[other] = self._pool(list(self._tables)).draw(int(other.sum()), rng)
         return futures, lenders
 
     def _groups(self) -> tuple[list[list[str]], list[float]]:
@@ -215,34 +239,23 @@ class Sampler:
                 split_shares.append(share)
         return split, split_shares
 
-    def _draw_group(
-        self, sources: Sequence[str], count: int, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Transitions [n] of some sources, uniformly, numbered through all tables in order."""
+    def _pool(self, sources: Sequence[str]) -> _Pool:
         known = [source for source in sources if source in self._tables]
         ends = np.cumsum([self._tables[source].total for source in known])
-        if not len(ends) or not ends[-1]:
-            raise LookupError(f"no transitions to draw from {list(sources)}: load or collect first")
-        numbers: np.ndarray = rng.integers(ends[-1], size=count)
-        if len(known) == len(self._tables):
-            return numbers
         through_all = dict(zip(self._tables, self._ends(), strict=True))
         shifts = np.array([through_all[source] for source in known]) - ends
-        numbers += shifts[np.searchsorted(ends, numbers, side="right")]
-        return numbers
+        return _Pool(sources, ends, shifts)
 
     def _ends(self) -> np.ndarray:
         """Where each table ends in the numbers of all transitions."""
         return np.cumsum([table.total for table in self._tables.values()])
 
     def _locate(self, numbers: np.ndarray) -> Places:
-        ends = self._ends()
-        owner = np.searchsorted(ends, numbers, side="right")
         tables = list(self._tables.values())
         shards, rows = np.empty((2, len(numbers)), np.int64)
         goals = np.empty((len(numbers), tables[0].goal_size), np.float32)
-        for number, table in enumerate(tables):
-            mine = np.flatnonzero(owner == number)
-            start = ends[number] - table.total
+        for table, end in zip(tables, self._ends(), strict=True):
+            start = end - table.total
+            mine = np.flatnonzero((numbers >= start) & (numbers < end))
             shards[mine], rows[mine], goals[mine] = table.locate(numbers[mine] - start)
         return Places(shards, rows, goals)

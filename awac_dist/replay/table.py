@@ -8,6 +8,8 @@ import numpy as np
 
 from awac_dist.types import Array, Segment
 
+FIRST_PIECES, FIRST_TRANSITIONS = 64, 1024
+
 
 class Places(NamedTuple):
     """Where transitions lie, and the goals that their pieces were after."""
@@ -18,15 +20,20 @@ class Places(NamedTuple):
 
 
 class Table:
-    """Pieces of one source in the order of their arrival, with running totals."""
+    """Pieces of one source in the order of their arrival, with running totals.
+
+    Transitions are numbered for ever; each knows its piece, so that none is searched for.
+    """
 
     def __init__(self) -> None:
-        self._columns = np.zeros((3, 64), np.int64)  # shard, row, transitions up to its end
-        self._goals = np.zeros((64, 0), np.float32)
-        self._keys = np.zeros((64, 0), np.int64)
+        self._columns = np.zeros((3, FIRST_PIECES), np.int64)  # shard, row - first, end
+        self._goals = np.zeros((FIRST_PIECES, 0), np.float32)
+        self._keys = np.zeros((FIRST_PIECES, 0), np.int64)
         self._count = 0
         self._first = 0  # pieces before this one are forgotten
         self._forgotten = 0  # transitions in them
+        self._pieces = np.zeros(FIRST_TRANSITIONS, np.uint32)  # by transition, from _left on
+        self._left = 0
 
     @property
     def total(self) -> int:
@@ -47,14 +54,17 @@ class Table:
 
     def append(self, segment: Segment) -> None:
         if not self._count:
-            self._goals = np.zeros((64, len(segment.goal)), np.float32)
-            self._keys = np.zeros((64, len(segment.key)), np.int64)
+            self._goals = np.zeros((FIRST_PIECES, len(segment.goal)), np.float32)
+            self._keys = np.zeros((FIRST_PIECES, len(segment.key)), np.int64)
         if self._count == self._columns.shape[1]:
             self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
             self._goals = np.vstack((self._goals, np.zeros_like(self._goals)))
             self._keys = np.vstack((self._keys, np.zeros_like(self._keys)))
-        end = self._end + segment.length
-        self._columns[:, self._count] = (segment.shard, segment.row, end)
+        first = self._end
+        end = first + segment.length
+        self._make_room(end)
+        self._pieces[first - self._left : end - self._left] = self._count
+        self._columns[:, self._count] = (segment.shard, segment.row - first, end)
         self._goals[self._count] = segment.goal
         self._keys[self._count] = segment.key
         self._count += 1
@@ -70,9 +80,16 @@ class Table:
 
     def locate(self, positions: np.ndarray) -> Places:
         """Places of transitions numbered 0 to total - 1 in order of arrival."""
-        shards, rows, ends = self._columns[:, self._first : self._count]
         positions = positions + self._forgotten
-        pieces = np.searchsorted(ends, positions, side="right")
-        starts = np.concatenate(([self._forgotten], ends[:-1]))
-        goals = self._goals[self._first + pieces]
-        return Places(shards[pieces], rows[pieces] + positions - starts[pieces], goals)
+        pieces = self._pieces[positions - self._left]
+        shards, rows, _ = self._columns
+        return Places(shards[pieces], rows[pieces] + positions, self._goals[pieces])
+
+    def _make_room(self, end: int) -> None:
+        """Leave what is forgotten behind once the transitions up to `end` do not fit."""
+        if end - self._left <= len(self._pieces):
+            return
+        kept = self._pieces[self._forgotten - self._left : self._end - self._left]
+        self._pieces = np.zeros(2 * (end - self._forgotten), np.uint32)
+        self._pieces[: len(kept)] = kept
+        self._left = self._forgotten
