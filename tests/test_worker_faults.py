@@ -30,6 +30,7 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout import collector as collector_module
 from awac_dist.rollout.collector import Collected, Collector
 from awac_dist.rollout.policy import PolicyFault, UnitPolicy
+from awac_dist.rollout.slot import all_finite
 from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutConfig, RolloutWorker
 from awac_dist.types import (
     Array,
@@ -180,6 +181,16 @@ class BadPolicy(UnitPolicy):
         if self._good < 0:
             actions[-1, 0] = np.nan
         return actions
+
+
+@pytest.mark.parametrize(
+    ("value", "finite"),
+    [(0.0, True), (-3e38, True), (np.nan, False), (np.inf, False), (-np.inf, False)],
+)
+def test_a_vector_is_finite_if_all_of_it_is(value: float, finite: bool) -> None:
+    vector = np.ones(17, np.float32)
+    vector[5] = value
+    assert all_finite(vector) is finite
 
 
 def test_an_action_that_is_no_number_is_the_policys_fault_and_never_acted_out(

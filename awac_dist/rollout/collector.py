@@ -11,7 +11,7 @@ import numpy as np
 from awac_dist.errors import RunFailed
 from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
 from awac_dist.rollout.policy import Policy, PolicyFault
-from awac_dist.rollout.slot import EnvironmentFault, Slot, stacked
+from awac_dist.rollout.slot import EnvironmentFault, Slot, all_finite, stacked
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec, Episode, Finished, Kind, StreamState
 
@@ -198,10 +198,10 @@ class Collector:
         began = time.perf_counter()
         actions = policy.sample(observations, noise)
         collected.policy_s += time.perf_counter() - began
-        if not np.isfinite(actions).all():
+        if not all_finite(actions):
             raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")
         running = []
-        bounded = np.clip(actions, self._low, self._high)
+        bounded = np.minimum(np.maximum(actions, self._low), self._high)
         for slot, action, inside in zip(slots, actions, bounded, strict=True):
             self._watchdog.beat()
             try:

@@ -54,8 +54,7 @@ class Slot:
         self.env_s = 0.0
         self._low = np.array(spec.action_low, np.float32)
         self._high = np.array(spec.action_high, np.float32)
-        self._nothing = np.zeros(spec.input_size, np.float32)
-        self._no_goal = np.zeros(spec.goal_size, np.float32)
+        self._shape, self._goal_shape = (spec.input_size,), (spec.goal_size,)
 
     def begin(self, episode: int) -> None:
         """Reset for an episode of the worker's stream.
@@ -75,7 +74,7 @@ class Slot:
             began = time.perf_counter()
             observation, info = self._env.reset(seed=self._reset_seed)
             self.env_s += time.perf_counter() - began
-            self.observation = self._finite("observation", observation, self._nothing)
+            self.observation = self._finite("observation", observation, self._shape)
             achieved = [self._achieved(info)] if self._spec.goal_size else []
         except InputError:
             raise
@@ -130,7 +129,7 @@ class Slot:
             began = time.perf_counter()
             observation, reward, terminated, truncated, info = self._env.step(bounded)
             self.env_s += time.perf_counter() - began
-            seen = self._finite("observation", observation, self._nothing)
+            seen = self._finite("observation", observation, self._shape)
             if not math.isfinite(reward):
                 raise ValueError(f"the reward is {reward}")
             if self._spec.goal_size:
@@ -193,16 +192,21 @@ class Slot:
         return Finished(self._return, self._step)
 
     def _achieved(self, info: dict[str, Any]) -> Array:
-        return self._finite("achieved goal", info["achieved_goal"], self._no_goal)
+        return self._finite("achieved goal", info["achieved_goal"], self._goal_shape)
 
-    def _finite(self, what: str, values: Any, nothing: Array) -> Array:
+    def _finite(self, what: str, values: Any, shape: tuple[int, ...]) -> Array:
         """A copy in float32, since the environment may use its own array again."""
         vector = np.array(values, np.float32)
-        if vector.shape != nothing.shape:
-            raise ValueError(f"the {what} has shape {vector.shape}, not {nothing.shape}")
-        if np.vdot(vector, nothing) != 0.0:  # as zero times NaN or infinity is; fast
+        if vector.shape != shape:
+            raise ValueError(f"the {what} has shape {vector.shape}, not {shape}")
+        if not all_finite(vector):
             raise ValueError(f"the {what} holds NaN or infinity")
         return vector
+
+
+def all_finite(values: Array) -> bool:
+    """Whether no number is NaN or infinite; a third of the time of np.isfinite(values).all()."""
+    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
 
 
 def stacked(vectors: Sequence[Array]) -> Array:
