@@ -23,7 +23,7 @@ from awac_dist.types import EnvSpec, Future, Handle
 FAST, SLOW = "HalfCheetah-v5", "awac_dist.bench.slow_env:Slow-v0"
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 FRAGMENT = {FAST: 250, SLOW: 25}  # steps of a call
-ROUND_S = 3.0
+ROUND_S = 5.0
 LINEAR = 0.90  # of a core's worth each, while there are cores
 CPUS = 0.01  # that a worker books: it need not have a core to itself
 
@@ -45,24 +45,31 @@ def start_workers(
     return workers
 
 
-def steps_per_s(
-    runtime: RayRuntime, workers: Sequence[Handle], fragment: int, seconds: float
-) -> float:
-    """Environment steps a second of workers that are always asked for more."""
+class Collecting:
+    """Workers that are asked for more as soon as they are done, in a round and between rounds.
 
-    def ask(worker: Handle) -> Future:
-        return worker.post("collect_steps", fragment, "online", "online")
+    Args:
+        runtime: Where they run.
+        workers: Rollout workers.
+        fragment: Environment steps of a call.
+    """
 
-    asked = {ask(worker): worker for worker in workers}
-    steps, began = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < seconds or not steps:
-        for future in runtime.wait(list(asked), seconds):
-            steps += future.result().env_steps
-            worker = asked.pop(future)
-            asked[ask(worker)] = worker
-    for future in asked:
-        future.result()
-    return steps / elapsed
+    def __init__(self, runtime: RayRuntime, workers: Sequence[Handle], fragment: int) -> None:
+        self._runtime, self._fragment = runtime, fragment
+        self._asked = {self._ask(worker): worker for worker in workers}
+
+    def steps_per_s(self, seconds: float) -> float:
+        """Environment steps of the calls that end from now on, until one ends after the time."""
+        steps, began = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < seconds or not steps:
+            for future in self._runtime.wait(list(self._asked), seconds):
+                steps += future.result().env_steps
+                worker = self._asked.pop(future)
+                self._asked[self._ask(worker)] = worker
+        return steps / elapsed
+
+    def _ask(self, worker: Handle) -> Future:
+        return worker.post("collect_steps", self._fragment, "online", "online")
 
 
 def rows(repeats: int) -> Iterator[Row]:
@@ -76,7 +83,7 @@ def _curve(env_id: str, repeats: int) -> Iterator[Row]:
     for number in WORKERS:
         measured = _rate(env_id, number, repeats)
         alone = alone or measured
-        with_cores = env_id == SLOW or number < cores
+        with_cores = env_id == SLOW or number <= cores
         yield Row(
             f"{env_id}, {number} worker{'s' if number > 1 else ''}",
             measured,
@@ -84,7 +91,7 @@ def _curve(env_id: str, repeats: int) -> Iterator[Row]:
             peer="" if number == 1 else f"{number} x one worker",
             peer_value=None if number == 1 else number * alone,
             at_least=LINEAR if number > 1 and with_cores else None,
-            note="" if env_id == SLOW else f"{cores} cores, one of them for the shard",
+            note="" if env_id == SLOW else f"{cores} cores, which a shard and the driver share",
         )
 
 
@@ -94,8 +101,9 @@ def _rate(env_id: str, number: int, repeats: int) -> float:
         shard = start_shard(runtime, 0, 1, spec)
         policies = FixedPolicy(random_policy(spec))
         workers = start_workers(runtime, spec, number, [shard], policies)
-        steps_per_s(runtime, workers, FRAGMENT[env_id], ROUND_S / 3)  # all of them get going
-        rounds = [steps_per_s(runtime, workers, FRAGMENT[env_id], ROUND_S) for _ in range(repeats)]
+        collecting = Collecting(runtime, workers, FRAGMENT[env_id])
+        collecting.steps_per_s(ROUND_S)  # all of them get going
+        rounds = [collecting.steps_per_s(ROUND_S) for _ in range(repeats)]
     finally:
         runtime.close()
     return statistics.median(rounds)
