@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from awac_dist.bench.curves import Curve, draw
 from awac_dist.bench.runs import make_run, read_rows
 from awac_dist.commands.arguments import Parser
 from awac_dist.config import RunConfig
 
 ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
-Curve = dict[int, float]  # grad_steps -> mean return
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ def standalone(plan: Plan, seed: int) -> Curve:
         run = Path(folder, "run")
         make_run(run, options)
         rows = read_rows(run)
-    return {row["grad_steps"]: row["eval/return"] for row in rows if "eval/return" in row}
+    points = [(row["grad_steps"], row["eval/return"]) for row in rows if "eval/return" in row]
+    return np.array(points, np.float32)
 
 
 def through_rllib(plan: Plan, seed: int) -> Curve:
@@ -75,32 +74,14 @@ def through_rllib(plan: Plan, seed: int) -> Curve:
         .evaluation(evaluation_interval=10**9, evaluation_duration=EPISODES)  # when asked for
     )
     algorithm = config.build_algo()
-    curve: Curve = {}
+    points = []
     while algorithm.grad_steps < plan.offline + plan.online:
         algorithm.train()
         if algorithm.grad_steps % plan.every == 0:
             runners: Any = algorithm.evaluate()["env_runners"]
-            curve[algorithm.grad_steps] = float(runners["episode_return_mean"])
+            points.append((algorithm.grad_steps, float(runners["episode_return_mean"])))
     algorithm.stop()
-    return curve
-
-
-def draw(path: str, plan: Plan, curves: dict[str, Sequence[Curve]]) -> None:
-    """Each seed thin, the mean of a way thick."""
-    figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for (name, seeds), colour in zip(curves.items(), ("#1f6fb4", "#cf5a16"), strict=True):
-        at = sorted(set.intersection(*(set(curve) for curve in seeds)))
-        returns = np.array([[curve[x] for x in at] for curve in seeds])
-        axes.plot(at, returns.T, colour, linewidth=0.8, alpha=0.5)
-        axes.plot(at, returns.mean(0), colour, linewidth=2.5, label=name)
-    axes.axvline(plan.offline, color="#666666", linestyle=":", label="online from here on")
-    axes.set_xlabel("updates")
-    axes.set_ylabel(f"return of the mean action, {EPISODES} episodes")
-    axes.set_title(f"{ENV}, embedded demonstrations, {len(seeds)} seeds")
-    axes.legend()
-    figure.savefig(path)
+    return np.array(points, np.float32)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -117,10 +98,16 @@ def main(argv: Sequence[str]) -> int:
     for name, run in (("awac_dist.launch", standalone), ("RLlib", through_rllib)):
         curves[name] = [run(plan, seed) for seed in range(words.seeds)]
         for what, at in (("offline", plan.offline), ("online", plan.offline + plan.online)):
-            returns = [curve[at] for curve in curves[name]]
+            returns = [curve[curve[:, 0] == at, 1].item() for curve in curves[name]]
             each = ", ".join(f"{value:,.0f}" for value in returns)
             print(f"{name}: {what} {np.mean(returns):,.0f} ({each})", flush=True)
-    draw(words.picture, plan, curves)
+    draw(
+        words.picture,
+        curves,
+        title=f"{ENV}, embedded demonstrations, {words.seeds} seeds; online from {plan.offline:,}",
+        where="updates",
+        what=f"return of the mean action, {EPISODES} episodes",
+    )
     return 0
 
 

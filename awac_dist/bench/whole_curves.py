@@ -1,0 +1,198 @@
+"""How much sooner the same is learned: returns by seconds, a run with workers beside one process.
+
+    python -m awac_dist.bench.whole_curves docs/whole-curves.png --seeds 3
+
+`awac_dist.launch` with four workers and d3rlpy's loop learn HalfCheetah from the embedded
+demonstrations, offline and then online at one update a step, with the same settings: networks,
+batches, step sizes, temperature. d3rlpy's entropy bonus is switched off. Seconds are those of
+training after the first 100 updates, so that starting is in neither: our evaluator runs beside the
+training and takes from it, the time of d3rlpy's evaluations is taken out.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from awac_dist.bench.curves import Curve, draw, mean_curve, reached_at
+from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
+from awac_dist.bench.hardware import hardware
+from awac_dist.bench.products import HIDDEN
+from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.commands.arguments import Parser
+from awac_dist.config import RunConfig
+from awac_dist.data.sources import open_source, read_share
+from awac_dist.envs.make import env_spec
+
+ENV, WORKERS, BATCH = RunConfig().env, 4, 256
+TEMPERATURE, EPISODES = 10.0, 5
+FIRST = RunConfig().learner.updates_per_call  # updates from whose end seconds are counted
+OURS, THEIRS = f"awac_dist, {WORKERS} workers", f"{PEER}, one process"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and how often evaluated: in updates, one for each step online."""
+
+    offline: int
+    online: int
+    every: int
+
+
+def ours(plan: Plan, seed: int) -> Curve:
+    """Run `awac_dist.launch` in processes of its own."""
+    options = {
+        "env": ENV,
+        "seed": seed,
+        "workers": WORKERS,
+        "clone.updates": 0,
+        "clone.episodes": 0,
+        "offline.updates": plan.offline,
+        "offline.batch_size": BATCH,
+        "online.env_steps": plan.online,
+        "learner.batch_size": BATCH,
+        "algorithm.temperature": TEMPERATURE,
+        "algorithm.effective_batch": None,
+        "networks.actor_hidden": HIDDEN,
+        "networks.critic_hidden": HIDDEN,
+        "evaluation.episodes": EPISODES,
+        "evaluation.curve_episodes": EPISODES,
+        "evaluation.every_updates": plan.every,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        make_run(run, options)
+        rows = read_rows(run)
+    return curve_of(rows)
+
+
+def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:
+    """Evaluations of a run, each where the updates of the evaluated policy were done."""
+    done = [(row["grad_steps"], row["elapsed_s"]) for row in rows if "critic/loss" in row]
+    began = dict(done)[FIRST]
+    seconds = {updates: elapsed - began for updates, elapsed in reversed(done)}
+    points = {
+        seconds[row["grad_steps"]]: row["eval/return"]
+        for row in rows
+        if "eval/return" in row and row["grad_steps"] in seconds
+    }
+    return np.array(list(points.items()), np.float32)
+
+
+class Watch:
+    """d3rlpy's callback: evaluates now and then, and stops the clock for it.
+
+    Args:
+        every: Steps between evaluations.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every, self._env = every, gymnasium.make(ENV)
+        self._began, self._steps, self._evaluation = 0.0, 0, 0
+        self.points: list[tuple[float, float]] = []
+
+    def __call__(self, algorithm: Any, epoch: int, step: int) -> None:
+        self._steps += 1
+        if self._steps == FIRST:
+            self._began = time.perf_counter()
+        if self._steps % self._every:
+            return
+        stopped = time.perf_counter()
+        self.points.append((stopped - self._began, self._mean_return(algorithm)))
+        self._began += time.perf_counter() - stopped
+
+    def _mean_return(self, algorithm: Any) -> float:
+        total = 0.0
+        for _ in range(EPISODES):
+            self._evaluation += 1
+            observation, _ = self._env.reset(seed=1_000_000 + self._evaluation)
+            ended = False
+            while not ended:
+                action = algorithm.predict(observation[None])[0]
+                observation, reward, terminated, truncated, _ = self._env.step(action)
+                total += float(reward)
+                ended = terminated or truncated
+        return total / EPISODES
+
+
+def theirs(plan: Plan, seed: int) -> Curve:
+    """Run d3rlpy in this process, on all cores."""
+    torch.set_num_threads(hardware().cores)
+    env, watch = gymnasium.make(ENV), Watch(plan.every)
+    env.reset(seed=seed)
+    with quiet_training(plan.every) as options:
+        from d3rlpy import seed as set_seed
+        from d3rlpy.dataset import create_fifo_replay_buffer
+
+        set_seed(seed)
+        replay = create_fifo_replay_buffer(1_000_000, episodes=_their_episodes(), env=env)
+        algorithm = their_algorithm(env, batch_size=BATCH, temperature=TEMPERATURE)
+        algorithm.fit(replay, n_steps=plan.offline, callback=watch, **options)
+        algorithm.fit_online(env, replay, n_steps=plan.online, callback=watch, **options)
+    return np.array(watch.points, np.float32)
+
+
+def _their_episodes() -> list[Any]:
+    from d3rlpy.dataset import Episode
+
+    spec = env_spec(ENV)
+    own = [read_share(open_source(name, spec), spec, 0, 1) for name in RunConfig().data]
+    return [
+        Episode(its.observations[:-1], its.actions, its.rewards[:, None], its.terminated)
+        for episodes in own
+        for _, its in episodes
+    ]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run all, print when each reaches what both reach, draw the picture."""
+    parser = Parser("python -m awac_dist.bench.whole_curves", "Returns by seconds, beside d3rlpy.")
+    parser.add_argument("picture", help="where the picture goes")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
+    parser.add_argument("--offline", type=int, default=2_000, help="updates on prior data")
+    parser.add_argument("--online", type=int, default=6_000, help="steps, and updates, online")
+    parser.add_argument("--every", type=int, default=1_000, help="updates between evaluations")
+    words = parser.read(argv)
+    if not find_spec(PEER):
+        print(f"whole_curves: {PEER} is not installed: see docs/speed.md", file=sys.stderr)
+        return 2
+    plan = Plan(words.offline, words.online, words.every)
+    ways: dict[str, Callable[[Plan, int], Curve]] = {OURS: ours, THEIRS: theirs}
+    curves: dict[str, list[Curve]] = {name: [] for name in ways}
+    for seed in range(words.seeds):  # in turn, so that a slow hour slows both
+        for name, way in ways.items():
+            curves[name].append(way(plan, seed))
+            told = "; ".join(f"{s:,.0f} s {value:,.0f}" for s, value in curves[name][-1])
+            print(f"{name}, seed {seed}: {told}", flush=True)
+    print("\n".join(told_apart(curves)))
+    draw(
+        words.picture,
+        curves,
+        title=f"{ENV} from demonstrations, then online, {words.seeds} seeds",
+        where="seconds of training",
+        what=f"return of the mean action, {EPISODES} episodes",
+    )
+    return 0
+
+
+def told_apart(curves: dict[str, list[Curve]]) -> list[str]:
+    """When the mean of each way's seeds is where the lower of both gets at its best."""
+    means = {name: mean_curve(seeds) for name, seeds in curves.items()}
+    wanted = min(curve[:, 1].max() for curve in means.values())
+    at = {name: reached_at(curve, wanted) for name, curve in means.items()}
+    lines = [f"{name}: {wanted:,.0f} after {seconds:,.0f} s" for name, seconds in at.items()]
+    return [*lines, f"{at[THEIRS] / at[OURS]:.2f} times sooner"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""When runs that learn get where, and the picture of it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from awac_dist.bench import whole_curves
+from awac_dist.bench.curves import draw, mean_curve, reached_at
+from awac_dist.bench.whole_curves import OURS, THEIRS, Watch, curve_of, told_apart
+
+
+def test_the_mean_is_of_the_seeds_evaluations_in_order() -> None:
+    one = np.array([[10, 100], [20, 200], [30, 900]], np.float32)
+    other = np.array([[14, 300], [28, 400]], np.float32)
+    assert mean_curve([one, other]).tolist() == [[12, 200], [24, 300]]
+
+
+def test_a_return_is_reached_on_the_line_between_evaluations() -> None:
+    curve = np.array([[10, 100], [20, 200], [30, 150], [40, 450]], np.float32)
+    assert reached_at(curve, 50) == 10  # at the first
+    assert reached_at(curve, 175) == 17.5
+    assert reached_at(curve, 200) == 20
+    assert reached_at(curve, 350) == pytest.approx(30 + 10 * 200 / 300)
+    with pytest.raises(ValueError, match="a return of 451 is never reached"):
+        reached_at(curve, 451)
+
+
+def test_both_are_asked_for_what_both_reach() -> None:
+    fast = np.array([[10, 0], [20, 1_000]], np.float32)
+    slow = np.array([[20, 0], [60, 500]], np.float32)
+    told = told_apart({OURS: [fast], THEIRS: [slow]})
+    assert told[:2] == [f"{OURS}: 500 after 15 s", f"{THEIRS}: 500 after 60 s"]
+    assert told[2] == "4.00 times sooner"
+
+
+def test_an_evaluation_stands_where_its_policy_was_done() -> None:
+    rows = [
+        {"phase": "offline", "grad_steps": 100, "elapsed_s": 12.0, "critic/loss": 1.0},
+        {"phase": "offline", "grad_steps": 200, "elapsed_s": 13.0, "critic/loss": 1.0},
+        {"phase": "offline", "grad_steps": 300, "elapsed_s": 14.5, "critic/loss": 1.0},
+        {"phase": "offline", "grad_steps": 200, "elapsed_s": 15.0, "eval/return": 7.0},
+        {"phase": "online", "grad_steps": 300, "elapsed_s": 19.0, "eval/return": 9.0},
+    ]
+    assert curve_of(rows).tolist() == [[1.0, 7.0], [2.5, 9.0]]
+
+
+def test_the_clock_stands_still_while_d3rlpy_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, actions = [100.0], []
+
+    class Task:
+        """Each step takes a second of the clock and gives 2."""
+
+        def reset(self, *, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+            self._left = 3
+            return np.zeros(2), {}
+
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            now[0] += 1.0
+            self._left -= 1
+            actions.append(action)
+            return np.zeros(2), 2.0, False, self._left == 0, {}
+
+    monkeypatch.setattr(whole_curves.gymnasium, "make", lambda _: Task())
+    monkeypatch.setattr(whole_curves, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(whole_curves, "FIRST", 2)
+    watch = Watch(every=3)
+    algorithm = SimpleNamespace(predict=lambda observations: observations[:, :1] + 0.25)
+    for step in range(1, 7):
+        now[0] += 10.0
+        watch(algorithm, 0, step)
+    assert watch.points == [(10.0, 6.0), (40.0, 6.0)]
+    assert len(actions) == 2 * whole_curves.EPISODES * 3
+    assert actions[0].tolist() == [0.25]
+
+
+def test_a_picture_has_a_line_for_each_seed_and_each_mean(tmp_path: Path) -> None:
+    curve = np.array([[1, 2], [3, 4]], np.float32)
+    path = tmp_path / "picture.png"
+    axes = draw(str(path), {"a": [curve, curve + 2], "b": [curve]}, title="t", where="x", what="y")
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    assert [line.get_xydata().tolist() for line in axes.lines] == [
+        [[1, 2], [3, 4]],
+        [[3, 4], [5, 6]],
+        [[2, 3], [4, 5]],
+        [[1, 2], [3, 4]],
+        [[1, 2], [3, 4]],
+    ]
