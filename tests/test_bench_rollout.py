@@ -12,7 +12,6 @@ import pytest
 
 from awac_dist.bench import acting, replay, scaling, slow, whole
 from awac_dist.bench.acting import BareLoop
-from awac_dist.bench.rounds import Measure
 from awac_dist.distributed import handles
 from awac_dist.distributed.handles import SharedWeightStore
 from awac_dist.distributed.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
@@ -53,14 +52,20 @@ def test_the_bare_loop_does_the_very_same_steps() -> None:
         np.testing.assert_array_equal(np.array(seen, np.float32), recorded)
 
 
-@pytest.mark.parametrize("prepare", [acting.collector, acting.bare, acting.bare_and_policy])
-def test_steps_a_second_are_those_of_the_round(
-    prepare: Callable[..., Measure], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_a_second_are_those_of_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acting, "STEPS", 40)
-    measure = prepare(PENDULUM, 4)
+    measure = acting.collector(PENDULUM, 4)
     script_clock(monkeypatch, acting)
     assert measure() == 40.0
+
+
+def test_a_worker_s_share_is_the_median_of_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acting, "STEPS", 40)
+    measure = acting.beside_bare(PENDULUM, 4)
+    # the worker takes 4, 5 and 8 seconds, the loop 3, 1 and 4
+    looks = iter([0.0, 4.0, 7.0, 10.0, 15.0, 16.0, 20.0, 28.0, 32.0])
+    monkeypatch.setattr(acting, "time", SimpleNamespace(perf_counter=lambda: next(looks)))
+    assert measure() == 4 / 8
 
 
 def test_processes_of_a_worker_multiply_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
