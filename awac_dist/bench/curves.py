@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,15 @@ from awac_dist.types import Array
 
 COLOURS = ("#1f6fb4", "#cf5a16")
 Curve = Array  # [n, 2] of evaluations: where (updates or seconds), mean return
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and how often evaluated: in updates, one for each step online."""
+
+    offline: int
+    online: int
+    every: int
 
 
 def mean_curve(seeds: Sequence[Curve]) -> Curve:

@@ -12,27 +12,17 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from awac_dist.bench.curves import Curve, draw
+from awac_dist.bench.curves import Curve, Plan, draw
 from awac_dist.bench.runs import make_run, read_rows
 from awac_dist.commands.arguments import Parser
 from awac_dist.config import RunConfig
 
 ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and how often evaluated: both in updates, one for each step online."""
-
-    offline: int
-    online: int
-    every: int
 
 
 def standalone(plan: Plan, seed: int) -> Curve:
@@ -56,8 +46,8 @@ def standalone(plan: Plan, seed: int) -> Curve:
         run = Path(folder, "run")
         make_run(run, options)
         rows = read_rows(run)
-    points = [(row["grad_steps"], row["eval/return"]) for row in rows if "eval/return" in row]
-    return np.array(points, np.float32)
+    points = {row["grad_steps"]: row["eval/return"] for row in rows if "eval/return" in row}
+    return np.array(list(points.items()), np.float32)
 
 
 def through_rllib(plan: Plan, seed: int) -> Curve:
@@ -74,14 +64,14 @@ def through_rllib(plan: Plan, seed: int) -> Curve:
         .evaluation(evaluation_interval=10**9, evaluation_duration=EPISODES)  # when asked for
     )
     algorithm = config.build_algo()
-    points = []
+    points: dict[int, float] = {}
     while algorithm.grad_steps < plan.offline + plan.online:
         algorithm.train()
         if algorithm.grad_steps % plan.every == 0:
             runners: Any = algorithm.evaluate()["env_runners"]
-            points.append((algorithm.grad_steps, float(runners["episode_return_mean"])))
+            points[algorithm.grad_steps] = float(runners["episode_return_mean"])
     algorithm.stop()
-    return np.array(points, np.float32)
+    return np.array(list(points.items()), np.float32)
 
 
 def main(argv: Sequence[str]) -> int:

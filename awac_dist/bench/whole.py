@@ -1,8 +1,8 @@
 """Online training as a whole: a run with four workers beside d3rlpy's loop in one process.
 
 Both step HalfCheetah and take one update of the same size for each step, so equally many steps
-are equally much experience and equally much learning: the ratio of steps a second is how much
-sooner the same is reached, which `whole_curves` shows. Both use all cores as they see fit.
+are equally much experience and equally many updates: the ratio of steps a second is that of speed
+alone. `whole_curves` shows what is learned by when. Both use all cores as they see fit.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from awac_dist.bench.curves import Curve, draw, mean_curve, reached_at
+from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, reached_at
 from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HIDDEN
@@ -38,15 +37,6 @@ ENV, WORKERS, BATCH = RunConfig().env, 4, 256
 TEMPERATURE, EPISODES = 10.0, 5
 FIRST = RunConfig().learner.updates_per_call  # updates from whose end seconds are counted
 OURS, THEIRS = f"awac_dist, {WORKERS} workers", f"{PEER}, one process"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and how often evaluated: in updates, one for each step online."""
-
-    offline: int
-    online: int
-    every: int
 
 
 def ours(plan: Plan, seed: int) -> Curve:
