@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from awac_dist.bench import whole_curves
-from awac_dist.bench.curves import draw, mean_curve, reached_at
+from awac_dist.bench.curves import draw, mean_curve, reached_at, run_tool
 from awac_dist.bench.whole_curves import OURS, THEIRS, Watch, curve_of, told_apart
 
 
@@ -88,3 +88,24 @@ def test_a_picture_has_a_line_for_each_seed_and_each_mean(tmp_path: Path) -> Non
         [[1, 2], [3, 4]],
         [[1, 2], [3, 4]],
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "the following arguments are required: picture"),
+        (["picture.png"], "d3rlpy is not installed: see docs/speed.md"),
+    ],
+)
+def test_wrong_words_and_a_missing_peer_are_one_line(
+    words: list[str],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(whole_curves, "find_spec", lambda _: None)
+    monkeypatch.setattr("sys.argv", ["whole_curves", *words])
+    assert run_tool("whole_curves", whole_curves.main) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"whole_curves: {line}")
+    assert told.count("\n") == 1

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.bench.curves import Curve, Plan, draw
+from awac_dist.bench.curves import Curve, Plan, draw, plan_parser, run_tool
 from awac_dist.bench.runs import make_run, read_rows
-from awac_dist.commands.arguments import Parser
 from awac_dist.config import RunConfig
 
 ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
@@ -76,12 +75,7 @@ def through_rllib(plan: Plan, seed: int) -> Curve:
 
 def main(argv: Sequence[str]) -> int:
     """Run all, print the last returns, draw the picture."""
-    parser = Parser("python -m awac_dist.bench.rllib_curves", "RLlib beside awac_dist.launch.")
-    parser.add_argument("picture", help="where the picture goes")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
-    parser.add_argument("--offline", type=int, default=2_000, help="updates on prior data")
-    parser.add_argument("--online", type=int, default=4_000, help="steps, and updates, online")
-    parser.add_argument("--every", type=int, default=500, help="updates between evaluations")
+    parser = plan_parser("rllib_curves", "RLlib beside awac_dist.launch.", online=4_000, every=500)
     words = parser.read(argv)
     plan = Plan(words.offline, words.online, words.every)
     curves: dict[str, Sequence[Curve]] = {}
@@ -102,4 +96,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_tool("rllib_curves", main))

@@ -23,15 +23,15 @@ import gymnasium
 import numpy as np
 import torch
 
-from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, reached_at
+from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, plan_parser, reached_at, run_tool
 from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HIDDEN
 from awac_dist.bench.runs import make_run, read_rows
-from awac_dist.commands.arguments import Parser
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source, read_share
 from awac_dist.envs.make import env_spec
+from awac_dist.errors import InputError
 
 ENV, WORKERS, BATCH = RunConfig().env, 4, 256
 TEMPERATURE, EPISODES = 10.0, 5
@@ -146,16 +146,12 @@ def _their_episodes() -> list[Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run all, print when each reaches what both reach, draw the picture."""
-    parser = Parser("python -m awac_dist.bench.whole_curves", "Returns by seconds, beside d3rlpy.")
-    parser.add_argument("picture", help="where the picture goes")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
-    parser.add_argument("--offline", type=int, default=2_000, help="updates on prior data")
-    parser.add_argument("--online", type=int, default=6_000, help="steps, and updates, online")
-    parser.add_argument("--every", type=int, default=1_000, help="updates between evaluations")
+    parser = plan_parser(
+        "whole_curves", "Returns by seconds, beside d3rlpy.", online=6_000, every=1_000
+    )
     words = parser.read(argv)
     if not find_spec(PEER):
-        print(f"whole_curves: {PEER} is not installed: see docs/speed.md", file=sys.stderr)
-        return 2
+        raise InputError(f"{PEER} is not installed: see docs/speed.md")
     plan = Plan(words.offline, words.online, words.every)
     ways: dict[str, Callable[[Plan, int], Curve]] = {OURS: ours, THEIRS: theirs}
     curves: dict[str, list[Curve]] = {name: [] for name in ways}
@@ -185,4 +181,4 @@ def told_apart(curves: dict[str, list[Curve]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_tool("whole_curves", main))

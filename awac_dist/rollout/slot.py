@@ -205,7 +205,7 @@ class Slot:
 
 
 def all_finite(values: Array) -> bool:
-    """Whether no number is NaN or infinite; a third of the time of np.isfinite(values).all()."""
+    """Whether no number is NaN or infinite; in about half the time of isfinite().all()."""
     return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
 
 
