@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from awac_dist.types import Layout
+from awac_dist.replay.layout import Layout
 
 Metrics: TypeAlias = dict[str, Tensor]
 

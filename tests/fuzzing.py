@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from awac_dist.data.formats import Format
+from awac_dist.data.format import Format
 from awac_dist.errors import InputError
 
 

@@ -11,14 +11,14 @@ from ray import cloudpickle, tune
 
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
-from awac_dist.distributed.loading import PriorData
-from awac_dist.distributed.runtime import InlineHandle
-from awac_dist.distributed.weights import WeightStore
 from awac_dist.envs.make import env_spec
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rllib import AWACConfig
 from awac_dist.rllib.module import space_spec
+from awac_dist.runs.loading import PriorData
+from awac_dist.runs.runtime import InlineHandle
+from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Episode, Origin
 
 ENV = "Pendulum-v1"

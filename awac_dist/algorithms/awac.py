@@ -25,8 +25,8 @@ from awac_dist.algorithms.base import ActorCritic, OptimizerConfig
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.nn.distributions import DiagonalGaussian
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.tensors import Batch, Metrics
-from awac_dist.types import PolicySpec
 
 
 @dataclass(frozen=True)

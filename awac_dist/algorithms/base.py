@@ -19,8 +19,8 @@ from torch import Generator, Tensor, nn
 from awac_dist.nn.actors import GaussianActor
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.nn.critics import CriticEnsemble
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.tensors import Batch, Metrics
-from awac_dist.types import PolicySpec
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 
 from awac_dist.algorithms.base import Method, adam
 from awac_dist.nn.actors import GaussianActor
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.tensors import Batch, Metrics
-from awac_dist.types import PolicySpec
 
 
 class BehaviouralCloning(Method):

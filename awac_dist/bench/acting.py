@@ -19,8 +19,8 @@ from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn
 from awac_dist.envs.make import Environment, env_spec, make_env
 from awac_dist.nn.config import NetworkConfig
+from awac_dist.policies.policy import GaussianPolicy
 from awac_dist.rollout.collector import Collector
-from awac_dist.rollout.policy import GaussianPolicy
 from awac_dist.types import EnvSpec, Episode
 
 TARGETS = {  # of a worker's rate over the loop's
@@ -70,9 +70,9 @@ def beside_bare(env_id: str, num_envs: int) -> Measure:
 
     def pair() -> float:
         began = time.perf_counter()
-        pieces = acting.collect_steps(policy, STEPS // num_envs, "online").pieces
+        fragments = acting.collect_steps(policy, STEPS // num_envs, "online").fragments
         collected = time.perf_counter()
-        loop.repeat(pieces)
+        loop.repeat(fragments)
         return (time.perf_counter() - collected) / (collected - began)
 
     return measure
@@ -92,16 +92,16 @@ class BareLoop:
         self._free = [make_env(env_id) for _ in range(num_envs)]
         self._under_way: dict[tuple[int, int, int], Environment] = {}
 
-    def repeat(self, pieces: Sequence[Episode]) -> None:
-        """Do all steps of some pieces, in the order in which they were cut."""
-        for piece in pieces:
-            stream = piece.origin.stream
-            env = self._under_way.pop(stream) if piece.origin.start else self._free.pop()
-            if piece.origin.start == 0:
-                env.reset(seed=piece.origin.seed)
-            for action in np.clip(piece.actions, *self._bounds):
+    def repeat(self, fragments: Sequence[Episode]) -> None:
+        """Do all steps of some fragments, in the order in which they were cut."""
+        for fragment in fragments:
+            stream = fragment.origin.stream
+            env = self._under_way.pop(stream) if fragment.origin.start else self._free.pop()
+            if fragment.origin.start == 0:
+                env.reset(seed=fragment.origin.seed)
+            for action in np.clip(fragment.actions, *self._bounds):
                 env.step(action)
-            if piece.terminated or piece.truncated:
+            if fragment.terminated or fragment.truncated:
                 self._free.append(env)
             else:
                 self._under_way[stream] = env

@@ -16,10 +16,11 @@ from awac_dist.bench.replay import HALF_CHEETAH, start_shard
 from awac_dist.bench.report import Row
 from awac_dist.bench.scaling import start_workers
 from awac_dist.distributed.ray_runtime import RayRuntime
-from awac_dist.distributed.weights import WeightStore
+from awac_dist.messages import Handle, RolloutReport
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.rollout.worker import PublishedPolicy
-from awac_dist.types import Array, Handle, RolloutReport
+from awac_dist.runs.weights import WeightStore
+from awac_dist.types import Array
 
 WORKERS = 32
 WITHIN_MS = 100.0

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from awac_dist.bench.hardware import Hardware, hardware
 from awac_dist.bench.report import Row, print_table, write_json
-from awac_dist.commands.arguments import Parser, nearest
+from awac_dist.cli.arguments import Parser, nearest
 from awac_dist.errors import InputError
 
 # section: a module here with `rows(repeats) -> Iterator[Row]`, imported when it is asked for

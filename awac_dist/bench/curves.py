@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from awac_dist.commands.arguments import Parser
+from awac_dist.cli.arguments import Parser
 from awac_dist.errors import InputError
 from awac_dist.types import Array
 

@@ -11,8 +11,8 @@ from awac_dist.bench.replay import HALF_CHEETAH, STEPS, random_episodes, start_s
 from awac_dist.bench.report import Row
 from awac_dist.bench.scaling import start_workers
 from awac_dist.distributed.ray_runtime import RayRuntime
+from awac_dist.replay.layout import Layout
 from awac_dist.rollout.worker import FixedPolicy
-from awac_dist.types import Layout
 
 WORKERS = 32
 FRAGMENT = 250

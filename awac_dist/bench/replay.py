@@ -17,9 +17,11 @@ from awac_dist.bench.rounds import Contestant, Measure, in_turn, rate
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.learner import LearnerConfig
+from awac_dist.messages import Handle
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.types import EnvSpec, Episode, Handle, Layout, Origin
+from awac_dist.types import EnvSpec, Episode, Origin
 
 BATCH = 1024
 EPISODES, STEPS = 200, 1000

@@ -17,14 +17,14 @@ from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source
-from awac_dist.distributed.loading import PriorData
-from awac_dist.distributed.runtime import InlineHandle
-from awac_dist.distributed.weights import WeightStore
 from awac_dist.envs.make import env_spec
 from awac_dist.learner.learner import Learner, LearnerConfig
+from awac_dist.policies.policy import GaussianPolicy
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.rollout.policy import GaussianPolicy
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
+from awac_dist.runs.loading import PriorData
+from awac_dist.runs.runtime import InlineHandle
+from awac_dist.runs.weights import WeightStore
 
 Contestants: TypeAlias = dict[str, Callable[..., Measure]]
 

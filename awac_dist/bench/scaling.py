@@ -17,8 +17,9 @@ from awac_dist.bench.report import Row
 from awac_dist.distributed.handles import RayHandle
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.envs.make import env_spec
+from awac_dist.messages import Future, Handle
 from awac_dist.rollout.worker import FixedPolicy, PolicySource, RolloutWorker
-from awac_dist.types import EnvSpec, Future, Handle
+from awac_dist.types import EnvSpec
 
 FAST, SLOW = "HalfCheetah-v5", "awac_dist.bench.slow_env:Slow-v0"
 WORKERS = (1, 2, 4, 8, 16, 32, 64)

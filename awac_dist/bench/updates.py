@@ -21,8 +21,9 @@ from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
 from awac_dist.learner.device import Precision, autocast
 from awac_dist.learner.record import CallRecord
 from awac_dist.nn.config import NetworkConfig
+from awac_dist.replay.layout import Layout
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec, Layout
+from awac_dist.types import EnvSpec
 
 BATCHES = 16  # that take turns
 PEER = "d3rlpy"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from awac_dist.commands.data import main
+from awac_dist.cli.data import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

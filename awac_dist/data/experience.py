@@ -1,10 +1,10 @@
-"""The experience log: every piece that a shard accepted, on disk for this run and the next.
+"""The experience log: every fragment that a shard accepted, on disk for this run and the next.
 
-    append -> shard-003-s002-000001.journal    one record a piece, on disk once `append` returns
+    append -> shard-003-s002-000001.journal    one record a fragment, on disk once `append` returns
     flush  -> shard-003-s002-000001.parquet    one row an episode; the journal is removed
 
 Names tell shard, session and a running number. A Parquet file is whole or absent, and while both
-are there the journal no longer counts. Where files cannot grow (object stores), every piece
+are there the journal no longer counts. Where files cannot grow (object stores), every fragment
 becomes a Parquet file of its own: slower, and just as safe.
 """
 
@@ -22,18 +22,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 from awac_dist.data import journal
+from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
 from awac_dist.data.journal import Journal
-from awac_dist.data.parquet import (
-    open_file,
-    read_batches,
-    resolve,
-    to_episode,
-    to_table,
-    write_table,
-)
-from awac_dist.data.pieces import LoggedPiece, Mark, join_logged, split
+from awac_dist.data.parquet import open_file, read_batches, to_episode, to_table, write_table
 from awac_dist.errors import InputError
-from awac_dist.types import EnvSpec, Episode, Segment
+from awac_dist.files import resolve
+from awac_dist.messages import Placement
+from awac_dist.types import EnvSpec, Episode
 
 STEPS_PER_FILE = 20_000
 NAME = re.compile(r"shard-(\d+)-s(\d+)-(\d+)\.(parquet|journal)")
@@ -73,7 +68,7 @@ class ExperienceLog:
         self._folder = str(Path(name).absolute()) if self._can_grow else folder
         self._number = -1  # of the next file; not known before the folder was looked at
         self._journal: Journal | None = None
-        self._pieces: list[LoggedPiece] = []  # what the journal holds
+        self._fragments: list[LoggedFragment] = []  # what the journal holds
         self._steps = 0
         self._time = 0
         try:
@@ -81,11 +76,11 @@ class ExperienceLog:
         except OSError as error:
             raise InputError(f"{folder}: cannot be made: {error}") from error
 
-    def append(self, piece: Episode, source: str, row: int) -> None:
-        """Keep a piece; it is on disk when this returns.
+    def append(self, fragment: Episode, source: str, row: int) -> None:
+        """Keep a fragment; it is on disk when this returns.
 
         Args:
-            piece: What was accepted.
+            fragment: What was accepted.
             source: Its source.
             row: Where the shard will keep it, -1 for nowhere.
 
@@ -96,15 +91,15 @@ class ExperienceLog:
         if self._steps >= STEPS_PER_FILE:
             self.flush()
         self._time = max(self._time + 1, time.time_ns())
-        logged = LoggedPiece(piece, source, row, self._time)
+        logged = LoggedFragment(fragment, source, row, self._time)
         if not self._can_grow:
             self._write([logged])
             return
         if self._journal is None:
             self._journal = Journal(self._path(journal.SUFFIX), self._spec)
         self._journal.append(logged)
-        self._pieces.append(logged)
-        self._steps += len(piece)
+        self._fragments.append(logged)
+        self._steps += len(fragment)
 
     def flush(self) -> None:
         """Turn the journal into a Parquet file. What was appended is safe without it.
@@ -113,19 +108,19 @@ class ExperienceLog:
             InputError: The file cannot be written; the journal stays.
         """
         if self._journal is not None:
-            self._write(self._pieces)
+            self._write(self._fragments)
             self._journal.remove()
-            self._journal, self._pieces, self._steps = None, [], 0
+            self._journal, self._fragments, self._steps = None, [], 0
 
-    def own(self) -> Iterator[LoggedPiece]:
+    def own(self) -> Iterator[LoggedFragment]:
         """What this shard logged in this session, in the order of acceptance."""
         self._open()
         for file in self._files(lambda f: f.session == self._session and f.shard == self._shard):
-            for piece in read_pieces(file.path):
-                self._time = max(self._time, piece.time)
-                yield piece
+            for fragment in read_fragments(file.path):
+                self._time = max(self._time, fragment.time)
+                yield fragment
 
-    def earlier(self, belongs: Callable[[Stream], bool]) -> Iterator[LoggedPiece]:
+    def earlier(self, belongs: Callable[[Stream], bool]) -> Iterator[LoggedFragment]:
         """What all shards of earlier sessions logged, oldest first.
 
         Holds a file of each of those shards in memory at a time.
@@ -140,15 +135,17 @@ class ExperienceLog:
                 if file.session == session:
                     by_shard.setdefault(file.shard, []).append(file)
             logs = [_read_all(of_shard, belongs) for of_shard in by_shard.values()]
-            yield from heapq.merge(*logs, key=lambda piece: piece.time)
+            yield from heapq.merge(*logs, key=lambda fragment: fragment.time)
 
-    def pieces_of(self, stream: Stream) -> list[Episode]:
-        """Every piece of one episode that any session logged, in the order of its steps."""
+    def fragments_of(self, stream: Stream) -> list[Episode]:
+        """Every fragment of one episode that any session logged, in the order of its steps."""
         own = self._journal.path if self._journal is not None else None
-        found = [piece for piece in self._pieces if piece.episode.origin.stream == stream]
+        found = [
+            fragment for fragment in self._fragments if fragment.episode.origin.stream == stream
+        ]
         for file in self._files(lambda f: f.path != own):
-            found += read_pieces(file.path, lambda its: its == stream)
-        by_start = {piece.episode.origin.start: piece.episode for piece in found}
+            found += read_fragments(file.path, lambda its: its == stream)
+        by_start = {fragment.episode.origin.start: fragment.episode for fragment in found}
         return [by_start[start] for start in sorted(by_start)]
 
     def _open(self) -> None:
@@ -175,21 +172,21 @@ class ExperienceLog:
         name = f"shard-{self._shard:03d}-s{self._session:03d}-{self._number:06d}"
         return f"{self._folder}/{name}{suffix}"
 
-    def _write(self, pieces: list[LoggedPiece]) -> None:
-        write_pieces(self._path(".parquet"), pieces, self._spec)
+    def _write(self, fragments: list[LoggedFragment]) -> None:
+        write_fragments(self._path(".parquet"), fragments, self._spec)
         self._number += 1
 
 
 class EpisodeSink:
-    """Takes pieces like a replay shard, and only writes them."""
+    """Takes fragments like a replay shard, and only writes them."""
 
     def __init__(self, log: ExperienceLog) -> None:
         self._log = log
 
-    def insert(self, piece: Episode, source: str) -> Segment:
-        """Keep a piece; it has no place from which it could be sampled."""
-        self._log.append(piece, source, row=-1)
-        return Segment(source, shard=-1, row=-1, length=len(piece))
+    def insert(self, fragment: Episode, source: str) -> Placement:
+        """Keep a fragment; it has no place from which it could be sampled."""
+        self._log.append(fragment, source, row=-1)
+        return Placement(source, shard=-1, row=-1, length=len(fragment))
 
     def flush(self) -> None:
         self._log.flush()
@@ -220,20 +217,20 @@ def finish_journals(folder: str, spec: EnvSpec) -> None:
 
 
 def finish_journal(path: str, spec: EnvSpec) -> None:
-    """Turn a journal into a Parquet file, up to its last whole piece."""
-    pieces = journal.read_pieces(path)
-    if pieces:
-        write_pieces(path.removesuffix(journal.SUFFIX) + ".parquet", pieces, spec)
+    """Turn a journal into a Parquet file, up to its last whole fragment."""
+    fragments = journal.read_fragments(path)
+    if fragments:
+        write_fragments(path.removesuffix(journal.SUFFIX) + ".parquet", fragments, spec)
     Path(resolve(path)[1]).unlink()
 
 
-def write_pieces(path: str, pieces: list[LoggedPiece], spec: EnvSpec) -> None:
-    """Write pieces as episodes, and besides what takes them apart again.
+def write_fragments(path: str, fragments: list[LoggedFragment], spec: EnvSpec) -> None:
+    """Write fragments as episodes, and besides what takes them apart again.
 
     Raises:
         InputError: The file cannot be written.
     """
-    rows = join_logged(pieces)
+    rows = join_logged(fragments)
     marks = [[mark._asdict() for mark in its] for _, _, its in rows]
     table = to_table([episode for _, episode, _ in rows], spec)
     table = table.append_column("source", pa.array([source for source, _, _ in rows]))
@@ -244,8 +241,10 @@ def write_pieces(path: str, pieces: list[LoggedPiece], spec: EnvSpec) -> None:
         raise InputError(f"{path}: cannot be written: {error}") from error
 
 
-def read_pieces(path: str, belongs: Callable[[Stream], bool] = lambda _: True) -> list[LoggedPiece]:
-    """The pieces in a file of a log, in the order of their acceptance.
+def read_fragments(
+    path: str, belongs: Callable[[Stream], bool] = lambda _: True
+) -> list[LoggedFragment]:
+    """The fragments in a file of a log, in the order of their acceptance.
 
     Args:
         path: A journal or a Parquet file.
@@ -255,31 +254,31 @@ def read_pieces(path: str, belongs: Callable[[Stream], bool] = lambda _: True) -
         InputError: It is no such file.
     """
     if path.endswith(journal.SUFFIX):
-        return [p for p in journal.read_pieces(path) if belongs(p.episode.origin.stream)]
-    pieces: list[LoggedPiece] = []
+        return [p for p in journal.read_fragments(path) if belongs(p.episode.origin.stream)]
+    fragments: list[LoggedFragment] = []
     with open_file(path) as file:
         if "pieces" not in file.schema_arrow.names:
-            raise InputError(f"{path}: does not tell its pieces: it was not written by a run")
+            raise InputError(f"{path}: does not tell its fragments: it was not written by a run")
         streams = file.read(STREAM_COLUMNS).to_pylist()
         wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
         number = 0
         for batch in read_batches(path, file) if any(wanted) else ():
             for row in range(batch.num_rows):
                 if wanted[number]:
-                    pieces += _pieces_in(path, number, batch, row)
+                    fragments += _fragments_in(path, number, batch, row)
                 number += 1
-    return sorted(pieces, key=lambda piece: piece.time)
+    return sorted(fragments, key=lambda fragment: fragment.time)
 
 
-def _pieces_in(path: str, number: int, batch: Any, row: int) -> list[LoggedPiece]:
+def _fragments_in(path: str, number: int, batch: Any, row: int) -> list[LoggedFragment]:
     marks = [Mark(**mark) for mark in batch.column("pieces")[row].as_py()]
     source: str = batch.column("source")[row].as_py()
     return split(source, to_episode(path, number, batch, row), marks)
 
 
-def _read_all(files: list[LogFile], belongs: Callable[[Stream], bool]) -> Iterator[LoggedPiece]:
+def _read_all(files: list[LogFile], belongs: Callable[[Stream], bool]) -> Iterator[LoggedFragment]:
     for file in files:
-        yield from read_pieces(file.path, belongs)
+        yield from read_fragments(file.path, belongs)
 
 
 def _can_grow(filesystem: Any) -> bool:

@@ -1,8 +1,8 @@
-"""Journals: what the experience log writes before it answers, one record a piece.
+"""Journals: what the experience log writes before it answers, one record a fragment.
 
-A journal is an Arrow stream, one record batch a piece, with the columns of our Parquet and how
-the log came by the piece. Each record goes to the system in one unbuffered write, so the death of
-the process loses nothing that was appended; a record that was cut short is left out when the
+A journal is an Arrow stream, one record batch a fragment, with the columns of our Parquet and how
+the log came by the fragment. Each record goes to the system in one unbuffered write, so the death
+of the process loses nothing that was appended; a record that was cut short is left out when the
 journal is read. There is no fsync: when the machine itself stops (power, kernel), the last
 seconds may be gone.
 """
@@ -18,9 +18,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from awac_dist.data import parquet
-from awac_dist.data.formats import FileInfo, Format
-from awac_dist.data.pieces import LoggedPiece, join_logged
+from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.fragments import LoggedFragment, join_logged
 from awac_dist.errors import InputError
+from awac_dist.files import first_line, resolve
 from awac_dist.types import EnvSpec, Episode
 
 SUFFIX = ".journal"
@@ -54,14 +55,14 @@ class Journal:
             self.remove()
             raise
 
-    def append(self, piece: LoggedPiece) -> None:
-        """Write a piece, which is safe from the death of this process when this returns.
+    def append(self, fragment: LoggedFragment) -> None:
+        """Write a fragment, which is safe from the death of this process when this returns.
 
         Raises:
             InputError: It cannot be written; the journal is as it was before.
         """
-        episode = parquet.to_table([piece.episode], self._spec)
-        own = [pa.array([value]) for value in (piece.source, piece.row, piece.time)]
+        episode = parquet.to_table([fragment.episode], self._spec)
+        own = [pa.array([value]) for value in (fragment.source, fragment.row, fragment.time)]
         columns = [column.chunk(0) for column in episode.columns]
         batch = pa.RecordBatch.from_arrays([*columns, *own], schema=self._schema)
         self._write(batch.serialize())
@@ -83,11 +84,11 @@ class Journal:
         self._size += record.size
 
 
-def read_pieces(path: str) -> list[LoggedPiece]:
-    """The whole pieces of a journal, in the order of their acceptance.
+def read_fragments(path: str) -> list[LoggedFragment]:
+    """The whole fragments of a journal, in the order of their acceptance.
 
     Raises:
-        InputError: A record is whole, but is no piece.
+        InputError: A record is whole, but is no fragment.
     """
     return _read(path)[0]
 
@@ -111,37 +112,37 @@ def describe(path: str) -> FileInfo:
     """
     info = parquet.schema_info(_open(path).schema)
     assert info is not None
-    pieces, torn = _read(path)
-    facts = {"cut short": f"{torn} bytes of a piece that was never acknowledged"} if torn else {}
-    return replace(info, episodes=len(join_logged(pieces)), facts=facts)
+    fragments, torn = _read(path)
+    facts = {"cut short": f"{torn} bytes of a fragment that was never acknowledged"} if torn else {}
+    return replace(info, episodes=len(join_logged(fragments)), facts=facts)
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode, pieces joined, that falls to a share.
+    """Yield (number, episode) of every episode, fragments joined, that falls to a share.
 
     Raises:
-        InputError: A record is whole, but is no piece.
+        InputError: A record is whole, but is no fragment.
     """
     index, of = share
-    for number, (_, episode, _) in enumerate(join_logged(read_pieces(path))):
+    for number, (_, episode, _) in enumerate(join_logged(read_fragments(path))):
         if number % of == index:
             yield number, episode
 
 
-def _read(path: str) -> tuple[list[LoggedPiece], int]:
-    """The whole pieces, and how many bytes follow them."""
+def _read(path: str) -> tuple[list[LoggedFragment], int]:
+    """The whole fragments, and how many bytes follow them."""
     content = _content(path)
     source = pa.BufferReader(content)
-    pieces: list[LoggedPiece] = []
+    fragments: list[LoggedFragment] = []
     try:
         stream = pa.ipc.open_stream(source)
     except (pa.ArrowException, OSError):
-        return pieces, content.size
+        return fragments, content.size
     whole = source.tell()
     while (batch := _next_batch(stream)) is not None:
-        pieces.append(_piece(path, len(pieces), batch))
+        fragments.append(_fragment(path, len(fragments), batch))
         whole = source.tell()
-    return pieces, content.size - whole
+    return fragments, content.size - whole
 
 
 def _next_batch(stream: pa.RecordBatchStreamReader) -> pa.RecordBatch | None:
@@ -151,33 +152,33 @@ def _next_batch(stream: pa.RecordBatchStreamReader) -> pa.RecordBatch | None:
         return None
 
 
-def _piece(path: str, number: int, batch: pa.RecordBatch) -> LoggedPiece:
+def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:
     try:
         batch.validate(full=True)
         source, row, time = (batch.column(name)[0].as_py() for name, _ in OWN_COLUMNS)
     except (pa.ArrowException, KeyError, IndexError) as error:
-        raise InputError(f"{path}: record {number}: {parquet.first_line(error)}") from error
-    return LoggedPiece(parquet.to_episode(path, number, batch, 0), source, row, time)
+        raise InputError(f"{path}: record {number}: {first_line(error)}") from error
+    return LoggedFragment(parquet.to_episode(path, number, batch, 0), source, row, time)
 
 
 def _open(path: str) -> pa.RecordBatchStreamReader:
     try:
         stream = pa.ipc.open_stream(pa.BufferReader(_content(path)))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is no journal: {parquet.first_line(error)}") from error
+        raise InputError(f"{path}: is no journal: {first_line(error)}") from error
     if parquet.schema_info(stream.schema) is None:
         raise InputError(f"{path}: is an Arrow stream, but was not written by awac_dist")
     return stream
 
 
 def _content(path: str) -> pa.Buffer:
-    filesystem, name = parquet.resolve(path)
+    filesystem, name = resolve(path)
     with filesystem.open_input_file(name) as file:
         return file.read_buffer()
 
 
 def _is_finished(path: str) -> bool:
-    filesystem, name = parquet.resolve(path.removesuffix(SUFFIX) + ".parquet")
+    filesystem, name = resolve(path.removesuffix(SUFFIX) + ".parquet")
     return bool(filesystem.get_file_info(name).type == fs.FileType.File)
 
 

@@ -3,25 +3,23 @@
 `observations` is a list of T+1 fixed-size lists, `actions` of T, `rewards` a list of T;
 `terminated` and `truncated` say how it ended, the other columns where it comes from. Files
 of goal tasks have `desired_goals` and `achieved_goals` besides, lists of T+1. The file's
-metadata names the task. A row can be a piece of an episode: `start` says which.
+metadata names the task. A row can be a fragment of an episode: `start` says which.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from awac_dist.data.formats import FileInfo, Format
+from awac_dist.data.format import FileInfo, Format
 from awac_dist.errors import InputError
+from awac_dist.files import first_line, resolve, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 METADATA_KEY = b"awac_dist.episodes"
@@ -93,23 +91,6 @@ def write_table(path: str, table: pa.Table) -> None:
         )
 
 
-@contextmanager
-def written_aside(path: str) -> Iterator[tuple[Any, str]]:
-    """A file system and a name to write to, which becomes `path` at the end of the `with`.
-
-    So the file is whole or absent; what cannot be finished leaves its room to others.
-    """
-    filesystem, name = resolve(path)
-    aside = f"{name}.part"
-    try:
-        yield filesystem, aside
-        filesystem.move(aside, name)
-    except OSError:
-        with suppress(OSError):
-            filesystem.delete_file(aside)
-        raise
-
-
 def recognises(path: str) -> bool:
     """Whether it is Parquet that was written by `write_episodes`."""
     filesystem, name = resolve(path)
@@ -162,14 +143,6 @@ def read_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         if batch is None:
             return
         yield batch
-
-
-def resolve(path: str) -> tuple[Any, str]:
-    """File system and name of a path or URI."""
-    if "://" in path:
-        filesystem, name = fs.FileSystem.from_uri(path)
-        return filesystem, str(name)
-    return fs.LocalFileSystem(), path
 
 
 def open_file(path: str) -> pq.ParquetFile:
@@ -274,11 +247,6 @@ def to_episode(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episo
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: row {number}: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, short enough for one line."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 FORMAT = Format("awac_dist Parquet", recognises, read_info, read_episodes, (".parquet",))

@@ -12,17 +12,11 @@ from typing import Any, get_args
 import numpy as np
 from pyarrow import fs
 
-from awac_dist.data import (
-    d4rl,
-    journal,
-    minari_format,
-    parquet,
-    rllib_parquet,
-    robomimic,
-    trajectories,
-)
-from awac_dist.data.formats import FileInfo, Format
+from awac_dist.data import journal, parquet
+from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.formats import d4rl, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.errors import InputError
+from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = {"halfcheetah-demonstrations": "HalfCheetah-v5"}
@@ -33,7 +27,7 @@ FORMATS = {  # in the order in which they are asked
         parquet.FORMAT,
         journal.FORMAT,
         rllib_parquet.FORMAT,
-        minari_format.FORMAT,
+        minari.FORMAT,
         robomimic.FORMAT,
         d4rl.FORMAT,
         *trajectories.FORMATS,
@@ -205,7 +199,7 @@ def _find_files(name: str) -> tuple[SourceFile, ...]:
 
 def _files_in(name: str) -> tuple[SourceFile, ...]:
     """The files of a folder that no format takes as a whole."""
-    filesystem, path = parquet.resolve(name.rstrip("/") or name)
+    filesystem, path = resolve(name.rstrip("/") or name)
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.NotFound:
         raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")

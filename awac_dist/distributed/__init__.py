@@ -1,1 +1,1 @@
-"""The pieces of a run wired together: by direct calls, or as processes on Ray."""
+"""The components of a run as processes on Ray."""

@@ -8,11 +8,11 @@ import ray
 
 from awac_dist.distributed.handles import SharedWeightStore
 from awac_dist.distributed.processes import DurableShard, WatchedWorker
-from awac_dist.distributed.weights import WeightStore
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import RolloutWorker
+from awac_dist.runs.weights import WeightStore
 
 ACTORS: dict[type, Any] = {
     WeightStore: ray.remote(max_restarts=-1, max_task_retries=-1)(SharedWeightStore),

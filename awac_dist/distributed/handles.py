@@ -9,9 +9,10 @@ from typing import Any
 
 import ray
 
-from awac_dist.distributed.weights import WeightStore
 from awac_dist.errors import ComponentDied, InputError, NotFinite, RunFailed
-from awac_dist.types import Array, Weights
+from awac_dist.messages import Weights
+from awac_dist.runs.weights import WeightStore
+from awac_dist.types import Array
 
 NO_ROOM = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
 

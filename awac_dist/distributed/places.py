@@ -15,7 +15,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from awac_dist.distributed.runtime import Resources
+from awac_dist.runs.runtime import Resources
 
 ROLE, DRIVER, LEARNER, WORKER = "awac-dist/role", "driver", "learner", "worker"
 GPUS = "awac-dist/gpus"

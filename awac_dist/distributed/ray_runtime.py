@@ -13,10 +13,10 @@ from awac_dist.distributed.actors import ACTORS
 from awac_dist.distributed.gauges import Gauges
 from awac_dist.distributed.handles import RayFuture, RayHandle, SharedWeightsReader
 from awac_dist.distributed.places import Places
-from awac_dist.distributed.plan import named_address
-from awac_dist.distributed.runtime import Resources
 from awac_dist.errors import InputError
-from awac_dist.types import Future, Handle
+from awac_dist.messages import Future, Handle
+from awac_dist.runs.plan import named_address
+from awac_dist.runs.runtime import Resources
 
 
 class RayRuntime:

@@ -9,7 +9,8 @@ import numpy as np
 
 from awac_dist.envs.make import make_env
 from awac_dist.errors import InputError
-from awac_dist.types import Array, Outcome
+from awac_dist.messages import Outcome
+from awac_dist.types import Array
 
 CHECKED_ROWS = 8
 Rule = Callable[[Any, Any, Any], Any]

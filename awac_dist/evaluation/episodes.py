@@ -10,8 +10,8 @@ import numpy as np
 from awac_dist.envs.make import Environment, make_env
 from awac_dist.evaluation.result import Played
 from awac_dist.evaluation.video import Film, filmed_env
-from awac_dist.rollout.noise import NoiseProcess, NoNoise
-from awac_dist.rollout.policy import Policy
+from awac_dist.policies.noise import NoiseProcess, NoNoise
+from awac_dist.policies.policy import Policy
 from awac_dist.types import Array, EnvSpec
 
 SEED_STREAM = 0x5EED  # keeps evaluation seeds apart from those of the rollout workers

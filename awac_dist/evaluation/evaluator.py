@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from awac_dist.evaluation.episodes import EpisodePlayer
 from awac_dist.evaluation.result import Evaluation, evaluation_of
-from awac_dist.rollout.policy import GaussianPolicy
-from awac_dist.types import EnvSpec, PolicySpec, WeightsReader
+from awac_dist.messages import WeightsReader
+from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import EnvSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from awac_dist.config import CLONE
-from awac_dist.data.experience import list_files, read_pieces
+from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
 from awac_dist.replay.sampler import ONLINE
@@ -22,7 +22,7 @@ TAIL_BYTES = 100_000
 UPDATES = "learner/updates_per_s"  # in the rows of updates
 EVALUATION = "eval/return"
 Key = tuple[int, ...]  # worker, incarnation, episode, start
-Piece = tuple[str, Key]  # source and key
+Fragment = tuple[str, Key]  # source and key
 
 
 def last_row(folder: Path, column: str) -> dict[str, Any] | None:
@@ -41,9 +41,9 @@ def last_row(folder: Path, column: str) -> dict[str, Any] | None:
 
 
 class Witness:
-    """Remembers every piece that was seen to be safe while the run went on.
+    """Remembers every fragment that was seen to be safe while the run went on.
 
-    A shard answers an insert once the piece is in the log, so that the pieces in the log just
+    A shard answers an insert once the fragment is in the log, so that the fragments in the log just
     before a process is killed are all that were acknowledged by then, and maybe some more; a
     checkpoint names those that the learner was told of.
 
@@ -53,30 +53,30 @@ class Witness:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.seen: dict[Piece, int] = {}  # its transitions
+        self.seen: dict[Fragment, int] = {}  # its transitions
 
     def look(self) -> None:
         """Remember what is there now."""
-        self.seen.update(logged_pieces(self._folder))
+        self.seen.update(logged_fragments(self._folder))
 
 
-def logged_pieces(folder: Path) -> dict[Piece, int]:
-    """Transitions of every piece in the experience log of a run that may be going on."""
-    return {(source, key): length for source, key, length in _pieces(folder)}
+def logged_fragments(folder: Path) -> dict[Fragment, int]:
+    """Transitions of every fragment in the experience log of a run that may be going on."""
+    return {(source, key): length for source, key, length in _fragments(folder)}
 
 
-def _pieces(folder: Path) -> Iterator[tuple[str, Key, int]]:
+def _fragments(folder: Path) -> Iterator[tuple[str, Key, int]]:
     for file in list_files(str(folder / "experience")):
-        for piece in _read(file.path):
-            origin = piece.episode.origin
-            yield piece.source, (*origin.stream, origin.start), len(piece.episode)
+        for fragment in _read(file.path):
+            origin = fragment.episode.origin
+            yield fragment.source, (*origin.stream, origin.start), len(fragment.episode)
 
 
 def _read(path: str) -> list[Any]:
-    """The pieces of a file; of the Parquet file that takes its place if it was finished."""
+    """The fragments of a file; of the Parquet file that takes its place if it was finished."""
     for candidate in (path, path.replace(".journal", ".parquet")):
         try:
-            return read_pieces(candidate)
+            return read_fragments(candidate)
         except (FileNotFoundError, InputError):
             continue
     return []
@@ -110,16 +110,18 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
         env_steps: Of the online phase, as configured.
         grad_steps: Of the whole run, as configured.
     """
-    logged = logged_pieces(folder)
+    logged = logged_fragments(folder)
     checkpoint = load_checkpoint(list_checkpoints(str(folder / "checkpoints"))[-1])
     registered = {
         (source, key)
-        for source, keys in checkpoint["pieces"].items()
+        for source, keys in checkpoint["fragments"].items()
         if source in (CLONE, ONLINE)
         for key in map(tuple, keys.tolist())
     }
-    lost = {piece: length for piece, length in witness.seen.items() if piece not in logged}
-    problems = [f"{piece} was registered and is not in the log" for piece in registered - {*logged}]
+    lost = {fragment: length for fragment, length in witness.seen.items() if fragment not in logged}
+    problems = [
+        f"{fragment} was registered and is not in the log" for fragment in registered - {*logged}
+    ]
     progress = checkpoint["progress"]
     online = sum(length for (source, _), length in logged.items() if source == ONLINE)
     for what, is_, ought in (
@@ -131,7 +133,7 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
             problems.append(f"{what}: {is_}, not {ought}")
     return Verdict(
         lost=sum(lost.values()),
-        unknown=sum(length for piece, length in logged.items() if piece not in registered),
+        unknown=sum(length for fragment, length in logged.items() if fragment not in registered),
         duplicated=_duplicated(folder),
         problems=problems + seams(folder),
         result=(last_row(folder, EVALUATION) or {}).get(EVALUATION, float("nan")),
@@ -139,9 +141,9 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
 
 
 def _duplicated(folder: Path) -> int:
-    """Steps that are in the log more than once, whichever pieces they are in."""
+    """Steps that are in the log more than once, whichever fragments they are in."""
     spans: dict[Key, list[np.ndarray]] = {}
-    for _, (*stream, start), length in _pieces(folder):
+    for _, (*stream, start), length in _fragments(folder):
         spans.setdefault(tuple(stream), []).append(np.arange(start, start + length))
     steps = [np.concatenate(of_stream) for of_stream in spans.values()]
     return sum(len(of_stream) - len(np.unique(of_stream)) for of_stream in steps)

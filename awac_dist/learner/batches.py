@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from awac_dist.messages import Future, Handle
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
-from awac_dist.types import Future, Handle, Layout
 
 REQUESTS_IN_FLIGHT = 2
 Positions = np.ndarray | slice  # a slice is copied twice as fast

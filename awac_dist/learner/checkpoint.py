@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from pyarrow import fs
 
-from awac_dist.data.parquet import resolve, written_aside
 from awac_dist.errors import InputError, RunFailed, needed
-from awac_dist.types import PolicySpec, Weights
+from awac_dist.files import resolve, written_aside
+from awac_dist.messages import Weights
+from awac_dist.policies.spec import PolicySpec
 
 SUFFIX = ".pt"
 

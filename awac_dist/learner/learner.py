@@ -19,10 +19,12 @@ from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.device import Precision, autocast, default_threads
 from awac_dist.learner.record import CallRecord
+from awac_dist.messages import Handle, Placement, UpdateReport
 from awac_dist.nn.config import NetworkConfig
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec, Handle, Layout, Segment, UpdateReport
+from awac_dist.types import EnvSpec
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,9 @@ class Learner:
         assert self._method is not None, "begin_cloning or begin_awac comes first"
         return self._method
 
-    def add(self, segments: Sequence[Segment]) -> dict[str, int]:
-        """Register pieces, in an order that matters; returns transitions by source."""
-        self._sampler.add(segments)
+    def add(self, placements: Sequence[Placement]) -> dict[str, int]:
+        """Register fragments, in an order that matters; returns transitions by source."""
+        self._sampler.add(placements)
         return self._sampler.sizes()
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
@@ -156,15 +158,15 @@ class Learner:
         self._batch_size = batch_size
         self._sampler.set_mixture(mixture)
 
-    def update(self, count: int, segments: Sequence[Segment] = ()) -> UpdateReport:
-        """Register new pieces, take `count` gradient steps and publish the policy.
+    def update(self, count: int, placements: Sequence[Placement] = ()) -> UpdateReport:
+        """Register new fragments, take `count` gradient steps and publish the policy.
 
         Raises:
             RunFailed: A batch, a loss or a parameter is not finite; nothing of this call is
                 published.
         """
         start = time.perf_counter()
-        self._sampler.add(segments)
+        self._sampler.add(placements)
         blocks = self._fetcher.fetch(self.grad_steps, count, self._batch_size)
         record = CallRecord()
         fetch_s, copied_s = 0.0, self._fetcher.copy_s
@@ -191,29 +193,29 @@ class Learner:
         The driver may not have heard of the newest updates: their number is set right.
         """
         progress = {**progress, "grad_steps": self.grad_steps}
-        pieces = self._sampler.state()
+        fragments = self._sampler.state()
         state = {
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
-            "pieces": {source: torch.from_numpy(keys) for source, keys in pieces.items()},
+            "fragments": {source: torch.from_numpy(keys) for source, keys in fragments.items()},
             "progress": progress,
             "policy_spec": asdict(self._policy_spec),
             "policy": self.method.actor.flat_vector(),
         }
         return save_checkpoint(folder, self.grad_steps, state, keep=self._config.keep_checkpoints)
 
-    def restore_replay(self, checkpoint: str, places: Sequence[Segment]) -> list[Segment]:
-        """Draw from the pieces that a checkpoint knew, as it would have.
+    def restore_replay(self, checkpoint: str, places: Sequence[Placement]) -> list[Placement]:
+        """Draw from the fragments that a checkpoint knew, as it would have.
 
         Args:
             checkpoint: Path of the checkpoint.
-            places: Where all pieces lie by now.
+            places: Where all fragments lie by now.
 
         Returns:
-            Places of pieces that the checkpoint did not know.
+            Places of fragments that the checkpoint did not know.
         """
-        pieces = load_checkpoint(checkpoint)["pieces"]
-        state = {source: keys.numpy() for source, keys in pieces.items()}
+        fragments = load_checkpoint(checkpoint)["fragments"]
+        state = {source: keys.numpy() for source, keys in fragments.items()}
         return self._sampler.restore(state, places)
 
     def restore_method(self, checkpoint: str) -> int:

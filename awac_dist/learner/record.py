@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from awac_dist.algorithms.base import Method
-from awac_dist.data.parquet import resolve
 from awac_dist.errors import NotFinite, RunFailed, cannot_write
+from awac_dist.files import resolve
 from awac_dist.tensors import Metrics
 
 BATCHES_KEPT = 2  # the update after which a number is not finite, and the one before it

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from awac_dist.nn.distributions import DiagonalGaussian
-from awac_dist.types import PolicySpec
+from awac_dist.policies.spec import PolicySpec
 
 LAST_LAYER_INIT = 1e-3
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from awac_dist.types import EnvSpec, PolicySpec
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import EnvSpec
 
 
 @dataclass(frozen=True)

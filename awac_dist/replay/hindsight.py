@@ -12,33 +12,35 @@ from collections.abc import Callable
 
 import numpy as np
 
+from awac_dist.messages import Outcome, Relabelling
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.ring import RingBuffer
-from awac_dist.types import Array, Episode, Layout, Outcome, Relabelling
+from awac_dist.types import Array, Episode
 
-FIRST, LENGTH, START, EPISODE, NEXT = range(5)  # rows of the table of pieces
+FIRST, LENGTH, START, EPISODE, NEXT = range(5)  # rows of the table of fragments
 NONE = -1
 GoalRewards = Callable[[Array, Array], Outcome]
 
 
 class EpisodeIndex:
-    """Which rows of a ring follow each other in an episode, whose pieces may lie apart.
+    """Which rows of a ring follow each other in an episode, whose fragments may lie apart.
 
-    Pieces of one stream are joined as they arrive in order, each where the last one stopped.
+    Fragments of one stream are joined as they arrive in order, each where the last one stopped.
     """
 
     def __init__(self) -> None:
-        self._pieces = np.zeros((5, 64), np.int64)
+        self._fragments = np.zeros((5, 64), np.int64)
         self._count = 0
         self._ends = np.zeros(64, np.int64)  # known steps of each episode
         self._episodes = 0
-        self._open: dict[object, int] = {}  # stream -> its last piece, while it goes on
+        self._open: dict[object, int] = {}  # stream -> its last fragment, while it goes on
 
     def append(self, stream: object, first_row: int, episode: Episode) -> None:
-        """Register a piece that was stored from `first_row` on; rows never go back."""
+        """Register a fragment that was stored from `first_row` on; rows never go back."""
         start, steps = episode.origin.start, len(episode)
         number = self._episode_of(stream, start)
-        self._pieces = _room(self._pieces, self._count)
-        self._pieces[:, self._count] = (first_row, steps, start, number, NONE)
+        self._fragments = _room(self._fragments, self._count)
+        self._fragments[:, self._count] = (first_row, steps, start, number, NONE)
         self._ends[number] = start + steps
         self._open.pop(stream, None)
         if not (episode.terminated or episode.truncated):
@@ -47,30 +49,32 @@ class EpisodeIndex:
 
     def remaining(self, rows: np.ndarray) -> np.ndarray:
         """Known steps [n] of the episodes from the transitions at the rows [n] on, at least 1."""
-        pieces = self._piece_of(rows)
-        first, _, start, episode, _ = self._pieces[:, pieces]
+        fragments = self._fragment_of(rows)
+        first, _, start, episode, _ = self._fragments[:, fragments]
         return np.asarray(self._ends[episode] - start - (rows - first))
 
     def ahead(self, rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Rows [n] of the observations `steps` [n] after those at the rows [n]."""
-        pieces = self._piece_of(rows)
-        reached = rows - self._pieces[FIRST, pieces] + steps  # counted from the piece's first row
-        while (beyond := reached > self._pieces[LENGTH, pieces]).any():
-            reached[beyond] -= self._pieces[LENGTH, pieces[beyond]]
-            pieces[beyond] = self._pieces[NEXT, pieces[beyond]]
-        return np.asarray(self._pieces[FIRST, pieces] + reached)
+        fragments = self._fragment_of(rows)
+        reached = (
+            rows - self._fragments[FIRST, fragments] + steps
+        )  # counted from the fragment's first row
+        while (beyond := reached > self._fragments[LENGTH, fragments]).any():
+            reached[beyond] -= self._fragments[LENGTH, fragments[beyond]]
+            fragments[beyond] = self._fragments[NEXT, fragments[beyond]]
+        return np.asarray(self._fragments[FIRST, fragments] + reached)
 
-    def _piece_of(self, rows: np.ndarray) -> np.ndarray:
-        firsts = self._pieces[FIRST, : self._count]
+    def _fragment_of(self, rows: np.ndarray) -> np.ndarray:
+        firsts = self._fragments[FIRST, : self._count]
         return np.asarray(np.searchsorted(firsts, rows, side="right") - 1)
 
     def _episode_of(self, stream: object, start: int) -> int:
-        """Number of the episode that goes on with a piece which starts at step `start`."""
+        """Number of the episode that goes on with a fragment which starts at step `start`."""
         last = self._open.get(stream)
         if last is not None:
-            _, length, its_start, number, _ = self._pieces[:, last]
+            _, length, its_start, number, _ = self._fragments[:, last]
             if its_start + length == start:
-                self._pieces[NEXT, last] = self._count
+                self._fragments[NEXT, last] = self._count
                 return int(number)
         self._ends = _room(self._ends, self._episodes)
         self._episodes += 1
@@ -91,7 +95,7 @@ class Hindsight:
         self._index = EpisodeIndex()
 
     def append(self, stream: object, first_row: int, episode: Episode) -> None:
-        """Register a piece that the ring holds from `first_row` on."""
+        """Register a fragment that the ring holds from `first_row` on."""
         self._index.append(stream, first_row, episode)
 
     def relabel(self, block: Array, rows: np.ndarray, relabelling: Relabelling) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def shard_of(stream: tuple[int, int, int], num_shards: int) -> int:
-    """The shard of all pieces of one of our workers' episodes.
+    """The shard of all fragments of one of our workers' episodes.
 
     Args:
         stream: Worker, incarnation and episode, as in `Origin.stream`.

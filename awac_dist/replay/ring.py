@@ -7,7 +7,8 @@ import sys
 import numpy as np
 
 from awac_dist.errors import NotFinite
-from awac_dist.types import Array, Episode, Layout
+from awac_dist.replay.layout import Layout
+from awac_dist.types import Array, Episode
 
 FIRST_ROWS = 1024
 GROWTH = 1.125  # in place, where the system can: no copy, and little that lies idle
@@ -16,7 +17,7 @@ GROWTH = 1.125  # in place, where the system can: no copy, and little that lies 
 class RingBuffer:
     """Keeps each observation once: the next observation is the next row.
 
-    A piece of T steps takes T + 1 rows. Its last row holds the final observation only;
+    A fragment of T steps takes T + 1 rows. Its last row holds the final observation only;
     the rest of that row, like all memory not yet written, is NaN. Rows are numbered
     from 0 on for ever; row r lies at r modulo the capacity. So a transition is one stretch of
     memory: a row and the observation that begins the next. Behind the last row lies a copy of
@@ -49,10 +50,10 @@ class RingBuffer:
         return max(0, self._next - self._length)
 
     def append(self, episode: Episode) -> int:
-        """Store a piece and return the number of its first row.
+        """Store a fragment and return the number of its first row.
 
         Raises:
-            ValueError: The piece is larger than the whole buffer.
+            ValueError: The fragment is larger than the whole buffer.
         """
         first, steps = self._next, len(episode)
         self._make_room(steps + 1)
@@ -106,7 +107,7 @@ class RingBuffer:
 
     def _make_room(self, rows: int) -> None:
         if rows > self._capacity:
-            raise ValueError(f"a piece of {rows} rows does not fit into {self._capacity}")
+            raise ValueError(f"a fragment of {rows} rows does not fit into {self._capacity}")
         needed, length = self._next + rows, self._length
         if needed > length and length < self._capacity:
             self._length = min(self._capacity, max(needed, int(GROWTH * length)))

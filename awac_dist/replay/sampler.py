@@ -1,7 +1,7 @@
 """Which transitions enter a batch: exactly uniform over all shards, or an exact mixture.
 
-The sampler knows where every piece lies and how long it is, but holds no data. Draws
-depend on the seed, the batch's number and the order in which pieces were registered,
+The sampler knows where every fragment lies and how long it is, but holds no data. Draws
+depend on the seed, the batch's number and the order in which fragments were registered,
 never on the number of shards or on timing.
 """
 
@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from awac_dist.messages import Placement, Relabelling
 from awac_dist.replay.table import Places, Table
-from awac_dist.types import Array, Relabelling, Segment
+from awac_dist.types import Array
 
 ONLINE = "online"
 OFFLINE = "offline"
@@ -63,8 +64,8 @@ class Sampler:
 
     Args:
         seed: Of the draws of this sampler.
-        online_capacity: Rows of online pieces that are kept in play (a piece of T transitions
-            takes T + 1 rows of its ring); older pieces are forgotten whole, oldest first.
+        online_capacity: Rows of online fragments that are kept in play (a fragment of T transitions
+            takes T + 1 rows of its ring); older fragments are forgotten whole, oldest first.
             Prior data is never forgotten.
     """
 
@@ -76,30 +77,32 @@ class Sampler:
         self._weights: dict[str, float] = {}
         self._goals: dict[str, float] = {}
 
-    def add(self, segments: Iterable[Segment]) -> None:
-        """Register pieces; their order matters to the draws that follow."""
-        for segment in segments:
-            self._tables.setdefault(segment.source, Table()).append(segment)
+    def add(self, placements: Iterable[Placement]) -> None:
+        """Register fragments; their order matters to the draws that follow."""
+        for placement in placements:
+            self._tables.setdefault(placement.source, Table()).append(placement)
         online = self._tables.get(ONLINE)
         while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Names of the pieces in play, in order, by source: enough to draw as before."""
+        """Names of the fragments in play, in order, by source: enough to draw as before."""
         return {source: table.keys.copy() for source, table in self._tables.items()}
 
-    def restore(self, state: Mapping[str, np.ndarray], places: Iterable[Segment]) -> list[Segment]:
-        """Put the pieces of a `state` in play again, wherever they lie by now.
+    def restore(
+        self, state: Mapping[str, np.ndarray], places: Iterable[Placement]
+    ) -> list[Placement]:
+        """Put the fragments of a `state` in play again, wherever they lie by now.
 
         Args:
             state: What `state` returned.
-            places: Where pieces lie, in any order; they may be more than those of the state.
+            places: Where fragments lie, in any order; they may be more than those of the state.
 
         Returns:
-            The places of pieces that are not in the state.
+            The places of fragments that are not in the state.
 
         Raises:
-            LookupError: A piece of the state lies nowhere.
+            LookupError: A fragment of the state lies nowhere.
         """
         known = {(place.source, place.key): place for place in places}
         self._tables.clear()
@@ -109,7 +112,7 @@ class Sampler:
                 if (source, key) in known:
                     self._tables[source].append(known.pop((source, key)))
                 elif source != ONLINE:  # those may have been evicted since
-                    raise LookupError(f"piece {key} of {source} is in no shard any more")
+                    raise LookupError(f"fragment {key} of {source} is in no shard any more")
         return list(known.values())
 
     def sizes(self) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""One shard of the replay: its share of the prior data, and online pieces as they come.
+"""One shard of the replay: its share of the prior data, and online fragments as they come.
 
-A piece is in the experience log before it is acknowledged. A shard that starts again reads the
-prior data and then the log, and holds every piece in the row in which it was before.
+A fragment is in the experience log before it is acknowledged. A shard that starts again reads the
+prior data and then the log, and holds every fragment in the row in which it was before.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import numpy as np
 
 from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
-from awac_dist.data.pieces import LoggedPiece
+from awac_dist.data.fragments import LoggedFragment
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
 from awac_dist.errors import InputError, NotFinite
+from awac_dist.messages import Loaded, Placement, Relabelling
 from awac_dist.replay.hindsight import GoalRewards, Hindsight
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import ONLINE
-from awac_dist.types import Array, EnvSpec, Episode, Layout, Loaded, Relabelling, Segment
+from awac_dist.types import Array, EnvSpec, Episode
 
 ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
 REMEMBERED_INSERTS = 10_000  # and all that are still held
@@ -33,8 +35,8 @@ class ReplayConfig:
     """The replay buffer.
 
     Attributes:
-        capacity: Online rows kept over all shards, a piece of T transitions taking T + 1; the
-            oldest pieces leave first. Prior data is kept besides and never leaves.
+        capacity: Online rows kept over all shards, a fragment of T transitions taking T + 1; the
+            oldest fragments leave first. Prior data is kept besides and never leaves.
         mixture: Shares of each online batch by source, such as {"offline": 0.5, "online": 0.5};
             empty draws uniformly over everything, as the paper does.
         clip_prior_actions: Clip the actions of prior data to the task's bounds, as the authors do
@@ -70,10 +72,10 @@ class ReplayShard:
         index: This shard's number, of `num_shards`.
         spec: The task, whose sizes every episode must have.
         capacity: Online rows that this shard holds at most; more than the sampler keeps in play
-            over all shards, since pieces arrive before it hears of them.
+            over all shards, since fragments arrive before it hears of them.
         discount: gamma.
         clip_prior_actions: Clip the actions of prior data to the task's bounds.
-        log: Where every accepted piece is kept; None forgets them with this object.
+        log: Where every accepted fragment is kept; None forgets them with this object.
         sources: Prior data.
         goal_rewards: The rule by which a goal task rewards other goals; None for other tasks.
     """
@@ -97,9 +99,9 @@ class ReplayShard:
         self._online = self._memory(ONLINE_ROWS, capacity, discount, goal_rewards)
         self._clip_prior_actions = clip_prior_actions
         self._log, self._sources = log, sources
-        self._inserted: dict[tuple[int, ...], Segment] = {}
+        self._inserted: dict[tuple[int, ...], Placement] = {}
         self._closed: set[tuple[int, ...]] = set()  # (worker, incarnation)
-        self._evictable: deque[tuple[int, ...]] = deque()  # keys of online pieces, oldest first
+        self._evictable: deque[tuple[int, ...]] = deque()  # keys of online fragments, oldest first
         self._loaded: Loaded | None = None
 
     def load(self) -> Loaded:
@@ -122,48 +124,50 @@ class ReplayShard:
             self._loaded = loaded
         return self._loaded
 
-    def insert(self, piece: Episode, source: str) -> Segment:
-        """Accept a piece once, however often it is sent, and say where it lies.
+    def insert(self, fragment: Episode, source: str) -> Placement:
+        """Accept a fragment once, however often it is sent, and say where it lies.
 
-        Pieces of the source "online" may be evicted; all others are prior data.
+        Fragments of the source "online" may be evicted; all others are prior data.
         """
-        key = _key(piece)
+        key = _key(fragment)
         if key[:2] in self._closed:
-            raise RuntimeError(f"worker {key[0]} was replaced: its pieces are not taken any more")
+            raise RuntimeError(
+                f"worker {key[0]} was replaced: its fragments are not taken any more"
+            )
         if key not in self._inserted:
             memory = self._memory_of(source)
             if self._log is not None:
-                self._log.append(piece, source, memory.first_row + memory.ring.next_row)
-            self._remember(self._store(memory, source, piece, key))
+                self._log.append(fragment, source, memory.first_row + memory.ring.next_row)
+            self._remember(self._store(memory, source, fragment, key))
         return self._inserted[key]
 
-    def segments(self) -> list[Segment]:
+    def placements(self) -> list[Placement]:
         """Where everything lies that can be drawn."""
         prior = [place for _, place in self.load().placed]
         return prior + list(filter(self._holds, self._inserted.values()))
 
-    def pieces_of(self, stream: tuple[int, int, int], steps: int) -> list[Episode]:
-        """The pieces of an episode's first `steps` steps, in order, from the log.
+    def fragments_of(self, stream: tuple[int, int, int], steps: int) -> list[Episode]:
+        """The fragments of an episode's first `steps` steps, in order, from the log.
 
         Raises:
             LookupError: They are not all there.
         """
-        logged = [] if self._log is None else self._log.pieces_of(stream)
-        pieces = [piece for piece in logged if piece.origin.start < steps]
+        logged = [] if self._log is None else self._log.fragments_of(stream)
+        fragments = [fragment for fragment in logged if fragment.origin.start < steps]
         reached = 0
-        for piece in pieces:
-            if piece.origin.start != reached:
+        for fragment in fragments:
+            if fragment.origin.start != reached:
                 break
-            reached += len(piece)
+            reached += len(fragment)
         if reached != steps:
             raise LookupError(
                 f"replay shard {self._index}: of the first {steps} steps of episode {stream}, "
-                f"the log holds {reached} that end a piece"
+                f"the log holds {reached} that end a fragment"
             )
-        return pieces
+        return fragments
 
-    def close_stream(self, worker: int, incarnation: int) -> list[Segment]:
-        """Take no more from a worker that died; returns its pieces that are remembered here."""
+    def close_stream(self, worker: int, incarnation: int) -> list[Placement]:
+        """Take no more from a worker that died; returns its fragments that are remembered here."""
         mine = (worker, incarnation)
         self._closed.add(mine)
         return [place for key, place in self._inserted.items() if key[:2] == mine]
@@ -213,26 +217,26 @@ class ReplayShard:
             loaded.placed.append((number, place))
 
     def _load_log(self, log: ExperienceLog) -> None:
-        for piece in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):
-            self._restore(piece)
-        for piece in log.own():
-            place = self._restore(piece)
-            if place.row != piece.row:
+        for fragment in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):
+            self._restore(fragment)
+        for fragment in log.own():
+            place = self._restore(fragment)
+            if place.row != fragment.row:
                 raise InputError(
-                    f"replay shard {self._index}: what it kept in row {piece.row} would now lie "
+                    f"replay shard {self._index}: what it kept in row {fragment.row} would now lie "
                     f"in row {place.row}: the prior data or the log was changed under a run; "
                     "put it back, or start a new run"
                 )
 
-    def _restore(self, piece: LoggedPiece) -> Segment:
-        key = _key(piece.episode)
+    def _restore(self, fragment: LoggedFragment) -> Placement:
+        key = _key(fragment.episode)
         if key not in self._inserted:
-            memory = self._memory_of(piece.source)
-            self._remember(self._store(memory, piece.source, piece.episode, key))
+            memory = self._memory_of(fragment.source)
+            self._remember(self._store(memory, fragment.source, fragment.episode, key))
         return self._inserted[key]
 
-    def _remember(self, place: Segment) -> None:
-        """Know a piece by its key, at least as long as it is held."""
+    def _remember(self, place: Placement) -> None:
+        """Know a fragment by its key, at least as long as it is held."""
         self._inserted[place.key] = place
         if place.source == ONLINE:
             self._evictable.append(place.key)
@@ -241,7 +245,7 @@ class ReplayShard:
                 break
             del self._inserted[self._evictable.popleft()]
 
-    def _holds(self, place: Segment) -> bool:
+    def _holds(self, place: Placement) -> bool:
         memory = self._memory_of(place.source)
         return place.row - memory.first_row >= memory.ring.oldest_row
 
@@ -261,17 +265,17 @@ class ReplayShard:
 
     def _store(
         self, memory: _Memory, source: str, episode: Episode, key: tuple[int, ...]
-    ) -> Segment:
+    ) -> Placement:
         row = memory.ring.append(episode)
         if memory.hindsight is not None:
             memory.hindsight.append((source, episode.origin.stream), row, episode)
         goals = episode.desired_goals if self._layout.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
-        return Segment(source, self._index, memory.first_row + row, len(episode), goal, key)
+        return Placement(source, self._index, memory.first_row + row, len(episode), goal, key)
 
 
-def _key(piece: Episode) -> tuple[int, ...]:
-    return *piece.origin.stream, piece.origin.start
+def _key(fragment: Episode) -> tuple[int, ...]:
+    return *fragment.origin.stream, fragment.origin.start
 
 
 def _taken(memory: _Memory, rows: np.ndarray, relabelling: Relabelling | None) -> Array:

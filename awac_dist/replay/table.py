@@ -1,4 +1,4 @@
-"""Where the pieces of one source lie, in the order of their arrival."""
+"""Where the fragments of one source lie, in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awac_dist.types import Array, Segment
+from awac_dist.messages import Placement
+from awac_dist.types import Array
 
-FIRST_PIECES, FIRST_TRANSITIONS = 64, 1024
+FIRST_FRAGMENTS, FIRST_TRANSITIONS = 64, 1024
 
 
 class Places(NamedTuple):
-    """Where transitions lie, and the goals that their pieces were after."""
+    """Where transitions lie, and the goals that their fragments were after."""
 
     shards: np.ndarray  # [n]
     rows: np.ndarray  # [n]
@@ -20,19 +21,19 @@ class Places(NamedTuple):
 
 
 class Table:
-    """Pieces of one source in the order of their arrival, with running totals.
+    """Fragments of one source in the order of their arrival, with running totals.
 
-    Transitions are numbered for ever; each knows its piece, so that none is searched for.
+    Transitions are numbered for ever; each knows its fragment, so that none is searched for.
     """
 
     def __init__(self) -> None:
-        self._columns = np.zeros((3, FIRST_PIECES), np.int64)  # shard, row - first, end
-        self._goals = np.zeros((FIRST_PIECES, 0), np.float32)
-        self._keys = np.zeros((FIRST_PIECES, 0), np.int64)
+        self._columns = np.zeros((3, FIRST_FRAGMENTS), np.int64)  # shard, row - first, end
+        self._goals = np.zeros((FIRST_FRAGMENTS, 0), np.float32)
+        self._keys = np.zeros((FIRST_FRAGMENTS, 0), np.int64)
         self._count = 0
-        self._first = 0  # pieces before this one are forgotten
+        self._first = 0  # fragments before this one are forgotten
         self._forgotten = 0  # transitions in them
-        self._pieces = np.zeros(FIRST_TRANSITIONS, np.uint32)  # by transition, from _left on
+        self._fragments = np.zeros(FIRST_TRANSITIONS, np.uint32)  # by transition, from _left on
         self._left = 0
 
     @property
@@ -41,7 +42,7 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """Rows in the ring: a piece takes one more than it has transitions."""
+        """Rows in the ring: a fragment takes one more than it has transitions."""
         return self.total + self._count - self._first
 
     @property
@@ -52,26 +53,26 @@ class Table:
     def _end(self) -> int:
         return int(self._columns[2, self._count - 1]) if self._count else 0
 
-    def append(self, segment: Segment) -> None:
+    def append(self, placement: Placement) -> None:
         if not self._count:
-            self._goals = np.zeros((FIRST_PIECES, len(segment.goal)), np.float32)
-            self._keys = np.zeros((FIRST_PIECES, len(segment.key)), np.int64)
+            self._goals = np.zeros((FIRST_FRAGMENTS, len(placement.goal)), np.float32)
+            self._keys = np.zeros((FIRST_FRAGMENTS, len(placement.key)), np.int64)
         if self._count == self._columns.shape[1]:
             self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
             self._goals = np.vstack((self._goals, np.zeros_like(self._goals)))
             self._keys = np.vstack((self._keys, np.zeros_like(self._keys)))
         first = self._end
-        end = first + segment.length
+        end = first + placement.length
         self._make_room(end)
-        self._pieces[first - self._left : end - self._left] = self._count
-        self._columns[:, self._count] = (segment.shard, segment.row - first, end)
-        self._goals[self._count] = segment.goal
-        self._keys[self._count] = segment.key
+        self._fragments[first - self._left : end - self._left] = self._count
+        self._columns[:, self._count] = (placement.shard, placement.row - first, end)
+        self._goals[self._count] = placement.goal
+        self._keys[self._count] = placement.key
         self._count += 1
 
     @property
     def keys(self) -> np.ndarray:
-        """Names [n, K] of the pieces in play, in order."""
+        """Names [n, K] of the fragments in play, in order."""
         return self._keys[self._first : self._count]
 
     def forget_oldest(self) -> None:
@@ -81,15 +82,15 @@ class Table:
     def locate(self, positions: np.ndarray) -> Places:
         """Places of transitions numbered 0 to total - 1 in order of arrival."""
         positions = positions + self._forgotten
-        pieces = self._pieces[positions - self._left]
+        fragments = self._fragments[positions - self._left]
         shards, rows, _ = self._columns
-        return Places(shards[pieces], rows[pieces] + positions, self._goals[pieces])
+        return Places(shards[fragments], rows[fragments] + positions, self._goals[fragments])
 
     def _make_room(self, end: int) -> None:
         """Leave what is forgotten behind once the transitions up to `end` do not fit."""
-        if end - self._left <= len(self._pieces):
+        if end - self._left <= len(self._fragments):
             return
-        kept = self._pieces[self._forgotten - self._left : self._end - self._left]
-        self._pieces = np.zeros(2 * (end - self._forgotten), np.uint32)
-        self._pieces[: len(kept)] = kept
+        kept = self._fragments[self._forgotten - self._left : self._end - self._left]
+        self._fragments = np.zeros(2 * (end - self._forgotten), np.uint32)
+        self._fragments[: len(kept)] = kept
         self._left = self._forgotten

@@ -20,7 +20,7 @@ from tensorboard.summary.writer.event_file_writer import (  # type: ignore[impor
 )
 
 from awac_dist.errors import needed
-from awac_dist.reporting.run_folder import write_whole
+from awac_dist.files import write_whole
 
 METRICS_FILE = "metrics.jsonl"
 

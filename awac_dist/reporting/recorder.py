@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from awac_dist.evaluation.result import Evaluation
+from awac_dist.messages import Finished, RolloutReport, UpdateReport
 from awac_dist.reporting.display import Display
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.status import Rate, Status
 from awac_dist.reporting.wording import duration, mean_and_half_width, success
-from awac_dist.types import Finished, RolloutReport, UpdateReport
 
 SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
 

@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from awac_dist.errors import InputError
+from awac_dist.files import write_whole
 
 LOCK_FILE = ".lock"
 PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
@@ -94,18 +95,6 @@ def write_provenance(
     }
     name = f"provenance-{session:03d}.json" if session else "provenance.json"
     write_whole(folder / name, json.dumps(facts, indent=2) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is whole, or as it was before."""
-    aside = path.with_name(f"{path.name}.part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
 
 
 def _plain(value: object) -> object:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from awac_dist.data.parquet import resolve
 from awac_dist.errors import InputError
+from awac_dist.files import resolve
 from awac_dist.reporting.run_folder import LOCK_FILE, create_run_folder
 
 REMOTE_ONLY = ("checkpoints", "experience")  # what never comes to the driver's machine

@@ -29,14 +29,15 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from awac_dist.distributed.rate_limiter import RateLimiter
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import load_policy, save_checkpoint
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.rllib.config import AWACConfig
 from awac_dist.rllib.learner import as_batch
 from awac_dist.rllib.module import space_spec
 from awac_dist.rllib.replay import Replay
-from awac_dist.types import Array, PolicySpec
+from awac_dist.runs.rate_limiter import RateLimiter
+from awac_dist.types import Array
 
 UPDATES_PER_CALL = 25  # of the Learner: they share what RLlib does around a call
 PROGRESS, REPLAY = "progress", "replay"  # components of the state

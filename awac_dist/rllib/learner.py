@@ -21,10 +21,12 @@ from torch import Tensor
 from awac_dist.algorithms.awac import AWAC
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.learner.record import CallRecord
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.replay.layout import Layout
 from awac_dist.rllib.config import AWACConfig
 from awac_dist.rllib.parallel import average
 from awac_dist.tensors import Batch
-from awac_dist.types import Array, Layout, PolicySpec
+from awac_dist.types import Array
 
 BLOCK = "block"  # the one column of our batches: packed transitions [updates * B, width]
 METHOD = "method"  # component of the state: what is neither in the module nor in an optimiser

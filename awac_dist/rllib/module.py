@@ -15,9 +15,10 @@ from awac_dist.algorithms.awac import AWAC, AWACConfig
 from awac_dist.algorithms.base import OptimizerConfig
 from awac_dist.errors import InputError
 from awac_dist.nn.actors import GaussianActor
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.rllib.config import network_options
 from awac_dist.rllib.parallel import SpreadAWAC
-from awac_dist.types import EnvSpec, PolicySpec
+from awac_dist.types import EnvSpec
 
 
 class ActorOnly(nn.Module):

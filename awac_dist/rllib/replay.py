@@ -10,11 +10,13 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source
-from awac_dist.distributed.loading import PriorData
 from awac_dist.errors import InputError
+from awac_dist.messages import Placement
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayConfig, ReplayShard
-from awac_dist.types import Array, EnvSpec, Episode, Layout, Origin, Segment
+from awac_dist.runs.loading import PriorData
+from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 
 class Replay:
@@ -55,15 +57,15 @@ class Replay:
         )
         self._weights = {source.name: source.weight for source in opened}
         self._prior = PriorData(opened, [self._shard.load()])
-        self._restored = self._pieces = 0  # how often, and online pieces since
+        self._restored = self._fragments = 0  # how often, and online fragments since
         self._begin(seed)
 
     def add(self, episodes: Iterable[SingleAgentEpisode]) -> int:
         """Take what env runners collected; returns the number of steps."""
-        pieces = [columns_of(episode) for episode in episodes if len(episode)]
-        for piece in pieces:
-            self._insert(**piece)
-        return sum(len(piece["actions"]) for piece in pieces)
+        fragments = [columns_of(episode) for episode in episodes if len(episode)]
+        for fragment in fragments:
+            self._insert(**fragment)
+        return sum(len(fragment["actions"]) for fragment in fragments)
 
     def sample(self, first: int, count: int, batch_size: int) -> Array:
         """Batches number `first` and after as one block [count * batch_size, width]."""
@@ -82,9 +84,9 @@ class Replay:
         self._prior.check_mixture(config)
 
     def state(self) -> dict[str, Any]:
-        """The seed, the sizes of the prior data, and the online pieces that are in play."""
-        lengths = np.array([piece.length for piece in self._in_play()], np.int64)
-        firsts = np.array([piece.row for piece in self._in_play()], np.int64)
+        """The seed, the sizes of the prior data, and the online fragments that are in play."""
+        lengths = np.array([fragment.length for fragment in self._in_play()], np.int64)
+        firsts = np.array([fragment.row for fragment in self._in_play()], np.int64)
         rows = [np.arange(first, first + n) for first, n in zip(firsts, lengths, strict=True)]
         block = self._shard.take(np.concatenate([np.empty(0, np.int64), *rows]))
         last = block[np.cumsum(lengths) - 1]
@@ -110,7 +112,7 @@ class Replay:
                 f"prior_data: its transitions are {self._prior_sizes()}, but the checkpoint was "
                 f"written with {state['prior']}: put it back as it was"
             )
-        self._restored, self._pieces = self._restored + 1, 0
+        self._restored, self._fragments = self._restored + 1, 0
         self._begin(state["seed"])
         ends = np.cumsum(state["lengths"])
         for number, (end, length) in enumerate(zip(ends, state["lengths"], strict=True)):
@@ -132,14 +134,18 @@ class Replay:
     def _insert(
         self, observations: Array, actions: Array, rewards: Array, terminated: bool
     ) -> None:
-        origin = Origin("online", incarnation=self._restored, episode=self._pieces)
-        self._pieces += 1
-        piece = Episode(observations, actions, rewards, terminated, not terminated, origin)
-        self._sampler.add([self._shard.insert(piece, ONLINE)])
+        origin = Origin("online", incarnation=self._restored, episode=self._fragments)
+        self._fragments += 1
+        fragment = Episode(observations, actions, rewards, terminated, not terminated, origin)
+        self._sampler.add([self._shard.insert(fragment, ONLINE)])
 
-    def _in_play(self) -> list[Segment]:
-        """Online pieces that can be drawn, oldest first."""
-        held = {piece.key: piece for piece in self._shard.segments() if piece.source == ONLINE}
+    def _in_play(self) -> list[Placement]:
+        """Online fragments that can be drawn, oldest first."""
+        held = {
+            fragment.key: fragment
+            for fragment in self._shard.placements()
+            if fragment.source == ONLINE
+        }
         keys = self._sampler.state().get(ONLINE, np.empty((0, 4), np.int64))
         return [held[key] for key in map(tuple, keys.tolist())]
 
@@ -148,7 +154,7 @@ class Replay:
 
 
 def columns_of(episode: SingleAgentEpisode) -> dict[str, Any]:
-    """A piece of an episode as an env runner returns it; actions as the policy chose them."""
+    """A fragment of an episode as an env runner returns it; actions as the policy chose them."""
     return {
         "observations": np.asarray(episode.get_observations(), np.float32),
         "actions": np.asarray(episode.get_actions(), np.float32),

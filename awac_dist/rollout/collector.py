@@ -1,4 +1,4 @@
-"""Steps a few environments side by side and cuts what happens into pieces of episodes."""
+"""Steps a few environments side by side and cuts what happens into fragments of episodes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from awac_dist.errors import RunFailed
-from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
-from awac_dist.rollout.policy import Policy, PolicyFault
+from awac_dist.messages import Finished, StreamState
+from awac_dist.policies.noise import NoiseProcess, WhiteNoise
+from awac_dist.policies.policy import Policy, PolicyFault
 from awac_dist.rollout.slot import EnvironmentFault, Slot, all_finite, stacked
 from awac_dist.rollout.watchdog import Watchdog
-from awac_dist.types import EnvSpec, Episode, Finished, Kind, StreamState
+from awac_dist.types import EnvSpec, Episode, Kind
 
 MAX_FAULTS = 5  # episodes of an environment that may fail in a row
 
@@ -23,14 +24,14 @@ class Collected:
     """What a call recorded.
 
     Attributes:
-        pieces: In the order in which they were cut.
+        fragments: In the order in which they were cut.
         finished: Totals of the episodes that ended.
         faults: Why each dropped episode was dropped.
         env_s: Seconds in the environments.
         policy_s: Seconds in the policy.
     """
 
-    pieces: list[Episode] = field(default_factory=list)
+    fragments: list[Episode] = field(default_factory=list)
     finished: list[Finished] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     env_s: float = 0.0
@@ -84,7 +85,7 @@ class Collector:
         under_way = tuple((slot.episode, slot.steps) for slot in slots)
         return StreamState(worker, incarnation, self._next_episode, under_way)
 
-    def resume(self, state: StreamState, pieces: Sequence[Sequence[Episode]]) -> None:
+    def resume(self, state: StreamState, fragments: Sequence[Sequence[Episode]]) -> None:
         """Go on where a stream was, with what was recorded of each episode under way.
 
         Raises:
@@ -92,7 +93,7 @@ class Collector:
         """
         with self._watchdog:
             for slot, (episode, _), recorded in zip(
-                self._slots, state.under_way, pieces, strict=False
+                self._slots, state.under_way, fragments, strict=False
             ):
                 self._watchdog.beat()
                 try:
@@ -113,7 +114,7 @@ class Collector:
         Args:
             policy: Who acts.
             steps: How many; steps that a fault loses are taken again in a later episode.
-            kind: What the pieces are.
+            kind: What the fragments are.
             num_envs: Have only the first so many environments step.
 
         Raises:
@@ -129,9 +130,9 @@ class Collector:
             while behind := [slot for slot in slots if slot.recorded < steps]:
                 self._step_all(behind, policy, kind, collected)
         for slot in slots:
-            piece = slot.cut(kind, policy.version, terminated=False, truncated=False)
-            if piece is not None:
-                collected.pieces.append(piece)
+            fragment = slot.cut(kind, policy.version, terminated=False, truncated=False)
+            if fragment is not None:
+                collected.fragments.append(fragment)
         self._count_env_s(collected)
         return collected
 
@@ -222,7 +223,7 @@ class Collector:
     def _end(
         self, slot: Slot, kind: Kind, version: int, ends: tuple[bool, bool], collected: Collected
     ) -> None:
-        piece = slot.cut(kind, version, *ends)
-        assert piece is not None  # there was at least this step
-        collected.pieces.append(piece)
+        fragment = slot.cut(kind, version, *ends)
+        assert fragment is not None  # there was at least this step
+        collected.fragments.append(fragment)
         collected.finished.append(slot.end())

@@ -1,4 +1,4 @@
-"""One environment, and the piece of an episode that is being recorded in it."""
+"""One environment, and the fragment of an episode that is being recorded in it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from awac_dist.envs.make import Environment, make_env
 from awac_dist.errors import InputError
-from awac_dist.rollout.noise import NoiseProcess
-from awac_dist.types import Array, EnvSpec, Episode, Finished, Kind, Origin
+from awac_dist.messages import Finished
+from awac_dist.policies.noise import NoiseProcess
+from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
 
 class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode cannot go on
@@ -22,8 +23,8 @@ class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode
 
 
 @dataclass
-class _Piece:
-    """Columns of a piece that is being recorded."""
+class _Fragment:
+    """Columns of a fragment that is being recorded."""
 
     inputs: list[Array]  # one more than actions
     achieved: list[Array]  # as many as inputs, none where the task has no goals
@@ -67,7 +68,7 @@ class Slot:
         self._reset_seed = int(rng.integers(2**31))
         self._noise = self._process(rng, self._spec.action_size)
         self._step, self._return = 0, 0.0
-        self._piece = _Piece([], [])
+        self._fragment = _Fragment([], [])
         try:
             if self._env is None:
                 self._env = make_env(self._spec.env_id)
@@ -80,26 +81,26 @@ class Slot:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
-        self._piece = _Piece([self.observation], achieved)
+        self._fragment = _Fragment([self.observation], achieved)
 
-    def go_on(self, episode: int, pieces: Sequence[Episode]) -> None:
+    def go_on(self, episode: int, fragments: Sequence[Episode]) -> None:
         """Go into the middle of an episode, by doing again what was done in it.
 
         Args:
             episode: Its number.
-            pieces: What was recorded of it, from its reset on.
+            fragments: What was recorded of it, from its reset on.
 
         Raises:
             EnvironmentFault: The environment fails, or shows something else than it did then.
         """
         self.begin(episode)
-        for piece in pieces:
-            for action, shown in zip(piece.actions, piece.observations[1:], strict=True):
+        for fragment in fragments:
+            for action, shown in zip(fragment.actions, fragment.observations[1:], strict=True):
                 self.noise()
                 self.step(action, np.clip(action, self._low, self._high))
                 if not np.array_equal(self.observation[: len(shown)], shown):
                     raise EnvironmentFault(f"step {self._step} shows something else when repeated")
-            self.cut(piece.origin.kind, piece.origin.policy_version, False, False)
+            self.cut(fragment.origin.kind, fragment.origin.policy_version, False, False)
 
     @property
     def steps(self) -> int:
@@ -124,7 +125,7 @@ class Slot:
             EnvironmentFault: It raised, or an observation or the reward is no finite number.
         """
         assert self._env is not None, "begin comes first"
-        piece = self._piece
+        fragment = self._fragment
         try:
             began = time.perf_counter()
             observation, reward, terminated, truncated, info = self._env.step(bounded)
@@ -133,23 +134,23 @@ class Slot:
             if not math.isfinite(reward):
                 raise ValueError(f"the reward is {reward}")
             if self._spec.goal_size:
-                piece.achieved.append(self._achieved(info))
+                fragment.achieved.append(self._achieved(info))
             if "success" in info:
-                piece.successes.append(float(info["success"]))
+                fragment.successes.append(float(info["success"]))
         except InputError:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
         self.observation = seen
-        piece.inputs.append(seen)
-        piece.actions.append(action)
-        piece.rewards.append(float(reward))
+        fragment.inputs.append(seen)
+        fragment.actions.append(action)
+        fragment.rewards.append(float(reward))
         self.recorded += 1
         return bool(terminated), bool(truncated)
 
     def drop(self) -> None:
-        """Forget the piece that was being recorded, and the environment: it may be broken."""
-        self.recorded -= len(self._piece.actions)
+        """Forget the fragment that was being recorded, and the environment: it may be broken."""
+        self.recorded -= len(self._fragment.actions)
         self.faults_in_a_row += 1
         if self._env is not None:
             with suppress(Exception):
@@ -158,7 +159,7 @@ class Slot:
 
     def cut(self, kind: Kind, version: int, terminated: bool, truncated: bool) -> Episode | None:
         """Hand over what was recorded since the last cut, None if that is nothing."""
-        piece, steps = self._piece, len(self._piece.actions)
+        fragment, steps = self._fragment, len(self._fragment.actions)
         if steps == 0:
             return None
         origin = Origin(
@@ -171,19 +172,19 @@ class Slot:
             seed=self._reset_seed,
         )
         self._step += steps
-        self._return = sum(piece.rewards, self._return)
-        self._piece = _Piece([self.observation], piece.achieved[-1:])
-        inputs, size = stacked(piece.inputs), self._spec.observation_size
+        self._return = sum(fragment.rewards, self._return)
+        self._fragment = _Fragment([self.observation], fragment.achieved[-1:])
+        inputs, size = stacked(fragment.inputs), self._spec.observation_size
         return Episode(
             observations=inputs[:, :size],
-            actions=stacked(piece.actions),
-            rewards=np.array(piece.rewards, np.float32),
+            actions=stacked(fragment.actions),
+            rewards=np.array(fragment.rewards, np.float32),
             terminated=terminated,
             truncated=truncated,
             origin=origin,
-            desired_goals=inputs[:, size:] if piece.achieved else None,
-            achieved_goals=stacked(piece.achieved) if piece.achieved else None,
-            successes=_whole(piece.successes, steps),
+            desired_goals=inputs[:, size:] if fragment.achieved else None,
+            achieved_goals=stacked(fragment.achieved) if fragment.achieved else None,
+            successes=_whole(fragment.successes, steps),
         )
 
     def end(self) -> Finished:

@@ -8,24 +8,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from awac_dist.errors import ComponentDied
-from awac_dist.replay.placement import shard_of
-from awac_dist.rollout.collector import Collected, Collector
-from awac_dist.rollout.noise import NoiseProcess, WhiteNoise
-from awac_dist.rollout.policy import GaussianPolicy, Policy
-from awac_dist.rollout.watchdog import Watchdog
-from awac_dist.types import (
-    EnvSpec,
-    Episode,
+from awac_dist.messages import (
     Future,
     Handle,
-    Kind,
-    PolicySpec,
+    Placement,
     RolloutReport,
-    Segment,
     StreamState,
     Weights,
     WeightsReader,
 )
+from awac_dist.policies.noise import NoiseProcess, WhiteNoise
+from awac_dist.policies.policy import GaussianPolicy, Policy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.replay.placement import shard_of
+from awac_dist.rollout.collector import Collected, Collector
+from awac_dist.rollout.watchdog import Watchdog
+from awac_dist.types import EnvSpec, Episode, Kind
 
 POLL_S = 0.1
 FIRST_POLICY_S = 60.0  # a worker waits so long for weights, which a new store has to be given
@@ -115,7 +113,7 @@ class RolloutWorker:
     Args:
         spec: The task.
         num_envs: Environments stepped side by side.
-        shards: Where pieces go; those of one episode to one shard.
+        shards: Where fragments go; those of one episode to one shard.
         policies: Where policies come from.
         seed: The run's seed.
         worker: Number of this worker.
@@ -157,12 +155,12 @@ class RolloutWorker:
 
     def resume(self, state: StreamState) -> None:
         """Go on where this worker's stream was when a checkpoint was taken."""
-        pieces = []
+        fragments = []
         for episode, steps in state.under_way:
             stream = (state.worker, state.incarnation, episode)
             shard = self._shards[shard_of(stream, len(self._shards))]
-            pieces.append(shard.post("pieces_of", stream, steps).result())
-        self._collector.resume(state, pieces)
+            fragments.append(shard.post("fragments_of", stream, steps).result())
+        self._collector.resume(state, fragments)
 
     def collect_steps(
         self, steps: int, kind: Kind, source: str, num_envs: int | None = None
@@ -194,17 +192,17 @@ class RolloutWorker:
         self, collected: Collected, source: str, version: int, start: float, wait_s: float
     ) -> RolloutReport:
         acted = time.perf_counter()
-        pieces = collected.pieces
-        answers = [self._shard(piece).post("insert", piece, source) for piece in pieces]
-        segments = [
-            self._accepted(piece, source, answer)
-            for piece, answer in zip(pieces, answers, strict=True)
+        fragments = collected.fragments
+        answers = [self._shard(fragment).post("insert", fragment, source) for fragment in fragments]
+        placements = [
+            self._accepted(fragment, source, answer)
+            for fragment, answer in zip(fragments, answers, strict=True)
         ]
         self._ended = ended = time.perf_counter()
         return RolloutReport(
-            segments=segments,
+            placements=placements,
             finished=collected.finished,
-            env_steps=sum(len(piece) for piece in pieces),
+            env_steps=sum(len(fragment) for fragment in fragments),
             policy_version=version,
             act_s=acted - start,
             send_s=ended - acted,
@@ -216,18 +214,18 @@ class RolloutWorker:
             wait_s=wait_s,
         )
 
-    def _shard(self, piece: Episode) -> Handle:
-        return self._shards[shard_of(piece.origin.stream, len(self._shards))]
+    def _shard(self, fragment: Episode) -> Handle:
+        return self._shards[shard_of(fragment.origin.stream, len(self._shards))]
 
-    def _accepted(self, piece: Episode, source: str, answer: Future) -> Segment:
-        """Where a piece lies; it is sent again if its shard died, which does no harm."""
+    def _accepted(self, fragment: Episode, source: str, answer: Future) -> Placement:
+        """Where a fragment lies; it is sent again if its shard died, which does no harm."""
         deadline = time.monotonic() + SHARD_BACK_S
         while True:
             try:
-                place: Segment = answer.result()
+                place: Placement = answer.result()
                 return place
             except ComponentDied as death:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"a replay shard did not come back: {death}") from death
             time.sleep(POLL_S)
-            answer = self._shard(piece).post("insert", piece, source)
+            answer = self._shard(fragment).post("insert", fragment, source)

@@ -1,0 +1,1 @@
+"""What is typed at a command line, and what it prints."""

@@ -1,0 +1,77 @@
+"""A behavioural clone of some data, fitted in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from awac_dist.algorithms.awac import AWACConfig
+from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.config import CloneConfig
+from awac_dist.data.sources import open_source
+from awac_dist.learner.learner import Learner, LearnerConfig
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.replay.shard import ReplayShard
+from awac_dist.runs.runtime import InlineHandle
+from awac_dist.runs.weights import WeightStore
+from awac_dist.types import EnvSpec
+
+UPDATES_PER_CALL = 500
+
+
+def fit_clone(
+    argument: str,
+    spec: EnvSpec,
+    networks: NetworkConfig,
+    settings: CloneConfig,
+    *,
+    seed: int,
+    advance: Callable[[int], None],
+) -> GaussianPolicy:
+    """Fit a policy to all actions of a source, by maximum likelihood.
+
+    One torch thread computes it, so that the result does not depend on the number of cores.
+
+    Args:
+        argument: The source, as `--data` takes it.
+        spec: The task.
+        networks: Sizes of the policy.
+        settings: Updates, batch size and learning rate.
+        seed: Of the networks and the batches.
+        advance: Told of every few hundred updates as they are done.
+
+    Raises:
+        InputError: There is no such source, or it does not fit the task.
+    """
+    source = open_source(argument, spec)
+    shard = ReplayShard(
+        0,
+        1,
+        spec,
+        capacity=1,
+        discount=1.0,
+        clip_prior_actions=False,
+        log=None,
+        sources=[source],
+    )
+    learner = Learner(
+        spec,
+        networks,
+        OptimizerConfig(),
+        AWACConfig(),
+        LearnerConfig(threads=1),
+        [InlineHandle(shard)],
+        InlineHandle(WeightStore()),
+        online_capacity=1,
+        seed=seed,
+        device="cpu",
+    )
+    learner.add([place for _, place in shard.load().placed])
+    learner.begin_cloning(
+        [source.name], learning_rate=settings.learning_rate, batch_size=settings.batch_size
+    )
+    while learner.grad_steps < settings.updates:
+        count = min(UPDATES_PER_CALL, settings.updates - learner.grad_steps)
+        learner.update(count)
+        advance(count)
+    return GaussianPolicy(networks.policy_spec(spec), learner.policy_vector(), learner.grad_steps)

@@ -1,0 +1,184 @@
+"""`python -m awac_dist.data collect`: roll out any policy with the parallel workers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+from awac_dist.cli.bars import progress
+from awac_dist.cli.cloning import fit_clone
+from awac_dist.cli.policies import BLIND, open_policy
+from awac_dist.config import CloneConfig
+from awac_dist.data.experience import EpisodeSink, ExperienceLog
+from awac_dist.envs.make import env_spec
+from awac_dist.errors import InputError
+from awac_dist.messages import Finished, Handle
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.policies.noise import MakeNoise, NoNoise, WhiteNoise
+from awac_dist.policies.policy import Policy
+from awac_dist.reporting.run_folder import create_run_folder
+from awac_dist.reporting.screen import Screen
+from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
+from awac_dist.runs.collecting import collect_episodes
+from awac_dist.runs.plan import local_resources, make_plan
+from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Runtime
+from awac_dist.runs.workforce import Workforce
+from awac_dist.types import EnvSpec, Kind
+
+POLL_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--env", required=True, help="Gymnasium id of the task")
+    policy = parser.add_mutually_exclusive_group(required=True)
+    policy.add_argument(
+        "--policy",
+        metavar="POLICY",
+        help="a checkpoint or run folder of ours, an .npz policy, or one of " + ", ".join(BLIND),
+    )
+    policy.add_argument(
+        "--clone", metavar="SOURCE", help="fit a behavioural clone of this data, and roll it out"
+    )
+    parser.add_argument(
+        "--clone-updates", type=int, default=CloneConfig().updates, metavar="N", help="of the fit"
+    )
+    parser.add_argument("--episodes", type=int, required=True, metavar="N")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder for the episodes")
+    parser.add_argument("--kind", choices=("demonstration", "prior"), default="prior")
+    parser.add_argument("--deterministic", action="store_true", help="act by the mean")
+    parser.add_argument("--workers", type=int, metavar="N", help="default: one a core")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--inline", action="store_true", help="in this process, without Ray")
+
+
+def run(args: argparse.Namespace, stream: TextIO) -> int:
+    """Collect, and say what came of it on `stream`; returns the exit code.
+
+    Raises:
+        InputError: The task, the policy, the data or the folder is wrong.
+    """
+    with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
+        return _run(args, screen.stream if stream is sys.stdout else stream)
+
+
+def _run(args: argparse.Namespace, stream: TextIO) -> int:
+    if min(args.episodes, args.workers or 1, args.clone_updates) < 1:
+        raise InputError("--episodes, --workers and --clone-updates must be 1 or more")
+    spec = env_spec(args.env)
+    noise = NoNoise if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
+    policy = _clone(args, spec, stream) if args.clone else open_policy(args.policy, spec)
+    folder = create_run_folder(Path(args.out))
+    plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
+    streams = [(index, noise) for index in range(min(plan.workers, args.episodes))]
+    rollout = Rollout(spec, policy, args.kind, args.seed, folder)
+    with open_runtime(inline=args.inline) as runtime:
+        workers = start_workers(runtime, rollout, streams)
+        finished = collect(runtime, workers, args.episodes, args.kind, stream)
+    print(_told(finished, folder), file=stream)
+    return 0
+
+
+def _clone(args: argparse.Namespace, spec: EnvSpec, stream: TextIO) -> Policy:
+    """A clone with the settings of a run."""
+    settings = replace(CloneConfig(), updates=args.clone_updates)
+    with progress("clone updates", settings.updates, stream) as advance:
+        return fit_clone(
+            args.clone, spec, NetworkConfig(), settings, seed=args.seed, advance=advance
+        )
+
+
+def _told(finished: Sequence[Finished], folder: Path) -> str:
+    returns = [episode.episode_return for episode in finished]
+    steps = sum(episode.length for episode in finished)
+    return (
+        f"{len(finished)} episodes, {steps:,} steps, returns from {min(returns):,.1f} to "
+        f"{max(returns):,.1f}, mean {sum(returns) / len(returns):,.1f}: {folder}"
+    )
+
+
+# What the recipes collect with, too.
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What workers have in common.
+
+    Attributes:
+        spec: The task.
+        policy: Who acts.
+        kind: What its episodes are.
+        seed: With the number of a worker's stream, everything random follows from it.
+        folder: Where the episodes are written, the files of each worker apart.
+    """
+
+    spec: EnvSpec
+    policy: Policy
+    kind: Kind
+    seed: int
+    folder: Path
+
+
+@contextmanager
+def open_runtime(*, inline: bool) -> Iterator[Runtime]:
+    """Ray on this machine, or this process; what was started ends with the `with`."""
+    runtime = _runtime(inline=inline)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def _runtime(*, inline: bool) -> Runtime:
+    if inline:
+        return InlineRuntime(local_resources())
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    return RayRuntime()
+
+
+def start_workers(
+    runtime: Runtime, rollout: Rollout, streams: Sequence[tuple[int, MakeNoise]]
+) -> list[Handle]:
+    """Start one worker a stream, which is a number and what moves its actions.
+
+    What a worker collects depends on its stream and on no other worker.
+    """
+    plan = make_plan(local_resources(), workers=len(streams), shards=1, gpus=0)
+    return [
+        runtime.start(
+            RolloutWorker,
+            rollout.spec,
+            1,
+            [InlineHandle(EpisodeSink(ExperienceLog(str(rollout.folder), number, rollout.spec)))],
+            FixedPolicy(rollout.policy),
+            seed=rollout.seed,
+            worker=number,
+            noise=noise,
+            cpus=plan.worker_cpus,
+        )
+        for number, noise in streams
+    ]
+
+
+def collect(
+    runtime: Runtime, workers: Sequence[Handle], episodes: int, kind: Kind, stream: TextIO
+) -> list[Finished]:
+    """Have workers record whole episodes, which are on disk when this returns."""
+    finished: list[Finished] = []
+    with progress("episodes", episodes, stream) as advance:
+        crew = Workforce(lambda number, _: workers[number], [0] * len(workers), shards=())
+        reports = collect_episodes(
+            crew, episodes, kind, "collected", lambda futures: runtime.wait(futures, POLL_S)
+        )
+        for _, report in reports:
+            finished += report.finished
+            advance(len(report.finished))
+    for worker in workers:
+        worker.post("flush").result()
+    return finished

@@ -1,0 +1,230 @@
+"""Episodes of any format, some or all, as a new dataset of ours or of Minari's.
+
+Two passes: the first reads every episode in numbers and decides, the second writes what is kept.
+So the filters see whole episodes, `--best` needs no memory for arrays, and what was cut into
+fragments comes out whole. An episode is written as soon as its last fragment was read.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TextIO
+
+import numpy as np
+
+from awac_dist.cli.arguments import Parser
+from awac_dist.cli.bounds import Bounds, action_bounds
+from awac_dist.cli.records import Row, Whole, join, record
+from awac_dist.cli.relabel import RELABEL, relabelled
+from awac_dist.cli.survey import Actions
+from awac_dist.cli.writers import open_writer
+from awac_dist.data import sources
+from awac_dist.data.format import FileInfo
+from awac_dist.data.fragments import join_fragments
+from awac_dist.data.sources import Source, SourceFile
+from awac_dist.errors import InputError
+from awac_dist.types import EnvSpec, Episode, Kind
+
+
+def add_arguments(parser: Parser) -> None:
+    """Options of `convert`, less its sources."""
+    add = parser.add_argument
+    add("--to", required=True, metavar="DIR.parquet", help="a new folder, or minari:ID")
+    add("--env", metavar="ID", help="task of the result (default: what the sources say)")
+    add("--min-return", type=float, metavar="X", help="keep episodes with at least this return")
+    add("--max-return", type=float, metavar="X", help="keep episodes with at most this return")
+    add("--min-length", type=int, metavar="N", help="keep episodes of at least N steps")
+    add("--max-length", type=int, metavar="N", help="keep episodes of at most N steps")
+    add("--successful", action="store_true", help="keep episodes whose last step is a success")
+    count = parser.add_mutually_exclusive_group()
+    count.add_argument("--first", type=int, metavar="N", help="of those, the first N")
+    count.add_argument("--best", type=int, metavar="N", help="of those, the N of highest return")
+    add("--kind", choices=("demonstration", "prior"), help="say who made them")
+    add("--clip-actions", action="store_true", help="clip actions to the task's bounds")
+    text = "recompute rewards and successes from observations, before any filter"
+    add("--relabel", choices=sorted(RELABEL), metavar="TASK", help=text)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What happens to every episode.
+
+    Attributes:
+        kind: Who is said to have made it, None to leave it.
+        clip: Bounds to clip actions to, None to leave them.
+        relabel: Task whose rewards it gets, None to leave them.
+        clipped: Counts what clipping changed.
+    """
+
+    kind: Kind | None
+    clip: Bounds | None
+    relabel: str | None
+    clipped: Actions = field(default_factory=Actions)
+
+    def apply(self, file: SourceFile, number: int, episode: Episode) -> Episode:
+        if self.relabel is not None:
+            episode = relabelled(self.relabel, f"{file.path}: episode {number}", episode)
+        if self.clip is not None:
+            self.clipped.see(episode.actions, self.clip)
+            episode = replace(episode, actions=self.clip.clip(episode.actions))
+        if self.kind is not None:
+            episode = replace(episode, origin=replace(episode.origin, kind=self.kind))
+        return episode
+
+
+def run(args: Namespace, stream: TextIO) -> int:
+    """Write a new dataset, and say what was kept and why the rest was not."""
+    found = [sources.find(argument) for argument in args.sources]
+    _check_once(found)
+    infos = [info for source in found for info in sources.describe(source)]
+    spec, bounds = _spec(infos, args)
+    changes = Changes(args.kind, bounds if args.clip_actions else None, args.relabel)
+    with open_writer(args.to, spec) as write:  # refuses now what it cannot write
+        everything = _read(found, replace(changes, clip=None))
+        kept, dropped = choose(everything, args)
+        if not kept:
+            raise InputError(f"nothing is left to write: {_reasons(dropped) or 'no episodes'}")
+        _write(found, changes, kept, write)
+    for line in _account(everything, kept, dropped):
+        print(line, file=stream)
+    if changes.clip is not None:
+        actions = changes.clipped
+        share = f"{100 * actions.outside / max(actions.entries, 1):.3g} %"
+        print(f"clipped  {share} of all action entries, to {bounds.origin}", file=stream)
+    print(f"wrote    {args.to}, of {spec.env_id}", file=stream)
+    return 0
+
+
+def choose(everything: Sequence[Whole], args: Namespace) -> tuple[list[Whole], Counter[str]]:
+    """Episodes to keep, in order, and how many are dropped by what reason."""
+    dropped: Counter[str] = Counter()
+    kept = []
+    for episode in everything:
+        reason = _reason(episode, args)
+        if reason is None:
+            kept.append(episode)
+        else:
+            dropped[reason] += 1
+    chosen = _some(kept, args)
+    if len(chosen) < len(kept):
+        option = f"--first {args.first}" if args.best is None else f"--best {args.best}"
+        dropped[f"not among the {option}"] += len(kept) - len(chosen)
+    return chosen, dropped
+
+
+def _reason(episode: Whole, args: Namespace) -> str | None:
+    """Why an episode is dropped, None if it is kept. A return that is NaN is within no bounds."""
+    returns, length = episode.total_reward, episode.length
+    if args.successful and episode.solved_last is None:
+        row = episode.rows[-1]
+        raise InputError(
+            f"{row.path}: episode {row.number}: does not say whether it is a success: "
+            "leave --successful out, or give --relabel TASK"
+        )
+    tests = (
+        (args.min_return is not None and not returns >= args.min_return, "--min-return"),
+        (args.max_return is not None and not returns <= args.max_return, "--max-return"),
+        (args.min_length is not None and length < args.min_length, "--min-length"),
+        (args.max_length is not None and length > args.max_length, "--max-length"),
+        (args.successful and not episode.solved_last, "--successful"),
+    )
+    return next((f"fail {option}{_value(args, option)}" for fails, option in tests if fails), None)
+
+
+def _value(args: Namespace, option: str) -> str:
+    value = getattr(args, option[2:].replace("-", "_"))
+    return "" if value is True else f" {value:g}"
+
+
+def _some(kept: list[Whole], args: Namespace) -> list[Whole]:
+    if args.first is not None:
+        return kept[: max(args.first, 0)]
+    if args.best is None:
+        return kept
+    returns = np.nan_to_num([episode.total_reward for episode in kept], nan=-np.inf)
+    order = np.argsort(-returns, kind="stable")[: max(args.best, 0)]
+    return [kept[place] for place in sorted(order)]
+
+
+def _read(found: Sequence[Source], changes: Changes) -> list[Whole]:
+    """Every episode in numbers, as the filters should see it."""
+    return join(
+        record(file, number, changes.apply(file, number, episode))
+        for file, number, episode in _fragments(found)
+    )
+
+
+def _fragments(found: Sequence[Source]) -> Iterator[tuple[SourceFile, int, Episode]]:
+    for source in found:
+        yield from sources.episodes(source)
+
+
+def _write(
+    found: Sequence[Source],
+    changes: Changes,
+    kept: Sequence[Whole],
+    write: Callable[[Episode], None],
+) -> None:
+    """Write the episodes that are kept, each as soon as all of its fragments were read."""
+    owner = {row: episode for episode in kept for row in episode.rows}
+    waiting: dict[tuple[Row, ...], list[Episode]] = {}
+    for file, number, fragment in _fragments(found):
+        whole = owner.get(Row(file.path, number))
+        if whole is None:
+            continue
+        fragments = waiting.setdefault(whole.rows, [])
+        fragments.append(changes.apply(file, number, fragment))
+        if len(fragments) == len(whole.rows):
+            (episode,) = join_fragments(waiting.pop(whole.rows))
+            write(episode)
+
+
+def _check_once(found: Sequence[Source]) -> None:
+    files = Counter(file.path for source in found for file in source.files)
+    twice = [path for path, count in files.items() if count > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is among the sources more than once: name it once")
+
+
+def _spec(infos: Sequence[FileInfo], args: Namespace) -> tuple[EnvSpec, Bounds]:
+    """Task and sizes of the result.
+
+    Raises:
+        InputError: The sources do not agree on them, or do not say.
+    """
+    sizes = {(info.observation_size, info.action_size) for info in infos}
+    if len(sizes) != 1:
+        shown = " and ".join(f"{o} and {a}" for o, a in sorted(sizes))
+        raise InputError(f"the files have observations and actions of {shown} numbers: give one")
+    stated = sorted({info.env_id for info in infos if info.env_id})
+    relabelled_id = args.relabel and f"awac_dist/{args.relabel}-v0"
+    env_id = args.env or relabelled_id or (stated[0] if len(stated) == 1 else None)
+    if env_id is None:
+        says = f"are of {', '.join(stated)}" if stated else "do not say of which task they are"
+        raise InputError(f"the sources {says}: give --env ID")
+    bounds = action_bounds(infos, args.env if args.clip_actions else None)
+    observation_size, action_size = sizes.pop()
+    goal_sizes = {info.goal_size for info in infos}
+    goal_size = goal_sizes.pop() if len(goal_sizes) == 1 else 0
+    low, high = (np.broadcast_to(edge, action_size) for edge in (bounds.low, bounds.high))
+    ends = tuple(map(float, low)), tuple(map(float, high))
+    return EnvSpec(env_id, observation_size, action_size, *ends, None, goal_size), bounds
+
+
+def _account(
+    everything: Sequence[Whole], kept: Sequence[Whole], dropped: Counter[str]
+) -> Iterator[str]:
+    steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
+    yield (
+        f"kept     {len(kept):,} of {len(everything):,} episodes, "
+        f"{steps:,} of {all_steps:,} transitions"
+    )
+    for reason, count in dropped.items():
+        yield f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}"
+
+
+def _reasons(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())

@@ -1,0 +1,226 @@
+"""`python -m awac_dist.evaluation`: play whole episodes with any policy, and say how it did."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+from awac_dist.cli.arguments import Parser
+from awac_dist.cli.bars import progress
+from awac_dist.cli.policies import BLIND, open_policy
+from awac_dist.envs.make import env_spec, make_env
+from awac_dist.errors import InputError
+from awac_dist.evaluation.episodes import EpisodePlayer
+from awac_dist.evaluation.headless import prepare_drawing
+from awac_dist.evaluation.result import Evaluation, Played, evaluation_of
+from awac_dist.evaluation.scores import normalised_score
+from awac_dist.evaluation.video import Film
+from awac_dist.files import resolve
+from awac_dist.learner.checkpoint import SUFFIX
+from awac_dist.policies.noise import NoiseProcess, NoNoise, WhiteNoise
+from awac_dist.policies.policy import Policy
+from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.wording import aligned, definitions, number, percent, percent_interval
+from awac_dist.types import EnvSpec
+
+PROGRAM = "python -m awac_dist.evaluation"
+SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to play."""
+
+    spec: EnvSpec
+    policy: Policy
+    noise: type[NoiseProcess]
+    seed: int
+    episodes: int
+    film: Film | None
+    filmed: int
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line, without the program's name.
+
+    Returns:
+        The exit code: 0, or 2 for wrong input.
+    """
+    try:
+        args = _parser().read(argv)
+        with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here
+            text = _run(args, screen.stream)
+    except InputError as error:
+        print(f"awac_dist: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(PROGRAM, "play whole episodes with a policy, and say how it did")
+    known = ", ".join(BLIND)
+    text = f"a checkpoint or run folder of ours, an .npz policy, or one of {known}"
+    parser.add_argument("policy", metavar="POLICY", help=text)
+    parser.add_argument("--env", help="Gymnasium id of the task; default: that of the run")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="default: 100")
+    text = "sample actions; default: act by the mean"
+    parser.add_argument("--stochastic", action="store_true", help=text)
+    text = "decides where episodes start; default: that of the run, or 0"
+    parser.add_argument("--seed", type=int, metavar="N", help=text)
+    text = "film the first episodes, as .mp4 or .gif"
+    parser.add_argument("--video", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--video-episodes", type=int, metavar="N", help="so many; default: 1")
+    text = "write the figures, and those of each episode"
+    parser.add_argument("--json", type=Path, metavar="FILE", help=text)
+    return parser
+
+
+def _run(args: Namespace, stream: TextIO) -> str:
+    _check(args)
+    run = _config_of_run(args.policy)
+    env_id, seed = args.env or run.get("env"), args.seed
+    if env_id is None:
+        raise InputError(f"{args.policy} does not say which task it is for: give --env ID")
+    if seed is None:
+        seed = run.get("seed", 0)
+    cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
+    spec = env_spec(env_id)
+    if cannot_draw and "mujoco" in sys.modules:
+        raise InputError(cannot_draw)
+    policy = open_policy(args.policy, spec)
+    noise = BLIND.get(args.policy, WhiteNoise if args.stochastic else NoNoise)
+    filmed = (args.video_episodes or 1) if args.video else 0
+    film = Film(args.video, _frames_per_s(env_id)) if args.video else None
+    job = _Job(spec, policy, noise, seed, args.episodes, film, filmed)
+    evaluation = evaluation_of("evaluation", policy.version, env_id, _play(job, stream))
+    if args.json:
+        facts = _facts(args.policy, job, evaluation)
+        args.json.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", "utf-8")
+    return _told(args.policy, job, evaluation)
+
+
+def _check(args: Namespace) -> None:
+    if args.episodes < 1:
+        raise InputError(f"--episodes: {args.episodes} is not 1 or more")
+    if args.seed is not None and args.seed < 0:
+        raise InputError(f"--seed: {args.seed} is not 0 or more")
+    if args.json and not args.json.parent.is_dir():
+        raise InputError(f"--json: there is no folder {args.json.parent}: make it first")
+    if args.video_episodes is not None:
+        if args.video is None:
+            raise InputError("--video-episodes has no effect without --video FILE")
+        if not 1 <= args.video_episodes <= args.episodes:
+            legal = f"from 1 to {args.episodes}, the episodes that are played"
+            raise InputError(f"--video-episodes: {args.video_episodes} is not {legal}")
+
+
+def _config_of_run(policy: str) -> Mapping[str, Any]:
+    """The config of the run that a policy comes from; empty if it comes from none."""
+    parts = policy.rstrip("/").split("/")
+    folder = parts[:-2] if policy.endswith(SUFFIX) else parts  # RUN/checkpoints/N.pt
+    filesystem, name = resolve("/".join(folder) or ".")
+    try:
+        with filesystem.open_input_file(f"{name}/config.yaml") as file:
+            found = yaml.safe_load(file.read())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _frames_per_s(env_id: str) -> float:
+    env = make_env(env_id)
+    modes, rate = env.metadata.get("render_modes", []), env.metadata.get("render_fps")
+    env.close()
+    if "rgb_array" not in modes:
+        raise InputError(f"{env_id} cannot be filmed: it has no render mode rgb_array")
+    return float(rate or SLOW_FRAMES_PER_S)
+
+
+def _play(job: _Job, stream: TextIO) -> list[Played]:
+    """Play all episodes; those to be filmed come first, one by one."""
+    played = []
+    with progress("episodes", job.episodes, stream) as advance:
+        for episode in _episodes(job):
+            played.append(episode)
+            advance(1)
+    return played
+
+
+def _episodes(job: _Job) -> Iterator[Played]:
+    numbers = range(job.episodes)
+    if job.film:
+        player = EpisodePlayer(job.spec, seed=job.seed, noise=job.noise, film=job.film)
+        with job.film:
+            yield from player.play(job.policy, numbers[: job.filmed])
+        player.close()
+    player = EpisodePlayer(job.spec, seed=job.seed, noise=job.noise)
+    yield from player.play(job.policy, numbers[job.filmed :])
+    player.close()
+
+
+def _told(name: str, job: _Job, evaluation: Evaluation) -> str:
+    known = f" ({evaluation.policy_version:,} updates)" if evaluation.policy_version >= 0 else ""
+    head = f"{name}{known} on {job.spec.env_id}: {job.episodes} {_manner(job)}, seed {job.seed}"
+    lines = [head, "", *aligned(list(_rows(job, evaluation)))]
+    if job.film:
+        plural = "" if job.filmed == 1 else "s"
+        frames = f"{job.filmed} episode{plural}, {job.film.frames:,} frames"
+        lines += ["", f"filmed: {job.film.path} ({frames})"]
+    return "\n".join(lines)
+
+
+def _manner(job: _Job) -> str:
+    plural = "" if job.episodes == 1 else "s"
+    if job.noise is NoNoise:
+        return f"episode{plural} of the mean action"
+    return f"episode{plural} of sampled actions"
+
+
+def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
+    mean, half = evaluation.mean, evaluation.half_width
+    ends = (mean - half, mean + half) if math.isfinite(half) else None
+    yield "", "mean", "95 % interval"
+    for words, share in definitions(evaluation).items():
+        yield f"success, {words}", percent(share), percent_interval(share)
+    yield "return", number(mean), _interval(ends, mean)
+    score = normalised_score(job.spec.env_id, mean)
+    if score is not None:
+        scores = ends and [normalised_score(job.spec.env_id, end) or 0.0 for end in ends]
+        yield "D4RL score", number(score), _interval(scores, score)
+    yield "length", number(sum(evaluation.lengths) / job.episodes), ""
+
+
+def _interval(ends: Sequence[float] | None, like: float) -> str:
+    if ends is None:
+        return "unknown"
+    return " to ".join(number(end, like=like) for end in ends)
+
+
+def _facts(name: str, job: _Job, evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that was found, as JSON knows it."""
+    metrics = evaluation.metrics(job.spec.env_id)
+    intervals = {f"eval/{name}": share.interval for name, share in evaluation.successes.items()}
+    return {
+        "policy": name,
+        "policy_version": evaluation.policy_version,
+        "env": job.spec.env_id,
+        "seed": job.seed,
+        "actions": "mean" if job.noise is NoNoise else "sampled",
+        "episodes": job.episodes,
+        "metrics": {key: x if math.isfinite(x) else None for key, x in metrics.items()},
+        "intervals": intervals,
+        "sustained_steps": evaluation.sustained_steps,
+        "returns": evaluation.returns,
+        "lengths": evaluation.lengths,
+        "success_steps": evaluation.success_steps,
+        "success_last": evaluation.success_last,
+    }

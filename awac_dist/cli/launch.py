@@ -1,0 +1,249 @@
+"""`python -m awac_dist.launch`: from prior data to an improving policy.
+
+Reads the options, builds the fragments, runs them, and says how it went.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from awac_dist.cli.dry_run import describe
+from awac_dist.cli.options import Options, parse, to_mapping
+from awac_dist.config import RunConfig
+from awac_dist.data.experience import finish_journals, list_files
+from awac_dist.data.sources import EXPERIENCE, Source, open_source
+from awac_dist.envs.make import env_spec
+from awac_dist.errors import InputError, RunFailed, cannot_write, needed
+from awac_dist.plotting.learning_curve import plot_learning_curve
+from awac_dist.reporting.display import Display, open_display
+from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
+from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.run_folder import (
+    count_sessions,
+    default_run_folder,
+    only_one_at_a_time,
+    write_provenance,
+)
+from awac_dist.reporting.run_place import RunPlace
+from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.summary import summary
+from awac_dist.runs.components import start_components
+from awac_dist.runs.driver import Driver
+from awac_dist.runs.learning import newest_progress
+from awac_dist.runs.plan import Plan, local_resources, make_plan, named_address
+from awac_dist.runs.progress import first_incarnations
+from awac_dist.runs.runtime import InlineRuntime, Resources, Runtime
+from awac_dist.types import EnvSpec
+
+POLITE = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        return self.signal_number is not None
+
+    def __enter__(self) -> StopRequest:
+        self._before = {number: signal.getsignal(number) for number in POLITE}
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Be the one who handles the signals, again where somebody else took them over."""
+        for number in POLITE:
+            signal.signal(number, self._handle)
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0; 2 for wrong input, before anything ran; 1 for a run that cannot go on;
+        or 128 and the signal that ended the run.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        options = parse(argv)
+        with Screen() as screen, StopRequest() as stop:
+            config = options.config
+            text = dry_run(config) if options.dry_run else run(options, argv, screen, stop)
+    except (InputError, RunFailed) as error:
+        print(f"awac_dist: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    print(text)
+    return 0 if stop.signal_number is None else 128 + stop.signal_number
+
+
+def dry_run(config: RunConfig) -> str:
+    """Say what a run would do, without doing it."""
+    spec, sources = _inputs(config)
+    return describe(config, to_mapping(config), spec, sources, _plan(config, local_resources()))
+
+
+def run(options: Options, argv: Sequence[str], screen: Screen, stop: StopRequest) -> str:
+    """Do everything; returns the closing summary."""
+    config = options.config
+    spec, sources = _inputs(config)
+    if config.address is None and named_address() is None:
+        _plan(config, local_resources())  # what cannot be had is said before anything starts
+    place = options.resume or _new_place(config)
+    title = f"awac_dist: {config.env} -> {place.shared}"
+    try:
+        with (
+            _begun(place.local, config, argv, screen) as session,
+            open_display(screen.stream, title) as display,
+        ):
+            return _run(config, spec, sources, place, session, display, stop)
+    except InputError:
+        if options.resume is None and not _anything_ran(place):
+            place.remove()
+        raise
+
+
+@contextmanager
+def _begun(folder: Path, config: RunConfig, argv: Sequence[str], screen: Screen) -> Iterator[int]:
+    """Take the run's folder into use; yields how often the run was started before.
+
+    Raises:
+        InputError: It is in use already, or cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_one_at_a_time(folder))
+            session = count_sessions(folder)
+            screen.divert(folder / "log.txt")
+            write_provenance(folder, to_mapping(config), argv, session)
+        except OSError as error:
+            raise InputError(cannot_write(str(folder), error)) from error
+        yield session
+
+
+def _run(
+    config: RunConfig,
+    spec: EnvSpec,
+    sources: Sequence[Source],
+    place: RunPlace,
+    session: int,
+    display: Display,
+    stop: StopRequest,
+) -> str:
+    checkpoints, experience = f"{place.shared}/checkpoints", f"{place.shared}/{EXPERIENCE}"
+    progress = newest_progress(checkpoints) if session else {}
+    runtime = _start_runtime(config)
+    stop.listen()  # Ray ends a process on SIGTERM at once
+    metrics = MetricsLog(
+        place.local,
+        since=progress.get("grad_steps", 0) if session else None,
+        evaluating=progress.get("evaluating", False),
+        export=runtime.gauges(place.local.name),
+    )
+    recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
+    try:
+        plan = _plan(config, runtime.resources)
+        display.note(
+            f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
+        )
+        if session:
+            finish_journals(experience, spec)  # of shards that are no more
+        incarnations = first_incarnations(config, plan.workers, progress, session)
+        components = start_components(
+            runtime, config, spec, plan, place.shared, sources, session, incarnations
+        )
+        if runtime.placement:
+            display.note(runtime.placement)
+        stopped_early = Driver(
+            config,
+            runtime,
+            components,
+            sources,
+            recorder,
+            checkpoints,
+            lambda: stop.asked,
+            resume=session > 0,
+        ).run()
+    finally:
+        runtime.close()
+        metrics.close()
+        with needed(place.shared):
+            place.keep()
+    if _anything_ran(place):
+        with needed(place.shared):
+            plot_learning_curve(place.local)
+            place.keep()
+    return summary(
+        list(recorder.evaluations.values()),
+        place.shared,
+        recorder.elapsed_s,
+        recorder.env_steps,
+        recorder.grad_steps,
+        stopped_early,
+    )
+
+
+def _new_place(config: RunConfig) -> RunPlace:
+    runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
+    name = default_run_folder(config.env, config.seed, datetime.now()).name
+    place = RunPlace.at(config.run_dir or f"{runs}/{name}")
+    place.create()
+    return place
+
+
+def _anything_ran(place: RunPlace) -> bool:
+    metrics = place.local / METRICS_FILE
+    learned = metrics.exists() and metrics.stat().st_size > 0
+    return learned or bool(list_files(f"{place.shared}/{EXPERIENCE}"))
+
+
+def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
+    spec = env_spec(config.env)
+    if config.replay.goals and not spec.goal_size:
+        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
+    return spec, [open_source(argument, spec) for argument in config.data]
+
+
+def _plan(config: RunConfig, resources: Resources) -> Plan:
+    return make_plan(
+        resources,
+        workers=config.workers,
+        shards=config.shards,
+        gpus=config.learner.gpus,
+        worker_cpus=config.rollout.cpus,
+    )
+
+
+def _start_runtime(config: RunConfig) -> Runtime:
+    if config.runtime == "inline":
+        return InlineRuntime(local_resources())
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    return RayRuntime(config.address)
+
+
+def _planned_updates(config: RunConfig) -> dict[str, int]:
+    online = int(config.online.env_steps * config.online.updates_per_step)
+    return {"offline": config.offline.updates, "online": online}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

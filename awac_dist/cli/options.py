@@ -1,0 +1,204 @@
+"""The command line and YAML files of a run: words in, a checked `RunConfig` out.
+
+    files   in the order of their --config, later ones win
+    words   win over all files, wherever they stand
+    values  argparse splits the command line; jsonargparse turns each word or YAML value into
+            the type of its field, by the same rules for both
+
+The dataclasses are the only list of options there is: names, types, defaults and help texts are
+read off them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import ArgumentError
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import jsonargparse
+import yaml
+
+from awac_dist.cli.option_parser import Field, did_you_mean, read_words, walk
+from awac_dist.config import RunConfig, problems
+from awac_dist.errors import InputError
+from awac_dist.reporting.run_place import RunPlace
+
+CONFIG_FILE = "config.yaml"  # of a run's folder
+CHANGEABLE = (
+    "workers",
+    "shards",
+    "runtime",
+    "address",
+    "online.env_steps",
+    "online.error_buffer",
+    "online.stop_at_return",
+    "online.max_minutes",
+    "rollout.envs_per_worker",
+    "rollout.fragment_steps",
+    "rollout.step_timeout_s",
+    "rollout.cpus",
+    "learner.threads",
+    "learner.gpus",
+    "learner.updates_per_call",
+    "learner.batches_per_request",
+    "learner.keep_checkpoints",
+    "evaluation.episodes",
+    "evaluation.curve_episodes",
+    "evaluation.every_updates",
+)
+"""What may differ in a run that is resumed: nothing here changes what is learned from what."""
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for.
+
+    Attributes:
+        config: The run, checked.
+        dry_run: Print the config and the plan, and stop.
+        resume: The run to go on with; None begins a new one.
+    """
+
+    config: RunConfig
+    dry_run: bool
+    resume: RunPlace | None = None
+
+
+class Setting(NamedTuple):
+    """A value that somebody gave."""
+
+    path: str
+    where: str  # how an error names it
+    value: Any  # as YAML or the command line had it
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Read a command line, without the program's name.
+
+    Raises:
+        InputError: An option, a value or a file is wrong; names it and what is legal.
+        SystemExit: --help was asked for, and printed.
+    """
+    fields = {field.path: field for field in walk(RunConfig())}
+    words = read_words(argv, fields.values())
+    files, dry_run = words.pop("config", []), words.pop("dry_run", False)
+    resume, overrides = words.pop("resume", None), words.pop("override", [])
+    place = None
+    given = [Setting(path, f"--{path}", value) for path, value in words.items()]
+    if resume is not None:
+        if given or files:
+            name = f"--{given[0].path}" if given else "--config"
+            raise InputError(f"{name}: a run that is resumed keeps its options; see --override")
+        place = RunPlace.at(resume)
+        place.fetch()
+        if not (place.local / CONFIG_FILE).is_file():
+            raise InputError(f"--resume: {resume} holds no run: there is no {CONFIG_FILE}")
+        files = [str(place.local / CONFIG_FILE)]
+        given = list(_overrides(overrides, fields))
+    elif overrides:
+        raise InputError("--override changes a run that is resumed: give --resume RUN")
+    settings = [setting for file in files for setting in _read_yaml(file, fields)] + given
+    return Options(_config(settings, fields), dry_run, place)
+
+
+def _config(settings: Sequence[Setting], fields: Mapping[str, Field]) -> RunConfig:
+    values = {setting.path: _checked(fields[setting.path], setting) for setting in settings}
+    config = _replaced(RunConfig(), values)
+    where = {setting.path: setting.where for setting in settings}
+    for path, problem in problems(config):
+        raise InputError(f"{where.get(path, path)}: {problem}")
+    return config
+
+
+def _overrides(words: Iterable[str], fields: Mapping[str, Field]) -> Iterator[Setting]:
+    """What --override changes: words such as workers=8."""
+    for word in words:
+        name, equals, value = word.partition("=")
+        path = name.replace("-", "_")
+        if not equals:
+            raise InputError(f"--override {word}: is not OPTION=VALUE, such as workers=8")
+        if path not in fields:
+            raise InputError(f"--override: no option {name}{did_you_mean(path, fields)}")
+        if path not in CHANGEABLE:
+            raise InputError(
+                f"--override {name}: cannot change in a run that goes on, which would be another "
+                f"run; these can: {', '.join(CHANGEABLE)}"
+            )
+        yield Setting(path, f"--override {name}", value)
+
+
+def to_mapping(config: RunConfig) -> dict[str, Any]:
+    """The config as plain dicts, lists and scalars, which --config reads back as YAML."""
+    return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+
+
+def _read_yaml(file: str, fields: Mapping[str, Field]) -> list[Setting]:
+    try:
+        content = yaml.safe_load(Path(file).read_bytes())
+    except OSError as error:
+        raise InputError(f"--config: cannot read {file}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
+    return list(_flattened(file, "", content, fields))
+
+
+def _flattened(
+    file: str, part: str, content: Any, fields: Mapping[str, Field]
+) -> Iterator[Setting]:
+    """The settings in one mapping of a file: the whole, or one part of the config."""
+    parts = {path.partition(".")[0] for path in fields if "." in path}
+    if not isinstance(content, dict | None):
+        place = f"{file}: {part}" if part else file
+        raise InputError(f"{place}: {content!r} is not a mapping of options to values")
+    for key, value in (content or {}).items():
+        path = f"{part}.{key}" if part else str(key)
+        if path in fields:
+            yield Setting(path, f"{file}: {path}", value)
+        elif path in parts:
+            yield from _flattened(file, path, value, fields)
+        else:
+            raise InputError(f"{file}: no option {path}{did_you_mean(path, {*fields, *parts})}")
+
+
+def _checked(field: Field, setting: Setting) -> Any:
+    """The value in the field's own type."""
+    value = setting.value
+    if field.optional and (value is None or value in ("None", "null")):
+        return None
+    try:
+        if value is None:  # jsonargparse would let it pass
+            raise TypeError("None given")
+        return _typed(field.hint, value)
+    except (ArgumentError, TypeError):
+        raise InputError(f"{setting.where}: {value!r} is not {field.legal}") from None
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    return parser.parse_object({"value": value}).value
+
+
+def _replaced(config: Config, values: Mapping[str, Any], prefix: str = "") -> Config:
+    """The config with the values at the given paths."""
+    changes = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        path, value = prefix + field.name, getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = _replaced(value, values, path + ".")
+        elif path in values:
+            changes[field.name] = values[path]
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -1,0 +1,38 @@
+"""A policy by its name on the command line: a checkpoint, a file, or a random process."""
+
+from __future__ import annotations
+
+from awac_dist.learner.checkpoint import load_policy
+from awac_dist.policies.noise import NoiseProcess, OrnsteinUhlenbeck, UniformNoise
+from awac_dist.policies.policy import (
+    GaussianPolicy,
+    Policy,
+    UnitPolicy,
+    check_sizes,
+    load_file_policy,
+)
+from awac_dist.types import EnvSpec
+
+BLIND: dict[str, type[NoiseProcess]] = {
+    "random": UniformNoise,
+    "ornstein-uhlenbeck": OrnsteinUhlenbeck,
+}
+
+
+def open_policy(name: str, spec: EnvSpec) -> Policy:
+    """The policy called `name`, checked against the sizes of the task.
+
+    Args:
+        name: A checkpoint or a run folder of ours, an .npz policy, or a key of `BLIND`.
+        spec: The task that the policy is for.
+
+    Raises:
+        InputError: There is no such policy, or it is for a task of other sizes.
+    """
+    if name in BLIND:
+        return UnitPolicy(spec)
+    if name.endswith(".npz"):
+        return load_file_policy(name, spec)
+    policy_spec, weights = load_policy(name)
+    check_sizes(name, policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1], spec)
+    return GaussianPolicy(policy_spec, weights.vector, weights.version)

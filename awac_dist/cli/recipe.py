@@ -1,0 +1,188 @@
+"""`python -m awac_dist.data recipe`: the prior data of one of the paper's tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from awac_dist import __version__
+from awac_dist.cli.arguments import Parser
+from awac_dist.cli.making import STREAMS, Making, shares_of_success
+from awac_dist.cli.recipes import RECIPES, Recipe, described, process
+from awac_dist.data import sources
+from awac_dist.envs.make import env_spec
+from awac_dist.errors import InputError
+from awac_dist.learner.checkpoint import list_checkpoints
+from awac_dist.reporting.run_folder import PACKAGES
+from awac_dist.reporting.screen import Screen
+from awac_dist.types import Episode
+
+
+def add_arguments(parser: Parser) -> None:
+    """Options of `recipe`."""
+    add = parser.add_argument
+    add("name", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
+    made_by = parser.add_mutually_exclusive_group()
+    text = "who demonstrates: a checkpoint or run folder of ours, or an .npz policy"
+    made_by.add_argument("--policy", metavar="POLICY", help=text)
+    text = "demonstrations that are there already, in any format that we read"
+    made_by.add_argument("--demonstrations", metavar="SOURCE", help=text)
+    add("--out", required=True, metavar="DIR", help="a new folder for the data")
+    add("--seed", type=int, default=0, metavar="N")
+    text = "keep demonstrations with at least this return (default: the recipe's, if any)"
+    add("--min-return", type=float, metavar="X", help=text)
+    add("--clone-updates", type=int, metavar="N", help="of the clone (default: the authors')")
+    add("--sigma", type=float, metavar="X", help="of push's random process (default: 0.3)")
+    add("--inline", action="store_true", help="in this process, without Ray")
+
+
+def run(args: Namespace, stream: TextIO) -> int:
+    """Make the data, and say on `stream` what comes of it; returns the exit code.
+
+    Raises:
+        InputError: An option, the policy or the demonstrations are wrong, or too poor.
+    """
+    recipe = configured(RECIPES[args.name], args)
+    with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
+        shown = screen.stream if stream is sys.stdout else stream
+        with _new_folder(Path(args.out)) as folder:
+            spec = env_spec(recipe.env)
+            making = Making(recipe, spec, folder, args.seed, args.inline, shown)
+            made = _make(making, args)
+            account = _account(recipe, args, made)
+            text = json.dumps(account, indent=2)
+            (folder / "recipe.json").write_text(f"{text}\n", encoding="utf-8")
+        print(f"written: {args.out}", file=shown)
+    return 0
+
+
+def configured(recipe: Recipe, args: Namespace) -> Recipe:
+    """The recipe with what the user changes of it.
+
+    Raises:
+        InputError: An option would have no effect or cannot be, or one is missing.
+    """
+    clones = recipe.demonstrations > 0
+    for option, has_effect in (
+        ("policy", clones),
+        ("demonstrations", clones),
+        ("min_return", clones),
+        ("clone_updates", clones),
+        ("sigma", not clones),
+    ):
+        if getattr(args, option) is not None and not has_effect:
+            raise InputError(f"--{option.replace('_', '-')} has no effect on {args.name}")
+    if clones and args.policy is None and args.demonstrations is None:
+        raise InputError(f"{args.name} clones demonstrations: give --policy or --demonstrations")
+    if args.clone_updates is not None and args.clone_updates < 1:
+        raise InputError(f"--clone-updates {args.clone_updates} is not 1 or more")
+    if args.sigma is not None and not 0 < args.sigma < float("inf"):
+        raise InputError(f"--sigma {args.sigma:g} is not above 0")
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed} is not 0 or more")
+    return replace(
+        recipe,
+        min_return=recipe.min_return if args.min_return is None else args.min_return,
+        updates=args.clone_updates or recipe.updates,
+        noises=(process(args.sigma),) if args.sigma else recipe.noises,
+    )
+
+
+def _make(making: Making, args: Namespace) -> dict[str, list[Episode]]:
+    """All episodes, by the name of their file."""
+    if not making.recipe.demonstrations:
+        return {"random": making.random()}
+    if args.demonstrations:
+        demonstrations = making.convert(args.demonstrations)
+    else:
+        demonstrations = making.demonstrate(args.policy)
+    return {"demonstrations": demonstrations, "clone": making.clone()}
+
+
+@contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write to, which is called `path` once it is whole."""
+    if path.exists():
+        raise InputError(f"--out {path}: exists already: remove it, or name another one")
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # of one that died
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"--out {path}: cannot be written: {error.strerror}") from error
+    try:
+        yield aside.resolve()
+        aside.rename(path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _account(recipe: Recipe, args: Namespace, made: dict[str, list[Episode]]) -> dict[str, Any]:
+    """What `recipe.json` says: what was made of what, and how to make it again."""
+    account: dict[str, Any] = {
+        "recipe": args.name,
+        "paper": recipe.paper,
+        "env": recipe.env,
+        "seed": args.seed,
+        "streams": STREAMS,
+        "noises": [described(noise) for noise in recipe.noises],
+    }
+    if recipe.demonstrations:
+        account |= {
+            "demonstrations": _ingredient(args),
+            "min_return": recipe.min_return,
+            "clone": {
+                "updates": recipe.updates,
+                "batch_size": recipe.clone.batch_size,
+                "learning_rate": recipe.clone.learning_rate,
+                "hidden": recipe.networks.actor_hidden,
+            },
+        }
+    files = {f"{name}.parquet": _figures(episodes) for name, episodes in made.items()}
+    return account | {"files": files, "versions": _versions()}
+
+
+def _ingredient(args: Namespace) -> dict[str, Any]:
+    """Where the demonstrations come from, with the SHA-256 of the files."""
+    if args.demonstrations:
+        paths = [file.path for file in sources.find(args.demonstrations).files]
+    else:
+        paths = [args.policy, *list_checkpoints(f"{args.policy}/checkpoints")[-1:]]
+    found = [Path(path) for path in paths if Path(path).is_file()]
+    return {
+        "policy" if args.policy else "source": args.policy or args.demonstrations,
+        "sha256": {path.name: _sha256(path) for path in found},
+    }
+
+
+def _versions() -> dict[str, str]:
+    installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    found = {name: installed[name] for name in PACKAGES if name in installed}
+    return {**found, "awac_dist": __version__}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _figures(episodes: Sequence[Episode]) -> dict[str, Any]:
+    returns = [episode.total_reward for episode in episodes]
+    return {
+        "episodes": len(episodes),
+        "steps": sum(map(len, episodes)),
+        "return": {"min": min(returns), "mean": float(np.mean(returns)), "max": max(returns)},
+        "success": shares_of_success(episodes),
+    }

@@ -1,0 +1,117 @@
+"""The paper's prior data, one recipe a task (Nair et al., 2020, appendix A.1): data, no code.
+
+Everywhere the departures are: the clone is fitted by maximum likelihood without weight decay (the
+authors' scripts have a decay of 1e-4, and a squared error on locomotion); its batches are of 128
+transitions and its step size is 3e-4, which their scripts have for the policy, and do not state
+for the clone; HalfCheetah's number of updates is taken for all locomotion; and no part of the
+data is held out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from awac_dist.config import CloneConfig
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.policies.noise import MakeNoise, NoNoise, OrnsteinUhlenbeck, WhiteNoise
+
+NETWORKS = NetworkConfig(actor_hidden=(256, 256, 256, 256))
+BATCH_SIZE, LEARNING_RATE = 128, 3e-4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the prior data of one task is made.
+
+    Attributes:
+        env: Gymnasium id of the task.
+        episodes: Trajectories of the clone; of the random process where nothing is cloned.
+        noises: What moves them; the entries take turns over the streams of episodes.
+        paper: What the paper and the scripts of its authors say.
+        demonstrations: Episodes that are cloned; 0 for none.
+        updates: Of the clone's fit.
+        networks: Of the clone.
+        min_return: Demonstrations below it are not kept.
+        relabel: Task by whose rule recorded demonstrations are rewarded anew.
+        clip_demonstrations: Clip their actions to the bounds of the task.
+    """
+
+    env: str
+    episodes: int
+    noises: tuple[MakeNoise, ...]
+    paper: str
+    demonstrations: int = 0
+    updates: int = 0
+    networks: NetworkConfig = NETWORKS
+    min_return: float | None = None
+    relabel: str | None = None
+    clip_demonstrations: bool = False
+
+    @property
+    def clone(self) -> CloneConfig:
+        """Settings of the clone's fit."""
+        return CloneConfig(self.updates, BATCH_SIZE, LEARNING_RATE)
+
+
+def process(sigma: float) -> MakeNoise:
+    """The random process that pushes."""
+    return partial(OrnsteinUhlenbeck, sigma=sigma)
+
+
+def described(noise: MakeNoise) -> str:
+    """A noise in words, such as OrnsteinUhlenbeck(sigma=0.3)."""
+    if isinstance(noise, partial):
+        options = ", ".join(f"{name}={value:g}" for name, value in noise.keywords.items())
+        return f"{noise.func.__name__}({options})"
+    return noise.__name__
+
+
+def _hand(task: str, updates: int) -> Recipe:
+    return Recipe(
+        env=f"awac_dist/{task}-v0",
+        demonstrations=25,
+        updates=updates,
+        episodes=500,
+        noises=(WhiteNoise, NoNoise),
+        relabel=task,
+        clip_demonstrations=True,
+        paper=(
+            "25 human demonstrations and 500 trajectories of a clone; by the authors' scripts "
+            "half of those with sampled actions and half with mean actions"
+        ),
+    )
+
+
+def _locomotion(env: str, min_return: float) -> Recipe:
+    return Recipe(
+        env=env,
+        demonstrations=15,
+        updates=400_000,
+        episodes=100,
+        noises=(WhiteNoise,),
+        min_return=min_return,
+        paper=(
+            "15 demonstrations with an expert's sampled actions, kept above a return, and 100 "
+            "trajectories of a clone with sampled actions, after 400,000 updates on HalfCheetah"
+        ),
+    )
+
+
+RECIPES = {
+    "pen": _hand("PenBinary", 10_000),
+    "door": _hand("DoorBinary", 300_000),
+    "relocate": _hand("RelocateBinary", 200_000),
+    "halfcheetah": _locomotion("HalfCheetah-v5", 9_000),
+    "walker2d": _locomotion("Walker2d-v5", 5_000),
+    "ant": _locomotion("awac_dist/AntPaper-v0", 5_000),
+    "push": Recipe(
+        env="awac_dist/SawyerPush-v0",
+        episodes=500,
+        noises=(process(0.3),),
+        paper=(
+            "500 random-process trajectories; Ornstein-Uhlenbeck with theta 0.15 and, by the "
+            "paper, sigma 0.3 (0.8 in the run that was released, upon an untrained policy)"
+        ),
+    ),
+}

@@ -1,0 +1,252 @@
+"""A survey as text: one figure a line, and the returns as bars."""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import TextIO
+
+import numpy as np
+
+from awac_dist.cli.paper_table import paper_row
+from awac_dist.cli.records import Whole
+from awac_dist.cli.survey import Survey
+from awac_dist.reporting.wording import number
+
+OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
+LONGEST_LABEL = 20
+WIDEST, WIDTH_OF_A_PIPE, NARROWEST = 100, 80, 40
+MAX_BINS = 12
+EIGHTHS = "▏▎▍▌▋▊▉█"
+QUARTILES = {"min": 0, "25 %": 25, "median": 50, "75 %": 75, "max": 100}
+
+
+def width_of(stream: TextIO) -> int:
+    """Columns to write: the terminal's, up to what reads well; a fixed number in a pipe."""
+    if not stream.isatty():
+        return WIDTH_OF_A_PIPE
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        columns = WIDTH_OF_A_PIPE
+    return max(min(columns, WIDEST), NARROWEST)
+
+
+def draws_blocks(stream: TextIO) -> bool:
+    """Whether block characters arrive as such; else bars are drawn with #."""
+    try:
+        EIGHTHS.encode(stream.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def text(found: Survey, *, width: int, blocks: bool) -> str:
+    """A survey in words, figures and bars, no line wider than `width`."""
+    lines = [*textwrap.wrap(found.name, width), ""]
+    entries = list(facts(found))
+    indent = max((min(len(label), LONGEST_LABEL) for label, _ in entries), default=0) + 4
+    for label, words in entries:
+        lines += _entry(label, words, width, indent)
+    if found.episodes:
+        lines += ["", *_quartiles(found)]
+        lines += ["", f"return of {_count(len(found.episodes), 'episode')}"]
+        lines += bars(found.returns, width=width, blocks=blocks)
+    return "\n".join(lines)
+
+
+def facts(found: Survey) -> Iterator[tuple[str, str]]:
+    """(label, figure in words) of everything that is one figure."""
+    if not found.files:
+        return
+    formats = Counter(file.format for file in found.files)
+    yield "format", "; ".join(f"{name}, {_count(n, 'file')}" for name, n in formats.items())
+    yield "task", ", ".join(found.tasks) or "the data does not say"
+    sizes = {(info.observation_size, info.action_size) for info in found.infos}
+    yield "sizes", "; ".join(f"observations {o}, actions {a}" for o, a in sorted(sizes))
+    yield "episodes", f"{len(found.episodes):,}" + _in_fragments(found)
+    yield "transitions", f"{found.transitions:,}"
+    if not found.episodes:
+        return
+    yield "ended", _endings(found.episodes)
+    yield "success", _success(found)
+    yield "D4RL score", _score(found)
+    yield "actions", _actions(found)
+    yield "NaN, infinite", _nans(found)
+    yield "duplicates", _duplicates(found)
+    yield "made by", _makers(found.episodes)
+    yield from _beside_the_paper(found)
+    yield from ((key, value) for key, value in _stated(found).items() if key not in OWN_LABELS)
+
+
+def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
+    """What each kind of episodes reaches, and what the paper's did."""
+    row = paper_row(found.tasks[0]) if len(found.tasks) == 1 else None
+    if row is None:
+        return
+    for label, kind in (("demonstrations", "demonstration"), ("prior data", "prior")):
+        made = [e for e in found.episodes if e.fragments[0].origin.kind == kind]
+        if made:
+            part = replace(found, episodes=made)
+            mean = f"mean return {number(float(part.returns.mean()))}"
+            shares = "" if part.solved_last is None else f"; success: {_success(part)}"
+            yield label, f"{_count(len(made), 'episode')}, {mean}{shares}"
+    yield "paper, Table 3", row.words
+
+
+def bars(values: np.ndarray, *, width: int, blocks: bool) -> list[str]:
+    """A histogram with one line a bin: its range, a bar, a count; blank where nothing is finite."""
+    counts, edges = histogram(values)
+    if not len(counts):
+        return ["  (no finite value)"]
+    labels = range_labels(edges)
+    left, right = max(map(len, labels)), len(f"{counts.max():,}")
+    room = max(width - left - right - 4, 1)
+    lines = []
+    for label, count in zip(labels, counts, strict=True):
+        bar = _bar(room * count / counts.max(), blocks=blocks)
+        lines.append(f"  {label:>{left}} {bar} {count:,}" if count else f"  {label:>{left}} 0")
+    return lines
+
+
+def histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and edges over at most 12 bins that end on round numbers; infinite values aside."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.zeros(0, np.int64), np.zeros(0)
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return np.array([len(values)]), np.array([low, high])
+    step = _round_step((high - low) / (MAX_BINS - 2))
+    first, last = math.floor(low / step), math.floor(high / step) + 1
+    edges = np.arange(first, last + 1) * step
+    places = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    return np.bincount(places, minlength=len(edges) - 1), edges
+
+
+def range_labels(edges: np.ndarray) -> list[str]:
+    """What each bin reaches from and to, with as many decimals as its width needs."""
+    if edges[0] == edges[-1]:
+        return [number(edges[0])]
+    step = edges[1] - edges[0]
+    decimals = next((d for d in range(12) if math.isclose(round(step, d), step)), 12)
+    shown = [f"{edge + 0.0:,.{decimals}f}" for edge in edges]
+    pad = max(map(len, shown))
+    return [f"{a:>{pad}} to {b:>{pad}}" for a, b in pairwise(shown)]
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(m * power for m in (1, 2, 2.5, 5, 10, 20) if m * power >= least)
+
+
+def _bar(length: float, *, blocks: bool) -> str:
+    if not blocks:
+        return "#" * max(round(length), 1)
+    whole, rest = divmod(max(round(length * 8), 1), 8)
+    return "█" * whole + (EIGHTHS[rest - 1] if rest else "")
+
+
+def _entry(label: str, words: str, width: int, indent: int) -> list[str]:
+    start = f"  {label}  ".ljust(indent)
+    return textwrap.wrap(words, width, initial_indent=start, subsequent_indent=" " * indent)
+
+
+def _quartiles(found: Survey) -> Iterator[str]:
+    columns = (found.lengths, found.returns)
+    yield f"{'':16}{'length':>10}{'return':>14}"
+    for label, percent in QUARTILES.items():
+        yield _row(label, *(float(np.percentile(values, percent)) for values in columns))
+    yield _row("mean", *(float(values.mean()) for values in columns))
+
+
+def _row(label: str, length: float, total_reward: float) -> str:
+    steps = f"{length:,.0f}" if length == round(length) else f"{length:,.1f}"
+    return f"  {label:<14}{steps:>10}{number(total_reward):>14}"
+
+
+def _in_fragments(found: Survey) -> str:
+    return f" (in {found.fragments:,} fragments)" if found.fragments > len(found.episodes) else ""
+
+
+def _endings(episodes: Iterable[Whole]) -> str:
+    ends = Counter(
+        "terminated" if e.terminated else "truncated" if e.truncated else "cut" for e in episodes
+    )
+    return ", ".join(f"{ends[name]:,} {name}" for name in ("terminated", "truncated", "cut"))
+
+
+def _success(found: Survey) -> str:
+    last, ever = found.solved_last, found.solved_ever
+    if last is None or ever is None:
+        return "the data does not say"
+    return f"{_percent(last)} in their last step, {_percent(ever)} in any step"
+
+
+def _score(found: Survey) -> str:
+    row = found.reference
+    if row is None:
+        return "no reference scores for this task"
+    mean = float(found.returns.mean())
+    return (
+        f"{row.score(mean):.1f} for the mean return "
+        f"(0 is {number(row.minimum)}, 100 is {number(row.maximum)})"
+    )
+
+
+def _actions(found: Survey) -> str:
+    actions = found.actions
+    if not actions.outside:
+        return f"all inside {found.bounds}"
+    return (
+        f"{_percent(actions.outside / max(actions.entries, 1))} of all entries, in "
+        f"{actions.steps_outside:,} of {_count(found.transitions, 'step')}, "
+        f"lie outside {found.bounds}; the furthest is {actions.furthest:.3g} from 0"
+    )
+
+
+def _nans(found: Survey) -> str:
+    return ", ".join(f"{count:,} in {name}" for name, count in found.nans.items()) or "none"
+
+
+def _duplicates(found: Survey) -> str:
+    if not found.duplicates:
+        return "none"
+    return f"{_count(found.duplicates, 'episode')} equal to an earlier one"
+
+
+def _makers(episodes: Sequence[Whole]) -> str:
+    kinds = Counter(
+        fragment.origin.kind for episode in episodes for fragment in episode.fragments[:1]
+    )
+    versions = {fragment.origin.policy_version for e in episodes for fragment in e.fragments} - {-1}
+    words = ", ".join(f"{name} ({count:,})" for name, count in sorted(kinds.items()))
+    if not versions:
+        return words
+    return f"{words}; {_count(len(versions), 'policy version')} {min(versions)} to {max(versions)}"
+
+
+def _stated(found: Survey) -> dict[str, str]:
+    """What the files say of themselves; a fact that differs from file to file says so."""
+    facts: dict[str, list[str]] = {}
+    for info in found.infos:
+        for key, value in info.facts.items():
+            facts.setdefault(key, []).append(value)
+    return {
+        key: values[0] if len(set(values)) == 1 else f"{values[0]} and {len(set(values)) - 1} more"
+        for key, values in facts.items()
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

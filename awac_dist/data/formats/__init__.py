@@ -1,0 +1,1 @@
+"""Other people's formats -> episodes; nothing that is read is executed."""

@@ -1,0 +1,89 @@
+"""HDF5 through h5py: files, columns and rows, with errors that name the place and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from awac_dist.errors import InputError
+from awac_dist.files import resolve
+from awac_dist.types import Array
+
+CACHE_BYTES = 4 * 2**20  # chunks kept unpacked a column: those that two spans share
+MOST_COMPRESSION = 1100  # deflate packs no better: a header that claims more is damaged
+FETCH_AGAIN = "is the file whole? fetch it again"
+UNREADABLE = (
+    *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError),
+    *(ArithmeticError, MemoryError, AssertionError, SystemError, ImportError),
+)
+
+
+@contextmanager
+def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
+    """Turn whatever a library raises over damaged input into one line that names the place."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = as_text(error) or type(error).__name__
+        raise InputError(f"{place}: {reason}: {remedy}") from error
+
+
+def as_text(value: Any) -> str:
+    """Any scalar of a file as one line to print."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return " ".join(text.split())[:200]
+
+
+@contextmanager
+def open_hdf5(path: str) -> Iterator[Any]:
+    """Open an HDF5 file, a path or URI, for reading.
+
+    Raises:
+        InputError: It is no HDF5 file, or h5py is not installed.
+    """
+    with naming(f"{path}: HDF5 is read with h5py", "pip install 'awac_dist[data]'"):
+        import h5py
+    with naming(f"{path}: cannot be read as HDF5"):
+        filesystem, name = resolve(path)
+        source = filesystem.open_input_file(name) if "://" in path else path
+        with h5py.File(source, "r", rdcc_nbytes=CACHE_BYTES) as file:
+            yield file
+
+
+def find_column(place: str, group: Any, name: str) -> Any:
+    """The dataset of numbers of this name.
+
+    Raises:
+        InputError: There is none, it holds no numbers, or it claims more than the file has.
+    """
+    with naming(f"{place}: {name} cannot be read"):
+        found = group.get(name)
+        if not hasattr(found, "dtype"):
+            raise InputError(f"{place}: column {name} is missing: add it, or drop this file")
+        if found.dtype.kind not in "biuf":
+            raise InputError(f"{place}: {name} holds {found.dtype}, not numbers: write float32")
+        size = (found.size or 0) * found.dtype.itemsize
+        if size > 2**20 + MOST_COMPRESSION * group.file.id.get_filesize():
+            raise InputError(f"{place}: {name} claims {size} bytes: {FETCH_AGAIN}")
+    return found
+
+
+def read_rows(place: str, name: str, dataset: Any, start: int, stop: int) -> Array:
+    """Rows [start, stop) of a column as float32; [N, 1] comes as it is."""
+    with naming(f"{place}: {name}, rows {start} to {stop}, cannot be read"):
+        with np.errstate(over="ignore"):  # what float32 cannot hold is told by check_finite
+            values = np.asarray(dataset[start:stop], np.float32)
+        if len(values) != stop - start:
+            raise InputError(f"{place}: {name} ends at row {start + len(values)}: {FETCH_AGAIN}")
+    return values
+
+
+def check_finite(place: str, first_row: int, **columns: Array) -> None:
+    """Refuse NaN and infinity, naming row and column; [T] or [T, D] each."""
+    for name, values in columns.items():
+        if not np.isfinite(values).all():
+            row = first_row + int(np.argwhere(~np.isfinite(values))[0, 0])
+            raise InputError(f"{place}, row {row}: {name} is NaN or infinite: drop that episode")

@@ -1,0 +1,268 @@
+"""Minari: a dataset id such as `mujoco/hopper/medium-v0`, or the local folder of a dataset.
+
+Read through the `minari` package, in its three storage forms (hdf5, arrow, parquet). An id that
+is not on this machine is downloaded by `describe` and `read_episodes`, never by `recognises`.
+
+Observations are a Box of floats, flattened, or the Dict of a goal environment: `observation`,
+`desired_goal` and `achieved_goal`, each a Box. Actions are a Box. An episode terminated or was
+truncated as the flags of its last step say; where both are set it terminated. With neither it
+is a fragment. `infos/success` or `infos/is_success`, where there, become `successes`.
+
+Minari builds the environment that a file names when the file leaves out its spaces: that could
+run any code, so a file without them is refused before Minari sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.formats.hdf5 import as_text, check_finite, find_column, naming, open_hdf5
+from awac_dist.errors import InputError
+from awac_dist.types import Array, Episode, Origin
+
+DATASET_ID = re.compile(r"([-\w]+/)*[-\w]+-v\d+")  # as `minari` has it, with a version
+METADATA = "metadata.json"
+FORMS = ("hdf5", "arrow", "parquet")
+GOAL_KEYS = {"observation", "desired_goal", "achieved_goal"}
+SUCCESS_KEYS = ("success", "is_success")
+SHOWN = ("dataset_id", "algorithm_name", "author", "description", "data_format", "minari_version")
+INSTALL = "pip install 'awac_dist[data]'"
+
+
+def recognises(path: str) -> bool:
+    """Whether it is a Minari folder, or nothing on this machine and an id by its form."""
+    try:
+        folder = _local_folder(path)
+        return _is_metadata(folder) if folder else _is_id(path)
+    except (OSError, ValueError):
+        return False
+
+
+def describe(path: str) -> FileInfo:
+    """What the dataset says of itself; downloads an id that is not here.
+
+    Raises:
+        InputError: It cannot be had or read, or its spaces are not vectors; names the remedy.
+    """
+    dataset, metadata = _open(path)
+    space = dataset.observation_space
+    spaces = getattr(space, "spaces", {"observation": space})
+    stated = dataset.env_spec
+    facts = {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)}
+    return FileInfo(
+        None if stated is None else as_text(stated.id),
+        int(np.prod(spaces["observation"].shape)),
+        int(np.prod(dataset.action_space.shape)),
+        len(dataset),
+        facts,
+        int(np.prod(spaces["desired_goal"].shape)) if "desired_goal" in spaces else 0,
+    )
+
+
+def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
+    """Yield (number, episode) of every episode that falls to share (index, of how many).
+
+    Raises:
+        InputError: Names dataset, episode, row and column.
+    """
+    index, of = share
+    dataset, _ = _open(path)
+    for number in range(index, len(dataset), of):
+        place = f"{path}: episode {number}"
+        with naming(f"{place} cannot be read"):
+            yield number, _episode(place, number, dataset)
+
+
+def _is_id(path: str) -> bool:
+    return DATASET_ID.fullmatch(path) is not None and not Path(path).exists()
+
+
+def _local_folder(path: str) -> Path | None:
+    """The folder with the metadata: of a dataset, or its `data`."""
+    here = (Path(path), Path(path) / "data")
+    return next((folder for folder in here if (folder / METADATA).is_file()), None)
+
+
+def _is_metadata(folder: Path) -> bool:
+    found = json.loads((folder / METADATA).read_text())
+    return isinstance(found, dict) and found.get("data_format") in FORMS
+
+
+def _open(path: str) -> tuple[Any, dict[str, Any]]:
+    with naming(f"{path}: Minari datasets are read with minari", INSTALL):
+        import minari
+    folder = _local_folder(path) or _stored_folder(path)
+    metadata = _read_metadata(path, folder)
+    with naming(f"{path}: cannot be read as a Minari dataset"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages to recover the environment with
+        dataset = minari.MinariDataset(str(folder))
+        if len(dataset) == 0:
+            raise InputError(f"{path}: total_episodes is 0: nothing to read")
+        _check_spaces(path, dataset)
+    return dataset, metadata
+
+
+def _stored_folder(dataset_id: str) -> Path:
+    """Where `minari` keeps a dataset of this id, after a download if need be."""
+    from minari.storage.datasets_root_dir import (
+        get_dataset_path,
+    )
+
+    if not _is_id(dataset_id):
+        raise InputError(
+            f"{dataset_id}: neither a folder with {METADATA} nor a dataset id such as "
+            "mujoco/hopper/medium-v0: give one of them"
+        )
+    root = Path(get_dataset_path(dataset_id))
+    folder = _local_folder(str(root))
+    if folder is None:
+        _download(dataset_id)
+        folder = _local_folder(str(root))
+    if folder is None:
+        raise InputError(f"{dataset_id}: {root} has no {METADATA}: delete it and download again")
+    return folder
+
+
+def _download(dataset_id: str) -> None:
+    import minari
+
+    try:
+        minari.download_dataset(dataset_id)
+    except ImportError as error:
+        raise InputError(
+            f"{dataset_id}: is not on this machine, and downloads need more: {INSTALL}"
+        ) from error
+    except Exception as error:  # every remote has its own
+        raise InputError(_download_failure(dataset_id, error)) from error
+
+
+def _download_failure(dataset_id: str, error: Exception) -> str:
+    reason = as_text(error) or type(error).__name__
+    if isinstance(error, ValueError) and ("find" in reason or "exist" in reason):
+        return f"{dataset_id}: not found: {reason}: `minari list remote` shows what there is"
+    return (
+        f"{dataset_id}: is not on this machine and could not be downloaded: no network? "
+        f"({type(error).__name__}: {reason}) Download it where there is one, with `minari "
+        f"download {dataset_id}`, and copy the folder to MINARI_DATASETS_PATH"
+    )
+
+
+def _read_metadata(path: str, folder: Path) -> dict[str, Any]:
+    """The metadata, refused unless it holds all that keeps `minari` from running code."""
+    with naming(f"{path}: {METADATA} cannot be read"):
+        found: dict[str, Any] = json.loads((folder / METADATA).read_text())
+        for name in ("observation_space", "action_space", "data_format"):
+            if not isinstance(found.get(name), str):
+                raise InputError(f"{path}: {METADATA} lacks {name}: write it with minari >= 0.5")
+        if found["data_format"] not in FORMS:
+            form = as_text(found["data_format"])
+            raise InputError(f"{path}: data_format is {form}: convert it to {', '.join(FORMS)}")
+    return found
+
+
+def _check_spaces(path: str, dataset: Any) -> None:
+    space = dataset.observation_space
+    spaces = dict(getattr(space, "spaces", {"observation": space}))
+    if hasattr(space, "spaces") and set(spaces) != GOAL_KEYS:
+        raise InputError(
+            f"{path}: observations have keys {', '.join(map(str, spaces))}: only those of a goal "
+            f"environment are read ({', '.join(sorted(GOAL_KEYS))}): flatten them first"
+        )
+    for name, part in {**spaces, "action": dataset.action_space}.items():
+        if type(part).__name__ != "Box" or part.dtype.kind != "f":
+            raise InputError(f"{path}: {name} space {as_text(part)} is no Box of floats: convert")
+
+
+def _episode(place: str, number: int, dataset: Any) -> Episode:
+    if dataset.storage.FORMAT == "hdf5":
+        _check_claims(place, str(dataset.storage.data_path / "main_data.hdf5"), number)
+    found = dataset[number]
+    steps = _check_steps(place, number, dataset, found)
+    columns = _columns(place, found, dataset, steps)
+    successes = _successes(found.infos, steps)
+    if successes is not None:
+        columns["successes"] = successes
+    check_finite(place, 0, **columns)
+    terminated = bool(found.terminations[-1])
+    return Episode(
+        **columns,
+        terminated=terminated,
+        truncated=bool(found.truncations[-1]) and not terminated,
+        origin=Origin("prior", episode=number, seed=_seed(number, dataset)),
+    )
+
+
+def _check_claims(place: str, path: str, number: int) -> None:
+    """Refuse columns larger than their file before `minari` makes room for them."""
+    names: list[str] = []
+    with open_hdf5(path) as file:
+        group = file[f"episode_{number}"]
+        group.visit(names.append)
+        for name in {*names, "actions", "rewards", "terminations", "truncations"}:
+            found = group.get(name)
+            if found is None or getattr(getattr(found, "dtype", None), "kind", "") in tuple("biuf"):
+                find_column(place, group, name)
+
+
+def _check_steps(place: str, number: int, dataset: Any, found: Any) -> int:
+    """T; the columns must agree with it, and it with what the writer counted."""
+    stated = next(iter(dataset.storage.get_episode_metadata([number])))["total_steps"]
+    for name in ("rewards", "terminations", "truncations"):
+        values = np.asarray(getattr(found, name))
+        if values.shape != (int(stated),) or values.size == 0 or values.dtype.kind not in "biuf":
+            raise InputError(
+                f"{place}: {name} has shape {values.shape} of {values.dtype}, total_steps says "
+                f"{stated}: drop that episode"
+            )
+    return int(stated)
+
+
+def _columns(place: str, found: Any, dataset: Any, steps: int) -> dict[str, Array]:
+    parts = found.observations
+    space = dataset.observation_space
+    if not isinstance(parts, dict):
+        parts, spaces = {"observation": parts}, {"observation": space}
+    else:
+        spaces = space.spaces
+    columns = {
+        f"{name}s": _matrix(place, f"observations/{name}", parts[name], steps + 1, spaces[name])
+        for name in spaces
+    }
+    columns["actions"] = _matrix(place, "actions", found.actions, steps, dataset.action_space)
+    columns["rewards"] = np.asarray(found.rewards, np.float32)
+    return columns
+
+
+def _matrix(place: str, name: str, values: Any, rows: int, space: Any) -> Array:
+    array = np.asarray(values)
+    if array.shape != (rows, *space.shape) or array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{place}: {name} has shape {array.shape} of {array.dtype}, the space needs "
+            f"{(rows, *space.shape)} of numbers: drop that episode"
+        )
+    return array.astype(np.float32).reshape(rows, -1)
+
+
+def _successes(infos: Any, steps: int) -> Array | None:
+    """[T]; an entry more is the reset's."""
+    for key in SUCCESS_KEYS:
+        values = np.asarray((infos or {}).get(key, ()))
+        if values.shape in ((steps,), (steps + 1,)) and values.dtype.kind in "biuf":
+            return values[-steps:].astype(np.float32)
+    return None
+
+
+def _seed(number: int, dataset: Any) -> int:
+    stated = next(iter(dataset.storage.get_episode_metadata([number]))).get("seed")
+    return int(stated) if isinstance(stated, int) else -1
+
+
+FORMAT = Format("Minari", recognises, describe, read_episodes)

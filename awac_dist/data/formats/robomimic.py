@@ -1,0 +1,245 @@
+"""robomimic HDF5: a group `data/demo_k` a demonstration, in the order of the numbers k.
+
+An observation is every `obs/<key>` that holds floats, [T, D] or [T], side by side in the
+alphabetical order of the keys (the key `object` among them: the poses of objects). Images, whole
+numbers and text are left out. `facts` lists both. All demonstrations must have the first one's
+keys and widths.
+
+`dones` is 1 at the end of every demonstration, success or not (`done_mode` 1 and 2 of robomimic's
+dataset_states_to_obs.py), so it alone is no termination. A sparse reward is 1 where the next
+state solves the task, else 0: then it is the column `successes`, and a demonstration terminated
+if its last step has both a `done` and that reward. Otherwise it is shaped (`reward_shaping` in
+`env_args`, or any other value): it tells no success, and every demonstration counts as truncated.
+Steps after a first success stay what they are: robomimic's tasks go on when they are solved.
+
+The successor of the last step is the last row of `next_obs`. Where that group is missing, or
+repeats the last observation (as convert_d4rl.py writes it at every end), a last step that
+terminated repeats its observation, which no loss sees, and any other is left out. D4RL's own
+files keep the falls and clocks that its robomimic conversion merges: read those instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.formats.hdf5 import (
+    as_text,
+    check_finite,
+    find_column,
+    naming,
+    open_hdf5,
+    read_rows,
+)
+from awac_dist.errors import InputError
+from awac_dist.types import Array, Episode, Origin
+
+DEMO = re.compile(r"demo_(\d{1,18})")
+Keys = dict[str, int]  # width of each key of an observation, in order
+
+
+class _Contents(NamedTuple):
+    """What all demonstrations of a file share."""
+
+    demos: list[str]  # names of those that yield an episode, in order
+    action_size: int
+    keys: Keys
+    skipped: list[str]
+    arguments: dict[str, Any]  # env_args
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the environment says that its rewards are shaped."""
+        named = self.arguments.get("env_kwargs")
+        return bool(isinstance(named, dict) and named.get("reward_shaping"))
+
+
+def recognises(path: str) -> bool:
+    """Whether it is HDF5 with a group `data` of demonstrations."""
+    try:
+        with open_hdf5(path) as file:
+            data = file.get("data")
+            return hasattr(data, "keys") and any(map(DEMO.fullmatch, data.keys()))
+    except InputError:
+        return False
+
+
+def describe(path: str) -> FileInfo:
+    """What the file says of itself; reads the shapes of its demonstrations.
+
+    Raises:
+        InputError: A demonstration is incomplete; names it, the column and the remedy.
+    """
+    with open_hdf5(path) as file:
+        contents = _find_contents(path, file)
+        name = contents.arguments.get("env_name")
+        return FileInfo(
+            None if name is None else as_text(name),
+            sum(contents.keys.values()),
+            contents.action_size,
+            len(contents.demos),
+            _facts(contents, file["data"]),
+        )
+
+
+def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
+    """Yield (number, episode) of every demonstration that falls to share (index, of how many).
+
+    Raises:
+        InputError: Names file, demonstration, row and column.
+    """
+    index, of = share
+    with open_hdf5(path) as file:
+        contents = _find_contents(path, file)
+        for number in range(index, len(contents.demos), of):
+            episode = _read_demo(path, file["data"], contents.demos[number], contents, number)
+            if episode is not None:  # and it is not: _find_contents has sorted those out
+                yield number, episode
+
+
+def _find_contents(path: str, file: Any) -> _Contents:
+    data = file.get("data")
+    found = [name for name in getattr(data, "keys", list)() if DEMO.fullmatch(name)]
+    if not found:
+        raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
+    demos = sorted(found, key=lambda name: int(name.removeprefix("demo_")))
+    keys, skipped = _choose_keys(path, data, demos[0])
+    contents = _Contents(
+        [], _action_width(path, data, demos), keys, skipped, _arguments(path, data)
+    )
+    for demo in demos:
+        alone = len(data[demo]["actions"]) == 1
+        if not alone or _read_demo(path, data, demo, contents, -1):
+            contents.demos.append(demo)
+    if not contents.demos:
+        raise InputError(f"{path}: no step has a successor: write next_obs")
+    return contents
+
+
+def _action_width(path: str, data: Any, demos: list[str]) -> int:
+    """A, which all demonstrations share."""
+    width = 0
+    for demo in demos:
+        place = f"{path}: data/{demo}"
+        with naming(f"{place} cannot be read"):
+            shape: tuple[int, ...] = find_column(place, data[demo], "actions").shape or ()
+        if len(shape) != 2 or 0 in shape or width not in (0, shape[1]):
+            wanted = f"[T, {width or 'A'}], as in {demos[0]}"
+            raise InputError(f"{place}: actions has shape {shape}, not {wanted}: drop that demo")
+        width = shape[1]
+    return width
+
+
+def _choose_keys(path: str, data: Any, demo: str) -> tuple[Keys, list[str]]:
+    keys: Keys = {}
+    skipped = []
+    with naming(f"{path}: data/{demo}/obs cannot be read"):
+        for key, found in sorted((data[demo].get("obs") or {}).items()):
+            shape: tuple[int, ...] = getattr(found, "shape", None) or ()
+            if len(shape) in (1, 2) and found.dtype.kind == "f":
+                keys[key] = 1 if len(shape) == 1 else shape[1]
+            else:
+                skipped.append(key)
+    if sum(keys.values()) == 0:
+        raise InputError(
+            f"{path}: data/{demo}/obs has no key of floats, [T, D]: extract low-dimensional "
+            "observations with robomimic's dataset_states_to_obs.py"
+        )
+    return keys, skipped
+
+
+def _arguments(path: str, data: Any) -> dict[str, Any]:
+    with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
+        text = data.attrs.get("env_args")
+        if text is None:
+            return {}
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise TypeError(f"{type(found).__name__} instead of a table")
+        return found
+
+
+def _facts(contents: _Contents, data: Any) -> dict[str, str]:
+    facts = {"observation": ", ".join(f"{k}[{width}]" for k, width in contents.keys.items())}
+    if contents.skipped:
+        facts["observation keys left out"] = ", ".join(contents.skipped)
+    facts["rewards"] = "shaped" if contents.shaped else "1 where solved, unless another value says"
+    for name in ("env_type", "env_version"):
+        if name in contents.arguments:
+            facts[name] = as_text(contents.arguments[name])
+    if "total" in data.attrs:
+        facts["total"] = as_text(data.attrs["total"])
+    return facts
+
+
+def _columns(path: str, data: Any, demo: str, keys: Keys) -> dict[str, Any]:
+    place = f"{path}: data/{demo}"
+    with naming(f"{place} cannot be read"):
+        group = data[demo]
+        if not hasattr(group, "keys"):
+            raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
+        names = [*("actions", "rewards", "dones"), *(f"obs/{key}" for key in keys)]
+        if "next_obs" in group:
+            names += [f"next_obs/{key}" for key in keys]
+        return {name: find_column(place, group, name) for name in names}
+
+
+def _check_shapes(place: str, columns: dict[str, Any], keys: Keys) -> None:
+    steps, width = columns["actions"].shape
+    for name, column in columns.items():
+        size = width if name == "actions" else keys.get(name.partition("/")[2], 1)
+        fitting = [(steps, size), (steps,)] if size == 1 else [(steps, size)]
+        if name != "actions" and column.shape not in fitting:
+            raise InputError(
+                f"{place}: {name} has shape {column.shape}, {steps} actions and the first "
+                f"demonstration need {fitting[0]}: drop that demo"
+            )
+
+
+def _read_demo(path: str, data: Any, demo: str, contents: _Contents, number: int) -> Episode | None:
+    """The episode, or None if it has one step and that has no successor."""
+    place, found = f"{path}: data/{demo}", _columns(path, data, demo, contents.keys)
+    _check_shapes(place, found, contents.keys)
+    columns = {n: read_rows(place, n, column, 0, len(column)) for n, column in found.items()}
+    check_finite(place, 0, **columns)
+    rewards, dones = columns["rewards"].reshape(-1), columns["dones"].reshape(-1)
+    sparse = not contents.shaped and bool(np.isin(rewards, (0.0, 1.0)).all())
+    terminated = sparse and dones[-1] != 0 and rewards[-1] == 1.0
+    observations = _joined(columns, "obs", contents.keys)
+    last = _successor(columns, observations, contents.keys, terminated)
+    steps = len(rewards) if last is not None else len(rewards) - 1
+    if steps == 0:
+        return None
+    return Episode(
+        observations=observations if last is None else np.vstack([observations, last]),
+        actions=columns["actions"][:steps],
+        rewards=rewards[:steps],
+        terminated=terminated,
+        truncated=not terminated,
+        origin=Origin("demonstration", episode=number),
+        successes=rewards[:steps].copy() if sparse else None,
+    )
+
+
+def _joined(columns: dict[str, Array], folder: str, keys: Keys) -> Array:
+    return np.hstack([columns[f"{folder}/{k}"].reshape(-1, width) for k, width in keys.items()])
+
+
+def _successor(
+    columns: dict[str, Array], observations: Array, keys: Keys, terminated: bool
+) -> Array | None:
+    """The observation after the last step, [1, O], None if nothing tells it."""
+    last = observations[-1:]
+    if f"next_obs/{next(iter(keys))}" in columns:
+        stated = _joined(columns, "next_obs", keys)[-1:]
+        if terminated or not np.array_equal(stated, last):
+            return stated
+    return last if terminated else None
+
+
+FORMAT = Format("robomimic HDF5", recognises, describe, read_episodes)

@@ -1,0 +1,190 @@
+"""Lists of trajectory dicts: the demonstrations of the hand tasks, and AWAC's own `.npy`.
+
+Both hold one dict a trajectory: `observations` (an array, or a dict a step), `actions`,
+`rewards`, and perhaps `next_observations` and `terminals`. The first is a pickle of a list
+(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs
+to action[t] and to the observation after it.
+
+A file without `next_observations` may not hold the observation after its last action. Then
+the last step is left out, unless it terminated: what follows is never looked at, and its own
+observation stands in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from awac_dist.data.columns import (
+    Place,
+    assemble,
+    check_successors,
+    check_widths,
+    matrix,
+    vector,
+)
+from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.formats.restricted_pickle import (
+    head,
+    holds_objects,
+    load_npy,
+    load_pickle,
+    size_limit,
+)
+from awac_dist.errors import InputError
+from awac_dist.types import Array, Episode, Kind, Origin
+
+REQUIRED = ("observations", "actions", "rewards")
+HEAD_BYTES = 256
+PICKLE_HEAD = re.compile(
+    rb"\x80[\x02-\x05]"  # protocols 2 to 5 say so
+    rb"|\(lp?\d*\n?.{0,8}\(d"  # protocols 0 and 1: a list that opens with a dict
+    rb"|\](q.)?\(?\}(q.)?"
+    rb"|[ci][\w.]+\n[\w.]+\n"  # a name to import: recognised to be refused by its name
+    rb"|\([ci][\w.]+\n[\w.]+\n",
+    re.DOTALL,
+)
+
+
+def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
+    if not isinstance(trajectory, dict):
+        raise place.error("columns", f"is a {type(trajectory).__name__}", "store one dict each")
+    for name in REQUIRED:
+        if name not in trajectory:
+            found = ", ".join(map(ascii, list(trajectory)[:8])) or "nothing"
+            raise place.error(name, f"is missing, there is {found}", "add it")
+    observations = matrix(trajectory["observations"], place, "observations")
+    actions = matrix(trajectory["actions"], place, "actions")
+    terminated = _terminated(trajectory, len(actions), place)
+    return assemble(
+        place,
+        observations,
+        actions,
+        _rewards(trajectory["rewards"], len(actions), place),
+        successor=_successor(trajectory, observations, len(actions), place),
+        terminated=terminated,
+        truncated=not terminated,
+        origin=Origin(kind, episode=number),
+    )
+
+
+def _rewards(column: Any, steps: int, place: Place) -> Array:
+    """One a step; the hand demonstrations have one more at the end, for no action."""
+    rewards = vector(column, place, "rewards")
+    return rewards[:-1] if steps and len(rewards) == steps + 1 else rewards
+
+
+def _terminated(trajectory: dict[Any, Any], steps: int, place: Place) -> bool:
+    if trajectory.get("terminals") is None or not steps:
+        return False
+    terminals = vector(trajectory["terminals"], place, "terminals") != 0
+    if len(terminals) != steps:
+        raise place.error(
+            "terminals", f"has {len(terminals)} rows for {steps} actions", "give as many"
+        )
+    if terminals[:-1].any():
+        raise place.error(
+            "terminals",
+            f"ends at step {int(terminals.argmax())} of {steps} and goes on",
+            "split the trajectory there",
+        )
+    return bool(terminals[-1])
+
+
+def _successor(
+    trajectory: dict[Any, Any], observations: Array, steps: int, place: Place
+) -> Array | None:
+    if trajectory.get("next_observations") is None or not steps:
+        return None
+    successors = matrix(trajectory["next_observations"], place, "next_observations")
+    check_successors(observations, successors, place, "next_observations")
+    if len(successors) != steps:
+        raise place.error(
+            "next_observations", f"has {len(successors)} rows for {steps} actions", "give as many"
+        )
+    return np.asarray(successors[-1])
+
+
+Load = Callable[[str], Any]
+
+
+def _load_list(path: str) -> list[Any]:
+    return _listed(path, load_pickle(path))
+
+
+def _load_array(path: str) -> list[Any]:
+    found = load_npy(path)
+    return _listed(path, found[0] if len(found) == 1 and isinstance(found[0], list) else found)
+
+
+def _listed(path: str, found: Any) -> list[Any]:
+    if isinstance(found, np.ndarray) and found.dtype.kind == "O":
+        found = list(found.ravel())
+    if not isinstance(found, list | tuple) or not found:
+        what = "nothing" if isinstance(found, list | tuple) else f"a {type(found).__name__}"
+        raise InputError(f"{path}: holds {what}: store a list of dicts, one a trajectory")
+    return list(found)
+
+
+def _read(
+    path: str, share: tuple[int, int], load: Load, kind: Kind
+) -> Iterator[tuple[int, Episode]]:
+    trajectories, limit = load(path), size_limit(path)
+    index, of = share
+    widths: tuple[int, int] | None = None
+    for number in sorted({0, *range(index, len(trajectories), of)}):
+        place = Place(path, f"episode {number}", limit)
+        episode = _episode(trajectories[number], place, number, kind)
+        widths = widths or (episode.observations.shape[1], episode.actions.shape[1])
+        check_widths(episode, widths, place)
+        if number % of == index:
+            yield number, episode
+
+
+def _describe(path: str, load: Load, kind: Kind) -> FileInfo:
+    trajectories = load(path)
+    lengths, ended, widths = [], [], (0, 0)
+    for _, episode in _read(path, (0, 1), lambda _: trajectories, kind):
+        lengths.append(len(episode))
+        ended.append(episode.terminated)
+        widths = (episode.observations.shape[1], episode.actions.shape[1])
+    steps = sum(len(trajectory["actions"]) for trajectory in trajectories)
+    return FileInfo(None, *widths, len(lengths), _facts(steps, lengths, ended))
+
+
+def _facts(steps: int, lengths: list[int], ended: list[bool]) -> dict[str, str]:
+    facts = {"steps in the file": f"{steps:,}", "transitions": f"{sum(lengths):,}"}
+    if steps > sum(lengths):
+        facts["left out"] = (
+            f"{steps - sum(lengths):,} last steps: the observation after them is not in the file"
+        )
+    longest = max(lengths)
+    at_limit = [end for length, end in zip(lengths, ended, strict=True) if length == longest]
+    if len(at_limit) > 1 and any(at_limit):
+        facts["terminals"] = (
+            f"{sum(at_limit)} of the {len(at_limit)} longest episodes, all of {longest:,} steps, "
+            "end with a terminal at their last step: kept, but it may be a time limit"
+        )
+    return facts
+
+
+def _is_pickle(path: str) -> bool:
+    return PICKLE_HEAD.match(head(path, HEAD_BYTES)) is not None
+
+
+DEMONSTRATIONS = Format(
+    "demonstration pickle",
+    _is_pickle,
+    lambda path: _describe(path, _load_list, "demonstration"),
+    lambda path, share: _read(path, share, _load_list, "demonstration"),
+)
+AWAC_NPY = Format(
+    "AWAC .npy",
+    holds_objects,
+    lambda path: _describe(path, _load_array, "prior"),
+    lambda path, share: _read(path, share, _load_array, "prior"),
+)
+FORMATS = (DEMONSTRATIONS, AWAC_NPY)

@@ -1,0 +1,123 @@
+"""What travels between components: places in the replay, reports, weights, calls.
+
+Counts and places mostly. Shape letters: A action, G goal, P parameters, n rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from awac_dist.types import Array
+
+
+class Placement(NamedTuple):
+    """Where a shard keeps a fragment: `length` transitions from `row` on, of one source."""
+
+    source: str
+    shard: int
+    row: int
+    length: int
+    goal: tuple[float, ...] = ()  # [G] that it was after
+    key: tuple[int, ...] = ()  # names the fragment in its source, wherever it lies
+
+
+class Relabelling(NamedTuple):
+    """Which goals to put in place of those of some transitions; NaN leaves what there is."""
+
+    futures: Array  # [n] in [0, 1): how far on in the rest of the episode a goal is achieved
+    goals: Array  # [n, G] of other episodes
+
+
+class Outcome(NamedTuple):
+    """What a task says of steps that achieved some goals and were after others."""
+
+    rewards: Array  # [n]
+    terminated: NDArray[np.bool_]  # [n]
+
+
+class Loaded(NamedTuple):
+    """What a shard read before it was sampled: counts and places, no arrays."""
+
+    placed: list[tuple[int, Placement]]  # prior data, with each episode's number in its source
+    demonstrations: Counter[str]  # episodes of it that are demonstrations, by source
+    out_of_range: Counter[str]  # steps of it whose action leaves the bounds, by source
+    logged: list[Placement]  # fragments from the experience log that are still held, oldest first
+
+
+class Finished(NamedTuple):
+    """Totals of an episode that ended."""
+
+    episode_return: float
+    length: int
+
+
+class StreamState(NamedTuple):
+    """Where a worker's stream of episodes is between two calls."""
+
+    worker: int
+    incarnation: int
+    next_episode: int
+    under_way: tuple[tuple[int, int], ...]  # (episode, steps) in each environment; none: all ended
+
+
+class RolloutReport(NamedTuple):
+    """What a call to a rollout worker collected: counts and places, no arrays."""
+
+    placements: list[Placement]
+    finished: list[Finished]
+    env_steps: int
+    policy_version: int  # -1 if unknown
+    act_s: float
+    send_s: float
+    dropped: int = 0  # episodes whose environment failed
+    fault: str = ""  # how the last of them did
+    stream: StreamState | None = None  # after the call
+    env_s: float = 0.0  # of act_s, in the environments
+    policy_s: float = 0.0  # of act_s, in the policy
+    wait_s: float = 0.0  # between the call before this one and this call
+
+
+class UpdateReport(NamedTuple):
+    """What a call to the learner did."""
+
+    grad_steps: int  # of the run so far
+    updates: int  # of this call
+    metrics: dict[str, float]  # means over this call
+    seconds: float
+    wait_s: float  # of them, waiting for the shards
+    copy_s: float = 0.0  # of them, bringing the shards' answers together and to the device
+
+
+class Future(Protocol):
+    """The answer to a call that was posted."""
+
+    def result(self) -> Any: ...
+
+
+class Handle(Protocol):
+    """A component that may live in another process.
+
+    An inline handle calls at once, a Ray handle posts; whoever holds one cannot tell.
+    """
+
+    def post(self, method: str, *arguments: Any, **named: Any) -> Future: ...
+
+
+class Weights(NamedTuple):
+    """One publication of a policy."""
+
+    serial: int  # counts publications
+    version: int  # grad_steps behind the weights
+    vector: Array  # [P]
+
+
+class WeightsReader(Protocol):
+    """Where policies come from: pulled, and only if newer."""
+
+    def pull(self, newer_than: int) -> Weights | None:
+        """Newest publication, or None if its serial is not above `newer_than`."""
+        ...

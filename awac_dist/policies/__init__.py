@@ -1,0 +1,1 @@
+"""What acts, in NumPy: no torch, no Ray."""

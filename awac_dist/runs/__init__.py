@@ -1,0 +1,1 @@
+"""The control plane of a run, without Ray: which component does what next."""

@@ -1,0 +1,167 @@
+"""One description of a run's components, whatever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from awac_dist.config import RunConfig
+from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.sources import EXPERIENCE, Source
+from awac_dist.envs.goal_rewards import TaskRewards
+from awac_dist.evaluation.evaluator import Evaluator
+from awac_dist.learner.learner import Learner
+from awac_dist.messages import Handle, WeightsReader
+from awac_dist.replay.shard import ReplayShard
+from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
+from awac_dist.runs.plan import Plan
+from awac_dist.runs.runtime import Runtime
+from awac_dist.runs.weights import WeightStore
+from awac_dist.runs.workforce import Workforce
+from awac_dist.types import EnvSpec
+
+EVIDENCE = "not-finite"  # batches after which a number was not
+
+
+@dataclass(frozen=True)
+class Components:
+    """Handles to everything that runs, and starters of what the driver can replace."""
+
+    weights: Handle
+    shards: Sequence[Handle]
+    start_learner: Callable[[], Handle]
+    workers: Workforce
+    start_evaluator: Callable[[], Handle]
+
+
+def start_components(
+    runtime: Runtime,
+    config: RunConfig,
+    spec: EnvSpec,
+    plan: Plan,
+    folder: str,
+    sources: Sequence[Source],
+    session: int = 0,
+    incarnations: Sequence[int] = (),
+) -> Components:
+    """Start everything; each component gets its own part of the config only.
+
+    Args:
+        runtime: Where they run.
+        config: The run.
+        spec: The task.
+        plan: How many of them.
+        folder: The run's, which the experience log lies in.
+        sources: Prior data.
+        session: How often the run was started before.
+        incarnations: Of the workers that begin; none: of a new run.
+    """
+    runtime.reserve(plan.learner_gpus)
+    weights = runtime.start(WeightStore)
+    reader = runtime.weights_reader(weights)
+    experience = f"{folder}/{EXPERIENCE}"
+    shards = _start_shards(runtime, config, spec, plan, experience, sources, session)
+    workers = _start_workers(
+        runtime, config, spec, plan, shards, reader, incarnations or [0] * plan.workers
+    )
+    policy = config.networks.policy_spec(spec)
+    return Components(
+        weights,
+        shards,
+        partial(_start_learner, runtime, config, spec, plan, shards, weights, folder),
+        workers,
+        partial(runtime.start, Evaluator, spec, policy, reader, seed=config.seed),
+    )
+
+
+def _start_shards(
+    runtime: Runtime,
+    config: RunConfig,
+    spec: EnvSpec,
+    plan: Plan,
+    experience: str,
+    sources: Sequence[Source],
+    session: int,
+) -> list[Handle]:
+    return [
+        runtime.start(
+            ReplayShard,
+            index,
+            plan.shards,
+            spec,
+            capacity=_rows_in_play(config) + _rows_under_way(config, plan),
+            discount=config.learner.discount,
+            clip_prior_actions=config.replay.clip_prior_actions,
+            log=ExperienceLog(experience, index, spec, session),
+            sources=sources,
+            goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
+        )
+        for index in range(plan.shards)
+    ]
+
+
+def _start_learner(
+    runtime: Runtime,
+    config: RunConfig,
+    spec: EnvSpec,
+    plan: Plan,
+    shards: Sequence[Handle],
+    weights: Handle,
+    folder: str,
+) -> Handle:
+    return runtime.start(
+        Learner,
+        spec,
+        config.networks,
+        config.optimizer,
+        config.algorithm,
+        config.learner,
+        shards,
+        weights,
+        online_capacity=_rows_in_play(config),
+        seed=config.seed,
+        device=plan.device,
+        gpus=plan.learner_gpus,
+        evidence=f"{folder}/{EVIDENCE}",
+    )
+
+
+def _start_workers(
+    runtime: Runtime,
+    config: RunConfig,
+    spec: EnvSpec,
+    plan: Plan,
+    shards: Sequence[Handle],
+    reader: WeightsReader,
+    incarnations: Sequence[int],
+) -> Workforce:
+    policy = config.networks.policy_spec(spec)
+
+    def start(number: int, incarnation: int) -> Handle:
+        return runtime.start(
+            RolloutWorker,
+            spec,
+            config.rollout.envs_per_worker,
+            shards,
+            PublishedPolicy(policy, reader),
+            seed=config.seed,
+            worker=number,
+            incarnation=incarnation,
+            step_timeout_s=config.rollout.step_timeout_s,
+            cpus=plan.worker_cpus,
+        )
+
+    return Workforce(start, incarnations, shards)
+
+
+def _rows_in_play(config: RunConfig) -> int:
+    """Online rows that the sampler draws from; a step takes two rows at the most."""
+    return min(config.replay.capacity, 2 * config.online.env_steps)
+
+
+def _rows_under_way(config: RunConfig, plan: Plan) -> int:
+    """Rows that may arrive between a draw and the answer to it: two rounds of all workers."""
+    round_steps = config.rollout.fragment_steps * config.rollout.envs_per_worker * plan.workers
+    buffer = (config.online.error_buffer or 0) / config.online.updates_per_step
+    return int(2 * (2 * round_steps + 2 * buffer)) + 2

@@ -1,0 +1,55 @@
+"""How a run ends: what was collected is kept, and one line says why and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from awac_dist.errors import ComponentDied, InputError, RunFailed
+from awac_dist.messages import Handle
+from awac_dist.runs.learning import LearnerKeeper
+
+
+@contextmanager
+def in_order(
+    learner: LearnerKeeper,
+    shards: Sequence[Handle],
+    began: Callable[[], bool],
+    note: Callable[[str], None],
+) -> Iterator[None]:
+    """Whatever happens within, have the shards write what they were given.
+
+    Args:
+        learner: Knows the checkpoints.
+        shards: What was collected is with them.
+        began: Whether anything was learned or collected yet.
+        note: Takes lines for the screen.
+
+    Raises:
+        InputError: As it came, before anything was learned or collected.
+        RunFailed: Later; names the checkpoint from which the run can go on.
+    """
+    try:
+        yield
+    except InputError as error:
+        if not began():
+            raise
+        raise RunFailed(f"{error}; {_left(learner)}") from error
+    except RunFailed as error:
+        raise RunFailed(f"{error}; {_left(learner)}") from error
+    finally:
+        _flush(shards, note)
+
+
+def _left(learner: LearnerKeeper) -> str:
+    newest = learner.newest()
+    return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
+
+
+def _flush(shards: Sequence[Handle], note: Callable[[str], None]) -> None:
+    """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
+    for shard in shards:
+        try:
+            shard.post("flush").result()
+        except (InputError, ComponentDied) as error:
+            note(f"what was collected stays in journals: {error}")

@@ -1,0 +1,198 @@
+"""The bench counts right, compares in turn, and says what it measured on what."""
+
+import json
+import operator
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from awac_dist.algorithms.awac import AWAC, AWACConfig
+from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.bench import command, hardware, products
+from awac_dist.bench.products import Product
+from awac_dist.bench.report import Row, digits
+from awac_dist.bench.rounds import Contestant, in_turn, rate
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.replay.layout import Layout
+from awac_dist.tensors import Batch
+from awac_dist.types import EnvSpec
+
+
+def test_the_arithmetic_of_an_update_by_hand() -> None:
+    actor = 17 * 256 + 256 * 256 + 256 * 6  # one pass, a row
+    critics = 2 * (23 * 256 + 256 * 256 + 256)
+    forward = 2 * actor + 3 * critics
+    of_weights = actor + critics
+    of_inputs = (256 * 256 + 256 * 6) + 2 * (256 * 256 + 256)
+    counted = products.flops(products.of_update())
+    assert counted == 2 * 1024 * (forward + of_weights + of_inputs) == 2_020_081_664
+
+
+def test_the_count_is_what_an_update_does() -> None:
+    env = EnvSpec("none", 17, 6, (-1.0,) * 6, (1.0,) * 6, None)
+    networks = NetworkConfig()
+    cpu = torch.device("cpu")
+    policy = networks.policy_spec(env)
+    method = AWAC(AWACConfig(), policy, networks, OptimizerConfig(), seed=0, device=cpu)
+    block = torch.randn(32, Layout.of(env).width)
+    with FlopCounterMode(display=False) as counter:
+        method.update(Batch.from_block(block, Layout.of(env)))
+    heads = 2 * 2 * 32 * 256 * (3 + 1 + 1)  # sums of products, which the counter leaves out
+    assert counter.get_total_flops() + heads == products.flops(products.of_update(32))
+
+
+def test_a_product_is_computed_as_often_as_it_says() -> None:
+    products.calls([Product(2, 3, 4, times=5)])()
+    with FlopCounterMode(display=False) as counter:
+        products.calls([Product(2, 3, 4, times=5)])()
+    assert counter.get_total_flops() == Product(2, 3, 4, times=5).flops == 2 * 2 * 3 * 4 * 5
+
+
+class Scripted:
+    """A contestant with known figures, which says when it is asked."""
+
+    def __init__(self, name: str, figures: list[float], asked: list[str]) -> None:
+        self.name, self.figures, self.asked = name, iter(figures), asked
+        self.stopped = False
+
+    def measure(self) -> float:
+        self.asked.append(self.name)
+        return next(self.figures)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_contestants_take_turns_and_the_first_round_is_no_figure() -> None:
+    asked: list[str] = []
+    ours = Scripted("ours", [100.0, 2.0, 9.0, 4.0], asked)
+    peer = Scripted("peer", [100.0, 1.0, 3.0, 4.0], asked)
+    rounds = in_turn({"ours": ours, "peer": peer}, repeats=3)
+    assert asked == ["ours", "peer"] * 4
+    assert rounds.median("ours") == 4.0
+    assert rounds.median("peer") == 3.0
+    assert rounds.ratio("ours", "peer") == 2.0  # of 2, 3 and 1, not 4 / 3
+    assert ours.stopped
+    assert peer.stopped
+
+
+def test_contestants_stop_when_one_fails() -> None:
+    ours, peer = Scripted("ours", [1.0], []), Scripted("peer", [1.0, 1.0], [])
+    with pytest.raises(StopIteration):
+        in_turn({"ours": ours, "peer": peer}, repeats=1)
+    assert ours.stopped
+    assert peer.stopped
+
+
+def test_a_contestant_measures_in_a_process_of_its_own() -> None:
+    contestant = Contestant(partial, operator.add, 1.5, 2.0)
+    try:
+        assert contestant.measure() == contestant.measure() == 3.5
+    finally:
+        contestant.stop()
+
+
+def test_a_contestant_that_fails_says_why() -> None:
+    contestant = Contestant(partial, operator.truediv, 1.0, 0.0)
+    try:
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            contestant.measure()
+    finally:
+        contestant.stop()
+
+
+def test_a_rate_is_calls_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def call() -> None:
+        clock[0] += 0.25
+
+    monkeypatch.setattr("awac_dist.bench.rounds.time.perf_counter", lambda: clock[0])
+    assert rate(call, seconds=1.9) == 4.0  # eight calls in two seconds
+
+
+@pytest.mark.parametrize(
+    ("row", "ratio", "reached"),
+    [
+        (Row("a", 3.0, "/s", peer="p", peer_value=2.0, at_least=1.5), 1.5, True),
+        (Row("a", 3.0, "/s", peer="p", peer_value=2.0, at_least=1.6), 1.5, False),
+        (Row("a", 3.0, "/s", peer="p", peer_value=2.0, ratio=1.7, at_least=1.6), 1.7, True),
+        (Row("a", 3.0, "/s", peer="p", at_least=1.6), None, None),
+        (Row("a", 3.0, "MiB", at_most=2.0), None, False),
+        (Row("a", 3.0, "MiB", at_least=2.0, at_most=3.0), None, True),
+        (Row("a", 3.0, "MiB"), None, None),
+    ],
+)
+def test_a_target_is_of_the_ratio_or_else_of_the_value(
+    row: Row, ratio: float | None, reached: bool | None
+) -> None:
+    assert (row.ratio, row.reached) == (ratio, reached)
+
+
+def test_figures_have_the_digits_that_they_deserve() -> None:
+    shown = [digits(value) for value in (0.01234, 1.234, 12.34, 123.4, 12_345.6)]
+    assert shown == ["0.0123", "1.23", "12.3", "123", "12,346"]
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One section that costs nothing."""
+    module = ModuleType("awac_dist.bench.stub")
+    module.rows = lambda repeats: iter([Row("steps", repeats, "/s", peer="theirs", at_least=2.0)])
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(command, "SECTIONS", {"stub": "nothing"})
+    return
+
+
+@pytest.mark.usefixtures("stub")
+def test_the_command_prints_a_table_and_writes_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "figures.json"
+    assert command.main(["stub", "--repeats", "3", "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "theirs: not installed" in shown
+    assert "stub: nothing" in shown
+    assert hardware.hardware().cpu in shown
+    written = json.loads(path.read_text())
+    assert written["hardware"]["cores"] == hardware.count_cores()
+    assert written["repeats"] == 3
+    [row] = written["sections"]["stub"]
+    assert (row["value"], row["unit"], row["at_least"], row["reached"]) == (3, "/s", 2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["stup"], "no section stup; did you mean stub?"),
+        (["--repeats", "0"], "--repeats: 0 is not 1 or more"),
+        (["--jason", "x"], "no option --jason; did you mean --json?"),
+        (["--json", "/nowhere/at/all.json"], "cannot be written"),
+    ],
+)
+@pytest.mark.usefixtures("stub")
+def test_wrong_words_are_one_line(
+    argv: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(argv) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("flags", "has"), [("avx2 fma", False), ("avx2 amx_bf16", True)])
+def test_the_machine_says_whether_it_multiplies_bfloat16(
+    flags: str, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = {"model name": "Some CPU", "cpu family": "6", "model": "1", "flags": flags}
+    monkeypatch.setattr(hardware, "_cpu_info", lambda: info)
+    machine = hardware.hardware()
+    assert machine.has_bfloat16 is has
+    assert ("no bfloat16" in machine.lines()[0]) is not has
+    assert machine.cpu == "Some CPU (cpu family 6, model 1)"

@@ -1,0 +1,121 @@
+"""The presets in configs/: that they load, and that they are what their sources say."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from awac_dist.cli.option_parser import walk
+from awac_dist.cli.options import parse, to_mapping
+from awac_dist.config import RunConfig
+
+FOLDER = Path(__file__).parents[2] / "configs"
+PRESETS = ("paper-locomotion", "paper-hand", "release-locomotion", "release-hand")
+ENV = {"paper-hand": "awac_dist/PenBinary-v0", "release-hand": "awac_dist/PenBinary-v0"}
+PUSH = {  # the authors' script of 2020; what it shares with the others is in SHARED
+    "env": "awac_dist/SawyerPush-v0",
+    "clone.updates": 0,
+    "clone.episodes": 0,
+    "offline.updates": 25_000,
+    "offline.batch_size": 128,
+    "online.env_steps": 501_000,
+    "online.updates_per_step": 4.0,
+    "algorithm.temperature": 1e-3,
+    "networks.actor_hidden": (256,) * 4,
+    "networks.critic_hidden": (256,) * 2,
+    "networks.state_dependent_std": True,
+    "replay.goals": {"rollout": 0.2, "future": 0.3, "environment": 0.5},
+}
+
+# What the paper and the release have in common on all tasks.
+SHARED: dict[str, Any] = {
+    "online.updates_per_step": 1.0,
+    "algorithm.effective_batch": None,
+    "algorithm.weights": "softmax",
+    "algorithm.num_value_samples": 1,
+    "networks.num_critics": 2,
+    "networks.critic_layer_norm": False,
+    "networks.state_dependent_std": False,
+    "networks.log_std_min": -6.0,
+    "networks.log_std_max": 0.0,
+    "optimizer.actor_learning_rate": 3e-4,
+    "optimizer.critic_learning_rate": 3e-4,
+    "optimizer.actor_weight_decay": 1e-4,
+    "optimizer.target_update_rate": 5e-3,
+    "replay.capacity": 1_000_000,
+    "replay.mixture": None,
+    "learner.batch_size": 1024,
+    "learner.discount": 0.99,
+    "clone.batch_size": 256,
+    "clone.learning_rate": 1e-3,
+}
+COLUMNS = {  #                     paper-loc.  paper-hand  release-loc.  release-hand
+    "clone.updates": (5_000, 10_000, 5_000, 10_000),
+    "clone.episodes": (100, 500, 100, 500),
+    "clone.initialize_actor": (True, True, False, False),
+    "offline.updates": (25_000, 25_000, 50_000, 25_000),
+    "offline.batch_size": (1024, 1024, 128, 128),
+    "online.env_steps": (500_000, 500_000, 501_000, 501_000),
+    "algorithm.temperature": (1.0, 0.3, 2.0, 0.5),
+    "algorithm.value": ("sample", "sample", "sample", "mean"),
+    "algorithm.advantage_clip": (None, None, None, 0.5),
+    "algorithm.max_q": (None, 0.0, None, 0.0),
+    "networks.actor_hidden": ((256,) * 4, (256,) * 4, (256,) * 4, (256,) * 2),
+    "networks.critic_hidden": ((256,) * 4, (256,) * 4, (256,) * 2, (256,) * 2),
+}
+
+
+def load(preset: str) -> RunConfig:
+    return parse(["--config", str(FOLDER / f"{preset}.yaml")]).config
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        inner = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        values |= inner
+    return values
+
+
+def settings(config: RunConfig) -> dict[str, Any]:
+    return {field.path: field.default for field in walk(config)}
+
+
+def test_every_file_is_a_preset() -> None:
+    assert {file.stem for file in FOLDER.glob("*.yaml")} == {*PRESETS, "release-push"}
+
+
+def test_the_pushing_preset_holds_its_source_s_settings() -> None:
+    shared = {path: value for path, value in SHARED.items() if not path.startswith("clone.")}
+    assert settings(load("release-push")) == settings(RunConfig()) | shared | PUSH
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_holds_its_source_s_settings_and_else_the_defaults(preset: str) -> None:
+    column = {path: values[PRESETS.index(preset)] for path, values in COLUMNS.items()}
+    env = {"env": ENV.get(preset, RunConfig().env)}
+    assert settings(load(preset)) == settings(RunConfig()) | SHARED | column | env
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_states_all_of_them_whatever_the_defaults_become(preset: str) -> None:
+    stated = set(flat(yaml.safe_load((FOLDER / f"{preset}.yaml").read_text())))
+    task = {"env", "data"} if preset.endswith("locomotion") else {"env"}
+    assert stated == SHARED.keys() | COLUMNS.keys() | task
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_written_out_reads_back_equal(preset: str, tmp_path: Path) -> None:
+    config = load(preset)
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(to_mapping(config)))
+    assert parse(["--config", str(file)]).config == config
+
+
+@pytest.mark.parametrize("preset", [*PRESETS, "release-push"])
+def test_a_preset_says_how_it_is_run(preset: str) -> None:
+    text = (FOLDER / f"{preset}.yaml").read_text()
+    assert f"python -m awac_dist.launch --config configs/{preset}.yaml" in text
+    assert max(map(len, text.splitlines())) <= 100

@@ -1,0 +1,634 @@
+"""`python -m awac_dist.data`: what it says, what it finds, what it writes."""
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from awac_dist.cli import report, writers
+from awac_dist.cli.data import main
+from awac_dist.cli.relabel import RELABEL, relabelled
+from awac_dist.cli.survey import survey, together
+from awac_dist.data import sources
+from awac_dist.data.parquet import read_episodes, read_info, write_episodes
+from awac_dist.errors import InputError
+from awac_dist.types import EnvSpec, Episode, Origin
+
+SPEC = EnvSpec("Nowhere-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
+DOOR = Path(__file__).parents[3] / "shared" / "data" / "door-v0_demos.pickle"
+FAR = [[1.5, 0], [0, -3], [-2, 2], [0, 0]]  # four entries outside [-1, 1], in three of four steps
+
+
+def make_episode(rewards: Sequence[float], seed: int = 0, **changes: Any) -> Episode:
+    rng, steps = np.random.default_rng(seed), len(rewards)
+    columns: dict[str, Any] = {
+        "observations": rng.normal(size=(steps + 1, 3)),
+        "actions": rng.uniform(-1, 1, (steps, 2)),
+        "rewards": rewards,
+        "terminated": False,
+        "truncated": True,
+        "origin": Origin("prior"),
+        **changes,
+    }
+    names = ("observations", "actions", "rewards", "successes")
+    arrays = {name: np.float32(columns[name]) for name in names if name in columns}
+    return Episode(**{**columns, **arrays})
+
+
+def five_episodes() -> list[Episode]:
+    """Returns 1, 2, 3, 4, 6; lengths 1, 2, 3, 4, 2; the second and the fourth end solved."""
+    return [
+        make_episode([1], 1, successes=[0], terminated=True, truncated=False),
+        make_episode([1, 1], 2, successes=[0, 1], origin=Origin("demonstration", 7)),
+        make_episode([1, 1, 1], 3, successes=[0, 1, 0]),
+        make_episode([1, 1, 1, 1], 4, successes=[0, 0, 0, 1], actions=FAR),
+        make_episode([2, 4], 5, successes=[0, 0], truncated=False),
+    ]
+
+
+def write(path: Path, episodes: Sequence[Episode], spec: EnvSpec = SPEC) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_episodes(str(path), episodes, spec)
+    return str(path)
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> str:
+    return write(tmp_path / "five.parquet", five_episodes())
+
+
+def read_folder(folder: Path) -> list[Episode]:
+    return [e for path in sorted(folder.iterdir()) for _, e in read_episodes(str(path))]
+
+
+def fragments_of(episode: Episode, steps: Sequence[int]) -> list[Episode]:
+    """An episode cut into fragments, as a rollout worker sends it to shards in turn."""
+    found, start = [], 0
+    for length in steps:
+        stop, last = start + length, start + length == len(episode)
+        part = slice(start, stop)
+        fragment = replace(
+            episode,
+            observations=episode.observations[start : stop + 1],
+            actions=episode.actions[part],
+            rewards=episode.rewards[part],
+            truncated=episode.truncated and last,
+            origin=replace(episode.origin, start=start),
+        )
+        found.append(fragment)
+        start = stop
+    return found
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """A run whose two shards hold the fragments of two episodes crosswise; the second is cut."""
+    one = make_episode(range(6), 1, origin=Origin("online", worker=0, episode=0))
+    two = make_episode([5] * 4, 2, origin=Origin("online", worker=0, episode=1), truncated=False)
+    a, b, c = fragments_of(one, (2, 2, 2))
+    d, e = fragments_of(two, (2, 2))
+    write(tmp_path / "run/experience/shard-000-000000.parquet", [a, c, e])
+    write(tmp_path / "run/experience/shard-001-000000.parquet", [b, d])
+    return str(tmp_path / "run")
+
+
+def facts(argument: str) -> dict[str, str]:
+    return dict(report.facts(survey(sources.find(argument))))
+
+
+# inspect
+
+
+def test_inspect_counts_what_is_there(five: str) -> None:
+    found = facts(five)
+    assert found["task"] == "Nowhere-v0"
+    assert found["episodes"] == "5"
+    assert found["transitions"] == "12"
+    assert found["ended"] == "1 terminated, 3 truncated, 1 cut"
+    assert found["success"] == "40 % in their last step, 60 % in any step"
+    assert found["actions"].startswith("16.7 % of all entries, in 3 of 12 steps, lie outside")
+    assert (
+        "[-1, 1], as Nowhere-v0 cannot be made here; the furthest is 3 from 0" in found["actions"]
+    )
+    assert found["NaN, infinite"] == found["duplicates"] == "none"
+    assert found["made by"] == "demonstration (1), prior (4); 1 policy version 7 to 7"
+    assert found["D4RL score"] == "no reference scores for this task"
+
+
+def test_inspect_prints_quartiles(five: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", five]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    start = lines.index(["length", "return"])
+    assert lines[start + 1 : start + 7] == [
+        ["min", "1", "1.00"],
+        ["25", "%", "2", "2.00"],
+        ["median", "2", "3.00"],
+        ["75", "%", "3", "4.00"],
+        ["max", "4", "6.00"],
+        ["mean", "2.4", "3.20"],
+    ]
+
+
+def test_nan_and_duplicates_are_counted(tmp_path: Path) -> None:
+    broken = make_episode([1, np.nan, np.inf], 1, actions=[[0, 0], [np.nan, 0], [0, 0]])
+    twice = make_episode([1], 2)
+    other = replace(twice, origin=Origin("demonstration"))  # who made it does not matter
+    found = facts(write(tmp_path / "a.parquet", [broken, twice, other, make_episode([1], 3)]))
+    assert found["NaN, infinite"] == "1 in actions, 2 in rewards"
+    assert found["duplicates"] == "1 episode equal to an earlier one"
+
+
+def test_fragments_are_put_together_over_the_files_of_all_shards(log: str) -> None:
+    found = survey(sources.find(log))
+    assert found.lengths.tolist() == [6, 4]
+    assert found.returns.tolist() == [15, 20]
+    assert facts(log)["episodes"] == "2 (in 5 fragments)"
+    assert facts(log)["ended"] == "0 terminated, 1 truncated, 1 cut"
+
+
+def test_nothing_follows_an_end_or_a_gap(tmp_path: Path) -> None:
+    origin = Origin("online", worker=0, episode=0)
+    ended = make_episode([1, 1], 1, origin=origin)
+    after_it = make_episode([1], 2, origin=replace(origin, start=2), truncated=False)
+    after_a_gap = make_episode([1], 3, origin=replace(origin, start=4))
+    path = write(tmp_path / "a.parquet", [ended, after_it, after_a_gap])
+    assert survey(sources.find(path)).lengths.tolist() == [2, 1, 1]
+
+
+def test_sources_are_summed_up_together(five: str, log: str) -> None:
+    both = together([survey(sources.find(five)), survey(sources.find(log))])
+    assert len(both.episodes) == 7
+    assert both.transitions == 22
+    assert both.actions.outside == 4
+    assert both.solved_last is None  # the log does not say
+
+
+def test_a_known_task_is_scored_and_its_bounds_are_used(tmp_path: Path) -> None:
+    spec = replace(SPEC, env_id="HalfCheetah-v5", observation_size=17, action_size=6)
+    half = (12135.0 - -280.178953) / 2 - 280.178953
+    columns = {"observations": np.eye(3, 17)[[0, 1]], "actions": np.full((1, 6), 2.0)}
+    path = write(tmp_path / "a.parquet", [make_episode([half], **columns)], spec)
+    found = facts(path)
+    assert found["D4RL score"].startswith("50.0 for the mean return")
+    assert "outside the bounds of HalfCheetah-v5" in found["actions"]
+
+
+def test_a_task_id_that_would_import_a_module_is_not_made(tmp_path: Path) -> None:
+    spec = replace(SPEC, env_id="antigravity:Foo-v0")
+    found = facts(write(tmp_path / "a.parquet", [make_episode([1])], spec))
+    assert "all inside [-1, 1], as antigravity:Foo-v0 is not a plain id" in found["actions"]
+    assert "antigravity" not in sys.modules
+
+
+# The drawing.
+
+
+def test_bins_end_on_round_numbers_and_lose_nothing() -> None:
+    counts, edges = report.histogram(np.array([0.0, 0.1, 9.9, 10.0, np.nan, np.inf]))
+    assert counts.tolist() == [2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert edges.tolist() == list(range(12))
+    labels = report.range_labels(np.array([-0.25, 0.0, 0.25]))
+    assert labels == ["-0.25 to  0.00", " 0.00 to  0.25"]
+
+
+@pytest.mark.parametrize("scale", [1e-7, 0.003, 1.0, 77.0, 1e9])
+def test_any_scale_gives_few_bins_that_hold_everything(scale: float) -> None:
+    values = np.random.default_rng(0).normal(size=1000) * scale
+    counts, edges = report.histogram(values)
+    assert counts.sum() == 1000
+    assert 5 <= len(counts) <= 12
+    assert (values >= edges[0]).all() and (values <= edges[-1]).all()  # noqa: PT018
+    assert len(set(report.range_labels(edges))) == len(counts)
+
+
+def test_bars_are_as_long_as_their_counts() -> None:
+    values = np.array([0.0] * 4 + [1.0] * 2 + [2.0])
+    drawn = [line.split()[-2:] for line in report.bars(values, width=39, blocks=False)]
+    lengths = {int(count): len(bar) for bar, count in drawn if "#" in bar}
+    assert lengths[4] == 2 * lengths[2] == 4 * lengths[1]
+
+
+@pytest.mark.parametrize("values", [[], [np.nan]])
+def test_no_finite_value_draws_nothing(values: list[float]) -> None:
+    assert report.bars(np.array(values), width=40, blocks=True) == ["  (no finite value)"]
+
+
+@pytest.mark.parametrize("width", [40, 57, 80, 100])
+@pytest.mark.parametrize("blocks", [True, False])
+def test_no_line_is_wider_than_the_terminal(five: str, width: int, blocks: bool) -> None:
+    found = replace(survey(sources.find(five)), name="five")
+    lines = report.text(found, width=width, blocks=blocks).splitlines()
+    assert max(map(len, lines)) <= width
+    assert max(len(line) for line in lines if line.endswith(" 1")) == width  # and bars fill it
+    assert ("█" in "".join(lines)) == blocks
+
+
+def test_a_pipe_and_ascii_get_plain_lines(five: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "awac_dist.data", "inspect", five]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr == ""
+    assert max(map(len, done.stdout.splitlines()[1:])) == report.WIDTH_OF_A_PIPE
+    assert "#" in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        for columns, wanted in ((57, 57), (500, report.WIDEST), (1, report.NARROWEST)):
+            size = os.terminal_size((columns, 24))
+            monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
+            assert report.width_of(terminal) == wanted
+    os.close(leader)
+    assert report.width_of(io.StringIO()) == report.WIDTH_OF_A_PIPE
+
+
+def test_the_picture_is_drawn(five: str, log: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    assert main(["inspect", five, log, "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(
+    five: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", five, "--plot", str(tmp_path / "no" / "such.png")]) == 2
+    assert_one_line(capsys, "cannot be written")
+
+
+# validate
+
+
+def problems(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    code = main(["validate", *arguments])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == (0 if lines[-1].startswith("nothing wrong") else 1)
+    return lines[:-1]
+
+
+def test_sound_data_passes(tmp_path: Path, log: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = write(tmp_path / "sound.parquet", [make_episode([1, 2], n) for n in range(3)])
+    assert problems(capsys, sound, log) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"rewards": [1, np.nan, 2]}, "row 1, column rewards: NaN"),
+        ({"rewards": [1, 2, -np.inf]}, "row 2, column rewards: infinite"),
+        ({"successes": [np.nan, 0, 0]}, "row 0, column successes: NaN"),
+        (
+            {"observations": [[0, 0, 0], [0, 0, np.nan], [0, np.nan, 0], [1, 1, 1]]},
+            "row 1, column observations[2] and 1 more entries: NaN",
+        ),
+        ({"observations": np.ones((4, 3))}, "column observations: never change"),
+        (
+            {"actions": [[0, 0], [0, 2], [0, 0]]},
+            "row 1, column actions[1]: outside [-1, 1], as Nowhere-v0 cannot be made here, "
+            "by magnitude up to 2: convert with --clip-actions",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_episode_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], wanted: str
+) -> None:
+    episodes = [make_episode([1, 2, 3], 1), make_episode(**{"rewards": [1, 2, 3], **changes})]
+    path = write(tmp_path / "a.parquet", episodes)
+    (line,) = problems(capsys, path)
+    assert line.startswith(f"{path}: episode 1")
+    assert wanted in line
+
+
+@pytest.mark.parametrize("origin", [Origin("online"), Origin("prior", worker=0, episode=3)])
+def test_our_own_actions_may_leave_the_bounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], origin: Origin
+) -> None:
+    episode = make_episode([1, 2, 3, 4], actions=FAR, origin=origin)
+    assert problems(capsys, write(tmp_path / "a.parquet", [episode])) == []
+
+
+def test_what_is_wrong_with_a_source_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = [make_episode([3, 3], n, truncated=False) for n in (1, 2, 1)]
+    path = write(tmp_path / "a.parquet", cut)
+    twice, constant, ends = problems(capsys, path)
+    assert twice.startswith(f"{path}: episode 2: is equal to episode 0 of {path}")
+    assert constant.startswith(f"{path}: column rewards: always 3: ")
+    assert "all 3 episodes are cut" in ends
+
+
+def test_it_goes_on_after_a_damaged_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    good = [make_episode([1, 2], 1)]
+    write(folder / "0.parquet", good)
+    whole = Path(write(folder / "1.parquet", good)).read_bytes()
+    (folder / "2.parquet").write_bytes(whole[: len(whole) // 2])
+    write(folder / "3.parquet", [make_episode([1, np.nan], 4)])
+    passed_over, equal, nan = problems(capsys, str(folder))
+    assert passed_over.startswith(f"{folder / '2.parquet'}: is passed over")
+    assert equal.startswith(f"{folder / '1.parquet'}: episode 0: is equal to episode 0")
+    assert nan.startswith(f"{folder / '3.parquet'}: episode 0, row 1, column rewards: NaN")
+
+
+def test_an_error_of_a_reader_ends_that_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        write(tmp_path / f"{name}.parquet", [make_episode([1, 2], ord(name))])
+    healthy = sources.episodes
+
+    def episodes(source: sources.Source) -> Any:
+        yield from healthy(source)
+        if source.files[0].path.endswith("a.parquet"):
+            raise InputError("a.parquet: row 7: rewards is missing")
+
+    monkeypatch.setattr(sources, "episodes", episodes)
+    (line,) = problems(capsys, str(tmp_path))
+    assert line == "a.parquet: row 7: rewards is missing: the rest of this file was not checked"
+
+
+def test_files_that_do_not_fit_the_first_are_named(
+    tmp_path: Path, five: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = make_episode([1, 2], observations=np.eye(3, 5))
+    wider = write(tmp_path / "wider.parquet", [wide], replace(SPEC, observation_size=5))
+    other = write(tmp_path / "o.parquet", [make_episode([1, 2])], replace(SPEC, env_id="Other-v0"))
+    lines = problems(capsys, five, wider, other)
+    assert lines[-2].startswith(f"{wider}: observations [T+1, 5] and actions [T, 2], but {five}")
+    assert lines[-1].startswith(f"{other}: is of Other-v0, but {five} is of Nowhere-v0")
+
+
+def test_a_file_that_is_no_data_is_found_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.parquet").write_text("not a table")
+    (line,) = problems(capsys, str(tmp_path / "a.parquet"))
+    assert "a.parquet" in line
+    assert "damaged" in line
+
+
+# convert
+
+
+def convert(five: str, tmp_path: Path, *options: str) -> list[float]:
+    """Returns of the episodes that are kept."""
+    target = tmp_path / "out.parquet"
+    assert main(["convert", five, "--to", str(target), *options]) == 0
+    return [episode.total_reward for episode in read_folder(target)]
+
+
+@pytest.mark.parametrize(
+    ("options", "returns"),
+    [
+        ([], [1, 2, 3, 4, 6]),
+        (["--min-return", "3"], [3, 4, 6]),
+        (["--min-return", "-1e3", "--max-return", "3"], [1, 2, 3]),
+        (["--min-length", "2", "--max_length", "3"], [2, 3, 6]),
+        (["--successful"], [2, 4]),
+        (["--first", "2"], [1, 2]),
+        (["--best", "2"], [4, 6]),
+        (["--best", "1", "--max-return", "5"], [4]),
+        (["--first", "99"], [1, 2, 3, 4, 6]),
+    ],
+)
+def test_filters_keep_what_they_say(
+    five: str, tmp_path: Path, options: list[str], returns: list[float]
+) -> None:
+    assert convert(five, tmp_path, *options) == returns
+
+
+def test_it_says_what_was_dropped_and_why(
+    five: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert(five, tmp_path, "--min-return", "2", "--min-length", "3", "--best=1", "--clip-actions")
+    assert capsys.readouterr().out.splitlines() == [
+        "kept     1 of 5 episodes, 4 of 12 transitions",
+        "dropped  1 that fail --min-return 2",
+        "dropped  2 that fail --min-length 3",
+        "dropped  1 that are not among the --best 1",
+        "clipped  50 % of all action entries, to [-1, 1], as Nowhere-v0 cannot be made here",
+        f"wrote    {tmp_path / 'out.parquet'}, of Nowhere-v0",
+    ]
+
+
+def test_an_episode_comes_out_as_it_went_in(five: str, tmp_path: Path) -> None:
+    convert(five, tmp_path)
+    folder = tmp_path / "out.parquet"
+    assert read_info(str(folder / "episodes-000000.parquet")).env_id == "Nowhere-v0"
+    for found, wanted in zip(read_folder(folder), five_episodes(), strict=True):
+        for name in ("observations", "actions", "rewards", "successes"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+        assert found.origin == wanted.origin
+        assert (found.terminated, found.truncated) == (wanted.terminated, wanted.truncated)
+
+
+def test_kind_and_clipping_change_only_that(five: str, tmp_path: Path) -> None:
+    convert(five, tmp_path, "--kind", "demonstration", "--clip-actions")
+    found = read_folder(tmp_path / "out.parquet")
+    assert {episode.origin.kind for episode in found} == {"demonstration"}
+    assert found[1].origin.policy_version == 7
+    assert found[3].actions.tolist() == [[1, 0], [0, -1], [-1, 1], [0, 0]]
+    np.testing.assert_array_equal(found[0].actions, five_episodes()[0].actions)
+
+
+def test_bounds_of_a_task_that_the_user_names_are_not_guessed(
+    five: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["convert", five, "--to", str(tmp_path / "x.parquet"), "--clip-actions", "--env"]
+    assert main([*command, "No-v0"]) == 2
+    assert_one_line(capsys, "no environment 'No-v0'")
+    assert main([*command, "Pendulum-v1"]) == 2
+    assert_one_line(capsys, "actions of 2 numbers are not those of Pendulum-v1, which has 1")
+
+
+def test_fragments_come_out_whole(log: str, tmp_path: Path) -> None:
+    assert convert(log, tmp_path, "--min-length", "5") == [15]
+    (episode,) = read_folder(tmp_path / "out.parquet")
+    assert episode.rewards.tolist() == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(episode.observations, make_episode(range(6), 1).observations)
+    assert episode.truncated
+
+
+def test_the_result_is_the_same_each_time_and_in_several_files(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "STEPS_PER_FILE", 4)
+    contents = []
+    for name in ("one", "two"):
+        assert main(["convert", five, "--to", str(tmp_path / f"{name}.parquet")]) == 0
+        files = sorted((tmp_path / f"{name}.parquet").iterdir())
+        contents.append([file.read_bytes() for file in files])
+    assert len(contents[0]) == 3  # 1 + 2 + 3 steps, 4 steps, 2 steps
+    assert contents[0] == contents[1]
+
+
+def test_a_conversion_that_dies_leaves_nothing(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(writers, "write_episodes", fail)
+    with pytest.raises(RuntimeError):
+        main(["convert", five, "--to", str(tmp_path / "out.parquet")])
+    assert [path.name for path in tmp_path.iterdir()] == ["five.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted"), [("DoorBinary", [0, 0, 1, 0, 1]), ("DoorBinaryReleased", [0, 1, 1, 0, 1])]
+)
+def test_the_door_task_pays_for_an_open_door(task: str, wanted: list[int]) -> None:
+    observations = np.zeros((6, 39), np.float32)
+    observations[:, 28] = [2.0, 1.3, 1.36, 1.5, 0.0, 1.41]
+    rewards, successes = RELABEL[task](observations, np.zeros((5, 28), np.float32))
+    assert rewards.tolist() == [success - 1 for success in wanted]  # after each step
+    assert successes.tolist() == wanted
+    assert rewards.dtype == successes.dtype == np.float32
+
+
+@pytest.mark.parametrize(("width", "words"), [(38, "too narrow"), (40, "too wide")])
+def test_observations_of_another_width_are_refused(width: int, words: str) -> None:
+    episode = make_episode([0], observations=np.zeros((2, width)))
+    with pytest.raises(InputError, match=f"here: DoorBinary: observations of {width} .*{words}"):
+        relabelled("DoorBinary", "here", episode)
+
+
+def test_filters_see_the_new_rewards(tmp_path: Path) -> None:
+    spec = replace(SPEC, observation_size=39)
+    shut, opened = np.eye(3, 39), np.eye(3, 39)
+    opened[2, 28] = 2
+    episodes = [make_episode([9, 9], observations=o) for o in (shut, opened)]
+    path = write(tmp_path / "door.parquet", episodes, spec)
+    assert convert(path, tmp_path, "--relabel", "DoorBinary", "--successful") == [-1]
+    info = read_info(str(tmp_path / "out.parquet" / "episodes-000000.parquet"))
+    assert info.env_id == "awac_dist/DoorBinary-v0"
+
+
+def test_minari_reads_what_was_converted(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setattr(writers, "STEPS_PER_FILE", 4)  # the dataset grows in three goes
+    assert main(["convert", five, "--to", "minari:test/five-v0"]) == 0
+    dataset = minari.load_dataset("test/five-v0")
+    for found, wanted in zip(dataset, five_episodes(), strict=True):
+        np.testing.assert_array_equal(found.observations, wanted.observations)
+        np.testing.assert_array_equal(found.actions, wanted.actions)
+        np.testing.assert_array_equal(found.rewards, wanted.rewards)
+        assert found.terminations.tolist()[-1] == wanted.terminated
+        assert found.truncations.tolist()[-1] == wanted.truncated
+        assert not found.terminations[:-1].any()
+    assert main(["convert", five, "--to", "minari:test/five-v0"]) == 2
+
+
+# Wrong input.
+
+
+def assert_one_line(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("awac_dist: ")
+    assert words in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inspct", "FIVE"], "no command 'inspct'; did you mean inspect?"),
+        (["frobnicate"], "there are inspect, validate, convert, collect"),
+        (["inspect"], "SOURCE"),
+        (["inspect", "FIVE", "--plott", "a.png"], "no option --plott; did you mean --plot?"),
+        (["inspect", "no/such/file"], "no dataset 'no/such/file'"),
+        (["validate", "no/such/file"], "no dataset 'no/such/file'"),
+        (["convert", "FIVE"], "--to"),
+        (["convert", "FIVE", "--to", "x.parquet", "--min-retrun=2"], "did you mean --min-return?"),
+        (["convert", "FIVE", "--to", "x.parquet", "--first", "a"], "--first"),
+        (["convert", "FIVE", "--to", "x.parquet", "--first", "1", "--best", "1"], "not allowed"),
+        (["convert", "FIVE", "--to", "x.csv"], "neither NAME.parquet nor minari:ID"),
+        (["convert", "FIVE", "--to", "FIVE"], "exists already"),
+        (["convert", "FIVE", "FIVE", "--to", "x.parquet"], "name it once"),
+        (["convert", "FIVE", "--to", "x.parquet", "--min-return", "99"], "nothing is left"),
+        (["convert", "FIVE", "--to", "x.parquet", "--relabel", "DoorBinary"], "too narrow"),
+        (["convert", "FIVE", "--to", "minari:no/version"], "is no Minari id"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    five: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    if words == "is no Minari id":
+        pytest.importorskip("minari")
+    monkeypatch.chdir(tmp_path)
+    assert main([five if word == "FIVE" else word for word in arguments]) == 2
+    assert_one_line(capsys, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["five.parquet"]
+
+
+def test_sources_of_two_tasks_need_a_name(
+    five: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write(tmp_path / "o.parquet", [make_episode([1])], replace(SPEC, env_id="Other-v0"))
+    target = str(tmp_path / "out.parquet")
+    assert main(["convert", five, other, "--to", target]) == 2
+    assert_one_line(capsys, "the sources are of Nowhere-v0, Other-v0: give --env ID")
+    assert main(["convert", five, other, "--to", target, "--env", "Third-v0"]) == 0
+
+
+def test_success_that_is_not_known_cannot_be_asked_for(
+    log: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", log, "--to", str(tmp_path / "x.parquet"), "--successful"]) == 2
+    assert_one_line(capsys, "leave --successful out, or give --relabel TASK")
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("inspect", "validate", "convert", "collect"))
+
+
+# The real door demonstrations.
+
+
+@pytest.fixture
+def door() -> str:
+    if not DOOR.exists():
+        pytest.skip(f"{DOOR} is not here")
+    try:
+        sources.find(str(DOOR))
+    except InputError:
+        pytest.skip("no reader of demonstration pickles yet")
+    return str(DOOR)
+
+
+def test_the_door_demonstrations(door: str) -> None:
+    found = facts(door)
+    assert found["episodes"] == "25"
+    assert found["transitions"] == "6,704"  # 6,729 steps, less the last of each
+    assert found["actions"].startswith("5.63 % of all entries")
+    assert "the furthest is 1.37 from 0" in found["actions"]
+    assert found["made by"] == "demonstration (25)"
+
+
+def test_six_door_demonstrations_open_the_door(door: str, tmp_path: Path) -> None:
+    returns = convert(door, tmp_path, "--relabel", "DoorBinary", "--successful")
+    assert len(returns) == 6
+    successes = [episode.successes for episode in read_folder(tmp_path / "out.parquet")]
+    assert sum(float(column.sum()) for column in successes if column is not None) == 352

@@ -1,0 +1,246 @@
+"""The command line from end to end: what it prints, what it leaves behind, how it refuses."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import yaml
+from running import ENV, write_demonstrations
+
+from awac_dist.cli.launch import main
+from awac_dist.data.parquet import write_episodes
+from awac_dist.envs.make import env_spec
+from awac_dist.types import Episode, Origin
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = shlex.split(
+    "--env Pendulum-v1 --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 20 "
+    "--online.env_steps 100 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
+    "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
+    "--evaluation.episodes 2 --evaluation.curve_episodes 1 --evaluation.every_updates 30"
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    return write_demonstrations(tmp_path / "demonstrations.parquet")
+
+
+def test_an_inline_run_prints_its_summary_and_fills_its_folder(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    code = main([*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(folder)])
+    out, err = capfd.readouterr()
+    assert (code, err) == (0, "")
+    assert "Run finished" in out
+    for label in ("clone", "offline", "online"):
+        assert any(line.startswith(label) and "±" in line for line in out.splitlines()), label
+    assert str(folder) in out.splitlines()[-1]
+    left = {path.name for path in folder.iterdir()}
+    assert left == {
+        ".lock",
+        "checkpoints",
+        "config.yaml",
+        "experience",
+        "learning_curve.png",
+        "log.txt",
+        "metrics.jsonl",
+        "provenance.json",
+        "tensorboard",
+    }
+    table = pd.read_json(folder / "metrics.jsonl", lines=True)
+    assert set(table["phase"]) == {"clone", "collect", "offline", "online"}
+    assert table["eval/return"].notna().sum() >= 3
+    assert yaml.safe_load((folder / "config.yaml").read_text())["data"] == [data]
+
+
+@pytest.mark.parametrize(
+    "preset",
+    sorted(set(CONFIGS.glob("*.yaml")) - {CONFIGS / "release-push.yaml"}),  # see test_hindsight.py
+    ids=lambda path: path.stem,
+)
+def test_every_preset_runs(
+    preset: Path, data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = shlex.split(
+        "--env Pendulum-v1 --runtime inline --workers 1 --clone.updates 3 --clone.episodes 1 "
+        "--offline.updates 3 --offline.batch_size 8 --learner.batch_size 8 --online.env_steps 5 "
+        "--evaluation.episodes 1 --learner.threads 1"
+    )
+    folder = tmp_path / "run"
+    words = ["--config", str(preset), *small, "--data", data, "--run-dir", str(folder)]
+    assert main(words) == 0
+    assert "11 updates" in capfd.readouterr().out  # 3 cloning, 3 offline, 5 online
+
+
+def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert main([*SMALL, "--data", data, "--run-dir", str(folder), "--dry-run"]) == 0
+    out = capfd.readouterr().out
+    assert yaml.safe_load(out)["learner"]["batch_size"] == 32  # the plan is in comments
+    for word in ("2 rollout workers", "1 replay shards", "MB in all", "100 env_steps"):
+        assert word in out
+    assert not folder.exists()
+
+
+def empty_dataset(folder: Path) -> str:
+    path = str(folder / "empty.parquet")
+    write_episodes(path, [], env_spec(ENV))
+    return path
+
+
+def dataset_with_nan(folder: Path) -> str:
+    rewards = np.array([1, np.nan], np.float32)
+    observations, actions = np.zeros((3, 3), np.float32), np.zeros((2, 1), np.float32)
+    episode = Episode(observations, actions, rewards, False, True, Origin("prior"))
+    write_episodes(str(folder / "nan.parquet"), [episode], env_spec(ENV))
+    return str(folder / "nan.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--env", "HalfCheeta-v5"], ["HalfCheeta-v5", "HalfCheetah-v5"]),
+        (["--env", "FrozenLake-v1"], ["FrozenLake-v1", "flat vectors"]),
+        (["--algorithm.temprature", "1"], ["--algorithm.temprature", "--algorithm.temperature"]),
+        (["--mode", "fast"], ["fast", "async", "sync"]),
+        (["--data", "nowhere.parquet"], ["nowhere.parquet", "halfcheetah-demonstrations"]),
+        (["--data", "{empty}"], ["empty.parquet", "no episodes"]),
+        (["--data", "{text}"], ["text.parquet", "Parquet"]),
+        (
+            ["--data", "{data}", "--env", "HalfCheetah-v5"],
+            ["[T+1, 3]", "[T, 1]", "17 and 6", "HalfCheetah-v5"],
+        ),
+        (["--run-dir", "{taken}"], ["taken", "exists already"]),
+        (["--learner.gpus", "1"], ["--learner.gpus 1", "more GPUs than there are"]),
+        (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--env", "Walker2d-v5", "--data", "halfcheetah-demonstrations"], ["Walker2d-v5"]),
+        (["--run-dir", "nosuch://bucket/run"], ["nosuch://bucket/run", "cannot be reached"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    words: list[str],
+    data: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "text.parquet").write_text("these are words")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "something").touch()
+    places = {
+        "{data}": data,
+        "{empty}": empty_dataset(tmp_path),
+        "{text}": str(tmp_path / "text.parquet"),
+        "{taken}": str(tmp_path / "taken"),
+    }
+    given = [places.get(word, word) for word in arguments]
+    base = ["--run-dir", str(tmp_path / "run"), "--data", data, "--env", ENV]
+    assert main([*base, "--runtime", "inline", *given]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options", "words"),
+    [
+        ("inline", "--data {nan}", "nan.parquet: episode 0, row 1: rewards is NaN"),
+        ("inline", "--replay.mixture {clone} --clone.updates 0", "no transitions of 'clone'"),
+        pytest.param("ray", "--data {nan}", "rewards is NaN", marks=pytest.mark.ray),
+    ],
+)
+@pytest.mark.usefixtures("ray_session")
+def test_wrong_input_that_shows_late_is_one_line_too(
+    runtime: str,
+    options: str,
+    words: str,
+    data: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    mixture = '{"clone": 0.5, "online": 0.5}'
+    places = {"{nan}": dataset_with_nan(tmp_path), "{clone}": mixture}
+    given = [places.get(word, word) for word in options.split()]
+    folder = tmp_path / "run"
+    base = [*SMALL, "--runtime", runtime, "--data", data, "--run-dir", str(folder)]
+    assert main([*base, *given]) == 2
+    err = capfd.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert words in err
+    assert not folder.exists()  # its name stays free
+
+
+def test_an_unexpected_fault_keeps_its_traceback(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr("awac_dist.launch.start_components", fail)
+    with pytest.raises(ZeroDivisionError):
+        main([*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(tmp_path / "run")])
+
+
+@pytest.mark.ray
+def test_ctrl_c_ends_a_ray_run_in_order(data: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "awac_dist.launch", *SMALL, "--data", data]
+    command += ["--run-dir", str(folder), "--online.env_steps", "1000000"]
+    marker = {"AWAC_DIST_TEST_RUN": str(folder)}
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | marker,
+    ) as process:
+        _wait_for(folder / "metrics.jsonl", '"online"', seconds=120)
+        family = _marked(marker)
+        assert len(family) > 5  # Ray, workers, shards, learner
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Run stopped early: asked to stop" in out
+    assert (out.count("Ray"), err) == (0, "")
+    assert list((folder / "checkpoints").glob("*.pt"))
+    assert list((folder / "experience").glob("*.parquet"))
+    time.sleep(2)
+    assert [p.cmdline() for p in psutil.process_iter() if p.pid in family and p.is_running()] == []
+
+
+def _wait_for(path: Path, words: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if path.exists() and words in path.read_text():
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"no {words} in {path}")
+
+
+def _marked(marker: dict[str, str]) -> set[int]:
+    """Processes that inherited the marker."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if marker.items() <= process.environ().items():
+                found.add(process.pid)
+        except psutil.Error:
+            continue
+    return found

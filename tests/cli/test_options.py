@@ -1,0 +1,404 @@
+"""The command line: what it reads, what it refuses, and how it says so."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from awac_dist.cli.option_parser import walk
+from awac_dist.cli.options import parse, to_mapping
+from awac_dist.config import RunConfig, validate
+from awac_dist.errors import InputError
+
+PATHS = [field.path for field in walk(RunConfig())]
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(InputError) as caught:
+        parse(words)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def write(folder: Path, text: str, name: str = "run.yaml") -> str:
+    file = folder / name
+    file.write_text(text)
+    return str(file)
+
+
+# What it reads.
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    options = parse([])
+    assert options.config == RunConfig()
+    assert not options.dry_run
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "value"),
+    [
+        (["--env", "Ant-v5"], "env", "Ant-v5"),
+        (["--env", "7"], "env", "7"),
+        (["--workers", "32"], "workers", 32),
+        (["--workers=32"], "workers", 32),
+        (["--data", "a", "b", "7"], "data", ("a", "b", "7")),
+        (["--run-dir", "runs/1"], "run_dir", "runs/1"),
+        (["--run_dir", "2026"], "run_dir", "2026"),
+        (["--run-dir=a-b"], "run_dir", "a-b"),
+        (["--mode", "sync"], "mode", "sync"),
+        (["--algorithm.temperature", "3"], "algorithm.temperature", 3.0),
+        (["--algorithm.effective-batch", "0.3"], "algorithm.effective_batch", 0.3),
+        (["--algorithm.effective_batch", "None"], "algorithm.effective_batch", None),
+        (["--algorithm.effective_batch", "null"], "algorithm.effective_batch", None),
+        (["--algorithm.max_q", "-1.5"], "algorithm.max_q", -1.5),
+        (["--algorithm.max_q=-1e3"], "algorithm.max_q", -1000.0),
+        (["--algorithm.max_q", "-1e-3"], "algorithm.max_q", -1e-3),
+        (["--optimizer.actor_learning_rate", "1e-4"], "optimizer.actor_learning_rate", 1e-4),
+        (["--learner.gpus", "0"], "learner.gpus", 0),
+        (["--networks.actor_hidden", "64", "32"], "networks.actor_hidden", (64, 32)),
+        (["--clone.initialize_actor", "false"], "clone.initialize_actor", False),
+        (
+            ["--replay.mixture", '{"offline": 0.5, "online": 0.5}'],
+            "replay.mixture",
+            {"offline": 0.5, "online": 0.5},
+        ),
+    ],
+)
+def test_a_word_reaches_its_field_and_no_other(words: list[str], path: str, value: Any) -> None:
+    given = {field.path: field.default for field in walk(parse(words).config)}
+    assert given == {field.path: field.default for field in walk(RunConfig())} | {path: value}
+    assert type(given[path]) is type(value)
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--dry_run"])
+def test_dry_run(option: str) -> None:
+    assert parse([option]).dry_run
+
+
+def test_later_files_win_and_the_command_line_wins_over_all(tmp_path: Path) -> None:
+    first = write(tmp_path, "seed: 1\nworkers: 1\nlearner: {batch_size: 1, threads: 1}", "1.yaml")
+    second = write(tmp_path, "workers: 2\nlearner:\n  batch_size: 2", "2.yaml")
+    words = ["--learner.batch_size", "3", "--config", first, "--config", second]
+    config = parse(words).config
+    assert (config.seed, config.workers) == (1, 2)
+    assert (config.learner.threads, config.learner.batch_size) == (1, 3)
+    assert parse([*words[2:], *words[:2]]).config == config
+
+
+def test_a_part_given_in_part_keeps_the_run_s_own_defaults(tmp_path: Path) -> None:
+    file = write(tmp_path, "optimizer: {target_update_rate: 0.5}")
+    wanted = replace(RunConfig().optimizer, target_update_rate=0.5)
+    assert parse(["--config", file]).config.optimizer == wanted
+
+
+def test_yaml_spellings(tmp_path: Path) -> None:
+    text = "optimizer:\n  actor_learning_rate: 1e-3\nworkers: None\nshards:\nlearner:\n"
+    config = parse(["--config", write(tmp_path, text)]).config
+    assert config.optimizer.actor_learning_rate == 1e-3
+    assert type(config.optimizer.actor_learning_rate) is float
+    assert config.workers is None
+    assert config.shards is None
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    assert parse(["--config", write(tmp_path, "# nothing\n")]).config == RunConfig()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--data", "a", "b"],
+        ["--replay.mixture", '{"offline": 0.25, "online": 0.75}'],
+        ["--optimizer.actor_learning_rate", "1e-5", "--optimizer.actor_weight_decay", "0.1"],
+        ["--run-dir", "null", "--address", "auto", "--online.stop_at_return", "-1e5"],
+    ],
+)
+def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> None:
+    config = parse(words).config
+    mapping = to_mapping(config)
+    assert json.loads(json.dumps(mapping)) == mapping  # plain: no tuples
+    file = write(tmp_path, yaml.safe_dump(mapping))
+    assert parse(["--config", file]).config == config
+
+
+# What it refuses.
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["--algorithm.temprature", "1"],
+            "no option --algorithm.temprature; did you mean --algorithm.temperature?",
+        ),
+        (["--temperature=1"], "no option --temperature; did you mean --algorithm.temperature?"),
+        (["--work", "1"], "no option --work; did you mean --workers?"),
+        (["--qqq"], "no option --qqq; see --help"),
+        (["-w", "1"], "no option -w; see --help"),
+        (["--algorithm", "x.yaml"], "no option --algorithm"),
+        (["--print_config"], "no option --print_config"),
+        (["--mode", "fast"], "--mode: 'fast' is not one of async, sync"),
+        (["--workers", "many"], "--workers: 'many' is not a whole number or None"),
+        (["--workers", "1.5"], "--workers: '1.5' is not a whole number or None"),
+        (["--seed", "None"], "--seed: 'None' is not a whole number"),
+        (["--seed", "true"], "--seed: 'true' is not a whole number"),
+        (["--learner.gpus", "2"], "--learner.gpus: '2' is not one of 0, 1 or None"),
+        (["--learner.discount", "x"], "--learner.discount: 'x' is not a number"),
+        (["--clone.initialize_actor", "1"], "--clone.initialize_actor: '1' is not true or false"),
+        (
+            ["--networks.actor_hidden", "64", "x"],
+            "--networks.actor_hidden: ['64', 'x'] is not a list of whole numbers",
+        ),
+        (["--replay.mixture", "0.5"], "--replay.mixture: '0.5' is not a mapping of names to num"),
+        (["--workers"], "--workers: expected one argument; see --help"),
+        (["--workers", "1", "2"], "'2' belongs to no option; see --help"),
+        (["train"], "'train' belongs to no option; see --help"),
+        (["--seed", "-1"], "--seed: -1 is not 0 or more"),
+    ],
+)
+def test_wrong_words(words: list[str], line: str) -> None:
+    assert refusal(*words).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("env: [a\nseed: 1\n", "{file}, line 2: not YAML: "),
+        ("seed: 1\n\tenv: a\n", "{file}, line 2: not YAML: "),
+        ("\x01", "{file}: not YAML: "),
+        ("- env\n", "{file}: ['env'] is not a mapping of options to values"),
+        ("learner: 3\n", "{file}: learner: 3 is not a mapping of options to values"),
+        (
+            "learner: {bach_size: 3}\n",
+            "{file}: no option learner.bach_size; did you mean learner.batch_size?",
+        ),
+        ("lerner: {batch_size: 3}\n", "{file}: no option lerner; did you mean learner?"),
+        ("env: 7\n", "{file}: env: 7 is not text"),
+        ("seed:\n", "{file}: seed: None is not a whole number"),
+        ("data: a\n", "{file}: data: 'a' is not a list of texts"),
+        ("data: []\n", "{file}: data: is empty"),
+        ("mode: fast\n", "{file}: mode: 'fast' is not one of async, sync"),
+        ("learner: {batch_size: 3.5}\n", "{file}: learner.batch_size: 3.5 is not a whole number"),
+        ("learner: {batch_size: true}\n", "{file}: learner.batch_size: True is not a whole nu"),
+        ("learner: {batch_size: 0}\n", "{file}: learner.batch_size: 0 is not 1 or more"),
+        (
+            "replay: {mixture: {online: x}}",
+            "{file}: replay.mixture: {{'online': 'x'}} is not a map",
+        ),
+    ],
+)
+def test_wrong_files(text: str, line: str, tmp_path: Path) -> None:
+    file = write(tmp_path, text)
+    assert refusal("--config", file).startswith(line.format(file=file))
+
+
+def test_a_wrong_value_is_refused_even_where_a_later_one_wins(tmp_path: Path) -> None:
+    file = write(tmp_path, "seed: x\n")
+    assert refusal("--config", file, "--seed", "1") == f"{file}: seed: 'x' is not a whole number"
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    line = refusal("--config", str(tmp_path / "none.yaml"))
+    assert line == f"--config: cannot read {tmp_path}/none.yaml: No such file or directory"
+
+
+# Ranges.
+
+INFINITE = [math.inf, -math.inf, math.nan]
+
+
+def changed(path: str, value: Any) -> RunConfig:
+    config = RunConfig()
+    part, _, name = path.rpartition(".")
+    if not part:
+        return replace(config, **{name: value})
+    return replace(config, **{part: replace(getattr(config, part), **{name: value})})
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "right"),
+    [
+        ("workers", [0, -1], [1, None]),
+        ("shards", [0], [1]),
+        ("seed", [-1], [0]),
+        ("data", [(), ("a", "a")], [("a", "b")]),
+        ("clone.updates", [-1], [0]),
+        ("clone.episodes", [-1], [0]),
+        ("clone.batch_size", [0], [1]),
+        ("clone.learning_rate", [0.0, *INFINITE], [1e-9]),
+        ("offline.updates", [-1], [0]),
+        ("offline.batch_size", [0], [1]),
+        ("online.env_steps", [-1], [0]),
+        ("online.updates_per_step", [0.0, *INFINITE], [0.1, 20.0]),
+        ("online.error_buffer", [-1], [0]),
+        ("online.stop_at_return", INFINITE, [-200.0, 0.0]),
+        ("online.max_minutes", [0.0, *INFINITE], [0.5]),
+        ("rollout.step_timeout_s", [0.0, *INFINITE], [0.5, None]),
+        ("rollout.cpus", [0.0, *INFINITE], [0.01, 2.0, None]),
+        ("algorithm.temperature", [0.0, -1.0, *INFINITE], [0.3]),
+        ("algorithm.effective_batch", [0.0, 1.0, *INFINITE], [0.05, None]),
+        ("algorithm.max_weight", [0.0, *INFINITE], [20.0]),
+        ("algorithm.num_value_samples", [0], [1]),
+        ("algorithm.advantage_clip", INFINITE, [0.0, 0.5]),
+        ("algorithm.max_q", INFINITE, [0.0, -1.0]),
+        ("networks.actor_hidden", [(0,), (8, -1)], [(), (1,)]),
+        ("networks.critic_hidden", [(0,)], [(1,)]),
+        ("networks.num_critics", [0], [1]),
+        ("networks.log_std_min", [0.0, 1.0, *INFINITE], [-5.0]),
+        ("networks.log_std_max", [-6.0, *INFINITE], [1.0]),
+        ("optimizer.actor_learning_rate", [0.0, *INFINITE], [1e-9]),
+        ("optimizer.critic_learning_rate", [0.0, *INFINITE], [1e-9]),
+        ("optimizer.actor_weight_decay", [-1e-9, *INFINITE], [0.0]),
+        ("optimizer.target_update_rate", [0.0, 1.1, *INFINITE], [1.0]),
+        ("replay.capacity", [0, 250], [251]),
+        (
+            "replay.mixture",
+            [
+                {"online": 0.9},
+                {"online": 1.5, "offline": -0.5},
+                {"online": math.nan, "offline": 0.5},
+                {"": 0.5, "online": 0.5},
+                {"elsewhere": 1.0},
+            ],
+            [{}, {"online": 0.7, "clone": 0.2, "halfcheetah-demonstrations": 0.1}],
+        ),
+        ("rollout.envs_per_worker", [0], [1]),
+        ("rollout.fragment_steps", [0], [1]),
+        ("learner.batch_size", [0], [1]),
+        ("learner.discount", [0.0, 1.01, *INFINITE], [1.0]),
+        ("learner.threads", [0], [1]),
+        ("learner.updates_per_call", [0], [1]),
+        ("learner.batches_per_request", [0], [1]),
+        ("learner.keep_checkpoints", [0], [1]),
+        ("evaluation.episodes", [0], [1]),
+        ("evaluation.curve_episodes", [0], [1]),
+        ("evaluation.every_updates", [0], [1]),
+    ],
+)
+def test_ranges(path: str, wrong: list[Any], right: list[Any]) -> None:
+    for value in right:
+        validate(changed(path, value))
+    for value in wrong:
+        with pytest.raises(InputError) as caught:
+            validate(changed(path, value))
+        assert path in str(caught.value)
+
+
+def test_every_number_has_a_range() -> None:
+    marks = test_ranges.pytestmark
+    tested = {path for path, _, _ in marks[0].args[1]}
+    numbers = {field.path for field in walk(RunConfig()) if field.hint in (int, float)}
+    assert numbers <= tested
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--mode", "sync", "--online.error_buffer", "5"], "--online.error_buffer: 5 has no eff"),
+        (["--runtime", "inline", "--address", "auto"], "--address: auto has no effect"),
+        (
+            ["--algorithm.value", "mean", "--algorithm.num_value_samples", "4"],
+            "--algorithm.num_value_samples: 4 has no effect",
+        ),
+    ],
+)
+def test_what_would_silently_do_nothing(words: list[str], line: str) -> None:
+    assert refusal(*words).startswith(line)
+    parse(words[:2])
+    parse(words[2:])
+
+
+# Help.
+
+
+@pytest.fixture
+def help_text(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_shows_every_field_with_its_text(help_text: str) -> None:
+    words = " ".join(help_text.split())
+    for field in walk(RunConfig()):
+        assert f"--{field.path} " in help_text.replace("--run-dir", "--run_dir"), field.path
+        assert field.help, field.path
+        assert field.help[:40] in words, field.path
+
+
+def test_help_is_fit_to_read(help_text: str) -> None:
+    lines = help_text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert all(f"\n{part}:\n" in help_text for part in ("common", "run", "algorithm", "learner"))
+    first = [line.split()[0] for line in lines if line.startswith("  --")][:7]
+    assert first == [
+        *("--env", "--data", "--workers", "--seed", "--run-dir", "--config", "--dry-run")
+    ]
+    assert "(default: halfcheetah-demonstrations)" in help_text.replace("-\n" + " " * 32, "-")
+    assert help_text.count("  python -m awac_dist.launch") >= 2
+    assert "class_path" not in help_text
+    assert "print_config" not in help_text
+
+
+def test_the_examples_of_the_help_are_legal(
+    help_text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "configs").symlink_to(Path(__file__).parents[2] / "configs")
+    (tmp_path / "runs/paper-1").mkdir(parents=True)
+    (tmp_path / "runs/paper-1/config.yaml").write_text(yaml.safe_dump(to_mapping(RunConfig())))
+    monkeypatch.chdir(tmp_path)
+    start = "  python -m awac_dist.launch"
+    examples = [line for line in help_text.splitlines() if line.startswith(start)]
+    assert len(examples) == 4
+    for example in examples:
+        parse(example.removeprefix(start).split())
+
+
+class TestResume:
+    """A run that goes on keeps its options but for those that change nothing it learned."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> str:
+        config = replace(RunConfig(), seed=7, workers=3)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_mapping(config)))
+        return str(tmp_path)
+
+    def test_the_options_are_the_folder_s_and_what_is_overridden(self, folder: str) -> None:
+        found = parse(["--resume", folder, "--override", "workers=5", "online.env-steps=1_000"])
+        assert found.resume is not None
+        assert found.resume.local == Path(folder)
+        changed = replace(RunConfig().online, env_steps=1000)
+        assert found.config == replace(RunConfig(), seed=7, workers=5, online=changed)
+
+    @pytest.mark.parametrize(
+        ("words", "problem"),
+        [
+            (["--seed", "1"], "--seed: a run that is resumed keeps its options; see --override"),
+            (["--config", "x.yaml"], "--config: a run that is resumed keeps"),
+            (["--override", "seed=1"], "--override seed: cannot change in a run that goes on"),
+            (["--override", "worker=1"], "no option worker; did you mean workers"),
+            (["--override", "workers"], "is not OPTION=VALUE"),
+            (["--override", "workers=0"], "--override workers: 0 is not 1 or more"),
+        ],
+    )
+    def test_what_may_not_change_is_refused(
+        self, folder: str, words: list[str], problem: str
+    ) -> None:
+        with pytest.raises(InputError, match=problem):
+            parse(["--resume", folder, *words])
+
+    def test_an_override_without_a_run_is_refused(self) -> None:
+        with pytest.raises(InputError, match="give --resume RUN"):
+            parse(["--override", "workers=3"])
+
+    def test_a_folder_that_holds_no_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="holds no run: there is no config"):
+            parse(["--resume", str(tmp_path)])

@@ -1,0 +1,465 @@
+"""Files of episodes: what is written is what is read, and wrong input names its place."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from awac_dist.data import experience, parquet, sources
+from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.format import FileInfo
+from awac_dist.data.fragments import join_fragments
+from awac_dist.data.parquet import read_episodes, read_info, write_episodes
+from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
+from awac_dist.errors import InputError
+from awac_dist.types import EnvSpec, Episode, Origin
+
+SPEC = EnvSpec("Counting-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
+WIDER = replace(SPEC, env_id="Wider-v0", observation_size=5)
+
+
+def make_episode(steps: int = 4, *, seed: int = 0, **changes: Any) -> Episode:
+    rng = np.random.default_rng(seed)
+    columns: dict[str, Any] = {
+        "observations": rng.normal(size=(steps + 1, 3)).astype(np.float32),
+        "actions": rng.normal(size=(steps, 2)).astype(np.float32),
+        "rewards": rng.normal(size=steps).astype(np.float32),
+        "terminated": False,
+        "truncated": True,
+        "origin": Origin("online", 30_000_000_000, 4, 2, 17, 250, 2**31 - 1),
+        "successes": (rng.random(steps) < 0.5).astype(np.float32),
+    }
+    return Episode(**{**columns, **changes})
+
+
+def assert_equal(found: Episode, wanted: Episode) -> None:
+    for field in fields(Episode):
+        ours, theirs = getattr(found, field.name), getattr(wanted, field.name)
+        if isinstance(theirs, np.ndarray):
+            assert ours.dtype == np.float32
+            np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
+        else:
+            assert ours == theirs, field.name
+
+
+def read_all(path: Path) -> list[Episode]:
+    return [episode for _, episode in read_episodes(str(path))]
+
+
+def cut(episode: Episode, steps: Sequence[int]) -> list[Episode]:
+    """Cut an episode into fragments of these lengths, as a rollout worker does."""
+    fragments, start = [], 0
+    for length in steps:
+        stop, last = start + length, start + length == len(episode)
+        fragments.append(
+            Episode(
+                observations=episode.observations[start : stop + 1],
+                actions=episode.actions[start:stop],
+                rewards=episode.rewards[start:stop],
+                terminated=episode.terminated and last,
+                truncated=episode.truncated and last,
+                origin=replace(episode.origin, start=start),
+                successes=None if episode.successes is None else episode.successes[start:stop],
+            )
+        )
+        start = stop
+    return fragments
+
+
+# Episodes.
+
+
+@pytest.mark.parametrize(
+    ("column", "rows", "wanted"),
+    [
+        ("observations", 4, "observations has 4 rows, 4 actions need 5"),
+        ("rewards", 5, "rewards has 5 rows, 4 actions need 4"),
+        ("successes", 3, "successes has 3 rows, 4 actions need 4"),
+        ("desired_goals", 4, "desired_goals has 4 rows, 4 actions need 5"),
+        ("achieved_goals", 6, "achieved_goals has 6 rows, 4 actions need 5"),
+    ],
+)
+def test_columns_that_do_not_fit_together_are_refused(column: str, rows: int, wanted: str) -> None:
+    with pytest.raises(ValueError, match=wanted):
+        make_episode(**{column: np.zeros((rows, 3), np.float32)})
+
+
+def test_an_episode_without_a_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        make_episode(steps=0)
+
+
+# Parquet.
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"successes": None},
+        {"terminated": True, "truncated": False},
+        {"terminated": False, "truncated": False},
+        {"origin": Origin("demonstration")},
+        {"rewards": np.float32([np.nan, np.inf, -0.0, 1e-42])},
+    ],
+)
+def test_an_episode_is_read_as_it_was_written(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / "episodes.parquet"
+    wanted = [make_episode(seed=1, **changes), make_episode(steps=1, seed=2)]
+    write_episodes(str(path), wanted, SPEC)
+    found = read_all(path)
+    assert len(found) == 2
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert_equal(ours, theirs)
+
+
+def test_many_episodes_keep_their_order_and_numbers(tmp_path: Path) -> None:
+    count = 2 * parquet.EPISODES_PER_READ + 3
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode(seed=n) for n in range(count)], SPEC)
+    for expected, (number, episode) in enumerate(read_episodes(str(path))):
+        assert number == expected
+        assert_equal(episode, make_episode(seed=expected))
+    assert number == count - 1
+
+
+def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode(), make_episode()], SPEC)
+    assert read_info(str(path)) == FileInfo("Counting-v0", 3, 2, 2)
+
+
+def test_a_file_may_be_named_by_a_uri(tmp_path: Path) -> None:
+    uri = (tmp_path / "episodes.parquet").as_uri()
+    write_episodes(uri, [make_episode()], SPEC)
+    assert paths(open_source(uri, SPEC)) == [uri]
+    source = open_source(tmp_path.as_uri(), SPEC)
+    assert paths(source) == [uri]
+    assert_equal(next(read_share(source, SPEC, 0, 1))[1], make_episode())
+
+
+class PowerCutError(Exception):
+    """Stands for whatever stops a process at once."""
+
+
+def tear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next write stop half-way."""
+
+    def write_half(_: pa.Table, name: str, **__: Any) -> None:
+        Path(name).write_bytes(b"PAR1 half of a file")
+        raise PowerCutError
+
+    monkeypatch.setattr(pq, "write_table", write_half)
+
+
+def test_a_torn_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_episodes(str(tmp_path / "whole.parquet"), [make_episode()], SPEC)
+    tear(monkeypatch)
+    with pytest.raises(PowerCutError):
+        write_episodes(str(tmp_path / "torn.parquet"), [make_episode()], SPEC)
+    assert paths(open_source(str(tmp_path), SPEC)) == [str(tmp_path / "whole.parquet")]
+
+
+def test_a_torn_write_leaves_the_older_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode(seed=5)], SPEC)
+    tear(monkeypatch)
+    with pytest.raises(PowerCutError):
+        write_episodes(str(path), [make_episode(seed=6)], SPEC)
+    assert_equal(read_all(path)[0], make_episode(seed=5))
+
+
+# Sources and shares.
+
+
+def write_folder(folder: Path, counts: Sequence[int]) -> None:
+    """Write files with these numbers of episodes; seeds number the episodes over all files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = 0
+    for number, count in enumerate(counts):
+        episodes = [make_episode(seed=n) for n in range(first, first + count)]
+        write_episodes(str(folder / f"{number}.parquet"), episodes, SPEC)
+        first += count
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 4])
+def test_shares_partition_the_episodes_and_keep_their_numbers(
+    tmp_path: Path, num_shards: int
+) -> None:
+    write_folder(tmp_path, [3, 0, 5, 1])
+    source = open_source(str(tmp_path), SPEC)
+    assert count_episodes(source) == 9
+    found: dict[int, Episode] = {}
+    for index in range(num_shards):
+        for number, episode in read_share(source, SPEC, index, num_shards):
+            assert number % num_shards == index
+            assert number not in found
+            found[number] = episode
+    assert sorted(found) == list(range(9))
+    for number, episode in found.items():
+        assert_equal(episode, make_episode(seed=number))
+
+
+def test_the_folder_of_a_run_means_its_experience(tmp_path: Path) -> None:
+    write_folder(tmp_path / "experience", [1])
+    write_folder(tmp_path, [1])
+    source = open_source(str(tmp_path), SPEC)
+    assert paths(source) == [str(tmp_path / "experience" / "0.parquet")]
+    assert source.name == str(tmp_path)
+
+
+def paths(source: Source) -> list[str]:
+    return [file.path for file in source.files]
+
+
+@pytest.mark.parametrize("stated", ["demonstration", "prior"])
+def test_the_user_may_say_what_kind_of_data_it_is(tmp_path: Path, stated: str) -> None:
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode(origin=Origin("online", episode=7))], SPEC)
+    [(_, _, believed)] = episodes(open_source(str(path), SPEC))
+    [(_, _, told)] = episodes(open_source(f"{path},kind={stated}", SPEC))
+    assert believed.origin.kind == "online"
+    assert (told.origin.kind, told.origin.episode) == (stated, 7)
+
+
+def test_the_options_of_a_source_stand_behind_commas(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode()], SPEC)
+    source = open_source(f"{path},weight=0.5,kind=prior", SPEC)
+    assert (source.name, source.weight, source.kind) == (str(path), 0.5, "prior")
+    for wrong in ("weight=0", "weight=much", "kind=best", "speed=2", ""):
+        with pytest.raises(InputError, match="is neither kind="):
+            open_source(f"{path},{wrong}", SPEC)
+
+
+def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
+    write_folder(tmp_path, [1, 2])
+    assert count_episodes(open_source(f"{tmp_path}/[1-9].parquet", SPEC)) == 2
+    with pytest.raises(InputError, match="matches nothing"):
+        open_source(f"{tmp_path}/*.hdf5", SPEC)
+
+
+def write_nothing(_: Path) -> None:
+    pass
+
+
+def write_text(path: Path) -> None:
+    path.write_text("not a table")
+
+
+def write_empty_file(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def write_empty_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def write_no_episodes(path: Path) -> None:
+    write_episodes(str(path), [], SPEC)
+
+
+def write_foreign(path: Path) -> None:
+    pq.write_table(pa.table({"observations": [1, 2]}), path)
+
+
+def write_wider(path: Path) -> None:
+    observations = np.zeros((5, 5), np.float32)
+    write_episodes(str(path), [make_episode(observations=observations)], WIDER)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (write_nothing, "no dataset .*neither a path nor one of halfcheetah-demonstrations"),
+        (write_text, "cannot be read as Parquet"),
+        (write_empty_file, "cannot be read as Parquet"),
+        (write_empty_folder, "holds nothing that we read"),
+        (write_no_episodes, "holds no episodes"),
+        (write_foreign, "was not written by awac_dist"),
+        (
+            write_wider,
+            r"observations \[T\+1, 5\] and actions \[T, 2\] of Wider-v0 do not fit "
+            "Counting-v0, which has 3 and 2",
+        ),
+    ],
+)
+def test_wrong_data_gets_one_line_that_names_it(tmp_path: Path, write: Any, message: str) -> None:
+    path = tmp_path / "wrong.parquet"
+    write(path)
+    with pytest.raises(InputError, match=message) as caught:
+        open_source(str(path), SPEC)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_that_holds_no_episode_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.parquet"
+    table = parquet.to_table([make_episode(), make_episode()], SPEC)
+    shorter = [table["rewards"][0].as_py(), [1.0]]
+    place = table.schema.get_field_index("rewards")
+    table = table.set_column(
+        place, table.schema.field(place), pa.array([*shorter], table["rewards"].type)
+    )
+    pq.write_table(table, path)
+    with pytest.raises(InputError, match=r"row 1: rewards has 1 rows, 4 actions need 4") as caught:
+        read_all(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["observations", "actions", "rewards"])
+def test_a_row_that_lacks_a_column_is_named(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "episodes.parquet"
+    table = parquet.to_table([make_episode()], SPEC)
+    place = table.schema.get_field_index(column)
+    field = table.schema.field(place)
+    table = table.set_column(place, field, pa.array([None], field.type))
+    pq.write_table(table, path)
+    with pytest.raises(InputError, match=f"row 0: {column} is missing"):
+        read_all(path)
+
+
+def test_a_share_checks_the_file_that_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.parquet"
+    write_episodes(str(path), [make_episode()], SPEC)
+    source = open_source(str(path), SPEC)
+    write_wider(path)
+    with pytest.raises(InputError, match="Wider-v0 do not fit Counting-v0"):
+        list(read_share(source, SPEC, 0, 1))
+
+
+def test_embedded_data_have_a_name() -> None:
+    for name in sources.EMBEDDED:
+        (file,) = find(name).files
+        assert file.path.endswith(f"{name}.parquet")
+
+
+# Fragments and the experience log.
+
+
+def test_fragments_join_to_the_episode_that_was_cut() -> None:
+    whole = make_episode(10, origin=Origin("online", worker=1, episode=3))
+    (joined,) = join_fragments(cut(whole, [3, 1, 6]))
+    assert_equal(joined, whole)
+
+
+def test_fragments_join_whatever_their_order() -> None:
+    first, second = (
+        make_episode(6, seed=n, origin=Origin("online", worker=1, episode=n)) for n in range(2)
+    )
+    fragments = [*cut(second, [2, 4]), *cut(first, [1, 2, 3])]
+    for found, wanted in zip(join_fragments(fragments[::-1]), [first, second], strict=True):
+        assert_equal(found, wanted)
+
+
+def test_fragments_with_a_gap_stay_apart() -> None:
+    whole = make_episode(10, origin=Origin("online", worker=1, episode=3))
+    first, _, last = cut(whole, [3, 1, 6])
+    for found, wanted in zip(join_fragments([first, last]), [first, last], strict=True):
+        assert_equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["worker", "incarnation", "episode"])
+def test_fragments_of_different_streams_stay_apart(name: str) -> None:
+    whole = make_episode(10, origin=Origin("online", worker=1, incarnation=0, episode=3))
+    first, last = cut(whole, [4, 6])
+    other = replace(last, origin=replace(last.origin, **{name: 7}))
+    assert len(join_fragments([first, other])) == 2
+
+
+def test_nothing_follows_the_end_of_an_episode() -> None:
+    first, last = cut(make_episode(10, origin=Origin("online", worker=1, episode=3)), [4, 6])
+    assert len(join_fragments([replace(first, truncated=True), last])) == 2
+
+
+def test_successes_are_joined_only_if_every_fragment_has_them() -> None:
+    whole = make_episode(10, origin=Origin("online", worker=1, episode=3))
+    first, last = cut(whole, [4, 6])
+    (joined,) = join_fragments([first, replace(last, successes=None)])
+    assert joined.successes is None
+
+
+def logged(folder: Path) -> list[Episode]:
+    source = open_source(str(folder), SPEC)
+    return [episode for _, episode in read_share(source, SPEC, 0, 1)]
+
+
+def test_the_log_reads_back_as_what_was_appended(tmp_path: Path) -> None:
+    episodes = [
+        make_episode(6, seed=n, origin=Origin("online", worker=n % 2, episode=n)) for n in range(4)
+    ]
+    log = ExperienceLog(str(tmp_path / "experience"), 0, SPEC)
+    for episode in episodes:
+        for fragment in cut(episode, [2, 4]):
+            log.append(fragment, "online", row=-1)
+    log.flush()
+    found = sorted(logged(tmp_path), key=lambda episode: episode.origin.episode)
+    for ours, theirs in zip(found, episodes, strict=True):
+        assert_equal(ours, theirs)
+
+
+def test_an_episode_cut_over_two_files_joins_again(tmp_path: Path) -> None:
+    whole = make_episode(6, origin=Origin("online", worker=0, episode=0))
+    log = ExperienceLog(str(tmp_path), 0, SPEC)
+    for fragment in cut(whole, [2, 4]):
+        log.append(fragment, "online", row=-1)
+        log.flush()
+    found = logged(tmp_path)
+    assert len(found) == 2
+    assert_equal(join_fragments(found)[0], whole)
+
+
+def test_the_log_writes_by_itself_when_it_holds_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experience, "STEPS_PER_FILE", 10)
+    log = ExperienceLog(str(tmp_path), 0, SPEC)
+    written = []
+    for number in range(6):
+        log.append(make_episode(4, origin=Origin("online", worker=0, episode=number)), "online", -1)
+        written.append(len(list(tmp_path.glob("*.parquet"))))
+    assert written == [0, 0, 0, 1, 1, 1]
+
+
+def test_an_empty_log_writes_no_file(tmp_path: Path) -> None:
+    ExperienceLog(str(tmp_path), 0, SPEC).flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_and_their_replacements_never_overwrite_each_other(tmp_path: Path) -> None:
+    for number, shard in enumerate((0, 1, 0)):  # the second shard 0 replaces the first
+        log = ExperienceLog(str(tmp_path), shard, SPEC)
+        log.append(make_episode(origin=Origin("online", worker=0, episode=number)), "online", -1)
+        log.flush()
+    assert sorted(episode.origin.episode for episode in logged(tmp_path)) == [0, 1, 2]
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_file_is_a_valid_dataset_or_a_clear_error(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "episodes.parquet"
+        write_episodes(str(path), [make_episode(), make_episode(7)], SPEC)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 8))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        message, found = str(path), []
+        try:
+            source = open_source(str(path), SPEC)
+            found = [episode for _, episode in read_share(source, SPEC, 0, 1)]
+        except InputError as error:
+            message = str(error)
+        assert str(path) in message
+        assert "\n" not in message
+        assert all(len(episode.observations) == len(episode) + 1 for episode in found)

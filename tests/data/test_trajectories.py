@@ -1,0 +1,381 @@
+"""Lists of trajectory dicts -> episodes: every field, every end, and what is damaged."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from awac_dist.data.format import Format
+from awac_dist.data.formats import trajectories
+from awac_dist.data.formats.trajectories import AWAC_NPY, DEMONSTRATIONS
+from awac_dist.errors import InputError
+from awac_dist.types import Episode, Origin
+
+DOOR = Path("/work/shared/data/door-v0_demos.pickle")
+FORMATS = {"demos.pickle": DEMONSTRATIONS, "paths.npy": AWAC_NPY}
+KINDS = {"demos.pickle": "demonstration", "paths.npy": "prior"}
+
+
+def trajectory(steps: int, first: int = 0, **changes: Any) -> dict[str, Any]:
+    """Observations count on over all steps, so that a wrong neighbour shows."""
+    numbers = np.arange(first, first + steps, dtype=np.float64)
+    whole = {
+        "observations": np.stack([numbers, -numbers, numbers / 2], axis=1),
+        "actions": np.stack([numbers / 10, numbers / 100], axis=1),
+        "rewards": numbers + 0.25,
+        "init_state_dict": {"qpos": np.zeros(4)},
+    }
+    return {name: value for name, value in (whole | changes).items() if value is not None}
+
+
+def write(folder: Path, name: str, content: Any, protocol: int = 4) -> str:
+    path = folder / name
+    if name.endswith(".npy"):
+        array = np.empty(len(content), object)
+        array[:] = content
+        np.save(path, array, allow_pickle=True)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol))
+    return str(path)
+
+
+def read(form: Format, path: str, share: tuple[int, int] = (0, 1)) -> list[tuple[int, Episode]]:
+    return list(form.read(path, share))
+
+
+def assert_is(
+    episode: Episode, first: int, steps: int, *, last: int, kind: str, number: int, terminated: bool
+) -> None:
+    """Compare with `trajectory`: `steps` steps from `first` on, and `last` as what followed."""
+    numbers = np.float32([*range(first, first + steps), last])
+    wanted = np.stack([numbers, -numbers, numbers / 2], axis=1)
+    np.testing.assert_array_equal(episode.observations, wanted)
+    acted = np.arange(first, first + steps)
+    np.testing.assert_array_equal(
+        episode.actions, np.float32(np.stack([acted / 10, acted / 100], axis=1))
+    )
+    np.testing.assert_array_equal(episode.rewards, np.float32(acted + 0.25))
+    for column in (episode.observations, episode.actions, episode.rewards):
+        assert column.dtype == np.float32
+    assert (episode.terminated, episode.truncated) == (terminated, not terminated)
+    assert episode.origin == Origin(kind, episode=number)  # type: ignore[arg-type]
+    assert episode.desired_goals is episode.achieved_goals is episode.successes is None
+
+
+def ends() -> list[dict[str, Any]]:
+    """Every kind of end; episode k counts on from 10 k."""
+    following = trajectory(4, 21)["observations"]
+    with_next = trajectory(4, 20, next_observations=following)
+    final = trajectory(5, 30)["observations"]
+    ended = np.array([False, False, True])
+    return [
+        trajectory(5, 0),  # no successor: four steps
+        trajectory(3, 10, terminals=ended),  # terminated: its own observation stands in
+        with_next,
+        trajectory(4, 30, observations=final),  # one observation more
+        trajectory(
+            3, 40, terminals=ended[:, None], next_observations=trajectory(3, 41)["observations"]
+        ),
+    ]
+
+
+EXPECTED = [
+    {"steps": 4, "last": 4, "terminated": False},
+    {"steps": 3, "last": 12, "terminated": True},
+    {"steps": 4, "last": 24, "terminated": False},
+    {"steps": 4, "last": 34, "terminated": False},
+    {"steps": 3, "last": 43, "terminated": True},
+]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_end_keeps_exactly_the_steps_that_have_a_successor(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name, ends())
+    found = read(FORMATS[name], path)
+    assert [number for number, _ in found] == [0, 1, 2, 3, 4]
+    for (number, episode), wanted in zip(found, EXPECTED, strict=True):
+        assert_is(episode, 10 * number, number=number, kind=KINDS[name], **wanted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("of", [1, 2, 3, 4])
+def test_shares_partition_the_episodes(tmp_path: Path, name: str, of: int) -> None:
+    path = write(tmp_path, name, ends())
+    numbers = []
+    for index in range(of):
+        for number, episode in read(FORMATS[name], path, (index, of)):
+            assert number % of == index
+            assert_is(episode, 10 * number, number=number, kind=KINDS[name], **EXPECTED[number])  # type: ignore[arg-type]
+            numbers.append(number)
+    assert sorted(numbers) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_says_what_it_holds_and_what_is_left_out(tmp_path: Path, name: str) -> None:
+    info = FORMATS[name].describe(write(tmp_path, name, ends()))
+    assert (info.env_id, info.observation_size, info.action_size, info.episodes) == (None, 3, 2, 5)
+    assert info.facts["steps in the file"] == "19"
+    assert info.facts["transitions"] == "18"
+    assert info.facts["left out"].startswith("1 last steps")
+    assert "terminals" not in info.facts
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_every_protocol_is_recognised_and_read(tmp_path: Path, protocol: int) -> None:
+    path = write(tmp_path, "no suffix", ends(), protocol)
+    assert DEMONSTRATIONS.recognises(path)
+    assert not AWAC_NPY.recognises(path)
+    assert len(read(DEMONSTRATIONS, path)) == 5
+
+
+def test_formats_are_recognised_by_content(tmp_path: Path) -> None:
+    npy = write(tmp_path, "paths.npy", ends())
+    assert AWAC_NPY.recognises(npy)
+    assert not DEMONSTRATIONS.recognises(npy)
+    np.save(tmp_path / "numbers.npy", np.arange(3.0))
+    (tmp_path / "text.pickle").write_text("hello, these are the demonstrations")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 99)
+    for path in (*tmp_path.iterdir(), tmp_path, tmp_path / "absent"):
+        if str(path) != npy:
+            assert not AWAC_NPY.recognises(str(path))
+        assert not DEMONSTRATIONS.recognises(str(path))
+    assert not DEMONSTRATIONS.recognises("nosuch://place/file")
+    assert not AWAC_NPY.recognises("nosuch://place/file")
+
+
+@pytest.mark.parametrize("key", ["state_observation", "observation"])
+def test_observations_may_be_dicts_and_rewards_one_longer_and_deep(
+    tmp_path: Path, key: str
+) -> None:
+    plain = trajectory(4, 20)
+    following = trajectory(4, 21)["observations"]
+    dicts = [{"observation": np.zeros(7), key: row} for row in plain["observations"]]
+    path = write(
+        tmp_path,
+        "pen2_sparse.npy",
+        [
+            plain
+            | {
+                "observations": dicts,
+                "next_observations": np.array([{key: row} for row in following], object),
+                "rewards": np.append(plain["rewards"], 99.0)[:, None],
+                "terminals": np.zeros((4, 1)),
+                "agent_infos": [{}] * 4,
+                "env_infos": [{"goal_achieved": True}] * 4,
+            }
+        ],
+    )
+    [(_, episode)] = read(AWAC_NPY, path)
+    assert_is(episode, 20, 4, last=24, terminated=False, kind="prior", number=0)
+
+
+def test_lists_of_numbers_are_read_like_arrays(tmp_path: Path) -> None:
+    lists = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in trajectory(5).items()}
+    [(_, episode)] = read(DEMONSTRATIONS, write(tmp_path, "demos.pickle", [lists]))
+    assert_is(episode, 0, 4, last=4, terminated=False, kind="demonstration", number=0)
+
+
+def test_an_npy_file_may_hold_one_list(tmp_path: Path) -> None:
+    array = np.empty((), object)
+    array[()] = ends()
+    np.save(tmp_path / "paths.npy", array, allow_pickle=True)
+    assert AWAC_NPY.describe(str(tmp_path / "paths.npy")).episodes == 5
+
+
+def test_a_terminal_at_the_time_limit_is_kept_and_told(tmp_path: Path) -> None:
+    last = np.array([0, 0, 0, 1])
+    paths = [trajectory(4, 10 * n, terminals=last) for n in range(3)] + [trajectory(3, 30)]
+    path = write(tmp_path, "hc_off_policy.npy", paths)
+    assert [e.terminated for _, e in read(AWAC_NPY, path)] == [True, True, True, False]
+    told = AWAC_NPY.describe(path).facts["terminals"]
+    assert told.startswith("3 of the 3 longest episodes, all of 4 steps")
+
+
+@pytest.mark.skipif(not DOOR.exists(), reason=f"{DOOR} is not at hand")
+def test_the_door_demonstrations() -> None:
+    assert DEMONSTRATIONS.recognises(str(DOOR))
+    info = DEMONSTRATIONS.describe(str(DOOR))
+    assert (info.observation_size, info.action_size, info.episodes) == (39, 28, 25)
+    assert info.facts["steps in the file"] == "6,729"
+    assert info.facts["transitions"] == "6,704"
+    stored = pickle.loads(DOOR.read_bytes(), encoding="latin1")
+    for number, episode in read(DEMONSTRATIONS, str(DOOR)):
+        np.testing.assert_array_equal(
+            episode.observations, np.float32(stored[number]["observations"])
+        )
+        np.testing.assert_array_equal(episode.actions, np.float32(stored[number]["actions"][:-1]))
+        np.testing.assert_array_equal(episode.rewards, np.float32(stored[number]["rewards"][:-1]))
+        assert (episode.terminated, episode.truncated) == (False, True)
+        assert episode.origin == Origin("demonstration", episode=number)
+
+
+# Damage.
+
+
+def nan_at(step: int) -> Any:
+    rewards = trajectory(5, 10)["rewards"].copy()
+    rewards[step] = np.nan
+    return rewards
+
+
+SHARED = list(range(1000))
+DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "NaN rewards": ({"rewards": nan_at(2)}, "rewards: NaN or infinite at step 2: mend"),
+    "huge actions": ({"actions": np.full((5, 2), 1e300)}, "actions: NaN or infinite at step 0"),
+    "text": ({"actions": np.full((5, 2), "x")}, "actions: is of <U1, not numbers: store floats"),
+    "text list": ({"actions": ["x"] * 5}, "actions: is a str, not numbers"),
+    "objects": ({"actions": np.full((5, 2), None)}, "actions: is of object, not numbers"),
+    "complex": ({"actions": np.ones((5, 2), complex)}, "actions: is of complex128, not numbers"),
+    "a number": ({"actions": 3}, r"actions: has shape \(\), store|actions: has shape \(\): store"),
+    "long numbers": ({"rewards": [10**400] * 5}, "rewards: is of object, not numbers"),
+    "ragged": ({"actions": [[1.0, 2.0]] * 4 + [[1.0]]}, "actions: is ragged: .*store equal"),
+    "ragged dicts": (
+        {"observations": [{"observation": np.zeros(n)} for n in (3, 3, 3, 3, 2)]},
+        "observations: is ragged",
+    ),
+    "no key": ({"observations": [{"image": 1}] * 5}, "observations: is a dict of 'image': store"),
+    "no steps": (
+        {"observations": np.zeros((0, 3)), "actions": np.zeros((0, 2)), "rewards": np.zeros(0)},
+        "actions: has no steps: leave the episode out",
+    ),
+    "wider actions": ({"actions": np.zeros((5, 3))}, "actions: is 3 wide, in the first episode 2"),
+    "narrow sight": ({"observations": np.zeros((5, 2))}, "observations: is 2 wide"),
+    "1-D actions": ({"actions": np.zeros(5)}, r"actions: has shape \(5,\): store one vector"),
+    "images": ({"observations": np.zeros((5, 8, 8))}, r"observations: has shape \(5, 8, 8\)"),
+    "short rewards": ({"rewards": np.zeros(3)}, "rewards: has 3 rows for 5 actions: give as many"),
+    "wide rewards": ({"rewards": np.zeros((5, 2))}, r"rewards: has shape \(5, 2\): store one"),
+    "many observations": ({"observations": np.zeros((9, 3))}, "has 9 rows for 5 actions: give 5"),
+    "short terminals": ({"terminals": np.zeros(2)}, "terminals: has 2 rows for 5 actions"),
+    "early terminal": ({"terminals": [0, 1, 0, 0, 0]}, "terminals: ends at step 1 of 5 and goes"),
+    "missing": ({"actions": None}, "actions: is missing, there is 'observations'"),
+    "shuffled": (
+        {"next_observations": trajectory(5, 12)["observations"]},
+        "next_observations: at step 0 is not the observation of step 1: put",
+    ),
+    "short successors": (
+        {"next_observations": trajectory(3, 11)["observations"]},
+        "next_observations: has 3 rows for 5 actions",
+    ),
+    "no successors": ({"next_observations": np.zeros((0, 3))}, r"next_observations: has shape"),
+    "repeated": ({"actions": [SHARED] * 20_000}, "actions: repeats itself to"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_episode_is_named_in_one_line(tmp_path: Path, name: str, damage: str) -> None:
+    changes, wanted = DAMAGE[damage]
+    path = write(tmp_path, name, [trajectory(5), trajectory(5, 10, **changes)])
+    for look in (FORMATS[name].describe, lambda p: read(FORMATS[name], p)):
+        with pytest.raises(InputError, match=wanted) as refusal:
+            look(path)
+        assert str(refusal.value).startswith(f"{path}: episode 1: ")
+        assert "\n" not in str(refusal.value)
+
+
+def test_one_step_without_a_successor_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "demos.pickle", [trajectory(1)])
+    with pytest.raises(InputError, match="episode 0: observations: its only step has no"):
+        DEMONSTRATIONS.describe(path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    ("damaged", "wanted"),
+    [
+        (lambda b: b[:-40], "too early"),
+        (lambda b: b[:100], "too early|copy it again"),
+        (lambda b: b"observations,actions,rewards\n", "damaged"),
+        (lambda b: b"", "damaged"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(
+    tmp_path: Path, name: str, damaged: Callable[[bytes], bytes], wanted: str
+) -> None:
+    path = Path(write(tmp_path, name, ends()))
+    path.write_bytes(damaged(path.read_bytes()))
+    for look in (FORMATS[name].describe, lambda p: read(FORMATS[name], p)):
+        with pytest.raises(InputError, match=wanted) as refusal:
+            look(str(path))
+        assert str(refusal.value).startswith(f"{path}: ")
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ({"observations": 1}, "holds a dict: store a list of dicts"),
+        ([], "holds nothing: store a list of dicts"),
+        ([3], "episode 0: columns: is a int: store one dict each"),
+        (None, "holds a NoneType"),
+    ],
+)
+def test_a_pickle_of_something_else_is_told(tmp_path: Path, content: Any, wanted: str) -> None:
+    with pytest.raises(InputError, match=wanted):
+        DEMONSTRATIONS.describe(write(tmp_path, "demos.pickle", content))
+
+
+def test_an_absent_file_is_told(tmp_path: Path) -> None:
+    for form in FORMATS.values():
+        with pytest.raises(InputError, match="cannot be opened"):
+            form.describe(str(tmp_path / "absent"))
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return exec, ("open('witness', 'w')",)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_would_run_something_is_recognised_and_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for protocol in range(6):
+        path = write(tmp_path, name, [trajectory(3, agent_infos=[Evil()])], protocol)
+        assert FORMATS[name].recognises(path)
+        with pytest.raises(InputError, match=r"wants to import (__builtin__|builtins)\.exec"):
+            FORMATS[name].describe(path)
+    assert not Path("witness").exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_a_corrupted_file_is_a_dataset_or_an_error(
+    tmp_path: Path, name: str, data: st.DataObject
+) -> None:
+    path = Path(write(tmp_path, name, ends()))
+    whole = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))])
+    FORMATS[name].recognises(str(path))
+    try:
+        info = FORMATS[name].describe(str(path))
+        found = read(FORMATS[name], str(path))
+    except InputError as error:
+        message = str(error)
+    else:
+        message = ""
+    assert "\n" not in message
+    if message:
+        return
+    assert len(found) == info.episodes
+    for _, episode in found:
+        assert np.isfinite(episode.observations).all()
+        assert episode.observations.shape == (len(episode) + 1, info.observation_size)
+
+
+def test_the_module_names_its_formats() -> None:
+    assert trajectories.FORMATS == (DEMONSTRATIONS, AWAC_NPY)

@@ -1,0 +1,282 @@
+"""Success counted by hand, episodes tied to their numbers, and the command that plays them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+import yaml
+from environments import TERMINATES, VARIES
+from gymnasium.spaces import Box
+from scipy.stats import binomtest
+
+from awac_dist.cli.evaluate import main
+from awac_dist.envs.make import env_spec
+from awac_dist.evaluation.episodes import EpisodePlayer
+from awac_dist.evaluation.evaluator import Evaluator
+from awac_dist.evaluation.result import Evaluation, Played, evaluation_of
+from awac_dist.evaluation.success import Share, sustained_steps
+from awac_dist.learner.checkpoint import save_checkpoint
+from awac_dist.messages import Weights
+from awac_dist.policies.noise import UniformNoise
+from awac_dist.policies.policy import GaussianPolicy, UnitPolicy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import Array
+
+PENDULUM = PolicySpec((3, 8, 1), (-2.0,), (2.0,), state_dependent_std=True)
+
+
+class Reports(gymnasium.Env[np.ndarray, np.ndarray]):
+    """Reports 1, 0 or nothing (a dot) at each step of a pattern."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    observation_space = Box(-1, 1, (1,), np.float32)
+    action_space = Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._step = 0
+        return np.zeros(1, np.float32), {"success": True}  # a reset is no step
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        word = self._pattern[self._step]
+        self._step += 1
+        ended = self._step == len(self._pattern)
+        info = {} if word == "." else {"success": np.array([word == "1"])}
+        return np.zeros(1, np.float32), -1.0, False, ended, info
+
+
+def register(pattern: str) -> str:
+    env_id = f"tests/Reports{pattern.replace('.', 'x')}-v0"
+    if env_id not in gymnasium.registry:
+        options = {"pattern": pattern}
+        gymnasium.register(env_id, Reports, max_episode_steps=100, kwargs=options)
+    return env_id
+
+
+def play(env_id: str, numbers: Sequence[int], seed: int = 3) -> list[Played]:
+    spec = env_spec(env_id)
+    player = EpisodePlayer(spec, seed=seed, noise=UniformNoise)
+    return list(player.play(UnitPolicy(spec), numbers))
+
+
+def make_vector(spec: PolicySpec = PENDULUM) -> Array:
+    return np.random.default_rng(0).normal(0, 0.5, spec.size).astype(np.float32)
+
+
+# --- success
+
+
+@pytest.mark.parametrize(
+    ("pattern", "steps", "last"),
+    [("0110", 2, False), ("0011", 2, True), ("0000", 0, False), ("1", 1, True)],
+)
+def test_success_is_counted_step_by_step(pattern: str, steps: int, last: bool) -> None:
+    (found,) = play(register(pattern), [0])
+    assert found == Played(-float(len(pattern)), len(pattern), steps, last)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "steps", "last"), [("....", None, False), ("1..1", 2, True), (".11.", 2, False)]
+)
+def test_what_is_not_reported_is_not_counted(pattern: str, steps: int | None, last: bool) -> None:
+    (found,) = play(register(pattern), [0])
+    assert found[2:] == (steps, last)
+
+
+PLAYED = [
+    Played(-1.0, 40, 27, True),
+    Played(-2.0, 40, 26, False),  # just sustained
+    Played(-3.0, 40, 25, True),  # just not
+    Played(-4.0, 40, 1, False),
+    Played(-5.0, 40, 0, False),
+]
+
+
+def test_three_definitions_by_hand() -> None:
+    found = evaluation_of("online", 7, "awac_dist/DoorBinary-v0", PLAYED)
+    assert found.successes == {
+        "success_final": Share(2, 5),
+        "success_any": Share(4, 5),
+        "success_sustained": Share(2, 5),
+    }
+    metrics = found.metrics("awac_dist/DoorBinary-v0")
+    assert metrics == pytest.approx(
+        {
+            "eval/return": -3.0,
+            "eval/return_half_width": 2.776445 * np.sqrt(2.5 / 5),  # Student's t of 4
+            "eval/length": 40.0,
+            "eval/success_final": 0.4,
+            "eval/success_any": 0.8,
+            "eval/success_sustained": 0.4,
+        }
+    )
+
+
+def test_an_episode_that_says_nothing_is_none_where_others_do() -> None:
+    silent = Played(0.0, 40, None, False)
+    assert evaluation_of("a", 0, VARIES, [PLAYED[0], silent]).success_steps == (27, 0)
+    assert evaluation_of("a", 0, VARIES, [silent, silent]).successes == {}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "steps"),
+    [
+        ("awac_dist/PenBinary-v0", 21),
+        ("awac_dist/DoorBinary-v0", 26),
+        ("awac_dist/DoorBinaryReleased-v0", 26),
+        ("awac_dist/RelocateBinary-v0", 26),
+        ("awac_dist/HammerBinary-v0", 26),
+        ("AdroitHandPen-v1", 21),
+        ("gymnasium_robotics:AdroitHandDoorSparse-v1", 26),
+        ("awac_dist/SawyerPush-v0", 10),
+        ("FetchPush-v4", 10),
+        ("MyDoorBinary-v0", 10),
+    ],
+)
+def test_steps_of_a_sustained_success(env_id: str, steps: int) -> None:
+    assert sustained_steps(env_id) == steps
+
+
+def test_wilson_interval_by_hand() -> None:
+    # none of 20: from 0 to z^2 / (20 + z^2) with z = 1.96, z^2 = 3.8415
+    assert Share(0, 20).interval == pytest.approx((0.0, 0.16113), abs=1e-5)
+    assert Share(20, 20).interval == pytest.approx((0.83887, 1.0), abs=1e-5)
+    # 8 of 10: (0.8 + 0.192073 -+ 1.96 sqrt(0.016 + 0.0096036)) / 1.384146
+    assert Share(8, 10).interval == pytest.approx((0.49016, 0.94332), abs=1e-5)
+
+
+@pytest.mark.parametrize(("hits", "total"), [(1, 1), (3, 7), (45, 100), (39, 40)])
+def test_wilson_interval_is_that_of_scipy(hits: int, total: int) -> None:
+    wanted = binomtest(hits, total).proportion_ci(0.95, method="wilson")
+    assert Share(hits, total).interval == pytest.approx((wanted.low, wanted.high))
+
+
+# --- episodes
+
+
+def test_an_episode_is_decided_by_its_number() -> None:
+    together = play("Pendulum-v1", range(13))
+    assert play("Pendulum-v1", [11, 2]) == [together[11], together[2]]
+    assert len({episode.episode_return for episode in together}) == 13
+    assert play("Pendulum-v1", [2], seed=4) != [together[2]]
+
+
+@pytest.mark.parametrize("state_dependent", [True, False])
+def test_no_noise_is_the_mean_to_the_bit(state_dependent: bool) -> None:
+    spec = PolicySpec((4, 8, 2), (-0.5, -1.0), (0.5, 2.0), state_dependent_std=state_dependent)
+    policy = GaussianPolicy(spec, make_vector(spec), 0)
+    observations = np.random.default_rng(1).normal(0, 3, (200, 4)).astype(np.float32)
+    sampled = policy.sample(observations, np.zeros((200, 2), np.float32))
+    np.testing.assert_array_equal(sampled, policy.mean(observations))
+
+
+class Published:
+    def pull(self, newer_than: int) -> Weights | None:
+        return Weights(0, 5, make_vector())
+
+
+def evaluate_as_a_run(episodes: int, seed: int) -> Evaluation:
+    evaluator = Evaluator(env_spec("Pendulum-v1"), PENDULUM, Published(), seed=seed)
+    evaluator.load()
+    return evaluator.run("online", episodes)
+
+
+# --- the command
+
+
+def make_run(folder: Path, env_id: str = "Pendulum-v1") -> str:
+    """Write what the command reads of a run: its config and a checkpoint."""
+    shape = {name: getattr(PENDULUM, name) for name in PENDULUM.__dataclass_fields__}
+    import torch
+
+    state = {"policy_spec": shape, "grad_steps": 5, "policy": torch.from_numpy(make_vector())}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"env": env_id, "seed": 9}))
+    return save_checkpoint(str(folder / "checkpoints"), 5, state, keep=3)
+
+
+@pytest.mark.parametrize("given", ["run", "checkpoint"])
+def test_a_run_is_evaluated_as_it_was(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = make_run(tmp_path)
+    policy = checkpoint if given == "checkpoint" else f"{tmp_path}/"
+    out = tmp_path / "found.json"
+    assert main([policy, "--episodes", "12", "--json", str(out)]) == 0
+    wanted, found = evaluate_as_a_run(12, seed=9), json.loads(out.read_text())
+    assert tuple(found["returns"]) == wanted.returns
+    assert found["metrics"] == wanted.metrics("Pendulum-v1")
+    assert (found["env"], found["seed"], found["policy_version"]) == ("Pendulum-v1", 9, 5)
+    assert (found["actions"], found["success_steps"]) == ("mean", [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("(5 updates) on Pendulum-v1: 12 episodes of the mean action, seed 9")
+    assert [line.split("  ")[0] for line in lines[3:]] == ["return", "length"]
+    assert main([policy, "--episodes", "2", "--stochastic", "--json", str(out)]) == 0
+    sampled = json.loads(out.read_text())
+    assert sampled["actions"] == "sampled"
+    assert not set(sampled["returns"]) & set(found["returns"])
+
+
+def test_success_is_told_by_each_definition(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["random", "--env", TERMINATES, "--episodes", "4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "random on tests/CountingTerminates-v0: 4 episodes of sampled actions, seed 0",
+        "",
+        "                            mean  95 % interval",
+        "success, last step         100 %    51 to 100 %",
+        "success, any step          100 %    51 to 100 %",
+        "success, 10 steps or more    0 %      0 to 49 %",
+        "return                      15.0   15.0 to 15.0",
+        "length                      5.00",
+    ]
+
+
+def test_one_episode_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "found.json"
+    words = ["random", "--env", register("...."), "--episodes", "1", "--json", str(out)]
+    assert main(words) == 0
+    assert "unknown" in capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert found["metrics"]["eval/return_half_width"] is None
+    assert found["intervals"] == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["random"], "random does not say which task it is for: give --env ID"),
+        (["nowhere", "--env", VARIES], "nowhere: is neither a checkpoint"),
+        (["random", "--env", "tests/CountingVarie-v0"], "did you mean tests/CountingVaries-v0"),
+        (["random", "--env", VARIES, "--episodes", "0"], "--episodes: 0 is not 1 or more"),
+        (["random", "--env", VARIES, "--seed", "-1"], "--seed: -1 is not 0 or more"),
+        (["random", "--env", VARIES, "--video-episodes", "2"], "no effect without --video"),
+        (["random", "--env", VARIES, "--json", "no/such/x.json"], "there is no folder no/such"),
+        (["random", "--env", VARIES, "--vido", "x.gif"], "did you mean --video?"),
+        ([], "the following arguments are required: POLICY"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert complaint in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_policy_of_another_task_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path)
+    assert main([str(tmp_path), "--env", VARIES]) == 2
+    assert "reads 3 observations and gives 1 actions" in capsys.readouterr().err

@@ -1,0 +1,131 @@
+"""Runs whose processes are killed, and that the judge of such runs sees what is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from awac_dist.data.experience import ExperienceLog
+from awac_dist.envs.make import env_spec
+from awac_dist.experiments.campaign import Campaign, Death, is_clean
+from awac_dist.experiments.chaos import hold
+from awac_dist.experiments.run_processes import KINDS
+from awac_dist.experiments.run_record import EVALUATION, UPDATES, Witness, judge, last_row, seams
+from awac_dist.learner.checkpoint import save_checkpoint
+from awac_dist.types import Episode, Origin
+
+SPEC = env_spec("Pendulum-v1")
+DEATHS = 20
+MINUTES = 90.0
+
+
+def fragment(start: int, length: int, episode: int = 0) -> Episode:
+    return Episode(
+        np.zeros((length + 1, 3), np.float32),
+        np.zeros((length, 1), np.float32),
+        np.zeros(length, np.float32),
+        terminated=False,
+        truncated=False,
+        origin=Origin("online", worker=1, episode=episode, start=start),
+    )
+
+
+def write_metrics(folder: Path, *rows: dict[str, float]) -> None:
+    lines = [json.dumps({"env_steps": 0, "elapsed_s": 1.0} | row) for row in rows]
+    (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_run(folder: Path, logged: list[Episode], registered: list[Episode]) -> None:
+    """A run of 12 online steps and 5 updates."""
+    log = ExperienceLog(str(folder / "experience"), 0, SPEC)
+    for row, its in enumerate(logged):
+        log.append(its, "online", row)
+        if row == 0:
+            log.flush()  # one file of each kind
+    keys = [(*its.origin.stream, its.origin.start) for its in registered]
+    state = {
+        "fragments": {"online": torch.tensor(keys)},
+        "progress": {"env_steps": sum(map(len, registered))},
+        "grad_steps": 5,
+    }
+    save_checkpoint(str(folder / "checkpoints"), 5, state, keep=1)
+    write_metrics(folder, {"grad_steps": 5, UPDATES: 1.0}, {"grad_steps": 5, EVALUATION: -7.0})
+
+
+FRAGMENTS = [fragment(0, 5), fragment(5, 3), fragment(0, 4, episode=1)]
+
+
+def test_a_whole_run_is_found_so(tmp_path: Path) -> None:
+    write_run(tmp_path, FRAGMENTS, FRAGMENTS)
+    witness = Witness(tmp_path)
+    witness.look()
+    assert sum(witness.seen.values()) == 12
+    verdict = judge(tmp_path, witness, env_steps=12, grad_steps=5)
+    assert (verdict.lost, verdict.unknown, verdict.duplicated) == (0, 0, 0)
+    assert (verdict.problems, verdict.result) == ([], -7.0)
+
+
+def test_each_thing_that_can_go_wrong_is_seen(tmp_path: Path) -> None:
+    witness = Witness(tmp_path)
+    witness.seen = {("online", (1, 0, 0, 0)): 5, ("online", (1, 0, 9, 0)): 2}
+    write_run(tmp_path, [*FRAGMENTS, fragment(6, 3)], [*FRAGMENTS[:2], fragment(0, 6, episode=3)])
+    verdict = judge(tmp_path, witness, env_steps=15, grad_steps=6)
+    assert verdict.lost == 2  # episode 9, which the witness saw
+    assert verdict.unknown == 4 + 3  # the last two of the log
+    assert verdict.duplicated == 2  # steps 6 and 7
+    assert verdict.problems == [
+        "('online', (1, 0, 3, 0)) was registered and is not in the log",
+        "env_steps of the last checkpoint: 14, not 15",
+        "grad_steps of the last checkpoint: 5, not 6",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"grad_steps": 2, UPDATES: 1.0}, {"grad_steps": 2, UPDATES: 1.0}], "do not grow"),
+        ([{"grad_steps": 1, "env_steps": 3}, {"grad_steps": 1, "env_steps": 2}], "env_steps"),
+        ([{"grad_steps": 1, "elapsed_s": 3}, {"grad_steps": 1, "elapsed_s": 2}], "elapsed_s"),
+    ],
+)
+def test_a_seam_in_the_metrics_is_seen(
+    tmp_path: Path, rows: list[dict[str, float]], words: str
+) -> None:
+    write_metrics(tmp_path, *rows)
+    (found,) = seams(tmp_path)
+    assert words in found
+
+
+def test_the_newest_row_with_a_column(tmp_path: Path) -> None:
+    assert last_row(tmp_path, UPDATES) is None
+    write_metrics(tmp_path, {"first": 0}, {UPDATES: 1.0}, {UPDATES: 2.0}, {EVALUATION: 3.0})
+    with (tmp_path / "metrics.jsonl").open("a") as table:
+        table.write('{"learner/upd')  # which is being written
+    row = last_row(tmp_path, UPDATES)
+    assert row is not None
+    assert row[UPDATES] == 2.0
+
+
+def test_the_table_and_the_closing_lines() -> None:
+    done = Campaign(
+        (), [Death("shard", 0, 7, 2.0), Death("shard", 0, 9, 4.0), Death("driver", 0, 9)]
+    )
+    assert done.table().splitlines()[1].split() == ["shard", "2", "2", "3.0", "4.0"]
+    assert done.table().splitlines()[2].split() == ["driver", "1", "0"]
+    assert not is_clean(done)
+    done.deaths[2].seconds = 30.0
+    assert is_clean(done)
+    done.failures.append("exit 1")
+    assert not is_clean(done)
+
+
+@pytest.mark.ray
+@pytest.mark.faults
+def test_twenty_deaths_of_each_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        done = hold(tmp_path, MINUTES, every_s=2.0, kinds=KINDS, seed=0, least=DEATHS)
+        print(f"\n{done.table()}\n{done.closing()}")
+    assert min(done.count(kind) for kind in KINDS) >= DEATHS
+    assert is_clean(done)

@@ -1,0 +1,493 @@
+"""The replay on counting data: every observation is the number of its step in all the data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from awac_dist.data.parquet import write_episodes
+from awac_dist.data.sources import Source, open_source
+from awac_dist.messages import Placement
+from awac_dist.replay.layout import Layout
+from awac_dist.replay.ring import RingBuffer
+from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
+from awac_dist.replay.shard import ONLINE_ROWS, ReplayShard
+from awac_dist.types import Array, EnvSpec, Episode, Origin
+
+SPEC = EnvSpec("Counting-v0", 1, 1, (-1.0,), (1.0,), 10)
+LAYOUT = Layout(1, 1)
+GAMMA = 0.9
+
+
+class Counter:
+    """Makes episodes whose observations go on counting, with a gap between episodes."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._episodes = 0
+
+    def episode(
+        self, steps: int, *, terminated: bool = False, truncated: bool = False, **origin: Any
+    ) -> Episode:
+        numbers = np.arange(self._next, self._next + steps + 1, dtype=np.float32)[:, None]
+        self._next += steps + 1
+        self._episodes += 1
+        return Episode(
+            observations=numbers,
+            actions=numbers[:-1] / 1000,
+            rewards=10 * numbers[:-1, 0],
+            terminated=terminated,
+            truncated=truncated,
+            origin=Origin("online", **{"episode": self._episodes, "worker": 0, **origin}),
+        )
+
+
+def make_shard(
+    index: int = 0,
+    of: int = 1,
+    capacity: int = 1000,
+    *,
+    clip_prior_actions: bool = False,
+    sources: Sequence[Source] = (),
+) -> ReplayShard:
+    return ReplayShard(
+        index,
+        of,
+        SPEC,
+        capacity=capacity,
+        discount=GAMMA,
+        clip_prior_actions=clip_prior_actions,
+        log=None,
+        sources=sources,
+    )
+
+
+def rows_of(first: int, count: int) -> np.ndarray:
+    return np.arange(first, first + count)
+
+
+def check_counting(block: Array) -> None:
+    """Every transition leads from its number to the next one, and holds its own step."""
+    numbers = block[:, 0]
+    np.testing.assert_array_equal(block[:, LAYOUT.next_observations][:, 0], numbers + 1)
+    np.testing.assert_array_equal(block[:, LAYOUT.actions][:, 0], numbers / np.float32(1000))
+    np.testing.assert_array_equal(block[:, LAYOUT.rewards], 10 * numbers)
+
+
+# The ring.
+
+
+def test_every_taken_row_leads_to_its_successor() -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, 100, discount=GAMMA)
+    for steps in (3, 1, 7):
+        check_counting(ring.take(rows_of(ring.append(counter.episode(steps)), steps)))
+
+
+def test_no_transition_crosses_the_end_of_a_fragment() -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, 100, discount=GAMMA)
+    first = ring.append(counter.episode(3))
+    ring.append(counter.episode(3))
+    with pytest.raises(LookupError, match=f"row {first + 3} is no transition"):
+        ring.take(np.array([first + 3]))
+
+
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "last"),
+    [(True, False, 0.0), (False, True, GAMMA), (False, False, GAMMA), (True, True, 0.0)],
+)
+def test_only_a_true_end_has_no_future(terminated: bool, truncated: bool, last: float) -> None:
+    ring = RingBuffer(LAYOUT, 100, discount=GAMMA)
+    ring.append(Counter().episode(3, terminated=terminated, truncated=truncated))
+    discounts = ring.take(rows_of(0, 3))[:, LAYOUT.discounts]
+    np.testing.assert_array_equal(discounts, np.float32([GAMMA, GAMMA, last]))
+
+
+def test_the_ring_goes_round_for_ever() -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
+    for number in range(50):
+        steps = 1 + number % 5
+        first = ring.append(counter.episode(steps))
+        check_counting(ring.take(rows_of(first, steps)))
+        assert ring.next_row == first + steps + 1
+        assert ring.oldest_row == max(0, ring.next_row - 10)
+
+
+def test_overwritten_rows_are_refused() -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
+    for _ in range(3):  # rows 0-3, 4-7, 8-11: rows 0 and 1 are gone
+        ring.append(counter.episode(3))
+    check_counting(ring.take(np.array([2, 4, 8])))
+    with pytest.raises(LookupError, match="rows 1 to 4 asked for, 2 to 11 held"):
+        ring.take(np.array([1, 4]))
+
+
+@pytest.mark.parametrize("ahead", [-1, 0, 1, 10])
+def test_rows_still_to_come_are_never_the_oldest_ones(ahead: int) -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
+    for _ in range(3):
+        ring.append(counter.episode(3))
+    with pytest.raises(LookupError, match="2 to 11 held"):
+        ring.take(np.array([ring.next_row + ahead]))
+
+
+@pytest.mark.parametrize("row", [-1, 3, 4, 99])
+def test_rows_that_were_never_written_are_refused(row: int) -> None:
+    ring = RingBuffer(LAYOUT, 100, discount=GAMMA)
+    ring.append(Counter().episode(3))
+    with pytest.raises(LookupError, match=f"{row}"):
+        ring.take(np.array([row]))
+
+
+def test_memory_that_was_never_written_is_nan() -> None:
+    ring = RingBuffer(LAYOUT, 100, discount=GAMMA)
+    ring.append(Counter().episode(3))
+    assert np.isnan(ring._rows[4:]).all()
+    assert np.isnan(ring._rows[3, 1:]).all()  # beside a last observation there is no step
+
+
+def test_growth_keeps_everything() -> None:
+    counter, ring = Counter(), RingBuffer(LAYOUT, None, discount=GAMMA)
+    firsts = [ring.append(counter.episode(steps)) for steps in (3, 20, 1, 90)]
+    for first, steps in zip(firsts, (3, 20, 1, 90), strict=True):
+        check_counting(ring.take(rows_of(first, steps)))
+    assert ring.oldest_row == 0
+
+
+def test_a_fragment_larger_than_the_ring_is_refused() -> None:
+    with pytest.raises(ValueError, match="11 rows does not fit into 10"):
+        RingBuffer(LAYOUT, 10, discount=GAMMA).append(Counter().episode(10))
+
+
+# The shard.
+
+
+@pytest.mark.parametrize("source", [ONLINE, "prior"])
+def test_an_inserted_fragment_lies_where_the_placement_says(source: str) -> None:
+    counter, shard = Counter(), make_shard(index=2, of=4)
+    for steps in (4, 2):
+        placement = shard.insert(counter.episode(steps), source)
+        assert (placement.source, placement.shard, placement.length) == (source, 2, steps)
+        check_counting(shard.take(rows_of(placement.row, steps)))
+
+
+def test_a_shard_answers_in_the_order_of_the_question() -> None:
+    counter, shard = Counter(), make_shard()
+    prior = shard.insert(counter.episode(4), "prior")  # numbers 0-4
+    online = shard.insert(counter.episode(4), ONLINE)  # numbers 5-9
+    rows = np.array([online.row + 3, prior.row + 1, online.row, prior.row + 3])
+    block = shard.take(rows)
+    check_counting(block)
+    assert block[:, 0].tolist() == [8, 1, 5, 3]
+
+
+def test_inserting_a_fragment_again_changes_nothing() -> None:
+    counter, shard = Counter(), make_shard()
+    fragment, other = counter.episode(4), counter.episode(4)
+    first = shard.insert(fragment, ONLINE)
+    second = shard.insert(other, ONLINE)
+    assert shard.insert(fragment, ONLINE) == first
+    assert shard.insert(counter.episode(4), ONLINE).row == second.row + 5
+
+
+@pytest.mark.parametrize("name", ["worker", "incarnation", "episode", "start"])
+def test_fragments_differ_by_worker_incarnation_episode_and_start(name: str) -> None:
+    counter, shard = Counter(), make_shard()
+    same = {"worker": 0, "incarnation": 0, "episode": 0, "start": 0}
+    first = shard.insert(counter.episode(4, **same), ONLINE)
+    assert shard.insert(counter.episode(4, **{**same, name: 1}), ONLINE) != first
+
+
+@pytest.mark.parametrize("column", ["observations", "actions", "rewards"])
+@pytest.mark.parametrize("source", [ONLINE, "prior"])
+def test_a_sampled_nan_names_shard_and_row(column: str, source: str) -> None:
+    counter, shard = Counter(), make_shard(index=3, of=4)
+    shard.insert(counter.episode(4), source)
+    fragment = counter.episode(4)
+    getattr(fragment, column)[2] = np.nan
+    row = shard.insert(fragment, source).row + 2
+    named = row - ONLINE_ROWS if source == ONLINE else row
+    with pytest.raises(LookupError, match=f"replay shard 3: row {named} .*NaN"):
+        shard.take(np.array([row]))
+
+
+def test_a_nan_after_a_true_end_is_an_error_too() -> None:
+    shard, fragment = make_shard(), Counter().episode(4, terminated=True)
+    fragment.observations[4] = np.nan
+    placement = shard.insert(fragment, ONLINE)
+    check_counting(shard.take(rows_of(placement.row, 3)))
+    with pytest.raises(LookupError, match="replay shard 0: row 3"):
+        shard.take(rows_of(placement.row, 4))
+
+
+def test_online_fragments_never_evict_prior_data() -> None:
+    counter, shard = Counter(), make_shard(capacity=10)
+    prior = [shard.insert(counter.episode(9), "prior") for _ in range(3)]
+    online = [shard.insert(counter.episode(9), ONLINE) for _ in range(20)]
+    for placement in prior:
+        check_counting(shard.take(rows_of(placement.row, 9)))
+    with pytest.raises(LookupError, match="held"):
+        shard.take(np.array([online[0].row]))
+
+
+# The sampler.
+
+
+def filled_shards(
+    lengths: Sequence[Sequence[int]],
+) -> tuple[list[ReplayShard], list[Placement], list[int]]:
+    """Fill shards with episodes of these lengths: shards, placements, numbers of all steps."""
+    counter, placements, numbers = Counter(), [], []
+    shards = [make_shard(index, len(lengths)) for index in range(len(lengths))]
+    for shard, mine in zip(shards, lengths, strict=True):
+        for steps in mine:
+            fragment = counter.episode(steps)
+            numbers += fragment.observations[:-1, 0].astype(int).tolist()
+            placements.append(shard.insert(fragment, ONLINE))
+    return shards, placements, numbers
+
+
+def fetch(shards: Sequence[ReplayShard], draw: Draw) -> Array:
+    """Answer a draw as the learner does: each shard its rows, in the order of the draw."""
+    block = np.full((len(draw.rows), LAYOUT.width), np.nan, np.float32)
+    for index, shard in enumerate(shards):
+        mine = draw.shards == index
+        if mine.any():
+            block[mine] = shard.take(draw.rows[mine])
+    return block
+
+
+def test_every_transition_of_unequal_shards_is_as_likely() -> None:
+    shards, placements, numbers = filled_shards([[1, 9, 30], [2], [5, 5]])
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add(placements)
+    blocks = [fetch(shards, sampler.draw(number, 256)) for number in range(100)]
+    drawn = np.concatenate(blocks)
+    check_counting(drawn)
+    counts = np.bincount(drawn[:, 0].astype(int), minlength=max(numbers) + 1)
+    assert counts.sum() == counts[numbers].sum()  # nothing but transitions
+    assert chisquare(counts[numbers]).pvalue > 0.01
+
+
+def test_fragments_may_be_registered_a_few_at_a_time() -> None:
+    _, placements, _ = filled_shards([[3, 2] * 60])
+    whole, by_fragment = (Sampler(seed=0, online_capacity=1000) for _ in range(2))
+    whole.add(placements)
+    for placement in placements:
+        by_fragment.add([placement])
+    for ours, theirs in zip(whole.draw(5, 64), by_fragment.draw(5, 64), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_draws_depend_on_seed_number_and_order_only() -> None:
+    _, placements, _ = filled_shards([[3, 2, 6, 4]])
+
+    def rows(seed: int, number: int, order: Sequence[Placement], earlier: int = 0) -> list[int]:
+        sampler = Sampler(seed, online_capacity=1000)
+        sampler.add(order)
+        for before in range(earlier):
+            sampler.draw(before, 32)
+        return sampler.draw(number, 32).rows.tolist()
+
+    assert rows(0, 7, placements) == rows(0, 7, placements, earlier=7)
+    assert rows(0, 7, placements) != rows(1, 7, placements)
+    assert rows(0, 7, placements) != rows(0, 8, placements)
+    assert rows(0, 7, placements) != rows(0, 7, placements[::-1])
+
+
+@pytest.mark.parametrize("mixture", [{}, {"offline": 0.3, "online": 0.7}, {"b": 0.5, "a": 0.5}])
+@pytest.mark.parametrize("goals", [{}, {"rollout": 0.2, "future": 0.3, "environment": 0.5}])
+def test_batches_drawn_at_once_are_those_drawn_one_by_one(
+    mixture: dict[str, float], goals: dict[str, float]
+) -> None:
+    sampler = Sampler(seed=3, online_capacity=60)
+    for number, length in enumerate((3, 9, 1, 20, 4, 30, 7, 25)):
+        source = ("a", ONLINE, "b")[number % 3]
+        goal = (float(number), -float(number)) if goals else ()
+        sampler.add([Placement(source, number % 2, 100 * number, length, goal)])
+    sampler.set_mixture(mixture)
+    sampler.set_goals(goals)
+    one_by_one = [sampler.draw(number, 50) for number in range(4, 10)]
+    for drawn, columns in zip(sampler.draw(4, 50, 6), zip(*one_by_one, strict=True), strict=True):
+        np.testing.assert_array_equal(drawn, np.concatenate(columns))
+
+
+def write_counting_file(path: Path, lengths: Sequence[int]) -> None:
+    counter = Counter()
+    episodes = [counter.episode(steps, terminated=steps % 2 == 0) for steps in lengths]
+    write_episodes(str(path), episodes, SPEC)
+
+
+def drawn_from_files(arguments: Sequence[str], num_shards: int) -> Array:
+    """Return 20 batches of what the files hold, over a number of shards."""
+    sources = [open_source(argument, SPEC) for argument in arguments]
+    shards = [make_shard(index, num_shards, sources=sources) for index in range(num_shards)]
+    placed = [entry for shard in shards for entry in shard.load().placed]
+    names = [source.name for source in sources]
+    placed.sort(key=lambda entry: (names.index(entry[1].source), entry[0]))
+    sampler = Sampler(seed=4, online_capacity=1000)
+    sampler.add(placement for _, placement in placed)
+    return np.concatenate([fetch(shards, sampler.draw(n, 50)) for n in range(20)])
+
+
+def test_batches_are_the_same_for_any_number_of_shards(tmp_path: Path) -> None:
+    write_counting_file(tmp_path / "a.parquet", [3, 1, 4, 1, 5, 9, 2, 6])
+    write_counting_file(tmp_path / "b.parquet", [5, 3, 5, 8])
+    arguments = [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
+    expected = drawn_from_files(arguments, 1)
+    check_counting(expected)
+    for num_shards in (2, 3):
+        np.testing.assert_array_equal(drawn_from_files(arguments, num_shards), expected)
+
+
+def sampler_of(sizes: dict[str, int], mixture: dict[str, float]) -> Sampler:
+    """Build a sampler of one fragment a source; rows from 1000 on, 2000 on ... tell the source."""
+    sampler = Sampler(seed=0, online_capacity=10_000)
+    sampler.add(
+        Placement(source, 0, 1000 * (number + 1), size)
+        for number, (source, size) in enumerate(sizes.items())
+    )
+    sampler.set_mixture(mixture)
+    return sampler
+
+
+def counts_by_source(sampler: Sampler, batch_number: int, batch_size: int) -> list[int]:
+    thousands = sampler.draw(batch_number, batch_size).rows // 1000
+    return np.bincount(thousands, minlength=4)[1:].tolist()
+
+
+SIZES = {"demo": 10, "logs": 40, ONLINE: 500}
+
+
+def test_without_a_mixture_sources_count_by_their_sizes() -> None:
+    sampler = sampler_of(SIZES, {})
+    counts = np.sum([counts_by_source(sampler, n, 550) for n in range(40)], axis=0)
+    assert chisquare(counts, 40 * np.array([10, 40, 500])).pvalue > 0.01
+
+
+def test_a_mixture_by_source_is_within_one_of_its_shares_and_exact_on_average() -> None:
+    shares = {"demo": 0.15, "logs": 0.5, ONLINE: 0.35}
+    sampler = sampler_of(SIZES, shares)
+    counts = np.array([counts_by_source(sampler, n, 17) for n in range(2000)])
+    wanted = 17 * np.array(list(shares.values()))
+    assert (counts.sum(axis=1) == 17).all()
+    assert (np.abs(counts - wanted) < 1).all()
+    np.testing.assert_allclose(counts.mean(axis=0), wanted, atol=0.05)
+
+
+def test_offline_stands_for_all_but_online_and_is_uniform_within() -> None:
+    sampler = sampler_of(SIZES, {OFFLINE: 0.5, ONLINE: 0.5})
+    counts = np.array([counts_by_source(sampler, n, 100) for n in range(100)])
+    assert (counts[:, 2] == 50).all()
+    assert chisquare(counts[:, :2].sum(axis=0), [1000, 4000]).pvalue > 0.01
+
+
+def test_a_source_left_out_of_the_mixture_gives_nothing() -> None:
+    sampler = sampler_of(SIZES, {"logs": 1.0})
+    assert counts_by_source(sampler, 0, 100) == [0, 100, 0]
+
+
+def test_an_empty_mixture_is_uniform_again() -> None:
+    sampler = sampler_of(SIZES, {"logs": 1.0})
+    sampler.set_mixture({})
+    assert all(counts_by_source(sampler, 0, 1000))
+
+
+def test_shares_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"add up to 0.75"):
+        sampler_of(SIZES, {OFFLINE: 0.5, ONLINE: 0.25})
+
+
+def test_a_mixture_of_an_unknown_source_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no source 'lgos'; there are .*'logs'"):
+        sampler_of(SIZES, {"lgos": 0.5, ONLINE: 0.5})
+
+
+def test_a_share_of_nothing_is_an_error_and_never_shrinks_the_batch() -> None:
+    sampler = sampler_of({"demo": 10}, {OFFLINE: 0.5, ONLINE: 0.5})
+    with pytest.raises(LookupError, match="online"):
+        sampler.draw(0, 32)
+
+
+def test_drawing_before_anything_was_loaded_is_an_error() -> None:
+    with pytest.raises(LookupError, match="no transitions"):
+        Sampler(seed=0, online_capacity=10).draw(0, 32)
+
+
+def test_the_oldest_online_fragments_are_forgotten_whole_and_prior_data_never() -> None:
+    sampler = Sampler(seed=0, online_capacity=10)
+    sampler.add([Placement("prior", 0, 0, 100)])
+    sampler.add(Placement(ONLINE, 0, 1000 * number, 4) for number in range(1, 5))
+    assert sampler.sizes() == {"prior": 100, ONLINE: 8}
+    rows = np.concatenate([sampler.draw(n, 200).rows for n in range(10)])
+    assert set(rows) == {*range(100), *range(3000, 3004), *range(4000, 4004)}
+
+
+def test_forgetting_keeps_draws_uniform() -> None:
+    sampler = Sampler(seed=0, online_capacity=20)
+    for number in range(30):
+        sampler.add([Placement(ONLINE, 0, 10 * number, 1 + number % 4)])
+    rows = np.concatenate([sampler.draw(n, 200).rows for n in range(20)])
+    counts = np.unique(rows, return_counts=True)[1]
+    assert len(counts) == sampler.sizes()[ONLINE]
+    assert chisquare(counts).pvalue > 0.01
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9])
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_a_shard_holds_whatever_the_sampler_keeps_in_play(steps: int, num_shards: int) -> None:
+    counter = Counter()
+    shards = [make_shard(index, num_shards, capacity=300) for index in range(num_shards)]
+    sampler = Sampler(seed=0, online_capacity=300)
+    for number in range(900 // steps):
+        fragment = counter.episode(steps)
+        sampler.add([shards[number % num_shards].insert(fragment, ONLINE)])
+    check_counting(fetch(shards, sampler.draw(0, 2000)))
+
+
+def test_a_weight_makes_each_transition_of_a_source_likelier() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Placement("light", 0, 0, 100), Placement("heavy", 1, 0, 50)])
+    sampler.set_weights({"light": 1.0, "heavy": 4.0})
+    draws = [sampler.draw(number, 30) for number in range(400)]
+    heavy = np.array([np.sum(draw.shards == 1) for draw in draws])
+    assert set(heavy) == {20}  # 4 x 50 of 4 x 50 + 100
+    rows = np.concatenate([draw.rows[draw.shards == 1] for draw in draws])
+    assert chisquare(np.bincount(rows, minlength=50)).pvalue > 1e-3
+
+
+def test_weights_follow_the_sizes_and_leave_a_mixture_alone() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Placement("a", 0, 0, 10), Placement("b", 1, 0, 10), Placement(ONLINE, 2, 0, 20)])
+    sampler.set_weights({"b": 3.0})
+    sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
+    counts = np.bincount(sampler.draw(0, 80).shards)
+    assert counts.tolist() == [10, 30, 40]
+
+
+def test_a_weighted_mixture_that_cannot_be_had_is_an_error() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Placement("a", 0, 0, 10)])
+    sampler.set_weights({"a": 2.0})
+    sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
+    with pytest.raises(LookupError, match="online"):
+        sampler.draw(0, 10)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_actions_out_of_bounds_are_counted_and_clipped_or_kept(tmp_path: Path, clip: bool) -> None:
+    path = tmp_path / "wild.parquet"
+    actions = np.array([[0.0], [1.5], [-3.0]], np.float32)
+    observations = np.zeros((4, SPEC.observation_size), np.float32)
+    wide = np.tile(actions, (1, SPEC.action_size))
+    episode = Episode(observations, wide, np.zeros(3, np.float32), False, True, Origin("prior"))
+    write_episodes(str(path), [episode], SPEC)
+    shard = make_shard(clip_prior_actions=clip, sources=[open_source(str(path), SPEC)])
+    loaded = shard.load()
+    assert loaded.out_of_range[str(path)] == 2
+    [(_, place)] = loaded.placed
+    layout = Layout(SPEC.observation_size, SPEC.action_size)
+    kept = shard.take(place.row + np.arange(3))[:, layout.actions]
+    assert np.array_equal(kept, np.clip(wide, -1, 1) if clip else wide)

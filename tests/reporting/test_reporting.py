@@ -1,0 +1,576 @@
+"""What a run shows and writes: screen, displays, metrics, run folder, summary."""
+
+import fcntl
+import io
+import json
+import math
+import os
+import re
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import SupportsFloat
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.stats import ttest_ind
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
+
+from awac_dist.errors import InputError
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.messages import RolloutReport, UpdateReport
+from awac_dist.reporting import run_folder
+from awac_dist.reporting.display import LiveDisplay, PlainDisplay, open_display
+from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.status import Rate, Status
+from awac_dist.reporting.summary import summary, welch_half_width
+from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def evaluation(label: str, *returns: float) -> Evaluation:
+    return Evaluation(label, 7, returns, (1000,) * len(returns))
+
+
+def solving(label: str, steps: tuple[int, ...], last: tuple[bool, ...]) -> Evaluation:
+    returns = tuple(float(count - 200) for count in steps)
+    return Evaluation(label, 7, returns, (200,) * len(steps), steps, last, sustained_steps=26)
+
+
+STATUS = Status(
+    phase="online",
+    done=31_000,
+    total=50_000,
+    unit="env_steps",
+    env_steps=31_000,
+    grad_steps=12_000,
+    env_steps_per_s=812.3,
+    updates_per_s=240.4,
+    evaluation=evaluation("offline", 4000.0, 4100.0, 4200.0),
+    elapsed_s=192.0,
+    remaining_s=125.0,
+    extras={"actor/effective_batch": 512.3},
+)
+
+
+# --- status and wording
+
+
+def test_rate_looks_back_over_its_window_only() -> None:
+    now = 0.0
+    rate = Rate(window_s=10.0, clock=lambda: now)
+    assert rate.update(1000) == 0.0
+    for now, count in ((5.0, 1050), (10.0, 1100), (15.0, 1600), (20.0, 2100)):  # noqa: B007
+        last = rate.update(count)
+    assert last == pytest.approx(100.0)  # from 1100 at 10 s to 2100 at 20 s
+
+
+def test_rate_starts_afresh_when_the_count_goes_back() -> None:
+    now = 0.0
+    rate = Rate(clock=lambda: now)
+    rate.update(500)
+    now = 1.0
+    assert rate.update(0) == 0.0
+    now = 3.0
+    assert rate.update(8) == pytest.approx(4.0)
+
+
+def test_share_stays_between_0_and_1() -> None:
+    assert STATUS.share == pytest.approx(0.62)
+    assert replace(STATUS, done=60_000).share == 1.0
+    assert replace(STATUS, total=0).share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4812.4, "4,812"),
+        (-17.26, "-17.3"),
+        (1.0, "1.00"),
+        (0.0, "0"),
+        (0.0034, "0.0034"),
+        (math.nan, "nan"),
+    ],
+)
+def test_number(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(42.4, "0:42"), (59.7, "1:00"), (581.0, "9:41"), (3723.0, "1:02:03")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_half_width_shares_the_decimals_of_its_mean() -> None:
+    # Student's t for 2 degrees of freedom is 4.3027; 4.3027 * 1 / sqrt(3) = 2.484
+    assert mean_and_half_width(evaluation("a", 199.0, 200.0, 201.0)) == "200 ± 2"
+    assert mean_and_half_width(evaluation("a", 4.0, 5.0, 6.0)) == "5.00 ± 2.48"
+    assert mean_and_half_width(evaluation("a", 200.0)) == "200 ± ?"
+
+
+def test_success_is_written_by_each_definition() -> None:
+    found = solving("a", (0, 1, 25, 26, 200, 30, 40, 50), (False,) * 3 + (True,) * 5)
+    assert success(found) == "62.5 % last step, 87.5 % any step, 62.5 % 26 steps or more"
+    assert success(evaluation("a", 1.0)) == ""
+
+
+# --- displays
+
+
+def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
+    stream = io.StringIO()
+    with PlainDisplay(stream, "the title", interval_s=10.0) as display:
+        for elapsed_s in (0.0, 4.0, 9.9, 10.0, 12.0):
+            display.show(replace(STATUS, elapsed_s=elapsed_s, phase="offline"))
+        display.note("offline done")
+        display.show(replace(STATUS, elapsed_s=13.0))
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["the", "title"],
+        ["[0:00]", "offline"],
+        ["[0:10]", "offline"],
+        ["offline", "done"],
+        ["[0:13]", "online"],
+    ]
+    assert "\x1b" not in stream.getvalue()
+    for part in ("31,000 of 50,000 env steps (62 %)", "812 env_steps/s", "240 updates/s"):
+        assert part in lines[-1]
+    for part in ("offline 4,100 ± 248 (3 episodes)", "2:05 left", "actor/effective_batch 512"):
+        assert part in lines[-1]
+
+
+def test_displays_show_success_where_the_task_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = replace(STATUS, evaluation=solving("offline", (0, 100), (False, True)))
+    stream = io.StringIO()
+    with PlainDisplay(stream, "the title") as display:
+        display.show(status)
+    words = "50 % last step, 50 % any step, 50 % 26 steps or more"
+    assert f"| success {words} |" in stream.getvalue()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal(90)
+    with open_display(terminal.stream, "title") as display:
+        display.show(status)
+        display.note("offline done")
+        panel = ESCAPES.sub("", terminal.read())
+    terminal.close()
+    assert re.search(rf"success +{words}", panel)
+
+
+class Terminal:
+    """A pseudo-terminal of a given width; `stream` is its inner end."""
+
+    def __init__(self, columns: int) -> None:
+        self._outer, inner = os.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.stream = os.fdopen(inner, "w", buffering=1, encoding="utf-8")
+
+    def read(self) -> str:
+        """Take what came since the last call; a bell marks the end, for a terminal is slow."""
+        self.stream.write("\a")
+        self.stream.flush()
+        data = b""
+        while not data.endswith(b"\a"):
+            data += os.read(self._outer, 1 << 16)
+        return data.decode().removesuffix("\a")
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._outer)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_live_display_fits_its_own_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal(columns)
+    display = open_display(terminal.stream, "AWAC on HalfCheetah-v5")
+    assert isinstance(display, LiveDisplay)
+    display.show(STATUS)
+    display.note("offline done")
+    lines = [line.strip("\r") for line in ESCAPES.sub("", terminal.read()).split("\n")]
+    display.close()
+    terminal.close()
+    assert max(map(len, lines)) == min(columns, 90)
+    panel = lines[lines.index("offline done") + 1 :]
+    text = " ".join(line.strip("│ ") for line in panel)
+    for part in ("AWAC on HalfCheetah-v5", "online", "31,000", "50,000", "812 env_steps/s", "240"):
+        assert part in text
+    for part in ("4,100 ± 248", "3:12 elapsed", "2:05 left", "actor/effective_batch 512"):
+        assert part in text
+
+
+def test_live_display_leaves_a_tidy_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal(80)
+    with open_display(terminal.stream, "title") as display:
+        display.show(STATUS)
+        display.note("offline done")
+        panel = terminal.read()
+    closing = terminal.read()
+    terminal.close()
+    assert "\x1b[?25l" in panel  # the cursor hides ...
+    assert closing.count("\x1b[?25h") == 1  # ... and is back,
+    height = panel[panel.rindex("╭") :].count("\n") + 1
+    assert closing.count("\x1b[2K") >= height  # and the panel's lines are erased
+    assert closing[closing.rindex("\x1b[2K") + 4 :].strip("\r\n") == ""
+
+
+def test_open_display_is_plain_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(open_display(io.StringIO(), "title"), PlainDisplay)
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal(80)
+    assert isinstance(open_display(terminal.stream, "title"), PlainDisplay)
+    terminal.close()
+
+
+# --- screen
+
+NOISE = """
+import logging, os, subprocess, sys
+from pathlib import Path
+from awac_dist.reporting.screen import Screen
+
+def noise(tag):
+    os.write(1, f"raw-{tag}\\n".encode())
+    subprocess.run([sys.executable, "-c", f"import os; os.write(2, b'child-{tag}\\\\n')"])
+    print(f"print-{tag}")
+    logging.getLogger("ray").warning("log-%s", tag)
+
+logging.basicConfig(stream=sys.stderr)
+print("before")
+"""
+
+
+def run_python(body: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", NOISE + body, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+    )
+
+
+def test_screen_keeps_everybody_else_out(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("an earlier run\n")
+    body = """
+with Screen() as screen:
+    noise("spooled")
+    screen.stream.write("ours 1\\n")
+    screen.divert(Path(sys.argv[1]))
+    noise("diverted")
+    screen.stream.write("ours 2\\n")
+    assert not screen.stream.isatty()
+print("after")
+"""
+    done = run_python(body, log)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "before\nours 1\nours 2\nafter\n"
+    assert done.stderr == ""
+    logged = log.read_text().splitlines()
+    assert logged[0] == "an earlier run"
+    kinds = ("raw-{}", "child-{}", "print-{}", "WARNING:ray:log-{}")
+    assert set(logged[1:5]) == {kind.format("spooled") for kind in kinds}
+    assert set(logged[5:]) == {kind.format("diverted") for kind in kinds}
+
+
+@pytest.mark.parametrize("divert", ["", "screen.divert(Path(sys.argv[1]))"])
+def test_a_fault_keeps_its_traceback_on_the_real_stderr(divert: str, tmp_path: Path) -> None:
+    body = f"""
+with Screen() as screen:
+    {divert}
+    noise("inside")
+    raise RuntimeError("an unexpected fault")
+"""
+    done = run_python(body, tmp_path / "log.txt")
+    assert done.returncode == 1
+    assert done.stdout == "before\n"
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("RuntimeError: an unexpected fault\n")
+    assert "inside" not in done.stderr
+
+
+def test_a_full_disk_keeps_no_traceback_away(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    body = """
+with Screen() as screen:
+    screen.divert(Path(sys.argv[1]))
+    print("no room for this")
+    raise RuntimeError("the first fault")
+"""
+    done = run_python(body, full)
+    assert done.returncode != 0
+    assert "RuntimeError: the first fault" in done.stderr
+    assert "No space left on device" in done.stderr
+
+
+def test_screen_leaves_no_spool_and_tells_a_terminal(tmp_path: Path) -> None:
+    body = """
+with Screen() as screen:
+    noise("dropped")
+    print(screen.stream.isatty(), file=screen.stream)
+screen.restore()
+"""
+    terminal = Terminal(80)
+    subprocess.run(
+        [sys.executable, "-c", NOISE + body],
+        stdout=terminal.stream,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        check=True,
+    )
+    assert terminal.read().split() == ["before", "True"]
+    terminal.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- metrics
+
+
+def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
+    stream, log = io.StringIO(), MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(stream, "the title"), log, {}, "awac_dist/DoorBinary-v0")
+    recorder.evaluated(solving("offline", (0, 27, 1, 26), (False, True, False, False)))
+    recorder.evaluated(evaluation("clone", 4.0, 5.0, 6.0))
+    log.close()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert {name: value for name, value in rows[0].items() if "success" in name} == {
+        "eval/success_final": 0.25,
+        "eval/success_any": 0.75,
+        "eval/success_sustained": 0.5,
+    }
+    assert (rows[0]["eval/return"], rows[0]["eval/length"]) == (-186.5, 200.0)
+    assert (rows[1]["phase"], rows[1]["grad_steps"], rows[1]["eval/return"]) == ("clone", 7, 5.0)
+    assert not any("success" in name for name in rows[1])
+    assert stream.getvalue().splitlines()[1:] == [
+        "offline after 7 updates and 0 online steps: success 25 % last step, 75 % any step, "
+        "50 % 26 steps or more; return -186 ± 24 (4 episodes)",
+        "clone after 7 updates and 0 online steps: return 5.00 ± 2.48 (3 episodes)",
+    ]
+
+
+def write_row(log: MetricsLog, grad_steps: int, **values: SupportsFloat) -> None:
+    named = {name.replace("_", "/", 1): value for name, value in values.items()}
+    log.write(named, phase="offline", grad_steps=grad_steps, env_steps=0, elapsed_s=1.23456)
+
+
+def test_pandas_reads_the_metrics_of_a_run_and_of_its_resumption(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    write_row(log, 100, critic_loss=1.5, actor_loss=float("nan"))
+    write_row(log, 200, critic_loss=float("inf"), eval_return=np.float32(2.0))
+    log.close()
+    resumed = MetricsLog(tmp_path)
+    write_row(resumed, 300, critic_loss=0.5)
+    table = pd.read_json(tmp_path / "metrics.jsonl", lines=True)  # flushed, not yet closed
+    resumed.close()
+    assert list(table.columns[:4]) == ["phase", "grad_steps", "env_steps", "elapsed_s"]
+    assert table["grad_steps"].tolist() == [100, 200, 300]
+    assert table["elapsed_s"].tolist() == [1.235] * 3
+    np.testing.assert_array_equal(table["critic/loss"], [1.5, np.nan, 0.5])
+    np.testing.assert_array_equal(table["eval/return"], [np.nan, 2.0, np.nan])
+    assert table["actor/loss"].isna().all()
+
+
+def test_a_torn_row_is_cut_off_before_the_run_goes_on(tmp_path: Path) -> None:
+    table = tmp_path / "metrics.jsonl"
+    table.write_text('{"phase": "offline", "grad_steps": 1}\n{"phase": "offl')
+    log = MetricsLog(tmp_path)
+    write_row(log, 2)
+    log.close()
+    assert [json.loads(line)["grad_steps"] for line in table.open()] == [1, 2]
+
+
+def test_tensorboard_reads_the_scalars(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    write_row(log, 100, critic_loss=1.5)
+    write_row(log, 250, critic_loss=float("nan"), actor_loss=0.25)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()  # flushed, not yet closed
+    log.close()
+    losses = events.Scalars("critic/loss")
+    assert [event.step for event in losses] == [100, 250]
+    np.testing.assert_array_equal([event.value for event in losses], [1.5, np.nan])
+    assert [(e.step, e.value) for e in events.Scalars("actor/loss")] == [(250, 0.25)]
+
+
+# --- run folder
+
+
+def test_default_run_folder_is_one_safe_name() -> None:
+    now = datetime(2026, 11, 21, 11, 30)
+    name = run_folder.default_run_folder("HalfCheetah-v5", 0, now)
+    assert name == Path("runs/HalfCheetah-v5-20261121-113000-seed0")
+    name = run_folder.default_run_folder("../ALE/Pong-v5", 3, now)
+    assert name == Path("runs/ALE-Pong-v5-20261121-113000-seed3")
+
+
+def test_create_run_folder_takes_a_new_or_an_empty_one(tmp_path: Path) -> None:
+    new = tmp_path / "runs" / "new"
+    assert run_folder.create_run_folder(new) == new
+    assert run_folder.create_run_folder(new).is_dir()
+
+
+def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        InputError, match=r"exists already and is not empty; .*--run-dir"
+    ) as refused:
+        run_folder.create_run_folder(tmp_path)
+    assert "\n" not in str(refused.value)
+    for blocked in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"cannot create the run folder .*--run-dir"):
+            run_folder.create_run_folder(blocked)
+
+
+def test_a_folder_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root, who runs CI, may write anywhere
+    with pytest.raises(InputError, match="cannot write to the run folder"):
+        run_folder.create_run_folder(tmp_path)
+
+
+def test_provenance_repeats_the_run(tmp_path: Path) -> None:
+    config = {
+        "seed": 3,
+        "algorithm": {"temperature": 0.3, "hidden": (256, 256)},
+        "data": (Path("a"),),
+    }
+    run_folder.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
+    text = (tmp_path / "config.yaml").read_text()
+    assert list(yaml.safe_load(text)) == ["seed", "algorithm", "data"]
+    assert yaml.safe_load(text) == {
+        "seed": 3,
+        "algorithm": {"temperature": 0.3, "hidden": [256, 256]},
+        "data": ["a"],
+    }
+    facts = json.loads((tmp_path / "provenance.json").read_text())
+    assert facts["argv"] == ["awac-dist", "--seed", "3"]
+    assert facts["versions"]["numpy"] == np.__version__
+    assert set(facts["versions"]) == {"python", *run_folder.PACKAGES}
+    assert facts["memory_bytes"] > 1 << 28
+    assert facts["cpus"] == os.cpu_count()
+    assert (
+        abs(datetime.fromisoformat(facts["time_utc"]).timestamp() - datetime.now().timestamp()) < 60
+    )
+
+
+def test_git_state_follows_the_package_and_no_foreign_checkout(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    module = package / "__init__.py"
+    module.write_text("")
+    assert run_folder._git_state(package) is None
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, "-C", str(tmp_path), *arguments], check=True)
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "somebody else's")
+    assert run_folder._git_state(package) is None
+    git("add", ".")
+    git("commit", "--quiet", "--message", "ours")
+    state = run_folder._git_state(package)
+    assert state is not None
+    assert re.fullmatch("[0-9a-f]{40}", str(state["commit"]))
+    assert state["dirty"] is False
+    module.write_text("changed = True\n")
+    changed = run_folder._git_state(package)
+    assert changed is not None
+    assert changed["dirty"] is True
+
+
+# --- summary
+
+
+def test_welch_half_width_is_that_of_scipy() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(3.0, 1.0, 20).tolist(), generator.normal(1.0, 4.0, 13).tolist()
+    interval = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert welch_half_width(a, b) == pytest.approx((interval.high - interval.low) / 2)
+    assert welch_half_width([1.0, 1.0], [2.0, 2.0]) == 0.0
+    assert welch_half_width([1.0], [2.0, 3.0]) == math.inf
+
+
+def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
+    phases = [
+        evaluation("clone", 990.0, 1000.0, 1010.0),
+        evaluation("offline", 1790.0, 1800.0, 1810.0),
+        evaluation("online", 1690.0, 1700.0, 1710.0),
+    ]
+    text = summary(phases, Path("runs/a"), 581.0, 60_000, 42_000, None)
+    assert text.splitlines() == [
+        "Run finished",
+        "",
+        "return of   mean         95 % interval  episodes",
+        "clone      1,000  ± 25    975 to 1,025         3",
+        "offline    1,800  ± 25  1,775 to 1,825         3",
+        "online     1,700  ± 25  1,675 to 1,725         3",
+        "",
+        "difference        mean        95 % interval",
+        "offline - clone   +800  ± 23   +777 to +823",
+        "online - offline  -100  ± 23    -123 to -77",
+        "",
+        "9:41 in all, 60,000 env steps online, 42,000 updates",
+        "Run folder: runs/a",
+    ]
+
+
+def test_summary_of_a_run_that_was_stopped_before_it_began() -> None:
+    text = summary([], Path("runs/a"), 2.0, 0, 0, "Ctrl-C")
+    assert text.splitlines()[0] == "Run stopped early: Ctrl-C"
+    assert text.splitlines()[-1] == "Run folder: runs/a"
+    assert "difference" not in text
+    one = summary([evaluation("clone", 5.0)], Path("runs/a"), 2.0, 0, 0, "Ctrl-C")
+    assert "unknown" in one
+    assert "inf" not in one
+
+
+def test_summary_leads_with_success_where_the_task_tells() -> None:
+    phases = [
+        solving("offline", (0,) * 18 + (27, 3), (False,) * 20),
+        solving("online", (100,) * 20, (True,) * 10 + (False,) * 10),
+    ]
+    text = summary(phases, Path("runs/a"), 581.0, 60_000, 42_000, None)
+    # Wilson: none of 20 is 0 to 16.1 %, one 0.9 to 23.6, two 2.8 to 30.1, ten 29.9 to 70.1
+    assert text.splitlines()[2:8] == [
+        "success of        last step           any step   26 steps or more    return  episodes",
+        "offline       0 % (0 to 16)     10 % (3 to 30)      5 % (1 to 24)  -198 ± 3        20",
+        "online      50 % (30 to 70)  100 % (84 to 100)  100 % (84 to 100)  -100 ± 0        20",
+        "in brackets: 95 % intervals; after ±: half of one",
+        "",
+        "difference in return   mean           95 % interval",
+    ]
+
+
+def test_where_the_workers_time_goes(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(io.StringIO(), "the title"), log, {}, "Pendulum-v1")
+    for wait_s, env_s in ((30.0, 5.0), (10.0, 7.0)):
+        report = RolloutReport([], [], 250, 4, 8.0, 2.0, env_s=env_s, policy_s=1.5, wait_s=wait_s)
+        recorder.collected(report, lag=3)
+    recorder.updated(UpdateReport(8, 4, {}, seconds=2.0, wait_s=0.5))
+    log.close()
+    (row,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert {name: value for name, value in row.items() if name.endswith("_share")} == {
+        "learner/wait_share": 0.25,
+        "learner/copy_share": 0.0,
+        "rollout/env_share": 12 / 20,
+        "rollout/policy_share": 3 / 20,
+        "rollout/send_share": 4 / 20,
+        "rollout/wait_share": 40 / 60,
+    }

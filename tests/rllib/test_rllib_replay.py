@@ -1,0 +1,82 @@
+"""Between RLlib's episodes and the replay, without processes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_rllib_parquet import ENDS, LENGTHS, WRITERS, recorded, three
+
+from awac_dist.errors import InputError
+from awac_dist.replay.shard import ReplayConfig
+from awac_dist.rllib.replay import Replay
+from awac_dist.types import Array, EnvSpec
+
+SPEC = EnvSpec("tests", 3, 2, (-9.0, -9.0), (9.0, 9.0), None)
+
+
+def make_replay(*sources: str, capacity: int = 1_000) -> Replay:
+    return Replay(SPEC, sources, ReplayConfig(capacity), discount=0.9, seed=0)
+
+
+def transitions(replay: Replay) -> Array:
+    """Each transition once, in order of its step."""
+    return np.unique(replay.sample(0, 40, 10), axis=0)
+
+
+def by_hand() -> Array:
+    """observation, action, reward, discount, next observation of `three`, step by step."""
+    rows = []
+    for number, (length, (terminated, _)) in enumerate(zip(LENGTHS, ENDS, strict=True)):
+        for step in range(length):
+            now = 10 * number + step
+            discount = 0.0 if terminated and step == length - 1 else 0.9
+            rows.append(
+                [now, -now, 0.5, now / 10, now / 100, now + 0.25, discount, now + 1, -now - 1, 0.5]
+            )
+    return np.array(rows, np.float32)
+
+
+def test_episodes_become_transitions() -> None:
+    replay = make_replay()
+    assert replay.add(three()) == 9
+    assert np.array_equal(transitions(replay), by_hand())
+    assert replay.add([recorded(0, 0, (False, False))]) == 0
+
+
+def test_a_fragment_leaves_out_what_was_looked_back_at() -> None:
+    begun = recorded(3, 0, (False, False))
+    rest = begun.cut(len_lookback_buffer=2)
+    rest.add_env_step(np.float32([4, -4, 0.5]), np.float32([0.3, 0.03]), 3.25, terminated=True)
+    replay = make_replay()
+    replay.add([begun.to_numpy(), rest.to_numpy()])
+    rows = transitions(replay)
+    assert rows[:, 0].tolist() == [0, 1, 2, 3]
+    assert rows[:, 6] == pytest.approx([0.9, 0.9, 0.9, 0.0])
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_rllibs_own_parquet_is_prior_data(tmp_path: Path, write: Callable[[Path], str]) -> None:
+    assert np.array_equal(transitions(make_replay(write(tmp_path))), by_hand())
+
+
+def test_a_state_holds_what_is_in_play_and_no_more(tmp_path: Path) -> None:
+    prior = WRITERS[0](tmp_path)
+    replay = make_replay(prior, capacity=9)  # the last two online fragments, with a row more each
+    replay.add(three())
+    assert replay.sizes() == {prior: 9, "online": 6}
+    state = replay.state()
+    assert state["lengths"].tolist() == LENGTHS[1:]
+    again = make_replay(prior, capacity=9)
+    again.add([recorded(3, 50, (False, False))])  # which a restore forgets
+    again.restore(state)
+    assert np.array_equal(again.sample(3, 2, 16), replay.sample(3, 2, 16))
+    for one in (again, replay):
+        one.add([recorded(2, 70, (True, False))])
+    assert np.array_equal(again.sample(3, 2, 16), replay.sample(3, 2, 16))
+
+
+def test_a_state_of_other_prior_data_is_refused(tmp_path: Path) -> None:
+    state = make_replay(WRITERS[0](tmp_path)).state()
+    with pytest.raises(InputError, match="put it back as it was"):
+        make_replay().restore(state)

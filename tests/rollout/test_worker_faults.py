@@ -1,0 +1,796 @@
+"""Workers and environments that fail: nothing that was accepted is lost, nothing counts twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from environments import FAILS, STEP, TAG, TERMINATES, VARIES, Failing
+
+from awac_dist.config import OnlineConfig, RunConfig
+from awac_dist.envs.make import env_spec
+from awac_dist.errors import ComponentDied, InputError, RunFailed
+from awac_dist.messages import Future, Handle, Placement, RolloutReport, UpdateReport, Weights
+from awac_dist.policies.policy import PolicyFault, UnitPolicy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.replay.sampler import ONLINE, Sampler
+from awac_dist.replay.shard import ReplayShard
+from awac_dist.rollout import collector as collector_module
+from awac_dist.rollout.collector import Collected, Collector
+from awac_dist.rollout.slot import all_finite
+from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutConfig, RolloutWorker
+from awac_dist.runs.collecting import collect_episodes
+from awac_dist.runs.online import OnlineLoop
+from awac_dist.runs.rate_limiter import RateLimiter
+from awac_dist.runs.runtime import InlineFuture, InlineHandle
+from awac_dist.runs.workforce import MAX_DEATHS, Workforce
+from awac_dist.types import Array, Episode
+
+# Environments.
+
+
+def make_collector(env_id: str, num_envs: int = 1, **stream: int) -> Collector:
+    return Collector(env_spec(env_id), num_envs, **{"seed": 5, "worker": 3, **stream})
+
+
+def policy_for(env_id: str) -> UnitPolicy:
+    return UnitPolicy(env_spec(env_id))
+
+
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "MAX_FAULTS", 1000)
+
+
+def check_true_to_the_task(fragments: Sequence[Episode]) -> None:
+    for fragment in fragments:
+        steps = np.arange(len(fragment) + 1) + fragment.origin.start
+        np.testing.assert_array_equal(fragment.observations[:, STEP], steps)
+        assert len(set(fragment.observations[:, TAG])) == 1
+        np.testing.assert_array_equal(fragment.rewards, steps[1:])
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("way", Failing.WAYS)
+def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
+    way: str, num_envs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch)
+    env_id = FAILS.format(way)
+    collector = make_collector(env_id, num_envs)
+    collected = collector.collect_steps(policy_for(env_id), 50, "online")
+    fragments, finished = collected.fragments, collected.finished
+    check_true_to_the_task(fragments)
+    assert sum(map(len, fragments)) == 50 * num_envs
+    assert finished == [(15.0, 5)] * len(finished)
+    under_way = [fragment for fragment in fragments if not fragment.terminated]
+    assert all(fragment.origin.start == 0 for fragment in fragments)
+    dealt = collector._next_episode
+    assert len({fragment.origin.episode for fragment in fragments}) == len(fragments)
+    assert dealt - len(fragments) - len(collected.faults) in range(
+        num_envs + 1
+    )  # begun, no step yet
+    assert len(under_way) <= num_envs
+    assert len(collected.faults) > 5 * num_envs
+    says = {
+        "Raises": "ValueError: the motor burns",
+        "NoReset": "ValueError: the motor burns",
+        "NaN": "ValueError: the observation holds NaN or infinity",
+        "Infinite": "ValueError: the observation holds NaN or infinity",
+        "NaNReward": "ValueError: the reward is nan",
+        "OtherShape": "ValueError: the observation has shape (3,), not (4,)",
+    }
+    assert set(collected.faults) == {says[way]}
+
+
+def test_faults_repeat_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
+    env_id = FAILS.format("Raises")
+
+    def collect() -> list[Collected]:
+        collector = make_collector(env_id, 2)
+        return [collector.collect_steps(policy_for(env_id), 7, "online") for _ in range(5)]
+
+    for ours, theirs in zip(collect(), collect(), strict=True):
+        assert ours.faults == theirs.faults
+        for fragment, twin in zip(ours.fragments, theirs.fragments, strict=True):
+            assert fragment.origin == twin.origin
+            np.testing.assert_array_equal(fragment.observations, twin.observations)
+            np.testing.assert_array_equal(fragment.actions, twin.actions)
+
+
+def test_what_was_handed_over_before_the_fault_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
+    env_id = FAILS.format("NaN")
+    collector, policy = make_collector(env_id), policy_for(env_id)
+    calls = [collector.collect_steps(policy, 2, "online") for _ in range(40)]
+    fragments = [fragment for call in calls for fragment in call.fragments]
+    check_true_to_the_task(fragments)
+    assert [sum(map(len, call.fragments)) for call in calls] == [2] * 40
+    reached: dict[int, int] = {}
+    for fragment in fragments:  # no gap in any episode
+        assert fragment.origin.start == reached.get(fragment.origin.episode, 0)
+        reached[fragment.origin.episode] = fragment.origin.start + len(fragment)
+    assert {1, 2} & set(reached.values())  # of episodes that failed in their third step
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_whole_episodes_are_recorded_in_spite_of_faults(
+    num_envs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch)
+    env_id = FAILS.format("Raises")
+    collected = make_collector(env_id, num_envs).collect_episodes(policy_for(env_id), 7, "prior")
+    check_true_to_the_task(collected.fragments)
+    assert [(len(fragment), fragment.terminated) for fragment in collected.fragments] == [
+        (5, True)
+    ] * 7
+    assert len(collected.finished) == 7
+    assert collected.faults
+
+
+class Never(Failing):
+    """Fails in every episode."""
+
+    def __init__(self) -> None:
+        super().__init__("Raises", share=1.0)
+
+
+@pytest.mark.parametrize("method", ["collect_steps", "collect_episodes"])
+def test_an_environment_that_always_fails_ends_the_run_with_one_line(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Never] = []
+    monkeypatch.setattr(
+        "awac_dist.rollout.slot.make_env", lambda _: made.append(Never()) or made[-1]
+    )
+    with pytest.raises(RunFailed) as caught:
+        getattr(make_collector(TERMINATES), method)(policy_for(TERMINATES), 50, "online")
+    assert str(caught.value) == (
+        f"environment {TERMINATES} failed in 5 episodes in a row; "
+        "the last: ValueError: the motor burns"
+    )
+    assert len(made) == 5
+
+
+class BadPolicy(UnitPolicy):
+    """Forgets how to act after some calls."""
+
+    version = 345
+
+    def __init__(self, env_id: str, good: int) -> None:
+        super().__init__(env_spec(env_id))
+        self._good = good
+
+    def sample(self, observations: Array, noise: Array) -> Array:
+        self._good -= 1
+        actions = super().sample(observations, noise)
+        if self._good < 0:
+            actions[-1, 0] = np.nan
+        return actions
+
+
+@pytest.mark.parametrize(
+    ("value", "finite"),
+    [(0.0, True), (-3e38, True), (np.nan, False), (np.inf, False), (-np.inf, False)],
+)
+def test_a_vector_is_finite_if_all_of_it_is(value: float, finite: bool) -> None:
+    vector = np.ones(17, np.float32)
+    vector[5] = value
+    assert all_finite(vector) is finite
+
+
+def test_an_action_that_is_no_number_is_the_policys_fault_and_never_acted_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    acted: list[np.ndarray] = []
+    step = Failing.step
+    monkeypatch.setattr(Failing, "step", lambda env, a: acted.append(a) or step(env, a))
+    collector = make_collector(FAILS.format("Raises"), 2)
+    with pytest.raises(PolicyFault, match="policy version 345 gives NaN"):
+        collector.collect_steps(BadPolicy(TERMINATES, good=2), 50, "online")
+    assert len(acted) == 4
+    assert np.isfinite(acted).all()
+
+
+HANGS = {
+    "sleeps": "time.sleep(60)",
+    "loops": "while True: pass",
+    "sleeps with the lock held": "ctypes.PyDLL(None).sleep(60)",
+}
+
+
+def watched(limit_s: float, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of its own with a watchdog."""
+    lines = f"import ctypes, time\nfrom awac_dist.rollout.watchdog import Watchdog\n{program}"
+    return subprocess.run(
+        [sys.executable, "-c", lines.replace("LIMIT", str(limit_s))],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("way", HANGS)
+def test_a_step_that_hangs_ends_the_process_and_says_where(way: str) -> None:
+    done = watched(
+        0.4,
+        f"""
+def hanging_step():
+    {HANGS[way]}
+with Watchdog(LIMIT) as watchdog:
+    print(time.time(), flush=True)
+    hanging_step()
+""",
+    )
+    assert done.returncode == 1
+    assert "in hanging_step" in done.stderr
+    assert time.time() - float(done.stdout) >= 0.5
+
+
+def test_steps_in_time_are_not_taken_for_hung_and_nobody_watches_in_between() -> None:
+    done = watched(
+        0.8,
+        """
+watchdog = Watchdog(LIMIT)
+with watchdog:
+    for _ in range(4):
+        watchdog.beat()
+        time.sleep(0.4)
+time.sleep(1.2)
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Workers.
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class DeadFuture:
+    """The answer of a process that is gone."""
+
+    def result(self) -> Any:
+        raise ComponentDied("it was killed")
+
+
+class NoFuture:
+    """An answer that does not come."""
+
+    def result(self) -> Any:
+        raise AssertionError("it was not done")
+
+
+class Mortal:
+    """A worker that dies once so many of its inserts were accepted: its answers do not come."""
+
+    def __init__(self, number: int, incarnation: int, lives: float, bench: "Bench") -> None:
+        self._left = lives
+        shards = [InlineHandle(Passage(shard.component, self)) for shard in bench.shards]
+        self._worker = RolloutWorker(
+            bench.spec,
+            bench.config.rollout.envs_per_worker,
+            shards,
+            FixedPolicy(UnitPolicy(bench.spec)),
+            seed=0,
+            worker=number,
+            incarnation=incarnation,
+        )
+
+    def pass_on(self) -> None:
+        if self._left <= 0:
+            raise Killed
+        self._left -= 1
+
+    def post(self, method: str, *arguments: Any) -> Future:
+        try:
+            if method == "ready" and self._left < 0:
+                raise Killed
+            return InlineFuture(getattr(self._worker, method)(*arguments))
+        except Killed:
+            self._left = -1
+            return DeadFuture()
+
+
+class Passage:
+    """The way to a shard, on which a worker can die."""
+
+    def __init__(self, shard: ReplayShard, worker: Mortal) -> None:
+        self._shard, self._worker = shard, worker
+
+    def insert(self, fragment: Episode, source: str) -> Placement:
+        self._worker.pass_on()
+        return self._shard.insert(fragment, source)
+
+
+class Bench:
+    """A run's online phase with real workers, shards and sampler, and a learner that counts.
+
+    What is done comes in a drawn order.
+    """
+
+    calls_ahead = 2
+
+    def __init__(
+        self, config: RunConfig, lives: Callable[[int, int], float], *, env: str = VARIES
+    ) -> None:
+        self.config, self.spec = config, env_spec(env)
+        self.limiter = RateLimiter(config.online.updates_per_step, config.online.error_buffer or 0)
+        self.shards = [InlineHandle(make_shard(i, 2, env)) for i in range(2)]
+        self.sampler = Sampler(0, 10**9)
+        self.registered: list[Placement] = []
+        self.reports: list[RolloutReport] = []
+        self.deaths: list[tuple[str, str]] = []
+        self.grad_steps = 0
+        self._rng = np.random.default_rng(0)
+        self.workers = Workforce(
+            lambda number, life: Mortal(number, life, lives(number, life), self),
+            [0] * (config.workers or 1),
+            self.shards,
+        )
+        self.workers.died = lambda *death: self.deaths.append(death)
+
+    def run(self) -> None:
+        OnlineLoop(self, self.config, self, self.workers).run()
+
+    def look(self, futures: Sequence[Future]) -> list[Future]:
+        able = [future for future in futures if not isinstance(future, NoFuture)]
+        chosen = self._rng.random(len(able)) < 0.5
+        return [future for future, is_chosen in zip(able, chosen, strict=True) if is_chosen]
+
+    def update(self, count: int, placements: Sequence[Placement]) -> Future:
+        self.sampler.add(placements)
+        self.registered += placements
+        self.grad_steps += count
+        return InlineFuture(UpdateReport(self.grad_steps, count, {}, 1.0, 0.0))
+
+    def learned(self, report: UpdateReport) -> None:
+        assert report.grad_steps <= self.limiter.ratio * self.limiter.inserted + 1e-9
+
+    def collected(self, report: RolloutReport) -> None:
+        self.reports.append(report)
+
+    def held(self) -> list[Placement]:
+        """Every fragment that some shard accepted."""
+        return [place for shard in self.shards for place in shard.component._inserted.values()]
+
+    def check(self, env_steps: int) -> None:
+        """Every accepted step is registered once and counted once, and every update done."""
+        keys = [fragment.key for fragment in self.registered]
+        assert len(keys) == len(set(keys))
+        assert sorted(self.registered) == sorted(self.held())
+        assert self.sampler.sizes() == {ONLINE: env_steps}
+        assert sum(report.env_steps for report in self.reports) == env_steps
+        limiter = self.limiter
+        assert (limiter.collecting, limiter.inserted) == (0, env_steps)
+        owed = int(limiter.ratio * env_steps + 1e-9)
+        assert limiter.posted == limiter.finished == self.grad_steps == owed
+
+
+def make_shard(index: int, num_shards: int, env: str = VARIES) -> ReplayShard:
+    return ReplayShard(
+        index,
+        num_shards,
+        env_spec(env),
+        capacity=10_000,
+        discount=0.9,
+        clip_prior_actions=False,
+        log=None,
+    )
+
+
+def make_config(mode: str = "async", envs: int = 1, steps: int = 300) -> RunConfig:
+    return RunConfig(
+        env=VARIES,
+        workers=3,
+        mode="sync" if mode == "sync" else "async",
+        online=OnlineConfig(
+            env_steps=steps,
+            updates_per_step=0.7,
+            error_buffer=None if mode == "sync" else 40,
+        ),
+        rollout=RolloutConfig(envs_per_worker=envs, fragment_steps=11),
+    )
+
+
+def for_ever(number: int, incarnation: int) -> float:
+    return np.inf
+
+
+def drawn_lives(seed: int) -> Callable[[int, int], float]:
+    """Draw how many inserts each incarnation lives through; now and then none, or no start."""
+
+    def lives(number: int, incarnation: int) -> float:
+        rng = np.random.default_rng((seed, number, incarnation))
+        return int(rng.integers(-1, 3)) if rng.random() < 0.4 else int(rng.integers(1, 30))
+
+    return lives
+
+
+@pytest.mark.parametrize("envs", [1, 3])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_nothing_is_lost_or_doubled_however_workers_die(mode: str, envs: int) -> None:
+    deaths = 0
+    for seed in range(6):
+        bench = Bench(make_config(mode, envs), drawn_lives(seed))
+        bench.run()
+        bench.check(300)
+        deaths += len(bench.deaths)
+        assert sum(bench.workers.incarnations) == len(bench.deaths)
+    assert deaths > 40
+
+
+def test_an_undisturbed_sync_phase_repeats() -> None:
+    twins = [Bench(make_config("sync"), for_ever) for _ in range(2)]
+    for twin in twins:
+        twin.run()
+        twin.check(300)
+    assert twins[0].registered == twins[1].registered
+
+
+@pytest.mark.parametrize("lives", [2, 3, 4])
+def test_what_a_dying_worker_had_sent_counts_at_once(lives: int) -> None:
+    config = replace(make_config(steps=55), workers=1)
+    bench = Bench(config, lambda _, life: np.inf if life else lives, env=TERMINATES)
+    bench.run()
+    bench.check(55)
+    # 11 steps a call: fragments of 5, 5, 1, then 4, 5, 2; each call is one report
+    assert [r.env_steps for r in bench.reports][:3] == {
+        2: [10, 11, 11],
+        3: [11, 0, 11],
+        4: [11, 4, 11],
+    }[lives]
+    assert bench.deaths == [("rollout worker 0", "it was killed")]
+
+
+def test_a_worker_that_never_starts_keeps_nobody_waiting_in_async_mode() -> None:
+    bench = Bench(make_config(), lambda number, life: 4 if (number, life) == (1, 0) else np.inf)
+    bench.workers._start = lambda number, life: Pending()
+    bench.run()
+    bench.check(300)
+    assert bench.workers.is_starting(1)
+
+
+class Pending:
+    """A worker that has no place in the cluster yet."""
+
+    def post(self, method: str, *arguments: Any) -> Future:
+        assert method == "ready"
+        return NoFuture()
+
+
+def test_a_worker_that_dies_again_and_again_ends_the_run() -> None:
+    bench = Bench(make_config(), lambda number, _: 0 if number == 2 else np.inf)
+    with pytest.raises(RunFailed, match=r"^rollout worker 2 died 5 times in a row before it brou"):
+        bench.run()
+    assert len(bench.deaths) == MAX_DEATHS
+
+
+def test_reports_in_between_let_a_worker_die_often() -> None:
+    config = replace(make_config(), workers=1)
+    bench = Bench(config, lambda number, _: 5)
+    bench.run()
+    bench.check(300)
+    assert len(bench.deaths) > MAX_DEATHS
+
+
+def test_a_worker_that_cannot_be_built_ends_the_run_at_once() -> None:
+    class Unbuilt:
+        def post(self, method: str, *arguments: Any) -> Future:
+            return self
+
+        def result(self) -> Any:
+            raise InputError("no environment 'Nowhere-v0'")
+
+    bench = Bench(make_config(), for_ever)
+    workers = Workforce(lambda number, life: Unbuilt(), [0, 0], bench.shards)
+    with pytest.raises(InputError, match="Nowhere-v0"):
+        OnlineLoop(bench, bench.config, bench, workers).run()
+
+
+def test_a_loop_goes_on_with_a_new_learner() -> None:
+    bench = Bench(make_config(), drawn_lives(1))
+    update, calls = bench.update, iter(range(100))
+
+    def dies(count: int, placements: Sequence[Placement]) -> Future:
+        bench.registered += placements  # as the keeper of the learner remembers them
+        bench.sampler.add(placements)
+        if next(calls) == 3:
+            return DeadFuture()
+        return update(count, [])
+
+    bench.update = dies  # type: ignore[method-assign]
+    loop = OnlineLoop(bench, bench.config, bench, bench.workers)
+    with pytest.raises(ComponentDied):
+        loop.run()
+    bench.limiter.posted = bench.limiter.finished = bench.grad_steps  # as the driver does
+    loop.run()
+    bench.check(300)
+
+
+def test_a_resumed_phase_takes_the_steps_that_are_missing() -> None:
+    bench = Bench(make_config(), for_ever)
+    limiter = bench.limiter
+    limiter.inserted, limiter.posted, limiter.finished, bench.grad_steps = 250, 175, 175, 175
+    bench.run()
+    assert limiter.inserted == 300
+    assert limiter.finished == bench.grad_steps == 210
+    assert bench.sampler.sizes() == {ONLINE: 50}
+
+
+def test_a_shard_that_dies_over_the_question_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("awac_dist.runs.workforce.POLL_S", 0.0)
+    bench = Bench(make_config(), drawn_lives(3))
+    post, asked = bench.shards[1].post, Counter[tuple[int, int]]()
+
+    def dying(method: str, *arguments: Any, **named: Any) -> Future:
+        if method == "close_stream":
+            asked[arguments] += 1
+            if asked[arguments] < 3:
+                return DeadFuture()
+        return post(method, *arguments, **named)
+
+    monkeypatch.setattr(bench.shards[1], "post", dying)
+    bench.run()
+    bench.check(300)
+    assert set(asked.values()) == {3}
+
+
+def test_a_closed_stream_takes_nothing_more() -> None:
+    shard = make_shard(0, 1)
+    collector = make_collector(VARIES)
+    first, second = (
+        collector.collect_steps(policy_for(VARIES), 1, "online").fragments[0] for _ in range(2)
+    )
+    place = shard.insert(first, ONLINE)
+    assert shard.close_stream(3, 1) == []
+    assert shard.close_stream(3, 0) == [place]
+    with pytest.raises(RuntimeError, match="worker 3 was replaced"):
+        shard.insert(second, ONLINE)
+    other = make_collector(VARIES, incarnation=2).collect_steps(policy_for(VARIES), 1, "online")
+    shard.insert(other.fragments[0], ONLINE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_the_episodes_that_were_asked_for_in_spite_of_deaths(seed: int) -> None:
+    bench = Bench(make_config(envs=2), drawn_lives(seed))
+    reports = list(collect_episodes(bench.workers, 25, "prior", "clone", bench.look))
+    fragments = [fragment for _, report in reports for fragment in report.placements]
+    assert len(fragments) == 25
+    assert sorted(fragments) == sorted(bench.held())
+    assert sum(report.env_steps for _, report in reports) == sum(
+        fragment.length for fragment in fragments
+    )
+    assert bench.deaths
+
+
+def test_others_take_over_the_episodes_of_a_worker_without_a_successor() -> None:
+    bench = Bench(make_config(), lambda number, _: 3 if number == 1 else np.inf)
+    bench.workers._start = lambda number, life: Pending()
+    by_worker = Counter[int]()
+    for number, report in collect_episodes(bench.workers, 24, "prior", "clone", bench.look):
+        by_worker[number] += len(report.placements)
+    assert by_worker[1] == 3
+    assert by_worker.total() == 24
+
+
+# What workers need of others.
+
+SPEC = PolicySpec((4, 8, 2), (-0.5, -1.0), (0.5, 2.0), state_dependent_std=True)
+
+
+class Store:
+    """Answers pulls from a list: weights, nothing, or a death."""
+
+    def __init__(self, *answers: Weights | ComponentDied | None) -> None:
+        self._answers = list(answers)
+
+    def pull(self, newer_than: int) -> Weights | None:
+        answer = self._answers.pop(0)
+        if isinstance(answer, ComponentDied):
+            raise answer
+        return answer
+
+
+def test_a_fresh_worker_waits_for_the_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("awac_dist.rollout.worker.POLL_S", 0.0)
+    weights = Weights(0, 70, np.zeros(SPEC.size, np.float32))
+    policy = PublishedPolicy(SPEC, Store(None, ComponentDied(), None, weights)).newest()
+    assert policy.version == 70
+
+
+def test_a_worker_acts_on_with_its_policy_while_nobody_keeps_the_newest() -> None:
+    first, second = (Weights(n, 70 + n, np.zeros(SPEC.size, np.float32)) for n in range(2))
+    policies = PublishedPolicy(SPEC, Store(first, ComponentDied(), None, second))
+    assert [policies.newest().version for _ in range(4)] == [70, 70, 70, 71]
+
+
+def test_a_fragment_is_sent_again_until_its_shard_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("awac_dist.rollout.worker.POLL_S", 0.0)
+    shard, dead = make_shard(0, 1), iter([True, True, True, False, True])
+
+    class Dying(InlineHandle):
+        def post(self, method: str, *arguments: Any, **named: Any) -> Any:
+            return DeadFuture() if next(dead, False) else super().post(method, *arguments, **named)
+
+    spec = env_spec(VARIES)
+    policies = FixedPolicy(UnitPolicy(spec))
+    worker = RolloutWorker(spec, 1, [Dying(shard)], policies, seed=0, worker=0)
+    report = worker.collect_steps(30, "online", ONLINE)
+    assert sorted(report.placements) == sorted(shard._inserted.values())
+    assert report.env_steps == 30
+
+
+# Processes.
+
+
+@pytest.fixture
+def crew(ray_session: None, tmp_path: Path) -> Iterator[tuple[Workforce, list[Any], Any]]:
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    yield from make_crew(RayRuntime(), env="Pendulum-v1", step_timeout_s=2.0)
+
+
+def make_crew(
+    runtime: Any, *, env: str, step_timeout_s: float | None
+) -> Iterator[tuple[Workforce, list[Any], Any]]:
+    """Two workers and a shard on Ray."""
+    spec = env_spec(env)
+    options = {"capacity": 100_000, "discount": 0.9, "clip_prior_actions": False, "log": None}
+    shard = runtime.start(ReplayShard, 0, 1, spec, **options)
+    handles: list[Any] = []
+
+    def start(number: int, incarnation: int) -> Handle:
+        handles.append(
+            runtime.start(
+                RolloutWorker,
+                spec,
+                1,
+                [shard],
+                FixedPolicy(UnitPolicy(spec)),
+                seed=0,
+                worker=number,
+                incarnation=incarnation,
+                step_timeout_s=step_timeout_s,
+            )
+        )
+        return handles[-1]
+
+    yield Workforce(start, [0, 0], [shard]), handles, runtime
+    runtime.close()
+
+
+def collect_until(
+    workers: Workforce, runtime: Any, is_over: Callable[[list[tuple[int, RolloutReport]]], bool]
+) -> list[tuple[int, RolloutReport]]:
+    """Keep every worker busy until something has come."""
+    reports: list[tuple[int, RolloutReport]] = []
+    deadline = time.monotonic() + 120
+    while not is_over(reports):
+        assert time.monotonic() < deadline
+        for number in range(len(workers)):
+            if workers.is_ready(number):
+                workers.post(number, "collect_steps", 50, "online", ONLINE)
+        reports += workers.reports(runtime.wait(workers.answers(), 0.25))
+    return reports
+
+
+def pid_of(handle: Any) -> int:
+    pid: int = ray.get(handle.actor.__ray_call__.remote(lambda _: os.getpid()))
+    return pid
+
+
+def check_once(reports: list[tuple[int, RolloutReport]], workers: Workforce) -> None:
+    """What was reported is what the shard holds, but for the calls that still go on."""
+    keys = [fragment.key for _, report in reports for fragment in report.placements]
+    assert len(keys) == len(set(keys))
+    held = {
+        fragment.key
+        for number in range(len(workers))
+        for life in range(workers.incarnations[number] + 1)
+        for fragment in workers._shards[0].post("close_stream", number, life).result()
+    }
+    assert set(keys) <= held
+    living = set(enumerate(workers.incarnations))
+    assert {key for key in held - set(keys) if key[:2] not in living} == set()
+
+
+@pytest.mark.ray
+def test_a_killed_process_is_replaced(crew: tuple[Workforce, list[Any], Any]) -> None:
+    workers, handles, runtime = crew
+    deaths: list[str] = []
+    workers.died = lambda component, reason: deaths.append(component)
+    reports = collect_until(workers, runtime, lambda had: {n for n, _ in had} == {0, 1})
+    os.kill(pid_of(handles[1]), signal.SIGKILL)
+    reports += collect_until(
+        workers,
+        runtime,
+        lambda had: any(p.key[:2] == (1, 1) for _, r in had for p in r.placements),
+    )
+    assert deaths == ["rollout worker 1"]
+    assert workers.incarnations == [0, 1]
+    check_once(reports, workers)
+
+
+@pytest.mark.ray
+def test_a_hanging_process_is_replaced(crew: tuple[Workforce, list[Any], Any]) -> None:
+    workers, handles, runtime = crew
+    collect_until(workers, runtime, lambda had: {n for n, _ in had} == {0, 1})
+
+    def hang(worker: Any) -> None:
+        from awac_dist.rollout.slot import Slot
+
+        Slot.step = lambda *arguments: time.sleep(1000)  # type: ignore[method-assign]
+
+    ray.get(handles[0].actor.__ray_call__.remote(hang))
+    began = time.monotonic()
+    collect_until(
+        workers,
+        runtime,
+        lambda had: any(p.key[:2] == (0, 1) for _, r in had for p in r.placements),
+    )
+    assert time.monotonic() - began > 2.0
+    assert workers.incarnations == [1, 0]
+
+
+@pytest.mark.ray
+def test_a_process_that_cannot_be_built_says_why(ray_session: None) -> None:
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    runtime = RayRuntime()
+    spec = replace(env_spec("Pendulum-v1"), env_id="Nowhere-v0")
+    policies = FixedPolicy(UnitPolicy(spec))
+    workers = Workforce(
+        lambda n, life: runtime.start(RolloutWorker, spec, 1, [], policies, seed=0, worker=n),
+        [0],
+        [],
+    )
+    with pytest.raises(InputError, match="Nowhere-v0"):
+        collect_until(workers, runtime, bool)
+    runtime.close()
+
+
+@pytest.mark.faults
+@pytest.mark.ray
+def test_twenty_kills_and_how_long_they_hurt(ray_session: None) -> None:
+    """SIGKILL at drawn moments; prints seconds from the kill to the replacement's first report."""
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    rng, seconds, reports = np.random.default_rng(0), [], []
+    crew = make_crew(RayRuntime(), env="HalfCheetah-v5", step_timeout_s=60.0)
+    workers, _, runtime = next(crew)
+    reports += collect_until(workers, runtime, lambda had: {n for n, _ in had} == {0, 1})
+    for kill in range(20):
+        number = int(rng.integers(2))
+        life = workers.incarnations[number] + 1
+        pid, wait_s = pid_of(workers[number]), float(rng.uniform(0, 0.3))
+        timer = threading.Timer(wait_s, os.kill, (pid, signal.SIGKILL))
+        began = time.monotonic() + wait_s
+        timer.start()
+        reports += collect_until(
+            workers,
+            runtime,
+            lambda had, new=(number, life): any(  # type: ignore[misc]
+                fragment.key[:2] == new for _, report in had for fragment in report.placements
+            ),
+        )
+        seconds.append(time.monotonic() - began)
+        print(f"kill {kill}: worker {number}, {seconds[-1]:.1f} s")
+    check_once(reports, workers)
+    next(crew, None)
+    print(f"20 kills: median {np.median(seconds):.1f} s, worst {max(seconds):.1f} s")

@@ -1,0 +1,247 @@
+"""Runs whose learner dies, and runs that are taken up again: what is learned stays the same."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from running import run, small_config, write_demonstrations
+
+from awac_dist.config import RunConfig
+from awac_dist.data.sources import episodes, find
+from awac_dist.errors import ComponentDied, RunFailed
+from awac_dist.evaluation.evaluator import Evaluator
+from awac_dist.learner.checkpoint import list_checkpoints
+from awac_dist.learner.learner import Learner
+from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
+from awac_dist.types import Array
+
+RESOURCES = Resources((2.0,), gpus=0)
+
+
+class Gone:
+    """The answer of a process that is no more."""
+
+    def result(self) -> Any:
+        raise ComponentDied("killed by the test")
+
+
+class MortalHandle(InlineHandle):
+    """Dies when it is called for the n-th time, before or after it does what was asked."""
+
+    def __init__(self, component: Any, calls: int, *, after: bool) -> None:
+        super().__init__(component)
+        self._calls, self._after = calls, after
+
+    def post(self, method: str, *arguments: Any, **named: Any) -> Any:
+        self._calls -= 1
+        if self._calls < 0 or (self._calls == 0 and not self._after):
+            return Gone()
+        answer = super().post(method, *arguments, **named)
+        return Gone() if self._calls == 0 else answer
+
+
+class MortalRuntime(InlineRuntime):
+    """Kills components of one kind, one after the other, after given numbers of calls."""
+
+    def __init__(self, kind: type, lives: Sequence[int], *, after: bool = False) -> None:
+        super().__init__(RESOURCES)
+        self._kind, self._lives, self._after = kind, list(lives), after
+
+    def start(
+        self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
+    ) -> InlineHandle:
+        handle = super().start(component, *arguments, **named)
+        if component is self._kind and self._lives:
+            return MortalHandle(handle.component, self._lives.pop(0), after=self._after)
+        return handle
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    path = tmp_path_factory.mktemp("data") / "demonstrations.parquet"
+    return small_config(write_demonstrations(path, episodes=5))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Array:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run(config, InlineRuntime(RESOURCES), folder)[0]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", [1, 6, 8, 9, 13])
+def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
+    config: RunConfig, undisturbed: Array, tmp_path: Path, call: int, after: bool
+) -> None:
+    vector, witness, driver = run(config, MortalRuntime(Learner, [call], after=after), tmp_path)
+    assert [component for component, _ in witness.deaths] == ["learner"]
+    np.testing.assert_array_equal(vector, undisturbed)
+    assert driver.progress.grad_steps == 20 + 25 + 300
+
+
+@pytest.mark.parametrize("lives", [[22], [30, 12], [25, 12, 14]])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_learner_that_dies_online_loses_updates_and_no_experience(
+    config: RunConfig, tmp_path: Path, lives: list[int], mode: str
+) -> None:
+    changed = replace(config, mode=mode, shards=2)
+    runtime = MortalRuntime(Learner, lives)
+    _, witness, driver = run(changed, runtime, tmp_path)
+    assert len(witness.deaths) == len(lives)
+    counts = [report.grad_steps for report in witness.updates]
+    assert counts == sorted(set(counts))
+    progress = driver.progress
+    assert (progress.env_steps, progress.grad_steps) == (300, 20 + 25 + 300)
+    assert driver.learner.post("add", []).result()["online"] == 300
+
+
+def test_a_learner_that_dies_again_and_again_ends_the_run(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(RunFailed, match="the learner died 4 times in a row: killed by the test"):
+        run(config, MortalRuntime(Learner, [8, 1, 2, 1]), tmp_path)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 5])
+def test_an_evaluator_that_dies_does_its_work_again(
+    config: RunConfig, undisturbed: Array, tmp_path: Path, call: int
+) -> None:
+    vector, witness, _ = run(config, MortalRuntime(Evaluator, [call]), tmp_path)
+    assert [component for component, _ in witness.deaths] == ["evaluator"]
+    assert [e.label for e in witness.evaluations if len(e.returns) == 2] == [
+        "clone",
+        "offline",
+        "online",
+    ]
+    np.testing.assert_array_equal(vector, undisturbed)
+
+
+def test_an_evaluator_that_dies_again_and_again_ends_the_run(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    told = "evaluator died 3 times in a row: .* the last good checkpoint is"
+    with pytest.raises(RunFailed, match=told):
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path)
+
+
+class Killed(Exception):  # noqa: N818 - says what happened
+    """The whole run was killed."""
+
+
+def killed_at(updates: int) -> Callable[[Any], None]:
+    """A look at a run that kills it once its learner has taken so many updates."""
+
+    def look(driver: Any) -> None:
+        if driver.progress.grad_steps >= updates:
+            raise Killed
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("updates", "shards"),
+    [(0, 1), (10, 1), (20, 3), (37, 1), (45, 2), (150, 1), (200, 3), (340, 1)],
+)
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
+    config: RunConfig, undisturbed: Array, tmp_path: Path, updates: int, shards: int
+) -> None:
+    with pytest.raises(Killed):
+        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(updates))
+    resumed = replace(config, shards=shards)
+    vector, _, driver = run(resumed, InlineRuntime(RESOURCES), tmp_path, session=1)
+    np.testing.assert_array_equal(vector, undisturbed)
+    assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 345)
+    assert driver.learner.post("add", []).result()["online"] == 300
+    assert logged_steps(tmp_path) == 3 * 200 + 300
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mode": "async"}, {"workers": 3}, {"mode": "async", "workers": 5, "shards": 2}]
+)
+@pytest.mark.parametrize("updates", [25, 200])
+def test_a_run_goes_on_with_other_workers_and_loses_nothing(
+    config: RunConfig, tmp_path: Path, changes: dict[str, Any], updates: int
+) -> None:
+    before = replace(config, mode=changes.get("mode", "sync"))
+    with pytest.raises(Killed):
+        run(before, InlineRuntime(RESOURCES), tmp_path, look=killed_at(updates))
+    kept = logged_steps(tmp_path)
+    _, _, driver = run(replace(config, **changes), InlineRuntime(RESOURCES), tmp_path, session=1)
+    sizes = driver.learner.post("add", []).result()
+    assert logged_steps(tmp_path) == sizes["clone"] + sizes["online"] >= kept
+    assert (sizes["clone"], sizes["online"]) == (600, driver.progress.env_steps) == (600, 300)
+
+
+def logged_steps(folder: Path) -> int:
+    """Steps in the experience log, every fragment of which may be there only once."""
+    source = find(str(folder))
+    fragments = [episode for _, _, episode in episodes(source)]
+    keys = {(e.origin.stream, e.origin.start) for e in fragments}
+    assert len(keys) == len(fragments)
+    return sum(map(len, fragments))
+
+
+@pytest.fixture(scope="module")
+def killed_online(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was killed in the midst of its online phase."""
+    folder = tmp_path_factory.mktemp("killed")
+    with pytest.raises(Killed):
+        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(150))
+    return folder
+
+
+def zeros(state: dict[str, Any], start: str) -> None:
+    networks = state["method"]["networks"]
+    names = [name for name in networks if name.startswith(start)]
+    assert names, f"no parameter begins with {start}"
+    for name in names:
+        networks[name] = torch.zeros_like(networks[name])
+
+
+def forget_moments(state: dict[str, Any], optimizer: str, moment: str) -> None:
+    for of_parameter in state["method"]["optimizers"][optimizer]["state"].values():
+        of_parameter[moment] = torch.zeros_like(of_parameter[moment])
+
+
+LEFT_OUT: dict[str, Callable[[dict[str, Any]], None]] = {
+    "actor": lambda s: zeros(s, "actor."),
+    "critic": lambda s: zeros(s, "critic."),
+    "target critic": lambda s: zeros(s, "target_critic."),
+    "temperature": lambda s: zeros(s, "log_temperature"),
+    "actor's first moments": lambda s: forget_moments(s, "actor", "exp_avg"),
+    "critic's second moments": lambda s: forget_moments(s, "critic", "exp_avg_sq"),
+    "step counts": lambda s: forget_moments(s, "critic", "step"),
+    "random state": lambda s: s["method"].update(generator=torch.Generator().get_state()),
+    "batch number": lambda s: s.update(grad_steps=s["grad_steps"] + 1),
+    "order of online fragments": lambda s: s["fragments"].update(
+        online=s["fragments"]["online"].flip(0)
+    ),
+    "online fragments": lambda s: s["fragments"].pop("online"),
+    "clone's fragments": lambda s: s["fragments"].pop("clone"),
+    "env_steps": lambda s: s["progress"].update(env_steps=0),
+    "start of the phase": lambda s: s["progress"].update(phase_from=0),
+    "phase": lambda s: s["progress"].update(phase="offline"),
+    "streams of the workers": lambda s: s["progress"].update(streams=[]),
+}
+
+
+@pytest.mark.parametrize("part", ["nothing", *LEFT_OUT])
+def test_every_part_of_a_checkpoint_is_needed(
+    config: RunConfig, undisturbed: Array, killed_online: Path, tmp_path: Path, part: str
+) -> None:
+    shutil.copytree(killed_online, tmp_path, dirs_exist_ok=True)
+    newest = list_checkpoints(str(tmp_path / "checkpoints"))[-1]
+    state = torch.load(newest, weights_only=True)
+    LEFT_OUT.get(part, lambda s: None)(state)
+    torch.save(state, newest)
+    try:
+        vector = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)[0]
+    except (LookupError, ValueError, KeyError, RunFailed):
+        assert part != "nothing"
+    else:
+        assert np.array_equal(vector, undisturbed) == (part == "nothing")

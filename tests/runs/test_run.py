@@ -1,0 +1,205 @@
+"""Whole runs, without processes and on Ray."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import ray
+from running import run, small_config, write_demonstrations
+
+from awac_dist.config import RunConfig
+from awac_dist.data.parquet import read_episodes
+from awac_dist.data.sources import open_source
+from awac_dist.distributed.ray_runtime import RayRuntime
+from awac_dist.envs.make import env_spec
+from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.runs.components import start_components
+from awac_dist.runs.plan import make_plan
+from awac_dist.runs.runtime import InlineRuntime, Resources
+
+RESOURCES = Resources((2.0,), gpus=0)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    path = tmp_path_factory.mktemp("data") / "demonstrations.parquet"
+    return small_config(write_demonstrations(path, episodes=5))  # more than any test has shards
+
+
+def inline(config: RunConfig, folder: Path) -> np.ndarray:
+    return run(config, InlineRuntime(RESOURCES), folder)[0]
+
+
+def test_a_sync_run_repeats_bit_for_bit_and_the_seed_matters(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    first = inline(config, tmp_path / "a")
+    assert np.array_equal(first, inline(config, tmp_path / "b"))
+    assert not np.array_equal(first, inline(replace(config, seed=1), tmp_path / "c"))
+
+
+def test_the_number_of_shards_changes_no_number(config: RunConfig, tmp_path: Path) -> None:
+    one = inline(config, tmp_path / "one")
+    assert np.array_equal(one, inline(replace(config, shards=3), tmp_path / "three"))
+
+
+def test_how_calls_are_cut_changes_no_number(config: RunConfig, tmp_path: Path) -> None:
+    coarse = replace(config.learner, updates_per_call=100, batches_per_request=7)
+    one = inline(config, tmp_path / "fine")
+    assert np.array_equal(one, inline(replace(config, learner=coarse), tmp_path / "coarse"))
+
+
+def test_a_run_goes_through_its_phases_and_keeps_its_counts(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    _, witness, driver = run(config, InlineRuntime(RESOURCES), tmp_path)
+    assert witness.phases == ["load", "clone", "collect", "offline", "online"]
+    assert [e.label for e in witness.evaluations if len(e.returns) == 2] == [
+        "clone",
+        "offline",
+        "online",
+    ]
+    assert driver.progress.env_steps == 300
+    assert driver.progress.grad_steps == witness.updates[-1].grad_steps == 20 + 25 + 300
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize(("envs", "ratio", "fragment"), [(1, 0.5, 11), (3, 1.1, 30), (2, 1.0, 7)])
+def test_exactly_the_steps_and_updates_that_were_asked_for(
+    config: RunConfig, tmp_path: Path, mode: str, envs: int, ratio: float, fragment: int
+) -> None:
+    changed = replace(
+        config,
+        mode=mode,
+        workers=3,
+        online=replace(config.online, env_steps=102, updates_per_step=ratio),
+        rollout=replace(config.rollout, envs_per_worker=envs, fragment_steps=fragment),
+        offline=replace(config.offline, updates=0),
+        clone=replace(config.clone, updates=0),
+    )
+    _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
+    assert driver.progress.env_steps == 102
+    assert driver.progress.grad_steps == int(ratio * 102 + 1e-9)
+    taken = [report.env_steps for report, _ in witness.rollouts]
+    assert sum(taken) == 102
+    assert max(taken) <= envs * fragment
+
+
+def test_the_newest_rows_are_always_there_to_be_drawn(config: RunConfig, tmp_path: Path) -> None:
+    small = replace(
+        config,
+        mode="async",
+        workers=8,
+        shards=2,
+        replay=replace(config.replay, capacity=130),
+        online=replace(config.online, env_steps=2000, updates_per_step=0.1),
+        rollout=replace(config.rollout, fragment_steps=100),
+    )
+    _, _, driver = run(small, InlineRuntime(RESOURCES), tmp_path)
+    assert driver.progress.env_steps == 2000
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_updates_never_run_ahead_of_the_ratio(config: RunConfig, tmp_path: Path, mode: str) -> None:
+    online = replace(config.online, updates_per_step=0.5)
+    changed = replace(config, mode=mode, online=online)
+    _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
+    limiter = driver.progress.limiter
+    assert (limiter.inserted, limiter.posted, limiter.finished) == (300, 150, 150)
+    assert witness.updates[-1].grad_steps == 20 + 25 + 150
+
+
+def test_the_experience_log_holds_what_the_workers_collected(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    _, witness, _ = run(replace(config, shards=2), InlineRuntime(RESOURCES), tmp_path)
+    source = open_source(str(tmp_path), env_spec(config.env))
+    episodes = [e for file in source.files for _, e in read_episodes(file.path)]
+    by_kind = {
+        kind: sum(len(e) for e in episodes if e.origin.kind == kind) for kind in ("prior", "online")
+    }
+    collected = sum(report.env_steps for report, _ in witness.rollouts)
+    assert by_kind == {"prior": 3 * 200, "online": 300}
+    assert sum(by_kind.values()) == collected
+    finished = sorted(f.episode_return for report, _ in witness.rollouts for f in report.finished)
+    whole = sorted(e.total_reward for e in episodes if e.truncated and e.origin.start == 0)
+    np.testing.assert_allclose(whole, finished, rtol=1e-5)
+    frame = pd.read_parquet(source.files[0].path)
+    assert np.stack(frame["observations"].iloc[0]).shape[1] == 3
+
+
+def test_a_second_run_learns_from_the_first_ones_log(config: RunConfig, tmp_path: Path) -> None:
+    run(config, InlineRuntime(RESOURCES), tmp_path / "first")
+    again = replace(
+        config, data=(str(tmp_path / "first"),), online=replace(config.online, env_steps=0)
+    )
+    _, witness, _ = run(again, InlineRuntime(RESOURCES), tmp_path / "second")
+    assert witness.phases == ["load", "offline"]  # there is nobody to clone
+    assert f"{3 * 200 + 300} transitions" in witness.notes[0]
+
+
+def test_checkpoints_are_whole_and_only_the_newest_are_kept(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    learner = replace(config.learner, keep_checkpoints=2)
+    vector, _, _ = run(replace(config, learner=learner), InlineRuntime(RESOURCES), tmp_path)
+    paths = list_checkpoints(str(tmp_path / "checkpoints"))
+    assert len(paths) == 2
+    state = load_checkpoint(paths[-1])
+    assert state["grad_steps"] == 345
+    assert state["progress"]["env_steps"] == 300
+    networks = state["method"]["networks"]
+    actor = [networks[f"actor.weights.{i}"].numpy().ravel() for i in range(7)]
+    assert np.array_equal(np.concatenate(actor), vector)
+
+
+def test_a_mixture_is_drawn_as_asked(config: RunConfig, tmp_path: Path) -> None:
+    half = replace(config, replay=replace(config.replay, mixture={"offline": 0.5, "online": 0.5}))
+    assert not np.array_equal(inline(config, tmp_path / "a"), inline(half, tmp_path / "b"))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("shards", [1, 2])
+def test_ray_and_inline_runs_give_the_same_numbers(
+    config: RunConfig, tmp_path: Path, shards: int
+) -> None:
+    changed = replace(config, shards=shards)
+    posted, witness, _ = run(changed, RayRuntime(), tmp_path / "ray")
+    called, twin, _ = run(changed, InlineRuntime(RESOURCES), tmp_path / "inline")
+    assert np.array_equal(posted, called)
+    assert [(e.policy_version, e.returns) for e in witness.evaluations] == [
+        (e.policy_version, e.returns) for e in twin.evaluations
+    ]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_an_async_run_on_ray_keeps_to_its_bounds(config: RunConfig, tmp_path: Path) -> None:
+    online = replace(config.online, env_steps=1200)
+    changed = replace(config, mode="async", workers=3, online=online)
+    _, witness, driver = run(changed, RayRuntime(), tmp_path)
+    assert driver.progress.env_steps == 1200
+    assert driver.progress.limiter.finished == driver.progress.env_steps
+    lags = [lag for report, lag in witness.rollouts if report.policy_version >= 45]
+    assert min(lags) >= 0
+    # a round of 3 x 30 behind when it starts, another one under way, two calls of 17 ahead
+    assert max(lags) <= 2 * 90 + 2 * 17
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_processes_that_act_or_store_never_import_torch(config: RunConfig, tmp_path: Path) -> None:
+    runtime = RayRuntime()
+    plan = make_plan(runtime.resources, workers=1, shards=1, gpus=0)
+    spec = env_spec(config.env)
+    components = start_components(runtime, config, spec, plan, str(tmp_path), ())
+    evaluator = components.start_evaluator()
+    light = [components.weights, evaluator, *components.workers, *components.shards]
+    heavy = [components.start_learner()]
+    has_torch = lambda _: "torch" in __import__("sys").modules  # noqa: E731 - travels by value
+    found = [ray.get(handle.actor.__ray_call__.remote(has_torch)) for handle in [*light, *heavy]]
+    runtime.close()
+    assert found == [False] * 4 + [True]
