@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,47 +17,14 @@ from awac_dist.data.fragments import LoggedFragment
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
 from awac_dist.errors import InputError, NotFinite
 from awac_dist.messages import Loaded, Placement, Relabelling
-from awac_dist.replay.hindsight import GoalRewards, Hindsight
+from awac_dist.replay.hindsight import GoalRewards
 from awac_dist.replay.layout import Layout
+from awac_dist.replay.memory import Memory
 from awac_dist.replay.placement import shard_of
-from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Array, EnvSpec, Episode
 
-ONLINE_ROWS = 1 << 40  # row numbers from here on lie in the online ring, those below are prior
 REMEMBERED_INSERTS = 10_000  # and all that are still held
-
-
-@dataclass(frozen=True)
-class ReplayConfig:
-    """The replay buffer.
-
-    Attributes:
-        capacity: Online rows kept over all shards, a fragment of T transitions taking T + 1; the
-            oldest fragments leave first. Prior data is kept besides and never leaves.
-        mixture: Shares of each online batch by source, such as {"offline": 0.5, "online": 0.5};
-            empty draws uniformly over everything, as the paper does.
-        clip_prior_actions: Clip the actions of prior data to the task's bounds, as the authors do
-            with the hand demonstrations; otherwise they are kept as they are. Online actions
-            are always kept as they were chosen.
-        goals: Of a goal task, shares of AWAC's batches by whose goal a transition is after:
-            "rollout" (its own), "future" (one that the rest of its episode achieves) and
-            "environment" (another episode's), such as {"rollout": 0.2, "future": 0.3,
-            "environment": 0.5}; empty leaves every goal as it was.
-    """
-
-    capacity: int = 1_000_000
-    mixture: dict[str, float] | None = None
-    clip_prior_actions: bool = False
-    goals: dict[str, float] | None = None
-
-
-class _Memory(NamedTuple):
-    """A ring, and what relabels the transitions of a goal task in it."""
-
-    first_row: int  # number by which the ring's row 0 is known
-    ring: RingBuffer
-    hindsight: Hindsight | None
 
 
 class ReplayShard:
@@ -94,9 +59,9 @@ class ReplayShard:
         goal_rewards: GoalRewards | None = None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
-        self._layout = Layout.of(spec)
-        self._prior = self._memory(0, None, discount, goal_rewards)
-        self._online = self._memory(ONLINE_ROWS, capacity, discount, goal_rewards)
+        self._memory = Memory(
+            Layout.of(spec), capacity=capacity, discount=discount, goal_rewards=goal_rewards
+        )
         self._clip_prior_actions = clip_prior_actions
         self._log, self._sources = log, sources
         self._inserted: dict[tuple[int, ...], Placement] = {}
@@ -135,10 +100,9 @@ class ReplayShard:
                 f"worker {key[0]} was replaced: its fragments are not taken any more"
             )
         if key not in self._inserted:
-            memory = self._memory_of(source)
             if self._log is not None:
-                self._log.append(fragment, source, memory.first_row + memory.ring.next_row)
-            self._remember(self._store(memory, source, fragment, key))
+                self._log.append(fragment, source, self._memory.next_row(source))
+            self._remember(self._store(fragment, source, key))
         return self._inserted[key]
 
     def placements(self) -> list[Placement]:
@@ -183,21 +147,11 @@ class ReplayShard:
             LookupError: A row is not held, or holds NaN; names shard and row.
         """
         try:
-            return self._take(rows, relabelling)
+            return self._memory.take(rows, relabelling)
         except NotFinite as error:
             raise NotFinite(f"replay shard {self._index}: {error}", error.block) from error
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
-
-    def _take(self, rows: np.ndarray, relabelling: Relabelling | None) -> Array:
-        online = rows >= ONLINE_ROWS
-        if online.all() or not online.any():
-            memory = self._online if online.any() else self._prior
-            return _taken(memory, rows, relabelling)
-        block = np.empty((len(rows), self._layout.width), np.float32)
-        for memory, mine in ((self._prior, ~online), (self._online, online)):
-            block[mine] = _taken(memory, rows[mine], _part(relabelling, mine))
-        return block
 
     def flush(self) -> None:
         """Turn what was accepted into Parquet files; it is safe without that."""
@@ -213,7 +167,7 @@ class ReplayShard:
             loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
             loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
             kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
-            place = self._store(self._prior, source.name, kept, key=(number,))
+            place = self._store(kept, source.name, key=(number,))
             loaded.placed.append((number, place))
 
     def _load_log(self, log: ExperienceLog) -> None:
@@ -231,8 +185,7 @@ class ReplayShard:
     def _restore(self, fragment: LoggedFragment) -> Placement:
         key = _key(fragment.episode)
         if key not in self._inserted:
-            memory = self._memory_of(fragment.source)
-            self._remember(self._store(memory, fragment.source, fragment.episode, key))
+            self._remember(self._store(fragment.episode, fragment.source, key))
         return self._inserted[key]
 
     def _remember(self, place: Placement) -> None:
@@ -246,45 +199,14 @@ class ReplayShard:
             del self._inserted[self._evictable.popleft()]
 
     def _holds(self, place: Placement) -> bool:
-        memory = self._memory_of(place.source)
-        return place.row - memory.first_row >= memory.ring.oldest_row
+        return self._memory.holds(place.row)
 
-    def _memory_of(self, source: str) -> _Memory:
-        return self._online if source == ONLINE else self._prior
-
-    def _memory(
-        self,
-        first_row: int,
-        capacity: int | None,
-        discount: float,
-        goal_rewards: GoalRewards | None,
-    ) -> _Memory:
-        ring = RingBuffer(self._layout, capacity, discount=discount)
-        hindsight = goal_rewards and Hindsight(ring, self._layout, goal_rewards)
-        return _Memory(first_row, ring, hindsight)
-
-    def _store(
-        self, memory: _Memory, source: str, episode: Episode, key: tuple[int, ...]
-    ) -> Placement:
-        row = memory.ring.append(episode)
-        if memory.hindsight is not None:
-            memory.hindsight.append((source, episode.origin.stream), row, episode)
-        goals = episode.desired_goals if self._layout.goal_size else None
+    def _store(self, fragment: Episode, source: str, key: tuple[int, ...]) -> Placement:
+        row = self._memory.store(fragment, source)
+        goals = fragment.desired_goals if self._spec.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
-        return Placement(source, self._index, memory.first_row + row, len(episode), goal, key)
+        return Placement(source, self._index, row, len(fragment), goal, key)
 
 
 def _key(fragment: Episode) -> tuple[int, ...]:
     return *fragment.origin.stream, fragment.origin.start
-
-
-def _taken(memory: _Memory, rows: np.ndarray, relabelling: Relabelling | None) -> Array:
-    rows = rows - memory.first_row
-    block = memory.ring.take(rows)
-    if relabelling is not None and memory.hindsight is not None:
-        memory.hindsight.relabel(block, rows, relabelling)
-    return block
-
-
-def _part(relabelling: Relabelling | None, mine: np.ndarray) -> Relabelling | None:
-    return relabelling and Relabelling(relabelling.futures[mine], relabelling.goals[mine])

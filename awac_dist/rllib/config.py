@@ -21,7 +21,7 @@ from awac_dist.algorithms.base import OptimizerConfig
 from awac_dist.config import OnlineConfig, RunConfig
 from awac_dist.learner.learner import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.replay.shard import ReplayConfig
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.rllib.limits import check
 from awac_dist.rollout.worker import RolloutConfig
 
@@ -39,7 +39,7 @@ class AWACConfig(AlgorithmConfig):
         num_offline_updates: Gradient steps on the prior data alone, before any sampling.
         updates_per_training_step: Gradient steps of one offline `training_step`.
         updates_per_step: Gradient steps for each environment step, online.
-        replay_capacity, mixture: As in `awac_dist.replay.shard.ReplayConfig`.
+        replay_capacity, mixture: As in `awac_dist.replay.config.ReplayConfig`.
         prior_sources, clip_prior_actions: What `prior_data` was given.
 
     All fields of `awac_dist.algorithms.awac.AWACConfig` are attributes, too.

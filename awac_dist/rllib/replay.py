@@ -12,9 +12,10 @@ from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source
 from awac_dist.errors import InputError
 from awac_dist.messages import Placement
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import ONLINE, Sampler
-from awac_dist.replay.shard import ReplayConfig, ReplayShard
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.loading import PriorData
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 

@@ -12,9 +12,10 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.messages import Placement
 from awac_dist.replay.layout import Layout
+from awac_dist.replay.memory import ONLINE_ROWS
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
-from awac_dist.replay.shard import ONLINE_ROWS, ReplayShard
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 SPEC = EnvSpec("Counting-v0", 1, 1, (-1.0,), (1.0,), 10)

@@ -8,7 +8,7 @@ import pytest
 from test_rllib_parquet import ENDS, LENGTHS, WRITERS, recorded, three
 
 from awac_dist.errors import InputError
-from awac_dist.replay.shard import ReplayConfig
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.rllib.replay import Replay
 from awac_dist.types import Array, EnvSpec
 
