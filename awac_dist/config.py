@@ -11,12 +11,12 @@ from typing import Literal, NamedTuple
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import OptimizerConfig
 from awac_dist.errors import InputError
-from awac_dist.evaluation.evaluator import EvaluationConfig
+from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.learner import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
-from awac_dist.rollout.worker import RolloutConfig
+from awac_dist.rollout.config import RolloutConfig
 
 CLONE = "clone"  # the source of what the clone's trajectories add
 

@@ -11,12 +11,12 @@ from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec, make_env
-from awac_dist.evaluation.evaluator import EvaluationConfig
+from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.learner.learner import LearnerConfig
 from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.rollout.worker import RolloutConfig
+from awac_dist.rollout.config import RolloutConfig
 from awac_dist.runs.components import start_components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.learning import newest_progress

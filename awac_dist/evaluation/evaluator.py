@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from awac_dist.evaluation.episodes import EpisodePlayer
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.messages import WeightsReader
 from awac_dist.policies.policy import GaussianPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import EnvSpec
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """Evaluation of the deterministic policy.
-
-    Attributes:
-        episodes: Episodes at the end of each phase, which the summary quotes.
-        curve_episodes: Episodes of each evaluation during a phase.
-        every_updates: Updates between two evaluations during a phase.
-    """
-
-    episodes: int = 40
-    curve_episodes: int = 10
-    every_updates: int = 2_500
 
 
 class Evaluator:

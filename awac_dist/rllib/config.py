@@ -23,7 +23,7 @@ from awac_dist.learner.learner import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.rllib.limits import check
-from awac_dist.rollout.worker import RolloutConfig
+from awac_dist.rollout.config import RolloutConfig
 
 DEFAULTS = RunConfig()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from awac_dist.errors import ComponentDied
@@ -28,27 +27,6 @@ from awac_dist.types import EnvSpec, Episode, Kind
 POLL_S = 0.1
 FIRST_POLICY_S = 60.0  # a worker waits so long for weights, which a new store has to be given
 SHARD_BACK_S = 600.0  # and so long for a shard that died, which reads its share anew
-
-
-@dataclass(frozen=True)
-class RolloutConfig:
-    """Rollout workers.
-
-    Attributes:
-        envs_per_worker: Environments that a worker steps side by side.
-        fragment_steps: Steps of each environment between two looks at newer weights; what
-            was collected goes to the replay after as many.
-        step_timeout_s: Seconds after which an environment's step or reset is taken for hung and
-            the worker's process is replaced; None never. Needs processes: in runtime "inline"
-            nothing is watched.
-        cpus: Cores that each worker books; workers that find no room wait for a node. None books
-            one where the cluster adds nodes on demand, else a share with which all find room.
-    """
-
-    envs_per_worker: int = 1
-    fragment_steps: int = 250
-    step_timeout_s: float | None = 300.0
-    cpus: float | None = None
 
 
 class PolicySource(Protocol):

@@ -27,8 +27,9 @@ from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout import collector as collector_module
 from awac_dist.rollout.collector import Collected, Collector
+from awac_dist.rollout.config import RolloutConfig
 from awac_dist.rollout.slot import all_finite
-from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutConfig, RolloutWorker
+from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutWorker
 from awac_dist.runs.collecting import collect_episodes
 from awac_dist.runs.online import OnlineLoop
 from awac_dist.runs.rate_limiter import RateLimiter
