@@ -1,6 +1,6 @@
 """What all tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import environments
 import pytest
@@ -9,6 +9,13 @@ import torch
 
 torch.set_num_threads(1)
 environments.register()
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Keep what needs Ray in one process, one after the other; all else runs beside it."""
+    for item in items:
+        if "ray_session" in getattr(item, "fixturenames", ()) or item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(scope="session")
