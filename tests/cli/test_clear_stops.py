@@ -401,14 +401,14 @@ def test_a_folder_that_takes_nothing_is_told_before_anything_runs(
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("awac_dist.launch.write_provenance", refuse)
+        patch.setattr("awac_dist.cli.launch.write_provenance", refuse)
         assert begin() == 2
         assert f"{folder}: cannot be written: {os.strerror(number)}" in only_line(capfd)
         assert not folder.exists()  # the name stays free
     assert begin() == 0
     capfd.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr("awac_dist.launch.write_provenance", refuse)
+        patch.setattr("awac_dist.cli.launch.write_provenance", refuse)
         assert resume(folder) == 2
         assert "cannot be written" in only_line(capfd)
     check_finished(folder)
@@ -438,7 +438,7 @@ def test_a_picture_that_finds_no_room_is_one_line(
     def refuse(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("awac_dist.launch.plot_learning_curve", refuse)
+    monkeypatch.setattr("awac_dist.cli.launch.plot_learning_curve", refuse)
     assert begin() == 1
     assert "No space left on device" in only_line(capfd)
     check_finished(tmp_path / "run")
