@@ -19,7 +19,8 @@ from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn
 from awac_dist.envs.make import Environment, env_spec, make_env
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies import make_policy
+from awac_dist.policies.policy import Policy
 from awac_dist.rollout.collector import Collector
 from awac_dist.types import EnvSpec, Episode
 
@@ -36,14 +37,16 @@ PAIRS = 3  # of turns in a round
 WORKER, BARE = "worker", "env.step"
 
 
-def random_policy(spec: EnvSpec) -> GaussianPolicy:
+def random_policy(spec: EnvSpec) -> Policy:
     """A policy as a run begins with: two hidden layers of 256."""
     shape = NetworkConfig((256, 256)).policy_spec(spec)
     rng = np.random.default_rng(0)
-    scales = [s[-1] ** -0.5 if len(s) == 2 else 0.0 for s in shape.shapes]
-    drawn = zip(shape.shapes, scales, strict=True)
-    parts = [rng.uniform(-scale, scale, size).ravel() for size, scale in drawn]
-    return GaussianPolicy(shape, np.concatenate(parts).astype(np.float32), 0)
+    sizes = list(shape.shapes.values())
+    scales = [s[-1] ** -0.5 if len(s) == 2 else 0.0 for s in sizes]
+    parts = [
+        rng.uniform(-scale, scale, size).ravel() for size, scale in zip(sizes, scales, strict=True)
+    ]
+    return make_policy(shape, np.concatenate(parts).astype(np.float32), 0)
 
 
 def collector(env_id: str, num_envs: int) -> Measure:

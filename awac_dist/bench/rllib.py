@@ -19,7 +19,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.learner.learner import Learner, LearnerConfig
-from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies import make_policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.loading import PriorData
@@ -85,7 +85,7 @@ def standalone_steps() -> Measure:
     spec = env_spec(RUN.env)
     policy = RUN.networks.policy_spec(spec)
     vector = torch.zeros(policy.size).numpy()
-    fixed = FixedPolicy(GaussianPolicy(policy, vector, 0))
+    fixed = FixedPolicy(make_policy(policy, vector, 0))
     worker = RolloutWorker(spec, 1, [InlineHandle(_shard([]))], fixed, seed=0, worker=0)
     return lambda: FRAGMENT * rate(lambda: worker.collect_steps(FRAGMENT, "online", "online"))
 

@@ -10,7 +10,8 @@ from awac_dist.config import CloneConfig
 from awac_dist.data.sources import open_source
 from awac_dist.learner.learner import Learner, LearnerConfig
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies import make_policy
+from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.runtime import InlineHandle
 from awac_dist.runs.weights import WeightStore
@@ -27,7 +28,7 @@ def fit_clone(
     *,
     seed: int,
     advance: Callable[[int], None],
-) -> GaussianPolicy:
+) -> Policy:
     """Fit a policy to all actions of a source, by maximum likelihood.
 
     One torch thread computes it, so that the result does not depend on the number of cores.
@@ -74,4 +75,4 @@ def fit_clone(
         count = min(UPDATES_PER_CALL, settings.updates - learner.grad_steps)
         learner.update(count)
         advance(count)
-    return GaussianPolicy(networks.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
+    return make_policy(networks.policy_spec(spec), learner.policy_vector(), learner.grad_steps)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from awac_dist.learner.checkpoint import load_policy
+from awac_dist.policies import make_policy
 from awac_dist.policies.noise import NoiseProcess, OrnsteinUhlenbeck, UniformNoise
-from awac_dist.policies.policy import (
-    GaussianPolicy,
-    Policy,
-    UnitPolicy,
-    check_sizes,
-    load_file_policy,
-)
+from awac_dist.policies.npz import read_policy
+from awac_dist.policies.policy import Policy, UnitPolicy, check_sizes
 from awac_dist.types import EnvSpec
 
 BLIND: dict[str, type[NoiseProcess]] = {
@@ -32,7 +28,9 @@ def open_policy(name: str, spec: EnvSpec) -> Policy:
     if name in BLIND:
         return UnitPolicy(spec)
     if name.endswith(".npz"):
-        return load_file_policy(name, spec)
+        policy = read_policy(name)
+        check_sizes(name, policy.input_size, policy.action_size, spec)
+        return policy
     policy_spec, weights = load_policy(name)
     check_sizes(name, policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1], spec)
-    return GaussianPolicy(policy_spec, weights.vector, weights.version)
+    return make_policy(policy_spec, weights.vector, weights.version)

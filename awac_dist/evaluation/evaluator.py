@@ -5,7 +5,8 @@ from __future__ import annotations
 from awac_dist.evaluation.episodes import EpisodePlayer
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.messages import WeightsReader
-from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies import make_policy
+from awac_dist.policies.policy import Policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import EnvSpec
 
@@ -25,7 +26,7 @@ class Evaluator:
     ) -> None:
         self._env_id, self._policy_spec, self._weights = spec.env_id, policy, weights
         self._player = EpisodePlayer(spec, seed=seed)
-        self._policy: GaussianPolicy | None = None
+        self._policy: Policy | None = None
 
     def load(self) -> int | None:
         """Take the newest policy and return its version: what `run` will evaluate.
@@ -35,7 +36,7 @@ class Evaluator:
         newest = self._weights.pull(-1)
         if newest is None:
             return None
-        self._policy = GaussianPolicy(self._policy_spec, newest.vector, newest.version)
+        self._policy = make_policy(self._policy_spec, newest.vector, newest.version)
         return newest.version
 
     def run(self, label: str, episodes: int) -> Evaluation:

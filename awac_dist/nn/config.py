@@ -34,6 +34,7 @@ class NetworkConfig:
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
         """Shape of the actor for a task."""
         return PolicySpec(
+            "gaussian",
             layer_sizes=(env.input_size, *self.actor_hidden, env.action_size),
             action_low=env.action_low,
             action_high=env.action_high,

@@ -3,31 +3,132 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import softplus
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+INSIDE = 1 - 1e-6  # a logged action at a bound is taken for one just inside: log_prob stays finite
 
 
-class DiagonalGaussian:
+class Distribution(ABC):
+    """Over actions, in the units of the environment.
+
+    Attributes:
+        mean: [..., A] the action without chance.
+        log_std: [..., A] of the normals that it is made of, where it is.
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    @abstractmethod
+    def at(self, noise: Tensor) -> Tensor:
+        """Reparameterised actions for standard normal noise, [*shape, ..., A] both."""
+
+    @abstractmethod
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log density of actions [..., A], summed over A: [...]."""
+
+    @abstractmethod
+    def repeated(self, times: int) -> Distribution:
+        """Its rows [B, A] so many times over: [times * B, A]."""
+
+    def sample(self, generator: Generator, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw reparameterised actions [*shape, ..., A]: gradients reach the parameters."""
+        return self.at(self._noise(generator, shape))
+
+    def sample_with_log_prob(
+        self, generator: Generator, shape: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Actions [*shape, ..., A] as of `sample`, and their log densities [*shape, ...]."""
+        actions = self.sample(generator, shape)
+        return actions, self.log_prob(actions)
+
+    def _noise(self, generator: Generator, shape: tuple[int, ...]) -> Tensor:
+        mean = self.mean
+        return torch.randn(
+            (*shape, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype
+        )
+
+
+class DiagonalGaussian(Distribution):
     """Independent normals. mean, log_std: [..., A]."""
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
         self.mean = mean
         self.log_std = log_std
 
-    def sample(self, generator: Generator, shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw reparameterised actions [*shape, ..., A]: gradients reach mean and std."""
-        noise = torch.randn(
-            (*shape, *self.mean.shape),
-            generator=generator,
-            device=self.mean.device,
-            dtype=self.mean.dtype,
-        )
+    def at(self, noise: Tensor) -> Tensor:
         return self.mean + self.log_std.exp() * noise
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log density of actions [..., A], summed over A: [...]."""
         standardised = (actions - self.mean) * (-self.log_std).exp()
         return (-0.5 * standardised.square() - self.log_std - LOG_SQRT_2PI).sum(dim=-1)
+
+    def repeated(self, times: int) -> DiagonalGaussian:
+        return DiagonalGaussian(self.mean.repeat(times, 1), self.log_std.repeat(times, 1))
+
+
+class SquashedGaussian(Distribution):
+    """a = centre + half_range * tanh(u), u of independent normals (Haarnoja et al., 2018).
+
+    Args:
+        inner: Of u [..., A].
+        centre, half_range: [A] of the actions.
+    """
+
+    def __init__(self, inner: DiagonalGaussian, centre: Tensor, half_range: Tensor) -> None:
+        self._inner, self._centre, self._half_range = inner, centre, half_range
+        self.mean, self.log_std = self._squashed(inner.mean), inner.log_std
+
+    def at(self, noise: Tensor) -> Tensor:
+        return self._squashed(self._inner.at(noise))
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        inside = ((actions - self._centre) / self._half_range).clamp(-INSIDE, INSIDE)
+        return self._log_prob(inside.atanh())
+
+    def sample_with_log_prob(
+        self, generator: Generator, shape: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        raw = self._inner.sample(generator, shape)
+        return self._squashed(raw), self._log_prob(raw)
+
+    def repeated(self, times: int) -> SquashedGaussian:
+        return SquashedGaussian(self._inner.repeated(times), self._centre, self._half_range)
+
+    def _squashed(self, raw: Tensor) -> Tensor:
+        return self._centre + self._half_range * raw.tanh()
+
+    def _log_prob(self, raw: Tensor) -> Tensor:
+        """Log N(u) - log |da/du|, where log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u))."""
+        slope = 2 * (math.log(2) - raw - softplus(-2 * raw)) + self._half_range.log()
+        return self._inner.log_prob(raw) - slope.sum(dim=-1)
+
+
+class Deterministic(Distribution):
+    """One action, and noise of a fixed size that explores around it.
+
+    Its log density is minus half the squared error in half ranges: to make logged actions likely
+    is least squares.
+
+    Args:
+        mean: [..., A].
+        half_range: [A] of the actions.
+        exploration_std: Of the noise, in half ranges.
+    """
+
+    def __init__(self, mean: Tensor, half_range: Tensor, exploration_std: float) -> None:
+        self.mean, self._half_range, self._std = mean, half_range, exploration_std
+
+    def at(self, noise: Tensor) -> Tensor:
+        return self.mean + self._half_range * self._std * noise
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        return -0.5 * ((actions - self.mean) / self._half_range).square().sum(dim=-1)
+
+    def repeated(self, times: int) -> Deterministic:
+        return Deterministic(self.mean.repeat(times, 1), self._half_range, self._std)

@@ -1,1 +1,43 @@
-"""What acts, in NumPy: no torch, no Ray."""
+"""What acts, in NumPy: no torch, no Ray. A kind of policy is one file here, named in `POLICIES`."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from awac_dist.errors import InputError
+
+if TYPE_CHECKING:
+    from awac_dist.policies.network import NetworkPolicy
+    from awac_dist.policies.spec import PolicySpec
+    from awac_dist.types import Array
+
+POLICIES = {  # kind -> its class; each has a twin in `nn.actors.ACTORS`
+    "gaussian": "awac_dist.policies.gaussian:GaussianPolicy",
+    "squashed_gaussian": "awac_dist.policies.squashed_gaussian:SquashedGaussianPolicy",
+    "deterministic": "awac_dist.policies.deterministic:DeterministicPolicy",
+}
+
+
+def policy_class(kind: str) -> type[NetworkPolicy]:
+    """The class of a kind.
+
+    Raises:
+        InputError: There is no such kind.
+    """
+    if kind not in POLICIES:
+        near = difflib.get_close_matches(kind, POLICIES, n=1) or list(POLICIES)
+        raise InputError(f"no policy kind {kind!r}: did you mean {' or '.join(near)}?")
+    module, name = POLICIES[kind].split(":")
+    found: type[NetworkPolicy] = getattr(import_module(module), name)
+    return found
+
+
+def make_policy(spec: PolicySpec, vector: Array, version: int) -> NetworkPolicy:
+    """The policy that a flat vector [P] of parameters describes.
+
+    Raises:
+        ValueError: The vector has another length than the spec's arrays need.
+    """
+    return policy_class(spec.kind)(spec, vector, version)

@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+
+from awac_dist.policies import policy_class
+from awac_dist.types import Array
 
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """Shape of a Gaussian policy, enough to read it from one flat vector.
+    """Kind and sizes of a policy: its arrays by name, in the order of its flat vector.
 
-    mean = centre + half_range * tanh(MLP(s)); std = half_range * exp(log_std), where
-    log_std is squashed into [min, max] by a sigmoid. The flat vector holds, layer by
-    layer, weight [out, in] then bias [out]; then either log-std logits [A], or the
-    weight and bias of a second head on the last hidden layer.
+    Attributes:
+        kind: A key of `POLICIES`, which says what is computed from the arrays.
+        layer_sizes: O, hidden ..., A.
+        action_low, action_high: [A] bounds of the actions.
+        state_dependent_std: Read the standard deviation from the state, where there is one.
+        log_std_min, log_std_max: The policy's log standard deviation lies between them.
+        exploration_std: What a deterministic policy's samples add, in half ranges.
+        normalize_observations: The arrays hold a shift and a scale of the observations.
     """
 
-    layer_sizes: tuple[int, ...]  # O, hidden ..., A
+    kind: str
+    layer_sizes: tuple[int, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
-    state_dependent_std: bool
+    state_dependent_std: bool = False
     log_std_min: float = -6.0
     log_std_max: float = 0.0
+    exploration_std: float = 0.1
+    normalize_observations: bool = False
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the arrays in the flat vector, in order."""
-        pairs = zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True)
-        layers = [shape for n, m in pairs for shape in ((m, n), (m,))]
-        action_size = self.layer_sizes[-1]
-        if self.state_dependent_std:
-            return (*layers, (action_size, self.layer_sizes[-2]), (action_size,))
-        return (*layers, (action_size,))
+    def input_size(self) -> int:
+        return self.layer_sizes[0]
+
+    @property
+    def action_size(self) -> int:
+        return self.layer_sizes[-1]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays by name, in the order of the flat vector."""
+        return policy_class(self.kind).shapes(self)
 
     @property
     def size(self) -> int:
-        return sum(int(np.prod(shape)) for shape in self.shapes)
+        """P, the length of the flat vector."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+    def flatten(self, arrays: Mapping[str, Array]) -> Array:
+        """The arrays as one vector [P].
+
+        Raises:
+            ValueError: One of them is missing, has another shape, or is of no use.
+        """
+        found, shapes = {name: np.shape(arrays[name]) for name in arrays}, self.shapes
+        if found != shapes:
+            raise ValueError(f"a {self.kind} policy has arrays {shapes}, not {found}")
+        return np.concatenate([np.ravel(arrays[name]) for name in shapes]).astype(np.float32)
+
+    def unflatten(self, vector: Array) -> dict[str, Array]:
+        """Views of a vector [P], by name.
+
+        Raises:
+            ValueError: It has another length.
+        """
+        if len(vector) != self.size:
+            raise ValueError(f"a policy of {self.size} parameters was given {len(vector)}")
+        ends = np.cumsum([prod(shape) for shape in self.shapes.values()])[:-1]
+        parts = zip(self.shapes.items(), np.split(vector, ends), strict=True)
+        return {name: part.reshape(shape) for (name, shape), part in parts}

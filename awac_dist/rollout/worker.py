@@ -16,8 +16,9 @@ from awac_dist.messages import (
     Weights,
     WeightsReader,
 )
+from awac_dist.policies import make_policy
 from awac_dist.policies.noise import NoiseProcess, WhiteNoise
-from awac_dist.policies.policy import GaussianPolicy, Policy
+from awac_dist.policies.policy import Policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.placement import shard_of
 from awac_dist.rollout.collector import Collected, Collector
@@ -56,7 +57,7 @@ class PublishedPolicy:
     def __init__(self, spec: PolicySpec, weights: WeightsReader) -> None:
         self._spec = spec
         self._weights, self._serial = weights, -1
-        self._policy: GaussianPolicy | None = None
+        self._policy: Policy | None = None
 
     def newest(self) -> Policy:
         """The newest policy, or the last known one while nobody keeps them.
@@ -81,7 +82,7 @@ class PublishedPolicy:
 
     def _take(self, newer: Weights | None) -> None:
         if newer is not None:
-            self._policy = GaussianPolicy(self._spec, newer.vector, newer.version)
+            self._policy = make_policy(self._spec, newer.vector, newer.version)
             self._serial = newer.serial
 
 

@@ -27,7 +27,7 @@ from awac_dist.learner import checkpoint
 from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from awac_dist.learner.learner import Learner
 from awac_dist.messages import Future
-from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.recorder import Recorder
@@ -274,8 +274,8 @@ def test_an_action_that_is_no_number_ends_the_run(
 ) -> None:
     sample = GaussianPolicy.sample
 
-    def spoiled(policy: GaussianPolicy, observations: Array, noise: Array) -> Array:
-        actions = sample(policy, observations, noise)
+    def spoiled(policy: GaussianPolicy, observations: Array, noise: Array, *memory: Array) -> Array:
+        actions = sample(policy, observations, noise, *memory)
         return actions * np.float32(np.nan) if policy.version > 100 else actions
 
     with monkeypatch.context() as patch:

@@ -10,10 +10,11 @@ from running import ENV, run, small_config, write_demonstrations
 
 from awac_dist.cli import collect
 from awac_dist.data.sources import episodes, find
-from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.policies.noise import NoNoise, OrnsteinUhlenbeck, UniformNoise
-from awac_dist.policies.policy import FilePolicy, UnitPolicy, load_file_policy
+from awac_dist.policies.npz import read_policy
+from awac_dist.policies.plain import PlainPolicy
+from awac_dist.policies.policy import UnitPolicy
 from awac_dist.runs.runtime import InlineRuntime, Resources
 from awac_dist.types import EnvSpec, Episode
 
@@ -98,7 +99,7 @@ def test_a_blind_policy_acts_in_units_of_half_the_range() -> None:
 def test_a_policy_file_acts_as_its_arrays_say(tmp_path: Path) -> None:
     arrays = policy_arrays()
     np.savez(tmp_path / "policy.npz", **arrays)
-    policy = load_file_policy(str(tmp_path / "policy.npz"), env_spec(ENV))
+    policy = read_policy(str(tmp_path / "policy.npz"))
     observation, noise = np.array([0.6, -3.0, 1.1], np.float32), np.array([0.7], np.float32)
     inputs = np.array([0.05, -0.2, 0.2])  # shifted, scaled, clipped by hand: 0.05, -1.75, 0.3
     hidden = np.maximum(arrays["weight_0"] @ inputs + arrays["bias_0"], 0)
@@ -111,11 +112,11 @@ def test_the_head_of_a_policy_file_sets_the_spread_by_the_state() -> None:
     arrays = policy_arrays()
     del arrays["log_std"]
     head = {"log_std_weight": np.zeros((1, 5)), "log_std_bias": np.array([-2.0])}
-    spec, zero, one = env_spec(ENV), np.zeros((1, 1)), np.ones((1, 1))
+    zero, one = np.zeros((1, 1)), np.ones((1, 1))
     observations = np.zeros((1, 3), np.float32)
-    silent = FilePolicy(arrays, "p", spec)
+    silent = PlainPolicy(arrays, "p")
     assert np.array_equal(silent.sample(observations, one), silent.sample(observations, zero))
-    spread = FilePolicy(arrays | head, "p", spec)
+    spread = PlainPolicy(arrays | head, "p")
     pre = [np.arctanh(spread.sample(observations, noise)) for noise in (zero, one)]
     assert (pre[1] - pre[0]).item() == pytest.approx(np.exp(-2.0), rel=1e-3)
 

@@ -21,12 +21,13 @@ from awac_dist.evaluation.result import Evaluation, Played, evaluation_of
 from awac_dist.evaluation.success import Share, sustained_steps
 from awac_dist.learner.checkpoint import save_checkpoint
 from awac_dist.messages import Weights
+from awac_dist.policies import make_policy
 from awac_dist.policies.noise import UniformNoise
-from awac_dist.policies.policy import GaussianPolicy, UnitPolicy
+from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
-PENDULUM = PolicySpec((3, 8, 1), (-2.0,), (2.0,), state_dependent_std=True)
+PENDULUM = PolicySpec("gaussian", (3, 8, 1), (-2.0,), (2.0,), state_dependent_std=True)
 
 
 class Reports(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -172,8 +173,8 @@ def test_an_episode_is_decided_by_its_number() -> None:
 
 @pytest.mark.parametrize("state_dependent", [True, False])
 def test_no_noise_is_the_mean_to_the_bit(state_dependent: bool) -> None:
-    spec = PolicySpec((4, 8, 2), (-0.5, -1.0), (0.5, 2.0), state_dependent_std=state_dependent)
-    policy = GaussianPolicy(spec, make_vector(spec), 0)
+    spec = PolicySpec("gaussian", (4, 8, 2), (-0.5, -1.0), (0.5, 2.0), state_dependent)
+    policy = make_policy(spec, make_vector(spec), 0)
     observations = np.random.default_rng(1).normal(0, 3, (200, 4)).astype(np.float32)
     sampled = policy.sample(observations, np.zeros((200, 2), np.float32))
     np.testing.assert_array_equal(sampled, policy.mean(observations))

@@ -15,7 +15,7 @@ from running import write_demonstrations
 
 from awac_dist.errors import InputError, RunFailed
 from awac_dist.learner.checkpoint import load_policy
-from awac_dist.policies.policy import GaussianPolicy
+from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.rllib import AWAC, AWACConfig
 
 pytestmark = pytest.mark.ray

@@ -13,8 +13,8 @@ from environments import RECEIVED, STEP, TAG, TERMINATES, TRUNCATES, VARIES
 from awac_dist.data.fragments import join_fragments
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Placement, Weights
+from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.policies.noise import AHEAD, UniformNoise, WhiteNoise
-from awac_dist.policies.policy import GaussianPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.rollout import collector, slot, worker
 from awac_dist.rollout.collector import Collector
@@ -23,7 +23,7 @@ from awac_dist.runs.runtime import InlineFuture
 from awac_dist.types import Array, Episode
 
 BOUNDS = (-0.5, -1.0), (0.5, 2.0)
-POLICY_SPEC = PolicySpec((4, 8, 2), *BOUNDS, state_dependent_std=True)
+POLICY_SPEC = PolicySpec("gaussian", (4, 8, 2), *BOUNDS, state_dependent_std=True)
 
 
 def make_vector(seed: int = 0) -> Array:
@@ -32,7 +32,7 @@ def make_vector(seed: int = 0) -> Array:
 
 def make_policy() -> GaussianPolicy:
     """Build a policy whose samples often leave the bounds."""
-    spec = PolicySpec((4, 8, 2), *BOUNDS, state_dependent_std=True, log_std_min=-1.0)
+    spec = PolicySpec("gaussian", (4, 8, 2), *BOUNDS, state_dependent_std=True, log_std_min=-1.0)
     return GaussianPolicy(spec, make_vector(), version=12)
 
 

@@ -592,7 +592,7 @@ def test_others_take_over_the_episodes_of_a_worker_without_a_successor() -> None
 
 # What workers need of others.
 
-SPEC = PolicySpec((4, 8, 2), (-0.5, -1.0), (0.5, 2.0), state_dependent_std=True)
+SPEC = PolicySpec("gaussian", (4, 8, 2), (-0.5, -1.0), (0.5, 2.0), state_dependent_std=True)
 
 
 class Store:

@@ -1,0 +1,118 @@
+"""What the kinds of policy share: layers read from a flat vector, and a tanh into the bounds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+
+from awac_dist.policies.policy import NO_MEMORY, centre_and_half_range
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import Array
+
+ZERO = np.zeros((), np.float32)  # compared at half the cost of Python's 0
+
+
+class NetworkPolicy(ABC):
+    """A multi-layer perceptron; a kind says what becomes of its last hidden layer.
+
+    Args:
+        spec: Sizes, bounds and options.
+        vector: [P] parameters in the order of `PolicySpec.shapes`.
+        version: grad_steps behind them.
+
+    Raises:
+        ValueError: The vector has another length than the shapes need.
+    """
+
+    has_std: ClassVar[bool]  # whether arrays say how far samples spread
+    memory_size = 0
+
+    def __init__(self, spec: PolicySpec, vector: Array, version: int) -> None:
+        self.spec, self.version = spec, version
+        self.input_size = spec.input_size
+        self.noise_size = self.action_size = spec.action_size
+        self.low = np.array(spec.action_low, np.float32)
+        self.high = np.array(spec.action_high, np.float32)
+        self._centre, self._half_range = centre_and_half_range(spec.action_low, spec.action_high)
+        arrays = self.arrays = spec.unflatten(vector)
+        count = len(spec.layer_sizes) - 1
+        self._layers = [(arrays[f"weight_{i}"].T, arrays[f"bias_{i}"]) for i in range(count)]
+
+    @classmethod
+    def shapes(cls, spec: PolicySpec) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays by name, in the order of the flat vector."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (n, m) in enumerate(pairwise(spec.layer_sizes)):
+            shapes |= {f"weight_{layer}": (m, n), f"bias_{layer}": (m,)}
+        actions, observations = (spec.action_size,), (spec.input_size,)
+        if cls.has_std and spec.state_dependent_std:
+            shapes |= {"log_std_weight": (*actions, spec.layer_sizes[-2]), "log_std_bias": actions}
+        elif cls.has_std:
+            shapes |= {"log_std": actions}
+        if spec.normalize_observations:
+            shapes |= {"observation_shift": observations, "observation_scale": observations}
+        return shapes
+
+    @abstractmethod
+    def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
+        """Actions [E, A] for observations [E, O] and standard normal noise [E, N]."""
+
+    def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
+        """The mean action [E, A], which is what gets evaluated."""
+        return self._squashed(self._raw(self._last_hidden(observations)))
+
+    def _last_hidden(self, observations: Array) -> Array:
+        hidden = observations
+        if self.spec.normalize_observations:
+            shift, scale = self.arrays["observation_shift"], self.arrays["observation_scale"]
+            hidden = (observations - shift) / scale
+        for weight, bias in self._layers[:-1]:
+            hidden = hidden @ weight
+            hidden += bias
+            np.maximum(hidden, ZERO, out=hidden)
+        return hidden
+
+    def _raw(self, hidden: Array) -> Array:
+        """What the last layer gives: any number [E, A]."""
+        weight, bias = self._layers[-1]
+        raw: Array = hidden @ weight
+        raw += bias
+        return raw
+
+    def _squashed(self, raw: Array) -> Array:
+        """The same inside the bounds, in place."""
+        np.tanh(raw, out=raw)
+        raw *= self._half_range
+        raw += self._centre
+        return raw
+
+
+class Spread:
+    """Standard deviations of a policy, the same in all states or not.
+
+    Args:
+        spec: Its log standard deviation lies in [min, max], by a sigmoid.
+        arrays: `log_std` [A], or `log_std_weight` and `log_std_bias`.
+        unit: [A] what they are multiplied with.
+    """
+
+    def __init__(self, spec: PolicySpec, arrays: Mapping[str, Array], unit: Array) -> None:
+        self._low, self._high, self._unit = spec.log_std_min, spec.log_std_max, unit
+        self._arrays = arrays
+        self._same = None if spec.state_dependent_std else self._bounded(arrays["log_std"])
+
+    def __call__(self, hidden: Array) -> Array:
+        """Of the last hidden layer [E, H]: [E, A] or [A]."""
+        if self._same is not None:
+            return self._same
+        return self._bounded(
+            hidden @ self._arrays["log_std_weight"].T + self._arrays["log_std_bias"]
+        )
+
+    def _bounded(self, logits: Array) -> Array:
+        log_std = self._low + (self._high - self._low) / (1 + np.exp(-logits))
+        return np.asarray(self._unit * np.exp(log_std), np.float32)

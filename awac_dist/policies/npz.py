@@ -1,0 +1,105 @@
+"""Policies as `.npz` files: arrays by name, what they mean in JSON, and nothing that is executed.
+
+A file without a `spec` is somebody else's plain network: see `plain.PlainPolicy`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from pyarrow import fs
+
+from awac_dist.errors import InputError
+from awac_dist.files import first_line, resolve, written_aside
+from awac_dist.policies import make_policy
+from awac_dist.policies.network import NetworkPolicy
+from awac_dist.policies.plain import PlainPolicy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import Array
+
+CHECKPOINT, SUFFIX = ".pt", ".policy.npz"  # NNN.pt has its policy beside it, NNN.policy.npz
+FilePolicy = NetworkPolicy | PlainPolicy
+
+
+def policy_bytes(spec: PolicySpec, arrays: Mapping[str, Array], version: int) -> bytes:
+    """The file of a policy.
+
+    Args:
+        spec: What it is.
+        arrays: By the names of `spec.shapes`, in NumPy or on the CPU.
+        version: grad_steps behind them.
+
+    Raises:
+        ValueError: They are not those of the spec.
+    """
+    memory, named = io.BytesIO(), spec.unflatten(spec.flatten(arrays))
+    facts: dict[str, Any] = {"spec": json.dumps(asdict(spec)), "version": version}
+    np.savez(memory, **facts | named)
+    return memory.getvalue()
+
+
+def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], version: int) -> None:
+    """Write a policy to a path or URI: whole, or not at all. Arguments as of `policy_bytes`."""
+    content = policy_bytes(spec, arrays, version)
+    with (
+        written_aside(path) as (filesystem, aside),
+        filesystem.open_output_stream(aside) as file,
+    ):
+        file.write(content)
+
+
+def read_policy(path: str) -> FilePolicy:
+    """Read a policy from a path or URI; nothing in the file is executed.
+
+    Raises:
+        InputError: It cannot be read, or is no policy.
+    """
+    try:
+        filesystem, name = resolve(path)
+        with filesystem.open_input_file(name) as file:
+            content = io.BytesIO(file.read())
+        with np.load(content, allow_pickle=False) as found:
+            arrays = dict(found)
+        return _policy(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a file that is no policy makes of its reader
+        reason = first_line(error)
+        raise InputError(f"{path}: cannot be read as a policy file: {reason}") from error
+
+
+def _policy(arrays: dict[str, np.ndarray]) -> NetworkPolicy:
+    fields = json.loads(str(arrays.pop("spec")))
+    version = int(arrays.pop("version"))
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    spec = PolicySpec(**fields | lists)
+    return make_policy(spec, spec.flatten(arrays), version)
+
+
+def find_policy(name: str) -> str:
+    """The policy file of a run (its newest), of a checkpoint, or the file itself.
+
+    Args:
+        name: Path or URI of one of them.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name.endswith(".npz"):
+        return name
+    if name.endswith(CHECKPOINT):
+        return f"{name.removesuffix(CHECKPOINT)}{SUFFIX}"
+    filesystem, folder = resolve(f"{name.rstrip('/')}/checkpoints")
+    found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    names = sorted(info.base_name for info in found if info.base_name.endswith(SUFFIX))
+    if not names:
+        raise InputError(
+            f"{name}: is neither a policy (.npz), a checkpoint ({CHECKPOINT}) nor the folder of "
+            "a run that has one"
+        )
+    return f"{name.rstrip('/')}/checkpoints/{names[-1]}"

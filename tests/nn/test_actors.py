@@ -1,0 +1,200 @@
+"""Actors: each kind equals its NumPy twin, and its densities are those of the textbook."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from awac_dist.nn.actors import ACTORS, Actor, make_actor
+from awac_dist.nn.distributions import (
+    Deterministic,
+    DiagonalGaussian,
+    Distribution,
+    SquashedGaussian,
+)
+from awac_dist.policies import POLICIES, make_policy
+from awac_dist.policies.spec import PolicySpec
+
+LOW, HIGH = (-1.0, -2.0), (1.0, 3.0)
+CENTRE, HALF_RANGE = np.array([0.0, 0.5]), np.array([1.0, 2.5])
+KINDS = pytest.mark.parametrize("kind", POLICIES)
+STD_OF_STATE = pytest.mark.parametrize("state_dependent_std", [False, True])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=seeded(sum(shape)))
+
+
+def make_spec(kind: str = "gaussian", state_dependent_std: bool = False) -> PolicySpec:
+    return PolicySpec(kind, (3, 16, 12, 2), LOW, HIGH, state_dependent_std)
+
+
+def bent(spec: PolicySpec) -> Actor:
+    """An actor with parameters large enough to bend every nonlinearity."""
+    actor, generator = make_actor(spec, seeded()), seeded(7)
+    with torch.no_grad():
+        for parameter in actor.parameters():
+            parameter.normal_(0.0, 0.5, generator=generator)
+    return actor
+
+
+def test_every_kind_has_its_twin() -> None:
+    assert list(ACTORS) == list(POLICIES)
+
+
+@KINDS
+@STD_OF_STATE
+@pytest.mark.parametrize("log_std", [(-6.0, 0.0), (-2.0, 1.0)])
+def test_a_policy_equals_its_actor(
+    kind: str, state_dependent_std: bool, log_std: tuple[float, float]
+) -> None:
+    spec = replace(
+        make_spec(kind, state_dependent_std), log_std_min=log_std[0], log_std_max=log_std[1]
+    )
+    actor = bent(spec)
+    twin = make_policy(spec, actor.flat_vector().numpy(), version=3)
+    observations, noise = normal(64, 3), normal(64, 2)
+    with torch.no_grad():
+        wanted = actor(observations)
+        found = twin.sample(observations.numpy(), noise.numpy())
+        np.testing.assert_allclose(found, wanted.at(noise).numpy(), rtol=1e-5, atol=1e-5)
+    means = twin.mean(observations.numpy())
+    np.testing.assert_allclose(means, wanted.mean.numpy(), rtol=1e-5, atol=1e-6)
+    assert means.dtype == found.dtype == np.float32
+    assert (twin.version, twin.noise_size, twin.memory_size) == (3, 2, 0)
+
+
+@KINDS
+@STD_OF_STATE
+def test_arrays_by_name_are_the_flat_vector_in_order(kind: str, state_dependent_std: bool) -> None:
+    actor = bent(make_spec(kind, state_dependent_std))
+    arrays = {name: array.numpy() for name, array in actor.arrays().items()}
+    vector = actor.spec.flatten(arrays)
+    np.testing.assert_array_equal(vector, actor.flat_vector().numpy())
+    other = make_actor(actor.spec, seeded(1))
+    other.load_arrays(actor.spec.unflatten(vector))
+    assert torch.equal(other.flat_vector(), actor.flat_vector())
+
+
+@STD_OF_STATE
+def test_actors_start_within_their_bounds_and_fill_them(state_dependent_std: bool) -> None:
+    spec = PolicySpec("gaussian", (5, 256, 128, 3), (-1.0,) * 3, (1.0,) * 3, state_dependent_std)
+    weights = list(make_actor(spec, seeded()).weights)
+    bounds = [5**-0.5, 0, 256**-0.5, 0, 1e-3, 0, *([1e-3, 0] if state_dependent_std else [0])]
+    for weight, bound in zip(weights, bounds, strict=True):
+        assert 0.9 * bound <= weight.abs().max().item() <= bound
+
+
+@KINDS
+@STD_OF_STATE
+def test_a_new_actor_acts_near_the_centre_with_the_middle_log_std(
+    kind: str, state_dependent_std: bool
+) -> None:
+    policy = make_actor(make_spec(kind, state_dependent_std), seeded())(normal(6, 3))
+    np.testing.assert_allclose(policy.mean.detach(), np.tile(CENTRE, (6, 1)), atol=0.05)
+    if kind != "deterministic":
+        unit = np.log(HALF_RANGE) if kind == "gaussian" else np.zeros(2)
+        np.testing.assert_allclose(policy.log_std.detach(), np.tile(unit - 3, (6, 1)), atol=0.05)
+
+
+def test_means_stay_within_the_bounds_and_a_gaussians_samples_may_leave_them() -> None:
+    observations, (low, high) = 100 * torch.randn(512, 3, generator=seeded(1)), (LOW, HIGH)
+    for kind in POLICIES:
+        policy = bent(make_spec(kind))(observations)
+        mean, sample = policy.mean.detach().numpy(), policy.sample(seeded(2)).detach().numpy()
+        assert ((mean >= low) & (mean <= high)).all()
+        inside = bool(((sample >= low) & (sample <= high)).all())
+        assert inside == (kind == "squashed_gaussian")
+
+
+# --- distributions
+
+
+def gaussian() -> DiagonalGaussian:
+    mean, log_std = torch.randn(2, 8, 2, dtype=torch.float64, generator=seeded())
+    return DiagonalGaussian(mean.requires_grad_(), log_std.requires_grad_())
+
+
+def squashed(inner: DiagonalGaussian) -> SquashedGaussian:
+    return SquashedGaussian(inner, torch.from_numpy(CENTRE), torch.from_numpy(HALF_RANGE))
+
+
+def test_log_prob_is_the_density_of_independent_normals() -> None:
+    policy, actions = gaussian(), torch.randn(8, 2, dtype=torch.float64, generator=seeded(1))
+    mean, std = policy.mean.detach(), policy.log_std.detach().exp()
+    expected = norm.logpdf(actions, mean, std).sum(axis=1)
+    np.testing.assert_allclose(policy.log_prob(actions).detach(), expected, rtol=1e-12)
+
+
+def test_the_log_prob_of_a_squashed_sample_is_by_change_of_variables() -> None:
+    inner = gaussian()
+    policy, noise = squashed(inner), torch.randn(8, 2, dtype=torch.float64, generator=seeded(3))
+    actions, log_prob = policy.sample_with_log_prob(seeded(3))
+    raw = inner.at(noise).detach().numpy()
+    np.testing.assert_allclose(actions.detach(), CENTRE + HALF_RANGE * np.tanh(raw), rtol=1e-12)
+    mean, std = inner.mean.detach(), inner.log_std.detach().exp()
+    slope = HALF_RANGE * (1 - np.tanh(raw) ** 2)  # of the action by u
+    expected = (norm.logpdf(raw, mean, std) - np.log(slope)).sum(axis=1)
+    np.testing.assert_allclose(log_prob.detach(), expected, rtol=1e-9)
+    np.testing.assert_allclose(policy.log_prob(actions).detach(), expected, rtol=1e-9)
+
+
+def test_a_squashed_density_sums_to_one() -> None:
+    inner = DiagonalGaussian(torch.full((1,), 0.4), torch.full((1,), -0.3))
+    policy = SquashedGaussian(inner, torch.tensor([0.5]), torch.tensor([2.5]))
+    actions = torch.linspace(-2.0, 3.0, 200_001)[1:-1, None]
+    assert policy.log_prob(actions).exp().sum().item() * 5 / 200_000 == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("mean", [-30.0, 0.0, 30.0])
+def test_a_squashed_log_prob_is_finite_far_out_and_at_the_bounds(mean: float) -> None:
+    inner = DiagonalGaussian(torch.full((2,), mean, requires_grad=True), torch.zeros(2))
+    policy = SquashedGaussian(inner, torch.zeros(2), torch.ones(2))
+    actions, log_prob = policy.sample_with_log_prob(seeded())
+    total = log_prob + policy.log_prob(torch.tensor([-1.0, 1.0])) + actions.sum()
+    total.backward()
+    assert total.isfinite()
+    assert inner.mean.grad is not None
+    assert inner.mean.grad.isfinite().all()
+
+
+def test_a_deterministic_log_prob_is_least_squares_in_half_ranges() -> None:
+    policy = Deterministic(torch.tensor([[0.5, 1.0]]), torch.tensor([1.0, 2.5]), 0.1)
+    actions = torch.tensor([[0.0, -4.0]])  # off by 0.5 and 5: 0.5 and 2 half ranges
+    assert policy.log_prob(actions).item() == pytest.approx(-0.5 * (0.25 + 4.0))
+    assert policy.at(torch.tensor([[2.0, -1.0]])).tolist() == [pytest.approx([0.7, 0.75])]
+
+
+def test_samples_have_the_mean_and_spread_that_they_claim() -> None:
+    policy = DiagonalGaussian(torch.tensor([1.0, -2.0]), torch.tensor([0.5, 2.0]).log())
+    samples = policy.sample(seeded(), (100_000,))
+    torch.testing.assert_close(samples.mean(dim=0), policy.mean, rtol=0, atol=0.03)
+    torch.testing.assert_close(samples.std(dim=0), policy.log_std.exp(), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("squashes", [False, True])
+def test_samples_carry_gradients_to_mean_and_spread(squashes: bool) -> None:
+    inner = gaussian()
+    policy: Distribution = squashed(inner) if squashes else inner
+    actions, log_prob = policy.sample_with_log_prob(seeded())
+    (actions.sum() + log_prob.sum()).backward()
+    for parameter in (inner.mean, inner.log_std):
+        assert parameter.grad is not None
+        assert parameter.grad.abs().min() > 0
+
+
+@KINDS
+def test_rows_repeated_are_the_rows_of_one_batch(kind: str) -> None:
+    policy = bent(make_spec(kind))(normal(4, 3))
+    both = policy.repeated(2).sample(seeded(), (5,))
+    noise = torch.randn((5, 8, 2), generator=seeded())
+    assert both.shape == (5, 8, 2)
+    for half in (slice(0, 4), slice(4, 8)):
+        torch.testing.assert_close(both[:, half], policy.at(noise[:, half]), rtol=0, atol=0)

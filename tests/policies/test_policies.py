@@ -1,0 +1,150 @@
+"""Policies in NumPy: by name, normalised, in files that execute nothing."""
+
+import json
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from awac_dist.errors import InputError
+from awac_dist.policies import POLICIES, make_policy
+from awac_dist.policies.npz import find_policy, policy_bytes, read_policy, save_policy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import Array
+
+KINDS = pytest.mark.parametrize("kind", POLICIES)
+
+
+def make_spec(kind: str = "gaussian", *, normalised: bool = False) -> PolicySpec:
+    return PolicySpec(kind, (3, 8, 2), (-0.5, -1.0), (0.5, 2.0), normalize_observations=normalised)
+
+
+def make_arrays(spec: PolicySpec, seed: int = 0) -> dict[str, Array]:
+    return spec.unflatten(np.random.default_rng(seed).normal(0, 0.5, spec.size).astype(np.float32))
+
+
+def observed() -> Array:
+    return np.random.default_rng(1).normal(0, 3, (50, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_vector_of_another_length_is_refused(change: int) -> None:
+    spec = make_spec()
+    with pytest.raises(ValueError, match=f"{spec.size} parameters was given {spec.size + change}"):
+        make_policy(spec, np.zeros(spec.size + change, np.float32), version=0)
+
+
+def test_the_order_of_the_flat_vector_is_fixed() -> None:
+    """Layer by layer, then the spread, then the normalisation: old checkpoints say so."""
+    spec = replace(make_spec(normalised=True), state_dependent_std=True)
+    assert spec.shapes == {
+        "weight_0": (8, 3), "bias_0": (8,), "weight_1": (2, 8), "bias_1": (2,),
+        "log_std_weight": (2, 8), "log_std_bias": (2,),
+        "observation_shift": (3,), "observation_scale": (3,),
+    }  # fmt: skip
+    assert list(spec.shapes)[4:] == [
+        "log_std_weight", "log_std_bias", "observation_shift", "observation_scale"
+    ]  # fmt: skip
+    assert list(make_spec("deterministic").shapes) == ["weight_0", "bias_0", "weight_1", "bias_1"]
+
+
+def test_arrays_may_come_in_any_order_and_must_be_those_of_the_spec() -> None:
+    spec = make_spec()
+    arrays = make_arrays(spec)
+    turned = dict(reversed(arrays.items()))
+    np.testing.assert_array_equal(spec.flatten(turned), spec.flatten(arrays))
+    with pytest.raises(ValueError, match="a gaussian policy has arrays"):
+        spec.flatten({**arrays, "bias_0": arrays["bias_1"]})
+
+
+@KINDS
+def test_normalisation_is_the_policys(kind: str) -> None:
+    spec, normalised = make_spec(kind), make_spec(kind, normalised=True)
+    arrays, shift, scale = make_arrays(spec), np.float32([1, -2, 0]), np.float32([2, 3, 0.5])
+    plain = make_policy(spec, spec.flatten(arrays), 0)
+    named = arrays | {"observation_shift": shift, "observation_scale": scale}
+    policy = make_policy(normalised, normalised.flatten(named), 0)
+    noise = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
+    inputs = (observed() - shift) / scale
+    np.testing.assert_array_equal(policy.mean(observed()), plain.mean(inputs))
+    np.testing.assert_array_equal(policy.sample(observed(), noise), plain.sample(inputs, noise))
+
+
+@KINDS
+def test_no_noise_is_the_mean_to_the_bit(kind: str) -> None:
+    for state_dependent in (True, False):
+        spec = replace(make_spec(kind), state_dependent_std=state_dependent)
+        policy = make_policy(spec, spec.flatten(make_arrays(spec)), 0)
+        sampled = policy.sample(observed(), np.zeros((50, 2), np.float32))
+        np.testing.assert_array_equal(sampled, policy.mean(observed()))
+
+
+# --- files
+
+
+@KINDS
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_policy_returns_from_its_file(kind: str, normalised: bool, tmp_path: Path) -> None:
+    spec, path = make_spec(kind, normalised=normalised), str(tmp_path / "policy.npz")
+    arrays = make_arrays(spec)
+    save_policy(path, spec, arrays, 7)
+    policy = read_policy(path)
+    wanted = make_policy(spec, spec.flatten(arrays), 7)
+    assert policy.version == 7
+    np.testing.assert_array_equal(policy.mean(observed()), wanted.mean(observed()))
+    assert policy_bytes(spec, arrays, 7) == (tmp_path / "policy.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"spec": "{}"}, "cannot be read as a policy file: .*missing 4 required"),
+        ({"spec": "[1]"}, "cannot be read as a policy file"),
+        ({"kind": "gausian"}, "no policy kind 'gausian': did you mean gaussian?"),
+        ({"exec": 1}, "unexpected keyword argument 'exec'"),
+        ({"layer_sizes": [3, 9, 2]}, "a gaussian policy has arrays"),
+        ({"bias_0": np.zeros(3)}, "a gaussian policy has arrays"),
+        ({"bias_0": np.array(["one"] * 8)}, "cannot be read as a policy file"),
+    ],
+)
+def test_a_file_that_is_no_policy_is_one_line(
+    change: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    spec = make_spec()
+    ours = {"spec", *spec.shapes}
+    fields = {**asdict(spec), **{k: v for k, v in change.items() if k not in ours}}
+    named = {"spec": json.dumps(fields), "version": 1, **make_arrays(spec)}
+    np.savez(tmp_path / "p.npz", **named | {k: v for k, v in change.items() if k in ours})
+    with pytest.raises(InputError, match=reason) as caught:
+        read_policy(str(tmp_path / "p.npz"))
+    assert "\n" not in str(caught.value)
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("open('executed', 'w')",)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("p.npz", spec="{}", version=1, weight_0=np.array(Hostile(), dtype=object))
+    Path("q.npz").write_bytes(pickle.dumps(Hostile()))
+    Path("r.npz").write_bytes(Path("p.npz").read_bytes()[:200])
+    for name in ("p.npz", "q.npz", "r.npz", "missing.npz"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read as a policy file"):
+            read_policy(name)
+    assert not Path("executed").exists()
+
+
+def test_a_run_and_a_checkpoint_name_their_policy(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(InputError, match=r"is neither a policy \(\.npz\), a checkpoint"):
+        find_policy(str(tmp_path))
+    folder.mkdir()
+    for name in ("000000050.policy.npz", "000000100.policy.npz", "000000200.pt"):
+        (folder / name).touch()
+    newest = str(folder / "000000100.policy.npz")
+    assert find_policy(f"{tmp_path}/") == find_policy(str(folder / "000000100.pt")) == newest
+    assert find_policy("s3://b/run/checkpoints/5.pt") == "s3://b/run/checkpoints/5.policy.npz"
