@@ -1,4 +1,9 @@
-"""A run's metrics on disk: one wide table for pandas, and scalars for TensorBoard."""
+"""A run's metrics on disk: one wide table for pandas, and scalars for TensorBoard.
+
+TensorBoard's own `EventFileWriter` writes the event files. torch's `SummaryWriter` is a wrapper of
+it that imports torch: 233 MB rather than 53 MB in the driver, which needs no torch for anything
+else, and four times the import time (tensorboardX's imports torch, too, where it finds it).
+"""
 
 from __future__ import annotations
 

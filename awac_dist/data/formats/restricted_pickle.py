@@ -6,6 +6,11 @@ dicts, tuples, text and numbers, and it has a table of the names that NumPy arra
 under. Each name stands for a function of `numpy_names` that checks its arguments; nothing is
 ever imported, and no method of an object is called. Everything else is refused by its name.
 
+`pickle.Unpickler` with a checked `find_class` would not do, measured: 300 kB of tuples within
+tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV) whatever
+`find_class` says; 7 bytes (a memo place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as
+they name in Python's own `pickle._Unpickler`. Here these take 13 MB, nothing and nothing.
+
 Pickles of Python 2 are read as `latin1`, as is everything that NumPy wrote then.
 """
 
