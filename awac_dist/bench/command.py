@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 
 from awac_dist.bench.hardware import Hardware, hardware
 from awac_dist.bench.report import Row, print_table, write_json
-from awac_dist.cli.arguments import Parser, nearest
+from awac_dist.cli.fields import positional
+from awac_dist.cli.parser import did_you_mean, read
 from awac_dist.errors import InputError
+from awac_dist.ranges import Checked, Count
 
 # section: a module here with `rows(repeats) -> Iterator[Row]`, imported when it is asked for
 SECTIONS = {
@@ -26,35 +28,40 @@ SECTIONS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bench(Checked):
+    """How fast this machine is, stage by stage.
+
+    Attributes:
+        sections: Of the bench; all where none is named: peak, updates, acting, replay, broadcast,
+            memory, scaling, slow, whole, rllib.
+        repeats: Rounds of each comparison.
+        json: Write the figures to this file, too.
+    """
+
+    sections: tuple[str, ...] = positional(default=())
+    repeats: Count = 5
+    json: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        for name in self.sections:
+            if name not in SECTIONS:
+                yield "sections", f"no section {name}{did_you_mean(name, SECTIONS)}"
+
+
 def main(argv: Sequence[str]) -> int:
-    """Measure what was asked for; returns the exit code."""
-    try:
-        return _bench(argv)
-    except InputError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-
-
-def _bench(argv: Sequence[str]) -> int:
-    words = _parser().read(argv)
-    chosen = words.sections or list(SECTIONS)
-    for name in chosen:
-        if name not in SECTIONS:
-            known = ", ".join(SECTIONS)
-            raise InputError(
-                f"no section {name}{nearest(name, list(SECTIONS)) or f'; there are {known}'}"
-            )
-    if words.repeats < 1:
-        raise InputError(f"--repeats: {words.repeats} is not 1 or more")
+    """Measure what was asked for."""
+    options = read(Bench, argv, "python -m awac_dist.bench")
     machine = hardware()
     print("\n".join(machine.lines()), flush=True)
     measured = []
-    for name in chosen:
-        rows = list(_rows(name)(words.repeats))
+    for name in options.sections or SECTIONS:
+        rows = list(_rows(name)(options.repeats))
         print_table(f"{name}: {SECTIONS[name]}", rows)
         measured.append((name, rows))
-    if words.json is not None:
-        _write(words.json, machine, words.repeats, measured)
+    if options.json is not None:
+        _write(options.json, machine, options.repeats, measured)
     return 0
 
 
@@ -70,12 +77,3 @@ def _write(
         write_json(path, machine, repeats, dict(measured))
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _parser() -> Parser:
-    parser = Parser("python -m awac_dist.bench", "How fast this machine is, stage by stage.")
-    names = "; ".join(f"{name}: {what}" for name, what in SECTIONS.items())
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"{names}. Default: all")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here, too")
-    return parser

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,41 +10,31 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from awac_dist.cli.arguments import Parser
-from awac_dist.errors import InputError
+from awac_dist.cli.fields import positional
+from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.types import Array
 
 COLOURS = ("#1f6fb4", "#cf5a16")
 Curve = Array  # [n, 2] of evaluations: where (updates or seconds), mean return
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long, and how often evaluated: in updates, one for each step online."""
+@dataclass(frozen=True, kw_only=True)
+class Plan(Checked):
+    """How long, and how often evaluated: in updates, one for each step online.
 
-    offline: int
-    online: int
-    every: int
+    Attributes:
+        picture: Where the picture goes.
+        seeds: Runs of each.
+        offline: Updates on prior data.
+        online: Steps, and updates, online.
+        every: Updates between evaluations.
+    """
 
-
-def run_tool(name: str, tool: Callable[[Sequence[str]], int]) -> int:
-    """Call a tool with the words of its command line; wrong ones are told in one line."""
-    try:
-        return tool(sys.argv[1:])
-    except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
-
-
-def plan_parser(name: str, what: str, *, online: int, every: int) -> Parser:
-    """A parser of a picture's path, a number of seeds and a plan, with defaults of the last two."""
-    parser = Parser(f"python -m awac_dist.bench.{name}", what)
-    parser.add_argument("picture", help="where the picture goes")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
-    parser.add_argument("--offline", type=int, default=2_000, help="updates on prior data")
-    parser.add_argument("--online", type=int, default=online, help="steps, and updates, online")
-    parser.add_argument("--every", type=int, default=every, help="updates between evaluations")
-    return parser
+    picture: str = positional()
+    seeds: Count = 3
+    offline: Natural = 2_000
+    online: Natural
+    every: Count
 
 
 def mean_curve(seeds: Sequence[Curve]) -> Curve:

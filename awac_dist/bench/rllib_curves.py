@@ -12,14 +12,18 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from awac_dist.bench.curves import Curve, Plan, draw, plan_parser, run_tool
+from awac_dist.bench.curves import Curve, Plan, draw
 from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.cli.main import told
+from awac_dist.cli.parser import read
 from awac_dist.config import RunConfig
+from awac_dist.ranges import Count, Natural
 
 ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
 
@@ -73,22 +77,28 @@ def through_rllib(plan: Plan, seed: int) -> Curve:
     return np.array(list(points.items()), np.float32)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curves(Plan):
+    """RLlib beside awac_dist.launch: returns of both, by updates."""
+
+    online: Natural = 4_000
+    every: Count = 500
+
+
 def main(argv: Sequence[str]) -> int:
     """Run all, print the last returns, draw the picture."""
-    parser = plan_parser("rllib_curves", "RLlib beside awac_dist.launch.", online=4_000, every=500)
-    words = parser.read(argv)
-    plan = Plan(words.offline, words.online, words.every)
+    plan = read(Curves, argv, "python -m awac_dist.bench.rllib_curves")
     curves: dict[str, Sequence[Curve]] = {}
     for name, run in (("awac_dist.launch", standalone), ("RLlib", through_rllib)):
-        curves[name] = [run(plan, seed) for seed in range(words.seeds)]
+        curves[name] = [run(plan, seed) for seed in range(plan.seeds)]
         for what, at in (("offline", plan.offline), ("online", plan.offline + plan.online)):
             returns = [curve[curve[:, 0] == at, 1].item() for curve in curves[name]]
             each = ", ".join(f"{value:,.0f}" for value in returns)
             print(f"{name}: {what} {np.mean(returns):,.0f} ({each})", flush=True)
     draw(
-        words.picture,
+        plan.picture,
         curves,
-        title=f"{ENV}, embedded demonstrations, {words.seeds} seeds; online from {plan.offline:,}",
+        title=f"{ENV}, embedded demonstrations, {plan.seeds} seeds; online from {plan.offline:,}",
         where="updates",
         what=f"return of the mean action, {EPISODES} episodes",
     )
@@ -96,4 +106,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_tool("rllib_curves", main))
+    sys.exit(told(main, sys.argv[1:]))

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,18 @@ import gymnasium
 import numpy as np
 import torch
 
-from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, plan_parser, reached_at, run_tool
+from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, reached_at
 from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HIDDEN
 from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.cli.main import told
+from awac_dist.cli.parser import read
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source, read_share
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
+from awac_dist.ranges import Count, Natural
 
 ENV, WORKERS, BATCH = RunConfig().env, 4, 256
 TEMPERATURE, EPISODES = 10.0, 5
@@ -144,27 +148,31 @@ def _their_episodes() -> list[Any]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curves(Plan):
+    """Returns by seconds, beside d3rlpy's loop."""
+
+    online: Natural = 6_000
+    every: Count = 1_000
+
+
 def main(argv: Sequence[str]) -> int:
     """Run all, print when each reaches what both reach, draw the picture."""
-    parser = plan_parser(
-        "whole_curves", "Returns by seconds, beside d3rlpy.", online=6_000, every=1_000
-    )
-    words = parser.read(argv)
+    plan = read(Curves, argv, "python -m awac_dist.bench.whole_curves")
     if not find_spec(PEER):
         raise InputError(f"{PEER} is not installed: see docs/speed.md")
-    plan = Plan(words.offline, words.online, words.every)
     ways: dict[str, Callable[[Plan, int], Curve]] = {OURS: ours, THEIRS: theirs}
     curves: dict[str, list[Curve]] = {name: [] for name in ways}
-    for seed in range(words.seeds):  # in turn, so that a slow hour slows both
+    for seed in range(plan.seeds):  # in turn, so that a slow hour slows both
         for name, way in ways.items():
             curves[name].append(way(plan, seed))
-            told = "; ".join(f"{s:,.0f} s {value:,.0f}" for s, value in curves[name][-1])
-            print(f"{name}, seed {seed}: {told}", flush=True)
+            reached = "; ".join(f"{s:,.0f} s {value:,.0f}" for s, value in curves[name][-1])
+            print(f"{name}, seed {seed}: {reached}", flush=True)
     print("\n".join(told_apart(curves)))
     draw(
-        words.picture,
+        plan.picture,
         curves,
-        title=f"{ENV} from demonstrations, then online, {words.seeds} seeds",
+        title=f"{ENV} from demonstrations, then online, {plan.seeds} seeds",
         where="seconds of training",
         what=f"return of the mean action, {EPISODES} episodes",
     )
@@ -181,4 +189,4 @@ def told_apart(curves: dict[str, list[Curve]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_tool("whole_curves", main))
+    sys.exit(told(main, sys.argv[1:]))

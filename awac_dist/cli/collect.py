@@ -1,26 +1,25 @@
-"""`python -m awac_dist.data collect`: roll out any policy with the parallel workers."""
+"""`awac-dist data collect`: roll out any policy with the parallel workers."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from awac_dist.cli.bars import progress
 from awac_dist.cli.cloning import fit_clone
+from awac_dist.cli.parser import read
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
 from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError
 from awac_dist.messages import Finished, Handle
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.policies.noise import MakeNoise, NoNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
+from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
@@ -33,46 +32,60 @@ from awac_dist.types import EnvSpec, Kind
 POLL_S = 0.5
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command."""
-    parser.add_argument("--env", required=True, help="Gymnasium id of the task")
-    policy = parser.add_mutually_exclusive_group(required=True)
-    policy.add_argument(
-        "--policy",
-        metavar="POLICY",
-        help="a checkpoint or run folder of ours, an .npz policy, or one of " + ", ".join(BLIND),
-    )
-    policy.add_argument(
-        "--clone", metavar="SOURCE", help="fit a behavioural clone of this data, and roll it out"
-    )
-    parser.add_argument(
-        "--clone-updates", type=int, default=CloneConfig().updates, metavar="N", help="of the fit"
-    )
-    parser.add_argument("--episodes", type=int, required=True, metavar="N")
-    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder for the episodes")
-    parser.add_argument("--kind", choices=("demonstration", "prior"), default="prior")
-    parser.add_argument("--deterministic", action="store_true", help="act by the mean")
-    parser.add_argument("--workers", type=int, metavar="N", help="default: one a core")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--inline", action="store_true", help="in this process, without Ray")
+@dataclass(frozen=True, kw_only=True)
+class Collect(Checked):
+    """Roll out a policy and keep its episodes.
+
+    Attributes:
+        env: Gymnasium id of the task.
+        policy: A checkpoint or run folder of ours, an .npz policy, "random" or
+            "ornstein-uhlenbeck".
+        clone: Data; fit a behavioural clone of it, and roll that out.
+        clone_updates: Of the fit.
+        episodes: How many.
+        out: A new folder for the episodes.
+        kind: What they are.
+        deterministic: Act by the mean.
+        workers: How many work at once; None is one a core.
+        seed: Everything random follows from it.
+        inline: In this process, without Ray.
+    """
+
+    env: str
+    policy: str | None = None
+    clone: str | None = None
+    clone_updates: Count = CloneConfig.updates
+    episodes: Count
+    out: str
+    kind: Literal["demonstration", "prior"] = "prior"
+    deterministic: bool = False
+    workers: Count | None = None
+    seed: Natural = 0
+    inline: bool = False
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if (self.policy is None) == (self.clone is None):
+            yield "policy", "give it or --clone, and not both"
 
 
-def run(args: argparse.Namespace, stream: TextIO) -> int:
-    """Collect, and say what came of it on `stream`; returns the exit code.
+def main(argv: Sequence[str]) -> int:
+    """Collect, and say what came of it.
 
     Raises:
         InputError: The task, the policy, the data or the folder is wrong.
     """
+    options = read(Collect, argv, "awac-dist data collect")
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        return _run(args, screen.stream if stream is sys.stdout else stream)
+        told = _run(options, screen.stream)
+    print(told)
+    return 0
 
 
-def _run(args: argparse.Namespace, stream: TextIO) -> int:
-    if min(args.episodes, args.workers or 1, args.clone_updates) < 1:
-        raise InputError("--episodes, --workers and --clone-updates must be 1 or more")
+def _run(args: Collect, stream: TextIO) -> str:
     spec = env_spec(args.env)
     noise = NoNoise if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
-    policy = _clone(args, spec, stream) if args.clone else open_policy(args.policy, spec)
+    policy = open_policy(args.policy, spec) if args.policy else _clone(args, spec, stream)
     folder = create_run_folder(Path(args.out))
     plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
     streams = [(index, noise) for index in range(min(plan.workers, args.episodes))]
@@ -80,16 +93,15 @@ def _run(args: argparse.Namespace, stream: TextIO) -> int:
     with open_runtime(inline=args.inline) as runtime:
         workers = start_workers(runtime, rollout, streams)
         finished = collect(runtime, workers, args.episodes, args.kind, stream)
-    print(_told(finished, folder), file=stream)
-    return 0
+    return _told(finished, folder)
 
 
-def _clone(args: argparse.Namespace, spec: EnvSpec, stream: TextIO) -> Policy:
+def _clone(args: Collect, spec: EnvSpec, stream: TextIO) -> Policy:
     """A clone with the settings of a run."""
     settings = replace(CloneConfig(), updates=args.clone_updates)
     with progress("clone updates", settings.updates, stream) as advance:
         return fit_clone(
-            args.clone, spec, NetworkConfig(), settings, seed=args.seed, advance=advance
+            str(args.clone), spec, NetworkConfig(), settings, seed=args.seed, advance=advance
         )
 
 

@@ -1,4 +1,4 @@
-"""Episodes of any format, some or all, as a new dataset of ours or of Minari's.
+"""`awac-dist data convert`: episodes of any format as a new dataset of ours or of Minari's.
 
 Two passes: the first reads every episode in numbers and decides, the second writes what is kept.
 So the filters see whole episodes, `--best` needs no memory for arrays, and what was cut into
@@ -7,16 +7,16 @@ fragments comes out whole. An episode is written as soon as its last fragment wa
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TextIO
+from typing import Literal
 
 import numpy as np
 
-from awac_dist.cli.arguments import Parser
 from awac_dist.cli.bounds import Bounds, action_bounds
+from awac_dist.cli.fields import OfSources
+from awac_dist.cli.parser import read
 from awac_dist.cli.records import Row, Whole, join, record
 from awac_dist.cli.relabel import RELABEL, relabelled
 from awac_dist.cli.survey import Actions
@@ -29,23 +29,44 @@ from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Kind
 
 
-def add_arguments(parser: Parser) -> None:
-    """Options of `convert`, less its sources."""
-    add = parser.add_argument
-    add("--to", required=True, metavar="DIR.parquet", help="a new folder, or minari:ID")
-    add("--env", metavar="ID", help="task of the result (default: what the sources say)")
-    add("--min-return", type=float, metavar="X", help="keep episodes with at least this return")
-    add("--max-return", type=float, metavar="X", help="keep episodes with at most this return")
-    add("--min-length", type=int, metavar="N", help="keep episodes of at least N steps")
-    add("--max-length", type=int, metavar="N", help="keep episodes of at most N steps")
-    add("--successful", action="store_true", help="keep episodes whose last step is a success")
-    count = parser.add_mutually_exclusive_group()
-    count.add_argument("--first", type=int, metavar="N", help="of those, the first N")
-    count.add_argument("--best", type=int, metavar="N", help="of those, the N of highest return")
-    add("--kind", choices=("demonstration", "prior"), help="say who made them")
-    add("--clip-actions", action="store_true", help="clip actions to the task's bounds")
-    text = "recompute rewards and successes from observations, before any filter"
-    add("--relabel", choices=sorted(RELABEL), metavar="TASK", help=text)
+@dataclass(frozen=True, kw_only=True)
+class Convert(OfSources):
+    """Write episodes anew, some or all.
+
+    Attributes:
+        to: A new folder DIR.parquet, or minari:ID.
+        env: Task of the result; None takes what the sources say.
+        min_return: Keep episodes with at least this return.
+        max_return: Keep episodes with at most this return.
+        min_length: Keep episodes of at least so many steps.
+        max_length: Keep episodes of at most so many steps.
+        successful: Keep episodes whose last step is a success.
+        first: Of those, the first so many.
+        best: Of those, so many of highest return.
+        kind: Say who made them.
+        clip_actions: Clip actions to the task's bounds.
+        relabel: Task whose rule recomputes rewards and successes from observations, before any
+            filter.
+    """
+
+    to: str
+    env: str | None = None
+    min_return: float | None = None
+    max_return: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    successful: bool = False
+    first: int | None = None
+    best: int | None = None
+    kind: Literal["demonstration", "prior"] | None = None
+    clip_actions: bool = False
+    relabel: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if self.first is not None and self.best is not None:
+            yield "best", "not allowed with --first"
+        if self.relabel not in (None, *RELABEL):
+            yield "relabel", f"{self.relabel!r} is not one of {', '.join(sorted(RELABEL))}"
 
 
 @dataclass(frozen=True)
@@ -75,8 +96,9 @@ class Changes:
         return episode
 
 
-def run(args: Namespace, stream: TextIO) -> int:
+def main(argv: Sequence[str]) -> int:
     """Write a new dataset, and say what was kept and why the rest was not."""
+    args = read(Convert, argv, "awac-dist data convert")
     found = [sources.find(argument) for argument in args.sources]
     _check_once(found)
     infos = [info for source in found for info in sources.describe(source)]
@@ -89,16 +111,16 @@ def run(args: Namespace, stream: TextIO) -> int:
             raise InputError(f"nothing is left to write: {_reasons(dropped) or 'no episodes'}")
         _write(found, changes, kept, write)
     for line in _account(everything, kept, dropped):
-        print(line, file=stream)
+        print(line)
     if changes.clip is not None:
         actions = changes.clipped
         share = f"{100 * actions.outside / max(actions.entries, 1):.3g} %"
-        print(f"clipped  {share} of all action entries, to {bounds.origin}", file=stream)
-    print(f"wrote    {args.to}, of {spec.env_id}", file=stream)
+        print(f"clipped  {share} of all action entries, to {bounds.origin}")
+    print(f"wrote    {args.to}, of {spec.env_id}")
     return 0
 
 
-def choose(everything: Sequence[Whole], args: Namespace) -> tuple[list[Whole], Counter[str]]:
+def choose(everything: Sequence[Whole], args: Convert) -> tuple[list[Whole], Counter[str]]:
     """Episodes to keep, in order, and how many are dropped by what reason."""
     dropped: Counter[str] = Counter()
     kept = []
@@ -115,7 +137,7 @@ def choose(everything: Sequence[Whole], args: Namespace) -> tuple[list[Whole], C
     return chosen, dropped
 
 
-def _reason(episode: Whole, args: Namespace) -> str | None:
+def _reason(episode: Whole, args: Convert) -> str | None:
     """Why an episode is dropped, None if it is kept. A return that is NaN is within no bounds."""
     returns, length = episode.total_reward, episode.length
     if args.successful and episode.solved_last is None:
@@ -124,22 +146,18 @@ def _reason(episode: Whole, args: Namespace) -> str | None:
             f"{row.path}: episode {row.number}: does not say whether it is a success: "
             "leave --successful out, or give --relabel TASK"
         )
-    tests = (
-        (args.min_return is not None and not returns >= args.min_return, "--min-return"),
-        (args.max_return is not None and not returns <= args.max_return, "--max-return"),
-        (args.min_length is not None and length < args.min_length, "--min-length"),
-        (args.max_length is not None and length > args.max_length, "--max-length"),
-        (args.successful and not episode.solved_last, "--successful"),
-    )
-    return next((f"fail {option}{_value(args, option)}" for fails, option in tests if fails), None)
+    for name, limit, passes in (
+        ("min-return", args.min_return, lambda least: returns >= least),
+        ("max-return", args.max_return, lambda most: returns <= most),
+        ("min-length", args.min_length, lambda least: length >= least),
+        ("max-length", args.max_length, lambda most: length <= most),
+    ):
+        if limit is not None and not passes(limit):
+            return f"fail --{name} {limit:g}"
+    return "fail --successful" if args.successful and not episode.solved_last else None
 
 
-def _value(args: Namespace, option: str) -> str:
-    value = getattr(args, option[2:].replace("-", "_"))
-    return "" if value is True else f" {value:g}"
-
-
-def _some(kept: list[Whole], args: Namespace) -> list[Whole]:
+def _some(kept: list[Whole], args: Convert) -> list[Whole]:
     if args.first is not None:
         return kept[: max(args.first, 0)]
     if args.best is None:
@@ -189,7 +207,7 @@ def _check_once(found: Sequence[Source]) -> None:
         raise InputError(f"{twice[0]} is among the sources more than once: name it once")
 
 
-def _spec(infos: Sequence[FileInfo], args: Namespace) -> tuple[EnvSpec, Bounds]:
+def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
     """Task and sizes of the result.
 
     Raises:

@@ -1,11 +1,10 @@
-"""`python -m awac_dist.evaluation`: play whole episodes with any policy, and say how it did."""
+"""`awac-dist evaluate`: play whole episodes with any policy, and say how it did."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any, TextIO
 
 import yaml
 
-from awac_dist.cli.arguments import Parser
 from awac_dist.cli.bars import progress
+from awac_dist.cli.fields import positional
+from awac_dist.cli.parser import read
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.envs.make import env_spec, make_env
 from awac_dist.errors import InputError
@@ -27,11 +27,11 @@ from awac_dist.files import resolve
 from awac_dist.learner.checkpoint import SUFFIX
 from awac_dist.policies.noise import NoiseProcess, NoNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
+from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.wording import aligned, definitions, number, percent, percent_interval
 from awac_dist.types import EnvSpec
 
-PROGRAM = "python -m awac_dist.evaluation"
 SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
 
 
@@ -48,44 +48,52 @@ class _Job:
     filmed: int
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command line, without the program's name.
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Checked):
+    """Play whole episodes with a policy, and say how it did.
 
-    Returns:
-        The exit code: 0, or 2 for wrong input.
+    Attributes:
+        policy: A checkpoint or run folder of ours, an .npz policy, "random" or
+            "ornstein-uhlenbeck".
+        env: Gymnasium id of the task; None is that of the run.
+        episodes: How many.
+        stochastic: Sample actions, rather than act by the mean.
+        seed: Decides where episodes start; None is that of the run, or 0.
+        video: Film the first episodes into FILE.mp4 or FILE.gif.
+        video_episodes: So many; None is 1.
+        json: Write the figures, and those of each episode, to this file.
     """
-    try:
-        args = _parser().read(argv)
-        with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here
-            text = _run(args, screen.stream)
-    except InputError as error:
-        print(f"awac_dist: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+
+    policy: str = positional()
+    env: str | None = None
+    episodes: Count = 100
+    stochastic: bool = False
+    seed: Natural | None = None
+    video: str | None = None
+    video_episodes: int | None = None
+    json: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.json and not Path(self.json).parent.is_dir():
+            yield "json", f"there is no folder {Path(self.json).parent}: make it first"
+        if self.video_episodes is not None and self.video is None:
+            yield "video_episodes", "has no effect without --video FILE"
+        elif self.video_episodes is not None and not 1 <= self.video_episodes <= self.episodes:
+            legal = f"from 1 to {self.episodes}, the episodes that are played"
+            yield "video_episodes", f"{self.video_episodes} is not {legal}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Play, and say how it went."""
+    options = read(Evaluate, argv, "awac-dist evaluate")
+    with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here
+        text = _run(options, screen.stream)
     print(text)
     return 0
 
 
-def _parser() -> Parser:
-    parser = Parser(PROGRAM, "play whole episodes with a policy, and say how it did")
-    known = ", ".join(BLIND)
-    text = f"a checkpoint or run folder of ours, an .npz policy, or one of {known}"
-    parser.add_argument("policy", metavar="POLICY", help=text)
-    parser.add_argument("--env", help="Gymnasium id of the task; default: that of the run")
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="default: 100")
-    text = "sample actions; default: act by the mean"
-    parser.add_argument("--stochastic", action="store_true", help=text)
-    text = "decides where episodes start; default: that of the run, or 0"
-    parser.add_argument("--seed", type=int, metavar="N", help=text)
-    text = "film the first episodes, as .mp4 or .gif"
-    parser.add_argument("--video", type=Path, metavar="FILE", help=text)
-    parser.add_argument("--video-episodes", type=int, metavar="N", help="so many; default: 1")
-    text = "write the figures, and those of each episode"
-    parser.add_argument("--json", type=Path, metavar="FILE", help=text)
-    return parser
-
-
-def _run(args: Namespace, stream: TextIO) -> str:
-    _check(args)
+def _run(args: Evaluate, stream: TextIO) -> str:
     run = _config_of_run(args.policy)
     env_id, seed = args.env or run.get("env"), args.seed
     if env_id is None:
@@ -99,28 +107,13 @@ def _run(args: Namespace, stream: TextIO) -> str:
     policy = open_policy(args.policy, spec)
     noise = BLIND.get(args.policy, WhiteNoise if args.stochastic else NoNoise)
     filmed = (args.video_episodes or 1) if args.video else 0
-    film = Film(args.video, _frames_per_s(env_id)) if args.video else None
+    film = Film(Path(args.video), _frames_per_s(env_id)) if args.video else None
     job = _Job(spec, policy, noise, seed, args.episodes, film, filmed)
     evaluation = evaluation_of("evaluation", policy.version, env_id, _play(job, stream))
     if args.json:
         facts = _facts(args.policy, job, evaluation)
-        args.json.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", "utf-8")
+        Path(args.json).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", "utf-8")
     return _told(args.policy, job, evaluation)
-
-
-def _check(args: Namespace) -> None:
-    if args.episodes < 1:
-        raise InputError(f"--episodes: {args.episodes} is not 1 or more")
-    if args.seed is not None and args.seed < 0:
-        raise InputError(f"--seed: {args.seed} is not 0 or more")
-    if args.json and not args.json.parent.is_dir():
-        raise InputError(f"--json: there is no folder {args.json.parent}: make it first")
-    if args.video_episodes is not None:
-        if args.video is None:
-            raise InputError("--video-episodes has no effect without --video FILE")
-        if not 1 <= args.video_episodes <= args.episodes:
-            legal = f"from 1 to {args.episodes}, the episodes that are played"
-            raise InputError(f"--video-episodes: {args.video_episodes} is not {legal}")
 
 
 def _config_of_run(policy: str) -> Mapping[str, Any]:

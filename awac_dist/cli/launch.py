@@ -1,4 +1,4 @@
-"""`python -m awac_dist.launch`: from prior data to an improving policy.
+"""`awac-dist launch`: from prior data to an improving policy.
 
 Reads the options, builds the fragments, runs them, and says how it went.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -20,7 +19,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE, Source, open_source
 from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError, RunFailed, cannot_write, needed
+from awac_dist.errors import InputError, cannot_write, needed
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
@@ -75,22 +74,17 @@ class StopRequest:
         self.signal_number = number
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def main(argv: Sequence[str]) -> int:
+    """Run; returns 0, or 128 and the signal that ended the run.
 
-    Returns:
-        The exit code: 0; 2 for wrong input, before anything ran; 1 for a run that cannot go on;
-        or 128 and the signal that ended the run.
+    Raises:
+        InputError: Something is wrong, before anything ran.
+        RunFailed: The run cannot go on.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        options = parse(argv)
-        with Screen() as screen, StopRequest() as stop:
-            config = options.config
-            text = dry_run(config) if options.dry_run else run(options, argv, screen, stop)
-    except (InputError, RunFailed) as error:
-        print(f"awac_dist: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
+    options = parse(argv)
+    with Screen() as screen, StopRequest() as stop:
+        config = options.config
+        text = dry_run(config) if options.dry_run else run(options, argv, screen, stop)
     print(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
@@ -243,7 +237,3 @@ def _start_runtime(config: RunConfig) -> Runtime:
 def _planned_updates(config: RunConfig) -> dict[str, int]:
     online = int(config.online.env_steps * config.online.updates_per_step)
     return {"offline": config.offline.updates, "online": online}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,31 +1,45 @@
-"""The command line and YAML files of a run: words in, a checked `RunConfig` out.
+"""The options of a run: words and YAML files in, a checked `RunConfig` out.
 
     files   in the order of their --config, later ones win
     words   win over all files, wherever they stand
-    values  argparse splits the command line; jsonargparse turns each word or YAML value into
-            the type of its field, by the same rules for both
+    values  a word and a YAML value become the type of their field by the same rules
 
-The dataclasses are the only list of options there is: names, types, defaults and help texts are
-read off them.
+The dataclasses are the only list of options there is.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import jsonargparse
 import yaml
 
-from awac_dist.cli.option_parser import Field, did_you_mean, read_words, walk
+from awac_dist.cli.fields import Field, headline, walk
+from awac_dist.cli.parser import Parser, did_you_mean
 from awac_dist.config import RunConfig, problems
 from awac_dist.errors import InputError
 from awac_dist.reporting.run_place import RunPlace
 
+PROGRAM = "python -m awac_dist.launch"
+DESCRIPTION = "Train AWAC: offline on prior data, then online while rollout workers collect more."
+EPILOG = """\
+examples:
+  python -m awac_dist.launch
+      the main job on the embedded HalfCheetah demonstrations
+  python -m awac_dist.launch --config configs/paper-locomotion.yaml --seed 1 --run-dir runs/paper-1
+      a preset, with one change
+  python -m awac_dist.launch --env Walker2d-v5 --data runs/earlier my/episodes.parquet --dry-run
+      other prior data; print the resolved config and the plan, and stop
+  python -m awac_dist.launch --resume runs/paper-1 --override workers=8
+      go on with a run that ended or died, with other workers
+
+A YAML file holds the same names, nested: "algorithm: {temperature: 0.3}". None (or null) may be
+given where a text says what None means. Names may be written with dashes for underscores.
+"""
+COMMON = ("env", "data", "workers", "seed", "run_dir")
 CONFIG_FILE = "config.yaml"  # of a run's folder
 CHANGEABLE = (
     "workers",
@@ -52,6 +66,23 @@ CHANGEABLE = (
 """What may differ in a run that is resumed: nothing here changes what is learned from what."""
 
 Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What may be said of a launch besides the run's own options.
+
+    Attributes:
+        config: YAML files of options; may be repeated: later ones win, the command line over all.
+        dry_run: Print the resolved config and the plan, and stop.
+        resume: Go on with the run in this folder from its newest checkpoint, with its own options.
+        override: With --resume: change options that may change, such as workers=8.
+    """
+
+    config: tuple[str, ...] = ()
+    dry_run: bool = False
+    resume: str | None = None
+    override: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,29 +116,60 @@ def parse(argv: Sequence[str]) -> Options:
         SystemExit: --help was asked for, and printed.
     """
     fields = {field.path: field for field in walk(RunConfig())}
-    words = read_words(argv, fields.values())
-    files, dry_run = words.pop("config", []), words.pop("dry_run", False)
-    resume, overrides = words.pop("resume", None), words.pop("override", [])
-    place = None
+    own = {field.path: field._replace(group="common") for field in walk(Launch)}
+    words = _parser([*fields.values(), *own.values()]).read(argv)
+    launch = Launch(**{path: words.pop(path) for path in own if path in words})
     given = [Setting(path, f"--{path}", value) for path, value in words.items()]
-    if resume is not None:
+    files, place = tuple(launch.config), None
+    if launch.resume is not None:
         if given or files:
             name = f"--{given[0].path}" if given else "--config"
             raise InputError(f"{name}: a run that is resumed keeps its options; see --override")
-        place = RunPlace.at(resume)
-        place.fetch()
-        if not (place.local / CONFIG_FILE).is_file():
-            raise InputError(f"--resume: {resume} holds no run: there is no {CONFIG_FILE}")
-        files = [str(place.local / CONFIG_FILE)]
-        given = list(_overrides(overrides, fields))
-    elif overrides:
+        place = _place(launch.resume)
+        files = (str(place.local / CONFIG_FILE),)
+        given = list(_overrides(launch.override, fields))
+    elif launch.override:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     settings = [setting for file in files for setting in _read_yaml(file, fields)] + given
-    return Options(_config(settings, fields), dry_run, place)
+    return Options(_config(settings, fields), launch.dry_run, place)
+
+
+def _parser(fields: Iterable[Field]) -> Parser:
+    groups: dict[str, str | None] = {"common": None, "run": None}
+    groups |= {name: headline(type(part)) for name, part in _parts(RunConfig())}
+    usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
+    placed = [field._replace(group=_group(field)) for field in fields]
+    return Parser(PROGRAM, DESCRIPTION, placed, groups, usage=usage, epilog=EPILOG)
+
+
+def _parts(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The parts of a config, and theirs, by dotted path."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield prefix + field.name, value
+            yield from _parts(value, f"{prefix}{field.name}.")
+
+
+def _group(field: Field) -> str:
+    if field.path in COMMON:
+        return "common"
+    return field.group if field.group == "common" else field.path.rpartition(".")[0] or "run"
+
+
+def _place(run: str) -> RunPlace:
+    place = RunPlace.at(run)
+    place.fetch()
+    if not (place.local / CONFIG_FILE).is_file():
+        raise InputError(f"--resume: {run} holds no run: there is no {CONFIG_FILE}")
+    return place
 
 
 def _config(settings: Sequence[Setting], fields: Mapping[str, Field]) -> RunConfig:
-    values = {setting.path: _checked(fields[setting.path], setting) for setting in settings}
+    values = {
+        setting.path: fields[setting.path].typed(setting.value, setting.where)
+        for setting in settings
+    }
     config = _replaced(RunConfig(), values)
     where = {setting.path: setting.where for setting in settings}
     for path, problem in problems(config):
@@ -165,25 +227,6 @@ def _flattened(
             yield from _flattened(file, path, value, fields)
         else:
             raise InputError(f"{file}: no option {path}{did_you_mean(path, {*fields, *parts})}")
-
-
-def _checked(field: Field, setting: Setting) -> Any:
-    """The value in the field's own type."""
-    value = setting.value
-    if field.optional and (value is None or value in ("None", "null")):
-        return None
-    try:
-        if value is None:  # jsonargparse would let it pass
-            raise TypeError("None given")
-        return _typed(field.hint, value)
-    except (ArgumentError, TypeError):
-        raise InputError(f"{setting.where}: {value!r} is not {field.legal}") from None
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=hint)
-    return parser.parse_object({"value": value}).value
 
 
 def _replaced(config: Config, values: Mapping[str, Any], prefix: str = "") -> Config:

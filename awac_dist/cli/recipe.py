@@ -1,73 +1,89 @@
-"""`python -m awac_dist.data recipe`: the prior data of one of the paper's tasks."""
+"""`awac-dist data recipe`: the prior data of one of the paper's tasks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-import sys
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from awac_dist import __version__
-from awac_dist.cli.arguments import Parser
+from awac_dist.cli.fields import positional
 from awac_dist.cli.making import STREAMS, Making, shares_of_success
+from awac_dist.cli.parser import read
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.data import sources
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import list_checkpoints
+from awac_dist.ranges import Checked, Count, Natural, Positive
 from awac_dist.reporting.run_folder import PACKAGES
 from awac_dist.reporting.screen import Screen
 from awac_dist.types import Episode
 
 
-def add_arguments(parser: Parser) -> None:
-    """Options of `recipe`."""
-    add = parser.add_argument
-    add("name", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
-    made_by = parser.add_mutually_exclusive_group()
-    text = "who demonstrates: a checkpoint or run folder of ours, or an .npz policy"
-    made_by.add_argument("--policy", metavar="POLICY", help=text)
-    text = "demonstrations that are there already, in any format that we read"
-    made_by.add_argument("--demonstrations", metavar="SOURCE", help=text)
-    add("--out", required=True, metavar="DIR", help="a new folder for the data")
-    add("--seed", type=int, default=0, metavar="N")
-    text = "keep demonstrations with at least this return (default: the recipe's, if any)"
-    add("--min-return", type=float, metavar="X", help=text)
-    add("--clone-updates", type=int, metavar="N", help="of the clone (default: the authors')")
-    add("--sigma", type=float, metavar="X", help="of push's random process (default: 0.3)")
-    add("--inline", action="store_true", help="in this process, without Ray")
+@dataclass(frozen=True, kw_only=True)
+class Make(Checked):
+    """Make the prior data of one of the paper's tasks.
+
+    Attributes:
+        name: pen, door, relocate, halfcheetah, walker2d, ant or push.
+        policy: Who demonstrates: a checkpoint or run folder of ours, or an .npz policy.
+        demonstrations: Demonstrations that are there already, in any format that we read.
+        out: A new folder for the data.
+        seed: Everything random follows from it.
+        min_return: Keep demonstrations with at least this return; None is the recipe's, if any.
+        clone_updates: Of the clone; None is the authors'.
+        sigma: Of push's random process; None is 0.3.
+        inline: In this process, without Ray.
+    """
+
+    name: str = positional()
+    policy: str | None = None
+    demonstrations: str | None = None
+    out: str
+    seed: Natural = 0
+    min_return: float | None = None
+    clone_updates: Count | None = None
+    sigma: Positive | None = None
+    inline: bool = False
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.name not in RECIPES:
+            yield "name", f"{self.name!r} is not one of {', '.join(RECIPES)}"
+        if self.policy and self.demonstrations:
+            yield "demonstrations", "not allowed with --policy"
 
 
-def run(args: Namespace, stream: TextIO) -> int:
-    """Make the data, and say on `stream` what comes of it; returns the exit code.
+def main(argv: Sequence[str]) -> int:
+    """Make the data, and say what comes of it.
 
     Raises:
         InputError: An option, the policy or the demonstrations are wrong, or too poor.
     """
+    args = read(Make, argv, "awac-dist data recipe")
     recipe = configured(RECIPES[args.name], args)
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        shown = screen.stream if stream is sys.stdout else stream
         with _new_folder(Path(args.out)) as folder:
             spec = env_spec(recipe.env)
-            making = Making(recipe, spec, folder, args.seed, args.inline, shown)
+            making = Making(recipe, spec, folder, args.seed, args.inline, screen.stream)
             made = _make(making, args)
             account = _account(recipe, args, made)
             text = json.dumps(account, indent=2)
             (folder / "recipe.json").write_text(f"{text}\n", encoding="utf-8")
-        print(f"written: {args.out}", file=shown)
+        print(f"written: {args.out}", file=screen.stream)
     return 0
 
 
-def configured(recipe: Recipe, args: Namespace) -> Recipe:
+def configured(recipe: Recipe, args: Make) -> Recipe:
     """The recipe with what the user changes of it.
 
     Raises:
@@ -85,12 +101,6 @@ def configured(recipe: Recipe, args: Namespace) -> Recipe:
             raise InputError(f"--{option.replace('_', '-')} has no effect on {args.name}")
     if clones and args.policy is None and args.demonstrations is None:
         raise InputError(f"{args.name} clones demonstrations: give --policy or --demonstrations")
-    if args.clone_updates is not None and args.clone_updates < 1:
-        raise InputError(f"--clone-updates {args.clone_updates} is not 1 or more")
-    if args.sigma is not None and not 0 < args.sigma < float("inf"):
-        raise InputError(f"--sigma {args.sigma:g} is not above 0")
-    if args.seed < 0:
-        raise InputError(f"--seed {args.seed} is not 0 or more")
     return replace(
         recipe,
         min_return=recipe.min_return if args.min_return is None else args.min_return,
@@ -99,7 +109,7 @@ def configured(recipe: Recipe, args: Namespace) -> Recipe:
     )
 
 
-def _make(making: Making, args: Namespace) -> dict[str, list[Episode]]:
+def _make(making: Making, args: Make) -> dict[str, list[Episode]]:
     """All episodes, by the name of their file."""
     if not making.recipe.demonstrations:
         return {"random": making.random()}
@@ -129,7 +139,7 @@ def _new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _account(recipe: Recipe, args: Namespace, made: dict[str, list[Episode]]) -> dict[str, Any]:
+def _account(recipe: Recipe, args: Make, made: dict[str, list[Episode]]) -> dict[str, Any]:
     """What `recipe.json` says: what was made of what, and how to make it again."""
     account: dict[str, Any] = {
         "recipe": args.name,
@@ -154,7 +164,7 @@ def _account(recipe: Recipe, args: Namespace, made: dict[str, list[Episode]]) ->
     return account | {"files": files, "versions": _versions()}
 
 
-def _ingredient(args: Namespace) -> dict[str, Any]:
+def _ingredient(args: Make) -> dict[str, Any]:
     """Where the demonstrations come from, with the SHA-256 of the files."""
     if args.demonstrations:
         paths = [file.path for file in sources.find(args.demonstrations).files]

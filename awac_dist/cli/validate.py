@@ -1,15 +1,17 @@
-"""What is wrong with some data: file, episode, row and column, and what to do about it."""
+"""`awac-dist data validate`: file, episode, row and column of what is wrong, and a remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
+from awac_dist.cli.fields import OfSources
+from awac_dist.cli.parser import read
 from awac_dist.cli.records import Row, digest
 from awac_dist.cli.survey import COLUMNS
 from awac_dist.data import sources
@@ -19,6 +21,11 @@ from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
 DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
+
+
+@dataclass(frozen=True)
+class Validate(OfSources):
+    """List what is wrong with some data."""
 
 
 class Finding(NamedTuple):
@@ -51,18 +58,18 @@ class Seen:
         return None if first == row else first
 
 
-def run(arguments: Sequence[str], stream: TextIO) -> int:
-    """Print everything that is wrong with some sources, and the exit code: 0, or 1 if there is.
+def main(argv: Sequence[str]) -> int:
+    """Print everything that is wrong with some sources; returns 0, or 1 if there is something.
 
     Raises:
         InputError: A source does not exist.
     """
-    count = 0
+    arguments, count = read(Validate, argv, "awac-dist data validate").sources, 0
     for finding in findings(arguments):
         count += 1
-        print(" ".join(str(finding).split()), file=stream)
+        print(" ".join(str(finding).split()))
     many = f"{count:,} problem{'s' if count > 1 else ''} found"
-    print(many if count else f"nothing wrong in {', '.join(arguments)}", file=stream)
+    print(many if count else f"nothing wrong in {', '.join(arguments)}")
     return 1 if count else 0
 
 

@@ -1,10 +1,10 @@
-"""`python -m awac_dist.evaluation`: an entry point, and nothing else."""
+"""`python -m awac_dist.evaluation`: a thin door to `awac-dist evaluate`."""
 
 from __future__ import annotations
 
 import sys
 
-from awac_dist.cli.evaluate import main
+from awac_dist.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -18,6 +18,7 @@ from awac_dist.bench import command, hardware, products
 from awac_dist.bench.products import Product
 from awac_dist.bench.report import Row, digits
 from awac_dist.bench.rounds import Contestant, in_turn, rate
+from awac_dist.cli.main import told
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.tensors import Batch
@@ -180,7 +181,7 @@ def test_the_command_prints_a_table_and_writes_json(
 def test_wrong_words_are_one_line(
     argv: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main(argv) == 2
+    assert told(command.main, argv) == 2
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1

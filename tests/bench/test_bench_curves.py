@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from awac_dist.bench import whole_curves
-from awac_dist.bench.curves import draw, mean_curve, reached_at, run_tool
+from awac_dist.bench.curves import draw, mean_curve, reached_at
 from awac_dist.bench.whole_curves import OURS, THEIRS, Watch, curve_of, told_apart
+from awac_dist.cli.main import told as run_told
 
 
 def test_the_mean_is_of_the_seeds_evaluations_in_order() -> None:
@@ -93,7 +94,7 @@ def test_a_picture_has_a_line_for_each_seed_and_each_mean(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "the following arguments are required: picture"),
+        ([], "the following arguments are required: PICTURE"),
         (["picture.png"], "d3rlpy is not installed: see docs/speed.md"),
     ],
 )
@@ -104,8 +105,7 @@ def test_wrong_words_and_a_missing_peer_are_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(whole_curves, "find_spec", lambda _: None)
-    monkeypatch.setattr("sys.argv", ["whole_curves", *words])
-    assert run_tool("whole_curves", whole_curves.main) == 2
+    assert run_told(whole_curves.main, words) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"whole_curves: {line}")
+    assert told.startswith(f"awac_dist: {line}")
     assert told.count("\n") == 1

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import torch
 from running import ENV, run, small_config, write_demonstrations
 
 from awac_dist.algorithms.awac import AWAC
-from awac_dist.cli.launch import main
+from awac_dist.cli import launch
+from awac_dist.cli.main import told
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import NotFinite, RunFailed
@@ -36,6 +38,7 @@ from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Re
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import Array
 
+main = partial(told, launch.main)
 RESOURCES = Resources((2.0,), gpus=0)
 SMALL = shlex.split(
     f"--env {ENV} --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 40 "

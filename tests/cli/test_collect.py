@@ -1,6 +1,6 @@
 """Collecting with any policy: what the command writes, and what it refuses."""
 
-import argparse
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -21,11 +21,9 @@ from awac_dist.types import EnvSpec, Episode
 
 def collected(out: Path, *words: str) -> tuple[list[Episode], str]:
     """Run the command in this process; returns what it wrote and what it said."""
-    parser = argparse.ArgumentParser()
-    collect.add_arguments(parser)
     stream = StringIO()
-    args = parser.parse_args(["--env", ENV, "--out", str(out), "--inline", *words])
-    assert collect.run(args, stream) == 0
+    with redirect_stdout(stream):
+        assert collect.main(["--env", ENV, "--out", str(out), "--inline", *words]) == 0
     return [episode for _, _, episode in episodes(find(str(out)))], stream.getvalue()
 
 
@@ -140,7 +138,7 @@ def test_a_clone_and_a_checkpoint_can_be_rolled_out(tmp_path: Path) -> None:
         (["--policy", "{partial}"], "'activation' is missing"),
         (["--policy", "{wide}"], "reads 4 observations and gives 1 actions"),
         (["--policy", "nowhere"], "neither a checkpoint"),
-        (["--policy", "random", "--episodes", "0"], "must be 1 or more"),
+        (["--policy", "random", "--episodes", "0"], "--episodes: 0 is not 1 or more"),
         (["--policy", "random", "--env", "Pendulam-v1"], "Pendulum-v1"),
         (["--clone", "nowhere"], "no dataset 'nowhere'"),
     ],

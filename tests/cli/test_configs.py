@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from awac_dist.cli.option_parser import walk
+from awac_dist.cli.fields import walk
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
 

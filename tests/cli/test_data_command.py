@@ -14,13 +14,18 @@ import numpy as np
 import pytest
 
 from awac_dist.cli import report, writers
-from awac_dist.cli.data import main
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.relabel import RELABEL, relabelled
 from awac_dist.cli.survey import survey, together
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
+
+
+def main(words: Sequence[str]) -> int:
+    return awac_dist(["data", *words])
+
 
 SPEC = EnvSpec("Nowhere-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
 DOOR = Path(__file__).parents[3] / "shared" / "data" / "door-v0_demos.pickle"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytest
 import yaml
 from running import ENV, write_demonstrations
 
-from awac_dist.cli.launch import main
+from awac_dist.cli import launch
+from awac_dist.cli.main import told
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.types import Episode, Origin
@@ -27,6 +29,9 @@ SMALL = shlex.split(
     "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
     "--evaluation.episodes 2 --evaluation.curve_episodes 1 --evaluation.every_updates 30"
 )
+
+
+main = partial(told, launch.main)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 import hashlib
 import json
 import shlex
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,11 +13,11 @@ import pytest
 from environments import VARIES
 from running import ENV
 
-from awac_dist.cli import launch, making, report
+from awac_dist.cli import making, report
 from awac_dist.cli.cloning import fit_clone
-from awac_dist.cli.data import main
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.cli.recipe import configured
+from awac_dist.cli.recipe import Make, configured
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.cli.relabel import RELABEL
 from awac_dist.cli.survey import survey
@@ -29,6 +27,11 @@ from awac_dist.envs.make import env_spec
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.policies.noise import NoNoise, WhiteNoise
 from awac_dist.types import EnvSpec, Episode, Origin
+
+
+def main(words: Sequence[str]) -> int:
+    return awac_dist(["data", *words])
+
 
 DOOR = Path(__file__).parents[3] / "shared" / "data" / "door-v0_demos.pickle"
 SMALL = Recipe(
@@ -245,17 +248,17 @@ def test_random_trajectories_follow_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("smal --policy x.npz", "invalid choice: 'smal'"),
+        ("smal --policy x.npz", "NAME: 'smal' is not one of pen, door"),
         ("small", "small clones demonstrations: give --policy or --demonstrations"),
         ("small --policy nowhere.npz", "nowhere.npz: cannot be read"),
         ("small --demonstrations nowhere", "no dataset 'nowhere'"),
-        ("small --policy a --demonstrations b", "not allowed with"),
+        ("small --policy a --demonstrations b", "--demonstrations: not allowed with --policy"),
         ("small --policy a --sigma 0.5", "--sigma has no effect on small"),
-        ("small --policy a --clone-updates 0", "--clone-updates 0 is not 1 or more"),
+        ("small --policy a --clone-updates 0", "--clone-updates: 0 is not 1 or more"),
         ("pushed --policy a", "--policy has no effect on pushed"),
         ("pushed --min-return 3", "--min-return has no effect on pushed"),
-        ("pushed --sigma -1", "--sigma -1 is not above 0"),
-        ("pushed --seed -1", "--seed -1 is not 0 or more"),
+        ("pushed --sigma -1", "--sigma: -1.0 is not above 0"),
+        ("pushed --seed -1", "--seed: -1 is not 0 or more"),
     ],
 )
 def test_wrong_input_is_one_clear_line(
@@ -275,8 +278,8 @@ def test_a_run_takes_the_whole_folder(small: Path, tmp_path: Path) -> None:
         f"--learner.batch_size 8 --online.env_steps 5 --evaluation.episodes 1 --data {small} "
         "--learner.threads 1"
     )
-    assert launch.main([*words, "--dry-run"]) == 0
-    assert launch.main([*words, "--run-dir", str(tmp_path / "run")]) == 0
+    assert awac_dist(["launch", *words, "--dry-run"]) == 0
+    assert awac_dist(["launch", *words, "--run-dir", str(tmp_path / "run")]) == 0
     found = [
         (Path(file.path).stem, e.origin.kind)
         for file, _, e in sources.episodes(sources.find(str(small)))
@@ -294,11 +297,9 @@ def test_every_recipe_fits_its_task() -> None:
 
 
 def test_what_the_user_changes_of_a_recipe() -> None:
-    left: dict[str, Any] = dict.fromkeys(("policy", "min_return", "clone_updates", "sigma"))
-    args = {**left, "name": "ant", "demonstrations": "x", "seed": 0}
-    assert configured(RECIPES["ant"], Namespace(**args)) == RECIPES["ant"]
-    args |= {"min_return": 0.0, "clone_updates": 7}
-    changed = configured(RECIPES["ant"], Namespace(**args))
+    asked = Make(name="ant", demonstrations="x", out="y")
+    assert configured(RECIPES["ant"], asked) == RECIPES["ant"]
+    changed = configured(RECIPES["ant"], replace(asked, min_return=0.0, clone_updates=7))
     assert (changed.min_return, changed.updates) == (0.0, 7)
     assert [described(noise) for noise in RECIPES["push"].noises] == [
         "OrnsteinUhlenbeck(sigma=0.3)"

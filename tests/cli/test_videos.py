@@ -14,6 +14,7 @@ from imageio_ffmpeg import read_frames
 from PIL import Image
 
 from awac_dist.cli import evaluate
+from awac_dist.cli.main import told
 from awac_dist.errors import InputError
 from awac_dist.evaluation import headless
 from awac_dist.evaluation.video import WIDER, Film, filmed_env
@@ -191,7 +192,7 @@ def test_without_the_package_the_remedy_is_named(
 
 
 def play(*words: str) -> int:
-    return evaluate.main(["random", "--env", SHORT, "--episodes", "3", *words])
+    return told(evaluate.main, ["random", "--env", SHORT, "--episodes", "3", *words])
 
 
 @pytest.mark.usefixtures("drawing")
@@ -227,7 +228,7 @@ def test_a_task_that_cannot_be_filmed_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["random", "--env", VARIES, "--video", str(tmp_path / "film.gif")]
-    assert evaluate.main(words) == 2
+    assert told(evaluate.main, words) == 2
     assert "cannot be filmed: it has no render mode rgb_array" in capsys.readouterr().err
 
 
@@ -238,7 +239,7 @@ def test_no_renderer_is_one_line(
 
     monkeypatch.setattr(headless, "why_not", lambda way: "not installed")
     words = ["random", "--env", VARIES, "--video", str(tmp_path / "film.gif")]
-    assert evaluate.main(words) == 2
+    assert told(evaluate.main, words) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "apt-get install libegl1" in said

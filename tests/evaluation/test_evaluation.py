@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,8 @@ import yaml
 from environments import TERMINATES, VARIES
 from gymnasium.spaces import Box
 
-from awac_dist.cli.evaluate import main
+from awac_dist.cli import evaluate
+from awac_dist.cli.main import told
 from awac_dist.envs.make import env_spec
 from awac_dist.evaluation.episodes import EpisodePlayer
 from awac_dist.evaluation.evaluator import Evaluator
@@ -26,6 +28,7 @@ from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
+main = partial(told, evaluate.main)
 PENDULUM = PolicySpec("gaussian", (3, 8, 1), (-2.0,), (2.0,), state_dependent_std=True)
 
 

@@ -12,7 +12,7 @@ ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
 MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
 
-FOUNDATIONS = {"types", "messages", "errors", "files"}
+FOUNDATIONS = {"types", "messages", "errors", "files", "ranges"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
 COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FOUNDATIONS
 MAY_IMPORT = {
@@ -42,13 +42,14 @@ MAY_IMPORT = {
     "distributed": COMPONENTS | {"runs"},
     "cli": COMPONENTS | {"distributed", "runs"},
     "launch": {"cli"},
+    "ranges": set(),
     "bench": COMPONENTS | {"allocator", "cli", "distributed", "rllib", "runs"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses", "runs"},
     "experiments": COMPONENTS | {"cli", "distributed", "runs"},
     "__init__": {"envs", *FOUNDATIONS},
 }
 # `python -m` looks for them there; they only call
-ENTRY_POINTS = {"data.__main__": "cli", "evaluation.__main__": "cli"}
+ENTRY_POINTS = {"data.__main__": "cli", "evaluation.__main__": "cli", "plotting.__main__": "cli"}
 
 
 def imports(source: str) -> Iterator[str]:

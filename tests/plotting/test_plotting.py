@@ -155,7 +155,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "awac_dist.plotting", str(tmp_path)]
     missing = subprocess.run(command, capture_output=True, text=True, check=False)
     assert missing.returncode == 2
-    assert missing.stderr.startswith("error: cannot read")
+    assert missing.stderr.startswith("awac_dist: cannot read")
     assert missing.stderr.count("\n") == 1
     write(tmp_path, RUN)
     done = subprocess.run(command, capture_output=True, text=True, check=True)

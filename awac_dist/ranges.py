@@ -1,0 +1,62 @@
+"""Numbers with a range, as the types of options, and the check that reads them.
+
+temperature: Positive = 10.0
+hidden: tuple[Count, ...] = (256, 256)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+
+class Range(NamedTuple):
+    """Which values are legal, in words and as a test."""
+
+    legal: str
+    holds: Callable[[float], bool]
+
+
+Count = Annotated[int, Range("1 or more", lambda value: value >= 1)]
+Natural = Annotated[int, Range("0 or more", lambda value: value >= 0)]
+Positive = Annotated[float, Range("above 0", lambda value: 0 < value < math.inf)]
+NotNegative = Annotated[float, Range("0 or more", lambda value: 0 <= value < math.inf)]
+Share = Annotated[float, Range("between 0 and 1", lambda value: 0 < value < 1)]
+Rate = Annotated[float, Range("above 0 and at most 1", lambda value: 0 < value <= 1)]
+Finite = Annotated[float, Range("finite", math.isfinite)]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A part of a config that knows what is wrong with it."""
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield (path inside this part, the value and what is legal)."""
+        hints = get_type_hints(type(self), include_extras=True)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Checked):
+                for path, problem in value.problems():
+                    yield f"{field.name}.{path}", problem
+            elif not is_dataclass(value):
+                yield from ((field.name, text) for text in _outside(hints[field.name], value))
+
+
+def _outside(hint: Any, value: Any) -> Iterator[str]:
+    """What the ranges of a type say against a value; None is legal where the type allows it."""
+    values = value if isinstance(value, tuple) else (value,)
+    for found in _ranges(hint):
+        for item in values:
+            if item is not None and not found.holds(item):
+                yield f"{item} is not {found.legal}"
+
+
+def _ranges(hint: Any) -> Iterator[Range]:
+    """The ranges in a type: its own, or of what it is a union or a tuple of."""
+    for argument in (*get_args(hint), *getattr(hint, "__metadata__", ())):
+        if isinstance(argument, Range):
+            yield argument
+        elif get_args(argument):
+            yield from _ranges(argument)
