@@ -116,7 +116,7 @@ def _make(making: Making, args: Make) -> dict[str, list[Episode]]:
     if args.demonstrations:
         demonstrations = making.convert(args.demonstrations)
     else:
-        demonstrations = making.demonstrate(args.policy)
+        demonstrations = making.demonstrate(str(args.policy))
     return {"demonstrations": demonstrations, "clone": making.clone()}
 
 
@@ -169,7 +169,7 @@ def _ingredient(args: Make) -> dict[str, Any]:
     if args.demonstrations:
         paths = [file.path for file in sources.find(args.demonstrations).files]
     else:
-        paths = [args.policy, *list_checkpoints(f"{args.policy}/checkpoints")[-1:]]
+        paths = [str(args.policy), *list_checkpoints(f"{args.policy}/checkpoints")[-1:]]
     found = [Path(path) for path in paths if Path(path).is_file()]
     return {
         "policy" if args.policy else "source": args.policy or args.demonstrations,
