@@ -1,11 +1,16 @@
 """What all tests share."""
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import environments
 import pytest
 import ray
 import torch
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
 
 torch.set_num_threads(1)
 environments.register()
@@ -24,3 +29,35 @@ def ray_session() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """URI of a bucket in an object store that lives in this process."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    store, _ = fs.FileSystem.from_uri("s3://runs?allow_bucket_creation=true")
+    store.create_dir("runs")
+    yield "s3://runs"
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Path or URI at which there is nothing yet: every law of storage holds for both."""
+    if request.param == "folder":
+        return str(tmp_path / "there")
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.parent.name}-{tmp_path.name}"

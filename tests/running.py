@@ -1,5 +1,6 @@
 """Small whole runs for tests: Pendulum, a few demonstrations, tiny networks."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,14 @@ from awac_dist.runs.runtime import Runtime
 from awac_dist.types import Array, Episode, Origin
 
 ENV = "Pendulum-v1"
+SMALL = shlex.split(
+    f"--env {ENV} --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 40 "
+    "--online.env_steps 120 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
+    "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
+    "--learner.updates_per_call 10 --evaluation.episodes 1 --evaluation.curve_episodes 1 "
+    "--evaluation.every_updates 30"
+)
+ALL_UPDATES = 20 + 40 + 120
 
 
 def write_demonstrations(path: Path, episodes: int = 3) -> str:
@@ -139,7 +148,7 @@ def run(
     )
     sources = [open_source(argument, spec) for argument in config.data]
     checkpoints = str(folder / "checkpoints")
-    state = newest_progress(checkpoints) if session else {}
+    state = newest_progress(checkpoints, print) if session else {}
     incarnations = first_incarnations(config, plan.workers, state, session)
     components = start_components(
         runtime, config, spec, plan, str(folder), sources, session, incarnations

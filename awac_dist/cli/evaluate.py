@@ -23,8 +23,7 @@ from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, Played, evaluation_of
 from awac_dist.evaluation.scores import normalised_score
 from awac_dist.evaluation.video import Film
-from awac_dist.files import resolve
-from awac_dist.learner.checkpoint import SUFFIX
+from awac_dist.files import read_file
 from awac_dist.policies.noise import NoiseProcess, NoNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.ranges import Checked, Count, Natural
@@ -118,12 +117,9 @@ def _run(args: Evaluate, stream: TextIO) -> str:
 
 def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
-    parts = policy.rstrip("/").split("/")
-    folder = parts[:-2] if policy.endswith(SUFFIX) else parts  # RUN/checkpoints/N.pt
-    filesystem, name = resolve("/".join(folder) or ".")
+    run, inside, _ = policy.rstrip("/").rpartition("/checkpoints/")
     try:
-        with filesystem.open_input_file(f"{name}/config.yaml") as file:
-            found = yaml.safe_load(file.read())
+        found = yaml.safe_load(read_file(f"{run if inside else policy.rstrip('/')}/config.yaml"))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

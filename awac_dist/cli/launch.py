@@ -143,7 +143,7 @@ def _run(
     stop: StopRequest,
 ) -> str:
     checkpoints, experience = f"{place.shared}/checkpoints", f"{place.shared}/{EXPERIENCE}"
-    progress = newest_progress(checkpoints) if session else {}
+    progress = newest_progress(checkpoints, display.note) if session else {}
     runtime = _start_runtime(config)
     stop.listen()  # Ray ends a process on SIGTERM at once
     metrics = MetricsLog(

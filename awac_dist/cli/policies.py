@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from awac_dist.learner.checkpoint import load_policy
-from awac_dist.policies import make_policy
 from awac_dist.policies.noise import NoiseProcess, OrnsteinUhlenbeck, UniformNoise
-from awac_dist.policies.npz import read_policy
+from awac_dist.policies.npz import find_policy, read_policy
 from awac_dist.policies.policy import Policy, UnitPolicy, check_sizes
 from awac_dist.types import EnvSpec
 
@@ -27,10 +25,6 @@ def open_policy(name: str, spec: EnvSpec) -> Policy:
     """
     if name in BLIND:
         return UnitPolicy(spec)
-    if name.endswith(".npz"):
-        policy = read_policy(name)
-        check_sizes(name, policy.input_size, policy.action_size, spec)
-        return policy
-    policy_spec, weights = load_policy(name)
-    check_sizes(name, policy_spec.layer_sizes[0], policy_spec.layer_sizes[-1], spec)
-    return make_policy(policy_spec, weights.vector, weights.version)
+    policy = read_policy(find_policy(name))
+    check_sizes(name, policy.input_size, policy.action_size, spec)
+    return policy

@@ -18,11 +18,12 @@ from awac_dist import __version__
 from awac_dist.cli.fields import positional
 from awac_dist.cli.making import STREAMS, Making, shares_of_success
 from awac_dist.cli.parser import read
+from awac_dist.cli.policies import BLIND
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.data import sources
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import list_checkpoints
+from awac_dist.policies.npz import find_policy
 from awac_dist.ranges import Checked, Count, Natural, Positive
 from awac_dist.reporting.run_folder import PACKAGES
 from awac_dist.reporting.screen import Screen
@@ -169,7 +170,7 @@ def _ingredient(args: Make) -> dict[str, Any]:
     if args.demonstrations:
         paths = [file.path for file in sources.find(args.demonstrations).files]
     else:
-        paths = [str(args.policy), *list_checkpoints(f"{args.policy}/checkpoints")[-1:]]
+        paths = [] if args.policy in BLIND else [find_policy(str(args.policy))]
     found = [Path(path) for path in paths if Path(path).is_file()]
     return {
         "policy" if args.policy else "source": args.policy or args.demonstrations,

@@ -14,7 +14,7 @@ import numpy as np
 from awac_dist.config import CLONE
 from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, load_progress
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.reporting.metrics import METRICS_FILE
 
@@ -111,7 +111,8 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
         grad_steps: Of the whole run, as configured.
     """
     logged = logged_fragments(folder)
-    checkpoint = load_checkpoint(list_checkpoints(str(folder / "checkpoints"))[-1])
+    newest = list_checkpoints(str(folder / "checkpoints"))[-1]
+    checkpoint, progress = load_checkpoint(newest), load_progress(newest)
     registered = {
         (source, key)
         for source, keys in checkpoint["fragments"].items()
@@ -122,7 +123,6 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
     problems = [
         f"{fragment} was registered and is not in the log" for fragment in registered - {*logged}
     ]
-    progress = checkpoint["progress"]
     online = sum(length for (source, _), length in logged.items() if source == ONLINE)
     for what, is_, ought in (
         ("env_steps of the last checkpoint", progress["env_steps"], env_steps),

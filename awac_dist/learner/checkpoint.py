@@ -1,97 +1,191 @@
-"""Checkpoints that are whole or absent; the newest few are kept."""
+"""Checkpoints, which any machine reads: a sealed folder each; the newest few are kept.
+
+    checkpoints/000000345/state.pt       what learns: torch, tensors on the CPU
+                          policy.npz     what acts: NumPy arrays by name
+                          progress.json  how far the run is
+                          manifest.json  sizes and SHA-256 of the others, written last
+
+Only what learns needs torch.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pickle import UnpicklingError
 from typing import Any
 
-import torch
-from pyarrow import fs
-
 from awac_dist.errors import InputError, RunFailed, needed
-from awac_dist.files import resolve, written_aside
-from awac_dist.messages import Weights
+from awac_dist.files import (
+    MANIFEST,
+    SET_ASIDE,
+    first_line,
+    read_sealed,
+    remove_folder,
+    seal,
+    sealed,
+    set_aside,
+    subfolders,
+)
+from awac_dist.policies.npz import POLICY, policy_bytes
 from awac_dist.policies.spec import PolicySpec
 
-SUFFIX = ".pt"
+STATE, PROGRESS = "state.pt", "progress.json"
+NAME = re.compile(r"(\d{9,})(?:-(\d+))?")  # grad_steps, and which try where there was one before
 
 
-def save_checkpoint(folder: str, grad_steps: int, state: dict[str, Any], *, keep: int) -> str:
-    """Write `state` aside, rename it into place, and drop all but the newest `keep`.
+def save_checkpoint(
+    folder: str,
+    grad_steps: int,
+    state: Mapping[str, Any],
+    progress: Mapping[str, Any],
+    acting: tuple[PolicySpec, Mapping[str, Any]],
+    *,
+    keep: int,
+) -> str:
+    """Write a checkpoint, and drop all but the newest `keep`.
 
     Args:
         folder: The run's `checkpoints` folder, a path or URI.
-        grad_steps: Names the file.
-        state: Tensors, numbers, strings, and lists and dicts of them.
+        grad_steps: Names the checkpoint.
+        state: What learns: tensors, numbers, strings, and lists and dicts of them.
+        progress: What JSON knows.
+        acting: The policy's spec, and its arrays by name: tensors or NumPy.
         keep: How many checkpoints stay.
 
     Returns:
-        Path of the checkpoint.
+        Path or URI of the checkpoint.
 
     Raises:
         RunFailed: It cannot be written, or holds what is not finite; the ones before it stay.
     """
+    state = _on_cpu(state)
     for quantity, tensor in _tensors("", state):
         if not bool(tensor.isfinite().all()):
             raise RunFailed(f"{quantity} is not finite: update {grad_steps:,} is not kept")
-    memory = io.BytesIO()
-    torch.save(state, memory)
-    filesystem, name = resolve(folder)
-    file_name = f"{grad_steps:09d}{SUFFIX}"
-    path = f"{name}/{file_name}"
+    spec, arrays = acting
+    parts = {
+        STATE: _torch_bytes(state),
+        POLICY: policy_bytes(spec, _on_cpu(arrays), grad_steps),
+        PROGRESS: json.dumps(progress, indent=1).encode(),
+    }
+    path = f"{folder}/{grad_steps:09d}"
     with needed(path):
-        filesystem.create_dir(name, recursive=True)
-        with (
-            written_aside(f"{folder}/{file_name}") as (_, aside),
-            filesystem.open_output_stream(aside) as file,
-        ):
-            file.write(memory.getbuffer())
-        for old in list_checkpoints(folder)[:-keep]:
-            filesystem.delete_file(old)
+        before = {name: files for name, files in subfolders(folder).items() if NAME.fullmatch(name)}
+        tries = [_number(name)[1] for name in before if _number(name)[0] == grad_steps]
+        path += f"-{max(tries) + 1}" if tries else ""
+        seal(path, parts)
+        _drop(folder, before, grad_steps, keep - 1)
     return path
 
 
-def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of numbers in nested dicts and lists, by their dotted names."""
-    if isinstance(value, torch.Tensor):
-        if value.is_floating_point():
-            yield name, value
-    elif isinstance(value, dict | list | tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _tensors(f"{name}.{key}".lstrip("."), item)
-
-
 def list_checkpoints(folder: str) -> list[str]:
-    """Whole checkpoints, oldest first."""
-    filesystem, name = resolve(folder)
-    found = filesystem.get_file_info(fs.FileSelector(name, allow_not_found=True))
-    return sorted(info.path for info in found if info.path.endswith(SUFFIX))
+    """Paths or URIs of all checkpoints that were finished, oldest first."""
+    return sealed(folder)
+
+
+def newest_whole(folder: str, note: Callable[[str], None] = lambda line: None) -> str | None:
+    """The newest checkpoint whose every byte is as it was written; None if there is none at all.
+
+    Args:
+        folder: The run's `checkpoints` folder, a path or URI.
+        note: Is told of each damaged one, which is set aside.
+
+    Raises:
+        InputError: There are some, and all are damaged.
+    """
+    damaged = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            for name in (STATE, POLICY, PROGRESS):
+                _read(path, name)
+        except InputError as error:
+            set_aside(path)
+            damaged.append(str(error))
+            note(f"{error}; it is set aside")
+        else:
+            return path
+    if damaged:
+        raise InputError(f"{folder}: every checkpoint is damaged: {'; '.join(damaged)}")
+    return None
 
 
 def load_checkpoint(path: str) -> dict[str, Any]:
-    """Read a checkpoint without executing anything that it holds."""
-    filesystem, name = resolve(path)
-    with filesystem.open_input_file(name) as file:
-        state: dict[str, Any] = torch.load(io.BytesIO(file.read()), weights_only=True)
+    """What learns, on the CPU; executes nothing that the file holds.
+
+    Raises:
+        InputError: It cannot be read, or is not as it was written.
+    """
+    import torch
+
+    content = io.BytesIO(_read(path, STATE))
+    try:
+        state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        raise InputError(f"{path}/{STATE}: cannot be read: {first_line(error)}") from error
     return state
 
 
-def load_policy(path: str) -> tuple[PolicySpec, Weights]:
-    """The policy of a checkpoint, or of the newest one in a run's folder.
+def load_progress(path: str) -> dict[str, Any]:
+    """What a checkpoint says of how far the run was; needs no torch.
 
     Raises:
-        InputError: There is no checkpoint, or it cannot be read.
+        InputError: It cannot be read, or is not as it was written.
     """
-    found = [path] if path.endswith(SUFFIX) else list_checkpoints(f"{path}/checkpoints")
-    if not found:
-        raise InputError(f"{path}: is neither a checkpoint ({SUFFIX}) nor the folder of a run")
+    progress: dict[str, Any] = json.loads(_read(path, PROGRESS))
+    return progress
+
+
+def _read(path: str, name: str) -> bytes:
     try:
-        state = load_checkpoint(found[-1])
-        spec = PolicySpec(**state["policy_spec"])
-        return spec, Weights(0, state["grad_steps"], state["policy"].cpu().numpy())
-    except (OSError, KeyError, RuntimeError, UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{found[-1]}: cannot be read as a checkpoint: {reason}") from error
+        return read_sealed(f"{path}/{name}")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def _torch_bytes(state: Mapping[str, Any]) -> bytes:
+    import torch
+
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    return memory.getvalue()
+
+
+def _on_cpu(value: Any) -> Any:
+    """The value with every tensor in it on the CPU, so that a machine with no GPU reads it."""
+    if isinstance(value, Mapping):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_on_cpu(item) for item in value]
+    return value.detach().cpu() if hasattr(value, "detach") else value
+
+
+def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors of numbers in nested dicts and lists, by their dotted names."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _tensors(f"{name}.{key}".lstrip("."), item)
+    elif hasattr(value, "is_floating_point") and value.is_floating_point():
+        yield name, value
+
+
+def _number(name: str) -> tuple[int, int]:
+    match = NAME.fullmatch(name)
+    assert match is not None
+    return int(match[1]), int(match[2] or 0)
+
+
+def _drop(folder: str, before: Mapping[str, set[str]], grad_steps: int, keep: int) -> None:
+    """Of the checkpoints before the newest, leave `keep`, and what was set aside."""
+    whole = [
+        name
+        for name, files in before.items()
+        if MANIFEST in files and _number(name)[0] != grad_steps
+    ]
+    stay = whole[len(whole) - keep :] if keep else []
+    for name, files in before.items():
+        if name not in stay and SET_ASIDE not in files:
+            remove_folder(f"{folder}/{name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -198,11 +198,10 @@ class Learner:
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
             "fragments": {source: torch.from_numpy(keys) for source, keys in fragments.items()},
-            "progress": progress,
-            "policy_spec": asdict(self._policy_spec),
-            "policy": self.method.actor.flat_vector(),
         }
-        return save_checkpoint(folder, self.grad_steps, state, keep=self._config.keep_checkpoints)
+        acting = self._policy_spec, self.method.actor.arrays()
+        keep = self._config.keep_checkpoints
+        return save_checkpoint(folder, self.grad_steps, state, progress, acting, keep=keep)
 
     def restore_replay(self, checkpoint: str, places: Sequence[Placement]) -> list[Placement]:
         """Draw from the fragments that a checkpoint knew, as it would have.

@@ -12,17 +12,16 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from pyarrow import fs
 
 from awac_dist.errors import InputError
-from awac_dist.files import first_line, resolve, written_aside
+from awac_dist.files import first_line, read_sealed, sealed, write_file
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.plain import PlainPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
-CHECKPOINT, SUFFIX = ".pt", ".policy.npz"  # NNN.pt has its policy beside it, NNN.policy.npz
+POLICY = "policy.npz"  # in the folder of a checkpoint
 FilePolicy = NetworkPolicy | PlainPolicy
 
 
@@ -45,12 +44,7 @@ def policy_bytes(spec: PolicySpec, arrays: Mapping[str, Array], version: int) ->
 
 def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], version: int) -> None:
     """Write a policy to a path or URI: whole, or not at all. Arguments as of `policy_bytes`."""
-    content = policy_bytes(spec, arrays, version)
-    with (
-        written_aside(path) as (filesystem, aside),
-        filesystem.open_output_stream(aside) as file,
-    ):
-        file.write(content)
+    write_file(path, policy_bytes(spec, arrays, version))
 
 
 def read_policy(path: str) -> FilePolicy:
@@ -60,9 +54,7 @@ def read_policy(path: str) -> FilePolicy:
         InputError: It cannot be read, or is no policy.
     """
     try:
-        filesystem, name = resolve(path)
-        with filesystem.open_input_file(name) as file:
-            content = io.BytesIO(file.read())
+        content = io.BytesIO(read_sealed(path))
         with np.load(content, allow_pickle=False) as found:
             arrays = dict(found)
         return _policy(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
@@ -92,14 +84,10 @@ def find_policy(name: str) -> str:
     """
     if name.endswith(".npz"):
         return name
-    if name.endswith(CHECKPOINT):
-        return f"{name.removesuffix(CHECKPOINT)}{SUFFIX}"
-    filesystem, folder = resolve(f"{name.rstrip('/')}/checkpoints")
-    found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    names = sorted(info.base_name for info in found if info.base_name.endswith(SUFFIX))
-    if not names:
+    name = name.rstrip("/")
+    folder = (sealed(f"{name}/checkpoints") or [name])[-1]
+    if folder == name and name not in sealed(name.rpartition("/")[0]):
         raise InputError(
-            f"{name}: is neither a policy (.npz), a checkpoint ({CHECKPOINT}) nor the folder of "
-            "a run that has one"
+            f"{name}: is neither a policy (.npz), a checkpoint nor the folder of a run that has one"
         )
-    return f"{name.rstrip('/')}/checkpoints/{names[-1]}"
+    return f"{folder}/{POLICY}"

@@ -10,7 +10,6 @@ criteria and schedulers find their metric.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ from ray.rllib.utils.metrics import (
 )
 
 from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import load_policy, save_checkpoint
+from awac_dist.policies.network import NetworkPolicy
+from awac_dist.policies.npz import POLICY, find_policy, read_policy, save_policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.rllib.config import AWACConfig
 from awac_dist.rllib.learner import as_batch
@@ -183,25 +183,26 @@ class AWAC(Algorithm):
             self.replay.restore(state[REPLAY])
 
     def save_policy(self, folder: str) -> str:
-        """Write the policy as a run's folder would hold it; returns the file's path.
+        """Write the policy to a folder; returns its path.
 
-        `python -m awac_dist.evaluation FOLDER --env ENV` and `load_policy` read it.
+        `python -m awac_dist.evaluation FOLDER/policy.npz --env ENV` and `load_policy` read it.
         """
         spec, vector = self._policy()
-        state = {"policy_spec": asdict(spec), "policy": vector, "grad_steps": self.grad_steps}
-        return save_checkpoint(f"{folder}/checkpoints", self.grad_steps, state, keep=1)
+        path = f"{folder}/{POLICY}"
+        save_policy(path, spec, spec.unflatten(np.asarray(vector)), self.grad_steps)
+        return path
 
     def load_policy(self, path: str) -> None:
-        """Go on with the policy of one of our checkpoints, or of the newest one of a run.
+        """Go on with the policy of a file or checkpoint of ours, or of the newest one of a run.
 
         Raises:
             InputError: There is none, or its shape is another one.
         """
-        spec, weights = load_policy(path)
-        own, _ = self._policy()
-        if spec != own:
-            raise InputError(f"{path}: its policy is a {spec}, but this one's is a {own}")
-        vector = weights.vector
+        policy, (own, _) = read_policy(find_policy(path)), self._policy()
+        if not isinstance(policy, NetworkPolicy) or policy.spec != own:
+            its = getattr(policy, "spec", type(policy).__name__)
+            raise InputError(f"{path}: its policy is a {its}, but this one's is a {own}")
+        vector = own.flatten(policy.arrays)
         self.learner_group.foreach_learner(lambda learner: learner.load_actor(vector))
         self._send_weights()
 

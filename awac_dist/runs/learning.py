@@ -7,7 +7,7 @@ from typing import Any
 
 from awac_dist.config import RunConfig
 from awac_dist.errors import RunFailed
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.learner.checkpoint import list_checkpoints, load_progress, newest_whole
 from awac_dist.messages import Future, Handle, Placement
 
 MAX_DEATHS = 4  # in a row and with no update in between
@@ -151,13 +151,15 @@ class LearnerKeeper:
         self._handle.post("restore_method", self.newest()).result()
 
 
-def newest_progress(checkpoints: str) -> dict[str, Any]:
-    """The progress in the newest checkpoint of a folder, empty if there is none."""
-    found = list_checkpoints(checkpoints)
-    return load_progress(found[-1]) if found else {}
+def newest_progress(checkpoints: str, note: Callable[[str], None]) -> dict[str, Any]:
+    """The progress in the newest checkpoint of a folder, empty if there is none.
 
+    Args:
+        checkpoints: The folder.
+        note: Is told of checkpoints that are damaged, which are set aside.
 
-def load_progress(checkpoint: str) -> dict[str, Any]:
-    """What a checkpoint says of how far the run was."""
-    progress: dict[str, Any] = load_checkpoint(checkpoint)["progress"]
-    return progress
+    Raises:
+        InputError: There are some, and all are damaged.
+    """
+    found = newest_whole(checkpoints, note)
+    return load_progress(found) if found else {}

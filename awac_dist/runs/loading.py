@@ -10,9 +10,10 @@ from typing import Any
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
+from awac_dist.learner.checkpoint import load_progress
 from awac_dist.messages import Loaded, Placement
 from awac_dist.replay.sampler import OFFLINE, ONLINE
-from awac_dist.runs.learning import LearnerKeeper, load_progress
+from awac_dist.runs.learning import LearnerKeeper
 from awac_dist.runs.progress import Observer, Progress, arrangement, repeats
 
 

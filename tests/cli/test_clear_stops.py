@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,16 +16,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from running import ENV, run, small_config, write_demonstrations
+from running import ALL_UPDATES, SMALL, run, small_config, write_demonstrations
 
+from awac_dist import files
 from awac_dist.algorithms.awac import AWAC
 from awac_dist.cli import launch
 from awac_dist.cli.main import told
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import NotFinite, RunFailed
-from awac_dist.learner import checkpoint
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from awac_dist.learner.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    load_progress,
+    save_checkpoint,
+)
 from awac_dist.learner.learner import Learner
 from awac_dist.messages import Future
 from awac_dist.policies.gaussian import GaussianPolicy
@@ -40,14 +44,6 @@ from awac_dist.types import Array
 
 main = partial(told, launch.main)
 RESOURCES = Resources((2.0,), gpus=0)
-SMALL = shlex.split(
-    f"--env {ENV} --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 40 "
-    "--online.env_steps 120 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
-    "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
-    "--learner.updates_per_call 10 --evaluation.episodes 1 --evaluation.curve_episodes 1 "
-    "--evaluation.every_updates 30"
-)
-ALL_UPDATES = 20 + 40 + 120
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +91,7 @@ def check_whole(folder: Path) -> None:
 def check_finished(folder: Path) -> None:
     """A run that was taken up again ended as it was meant to."""
     check_whole(folder)
-    progress = load_checkpoint(list_checkpoints(str(folder / "checkpoints"))[-1])["progress"]
+    progress = load_progress(list_checkpoints(str(folder / "checkpoints"))[-1])
     assert (progress["grad_steps"], progress["env_steps"]) == (ALL_UPDATES, 120)
     table = pd.read_json(folder / "metrics.jsonl", lines=True)
     updates = table[table["critic/loss"].notna()]["grad_steps"]
@@ -265,7 +261,7 @@ def test_no_checkpoint_of_a_learner_that_failed(data: str, tmp_path: Path) -> No
 def test_a_checkpoint_names_what_it_refuses(tmp_path: Path, bad: float) -> None:
     state = {"a": {"b": [torch.ones(2), torch.tensor([0.0, bad])]}, "n": torch.tensor([1 << 60])}
     with pytest.raises(RunFailed, match=r"^a\.b\.1 is not finite: update 1,234 is not kept$"):
-        save_checkpoint(str(tmp_path), 1234, state, keep=1)
+        save_checkpoint(str(tmp_path), 1234, state, {}, (None, {}), keep=1)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -331,13 +327,13 @@ def break_metrics(patch: pytest.MonkeyPatch, number: int) -> None:
 
 
 def break_checkpoints(patch: pytest.MonkeyPatch, number: int) -> None:
-    resolve, left = checkpoint.resolve, [3]
+    resolve, left = files.resolve, [13]  # three checkpoints of four files, and a file
 
     def resolved(path: str) -> tuple[Any, str]:
         filesystem, name = resolve(path)
-        return Full(filesystem, left, number), name
+        return (Full(filesystem, left, number) if "/checkpoints/" in path else filesystem), name
 
-    patch.setattr(checkpoint, "resolve", resolved)
+    patch.setattr(files, "resolve", resolved)
 
 
 def break_journal(patch: pytest.MonkeyPatch, number: int) -> None:
@@ -358,13 +354,13 @@ def break_journal(patch: pytest.MonkeyPatch, number: int) -> None:
     ("destroy", "number", "words"),
     [
         (break_metrics, 28, "metrics.jsonl: cannot be written: No space left on device: make room"),
-        (break_checkpoints, 28, ".pt: cannot be written: No space left on device: make room"),
+        (break_checkpoints, 28, "0: cannot be written: No space left on device: make room"),
         (
             break_checkpoints,
             30,
-            ".pt: cannot be written: Read-only file system: make it writable",
+            "0: cannot be written: Read-only file system: make it writable",
         ),
-        (break_checkpoints, 13, ".pt: cannot be written: Permission denied: make it writable"),
+        (break_checkpoints, 13, "0: cannot be written: Permission denied: make it writable"),
         (break_journal, 28, ".journal: cannot be written: No space left on device: make room"),
     ],
 )
@@ -468,8 +464,8 @@ def test_a_run_that_is_resumed_with_fewer_steps_than_it_took_ends(
 ) -> None:
     assert begin() == 0
     assert main(["--resume", str(tmp_path / "run"), "--override", "online.env_steps=50"]) == 0
-    newest = load_checkpoint(list_checkpoints(str(tmp_path / "run/checkpoints"))[-1])
-    assert (newest["progress"]["env_steps"], newest["grad_steps"]) == (120, ALL_UPDATES)
+    newest = load_progress(list_checkpoints(str(tmp_path / "run/checkpoints"))[-1])
+    assert (newest["env_steps"], newest["grad_steps"]) == (120, ALL_UPDATES)
 
 
 @pytest.mark.parametrize(
@@ -662,7 +658,7 @@ def test_a_polite_request_checkpoints_in_every_phase(
     found = list_checkpoints(str(folder / "checkpoints"))
     assert bool(found) == (phase != "load")
     if found:
-        assert load_checkpoint(found[-1])["progress"]["phase"] == phase
+        assert load_progress(found[-1])["phase"] == phase
     assert resume(folder) == 0
     check_finished(folder)
 
@@ -699,7 +695,7 @@ def test_a_run_that_is_pre_empted_ends_within_half_a_minute(
     assert "Run stopped early: asked to stop" in out
     check_whole(folder)
     newest = list_checkpoints(str(folder / "checkpoints"))[-1]
-    progress = load_checkpoint(newest)["progress"]
+    progress = load_progress(newest)
     assert progress["phase"] == "online"
     logged = [e for _, _, e in episodes(find(str(folder))) if e.origin.kind == "online"]
     assert sum(map(len, logged)) >= progress["env_steps"]

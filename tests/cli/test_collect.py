@@ -137,7 +137,7 @@ def test_a_clone_and_a_checkpoint_can_be_rolled_out(tmp_path: Path) -> None:
         (["--policy", "{text}"], "cannot be read as a policy file"),
         (["--policy", "{partial}"], "'activation' is missing"),
         (["--policy", "{wide}"], "reads 4 observations and gives 1 actions"),
-        (["--policy", "nowhere"], "neither a checkpoint"),
+        (["--policy", "nowhere"], "neither a policy"),
         (["--policy", "random", "--episodes", "0"], "--episodes: 0 is not 1 or more"),
         (["--policy", "random", "--env", "Pendulam-v1"], "Pendulum-v1"),
         (["--clone", "nowhere"], "no dataset 'nowhere'"),

@@ -224,7 +224,7 @@ def test_ctrl_c_ends_a_ray_run_in_order(data: str, tmp_path: Path) -> None:
     assert process.returncode == 128 + signal.SIGINT
     assert "Run stopped early: asked to stop" in out
     assert (out.count("Ray"), err) == (0, "")
-    assert list((folder / "checkpoints").glob("*.pt"))
+    assert list((folder / "checkpoints").glob("*/state.pt"))
     assert list((folder / "experience").glob("*.parquet"))
     time.sleep(2)
     assert [p.cmdline() for p in psutil.process_iter() if p.pid in family and p.is_running()] == []

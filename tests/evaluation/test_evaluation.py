@@ -192,12 +192,9 @@ def evaluate_as_a_run(episodes: int, seed: int) -> Evaluation:
 
 def make_run(folder: Path, env_id: str = "Pendulum-v1") -> str:
     """Write what the command reads of a run: its config and a checkpoint."""
-    shape = {name: getattr(PENDULUM, name) for name in PENDULUM.__dataclass_fields__}
-    import torch
-
-    state = {"policy_spec": shape, "grad_steps": 5, "policy": torch.from_numpy(make_vector())}
     (folder / "config.yaml").write_text(yaml.safe_dump({"env": env_id, "seed": 9}))
-    return save_checkpoint(str(folder / "checkpoints"), 5, state, keep=3)
+    acting = PENDULUM, PENDULUM.unflatten(make_vector())
+    return save_checkpoint(str(folder / "checkpoints"), 5, {}, {}, acting, keep=3)
 
 
 @pytest.mark.parametrize("given", ["run", "checkpoint"])
@@ -251,7 +248,7 @@ def test_one_episode_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixtu
     ("words", "complaint"),
     [
         (["random"], "random does not say which task it is for: give --env ID"),
-        (["nowhere", "--env", VARIES], "nowhere: is neither a checkpoint"),
+        (["nowhere", "--env", VARIES], "nowhere: is neither a policy"),
         (["random", "--env", "tests/CountingVarie-v0"], "did you mean tests/CountingVaries-v0"),
         (["random", "--env", VARIES, "--episodes", "0"], "--episodes: 0 is not 1 or more"),
         (["random", "--env", VARIES, "--seed", "-1"], "--seed: -1 is not 0 or more"),

@@ -14,8 +14,10 @@ from awac_dist.experiments.chaos import hold
 from awac_dist.experiments.run_processes import KINDS
 from awac_dist.experiments.run_record import EVALUATION, UPDATES, Witness, judge, last_row, seams
 from awac_dist.learner.checkpoint import save_checkpoint
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Episode, Origin
 
+UNIT = PolicySpec("deterministic", (1, 1), (-1.0,), (1.0,))
 SPEC = env_spec("Pendulum-v1")
 DEATHS = 20
 MINUTES = 90.0
@@ -47,10 +49,10 @@ def write_run(folder: Path, logged: list[Episode], registered: list[Episode]) ->
     keys = [(*its.origin.stream, its.origin.start) for its in registered]
     state = {
         "fragments": {"online": torch.tensor(keys)},
-        "progress": {"env_steps": sum(map(len, registered))},
         "grad_steps": 5,
     }
-    save_checkpoint(str(folder / "checkpoints"), 5, state, keep=1)
+    progress, acting = {"env_steps": sum(map(len, registered))}, (UNIT, UNIT.unflatten(np.zeros(2)))
+    save_checkpoint(str(folder / "checkpoints"), 5, state, progress, acting, keep=1)
     write_metrics(folder, {"grad_steps": 5, UPDATES: 1.0}, {"grad_steps": 5, EVALUATION: -7.0})
 
 

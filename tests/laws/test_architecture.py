@@ -18,7 +18,7 @@ COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FO
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "messages": {"types"},
     "allocator": set(),
     "tensors": {"replay"},

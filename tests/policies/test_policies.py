@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from awac_dist.errors import InputError
+from awac_dist.files import seal
 from awac_dist.policies import POLICIES, make_policy
 from awac_dist.policies.npz import find_policy, policy_bytes, read_policy, save_policy
 from awac_dist.policies.spec import PolicySpec
@@ -140,11 +141,12 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_run_and_a_checkpoint_name_their_policy(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
-    with pytest.raises(InputError, match=r"is neither a policy \(\.npz\), a checkpoint"):
-        find_policy(str(tmp_path))
-    folder.mkdir()
-    for name in ("000000050.policy.npz", "000000100.policy.npz", "000000200.pt"):
-        (folder / name).touch()
-    newest = str(folder / "000000100.policy.npz")
-    assert find_policy(f"{tmp_path}/") == find_policy(str(folder / "000000100.pt")) == newest
-    assert find_policy("s3://b/run/checkpoints/5.pt") == "s3://b/run/checkpoints/5.policy.npz"
+    for name in (tmp_path, folder, folder / "000000100"):
+        with pytest.raises(InputError, match=r"is neither a policy \(\.npz\), a checkpoint"):
+            find_policy(str(name))
+    for count in (50, 100):
+        seal(f"{folder}/{count:09d}", {"policy.npz": b""})
+    (folder / "000000200").mkdir()
+    newest = str(folder / "000000100" / "policy.npz")
+    assert find_policy(f"{tmp_path}/") == find_policy(str(folder / "000000100")) == newest
+    assert find_policy("s3://b/policy.npz") == "s3://b/policy.npz"

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import write_demonstrations
-from test_clear_stops import ALL_UPDATES, SMALL, main
+from running import ALL_UPDATES, SMALL, write_demonstrations
 
+from awac_dist.cli.launch import main
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint

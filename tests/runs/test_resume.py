@@ -15,8 +15,15 @@ from awac_dist.config import RunConfig
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.learner.checkpoint import list_checkpoints
+from awac_dist.learner.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    load_progress,
+    save_checkpoint,
+)
 from awac_dist.learner.learner import Learner
+from awac_dist.policies.network import NetworkPolicy
+from awac_dist.policies.npz import POLICY, read_policy
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
 from awac_dist.types import Array
 
@@ -235,10 +242,16 @@ def test_every_part_of_a_checkpoint_is_needed(
     config: RunConfig, undisturbed: Array, killed_online: Path, tmp_path: Path, part: str
 ) -> None:
     shutil.copytree(killed_online, tmp_path, dirs_exist_ok=True)
-    newest = list_checkpoints(str(tmp_path / "checkpoints"))[-1]
-    state = torch.load(newest, weights_only=True)
+    folder = str(tmp_path / "checkpoints")
+    newest = list_checkpoints(folder)[-1]
+    progress = load_progress(newest)
+    state = {**load_checkpoint(newest), "progress": progress}
     LEFT_OUT.get(part, lambda s: None)(state)
-    torch.save(state, newest)
+    del state["progress"]
+    policy = read_policy(f"{newest}/{POLICY}")
+    assert isinstance(policy, NetworkPolicy)
+    acting = policy.spec, policy.arrays
+    save_checkpoint(folder, progress["grad_steps"], state, progress, acting, keep=1)
     try:
         vector = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)[0]
     except (LookupError, ValueError, KeyError, RunFailed):

@@ -14,7 +14,7 @@ from awac_dist.data.parquet import read_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.envs.make import env_spec
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, load_progress
 from awac_dist.runs.components import start_components
 from awac_dist.runs.plan import make_plan
 from awac_dist.runs.runtime import InlineRuntime, Resources
@@ -149,7 +149,7 @@ def test_checkpoints_are_whole_and_only_the_newest_are_kept(
     assert len(paths) == 2
     state = load_checkpoint(paths[-1])
     assert state["grad_steps"] == 345
-    assert state["progress"]["env_steps"] == 300
+    assert load_progress(paths[-1])["env_steps"] == 300
     networks = state["method"]["networks"]
     actor = [networks[f"actor.weights.{i}"].numpy().ravel() for i in range(7)]
     assert np.array_equal(np.concatenate(actor), vector)
