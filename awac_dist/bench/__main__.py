@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from awac_dist.bench.command import main
-from awac_dist.cli.main import told
+from awac_dist.bench.command import Bench, run
+from awac_dist.cli.main import call
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(call(Bench, run, "python -m awac_dist.bench"))

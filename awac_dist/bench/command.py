@@ -9,7 +9,7 @@ from importlib import import_module
 from awac_dist.bench.hardware import Hardware, hardware
 from awac_dist.bench.report import Row, print_table, write_json
 from awac_dist.cli.fields import positional
-from awac_dist.cli.parser import did_you_mean, read
+from awac_dist.cli.parser import did_you_mean
 from awac_dist.errors import InputError
 from awac_dist.ranges import Checked, Count
 
@@ -50,9 +50,8 @@ class Bench(Checked):
                 yield "sections", f"no section {name}{did_you_mean(name, SECTIONS)}"
 
 
-def main(argv: Sequence[str]) -> int:
+def run(options: Bench) -> int:
     """Measure what was asked for."""
-    options = read(Bench, argv, "python -m awac_dist.bench")
     machine = hardware()
     print("\n".join(machine.lines()), flush=True)
     measured = []

@@ -20,8 +20,7 @@ import numpy as np
 
 from awac_dist.bench.curves import Curve, Plan, draw
 from awac_dist.bench.runs import make_run, read_rows
-from awac_dist.cli.main import told
-from awac_dist.cli.parser import read
+from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
 from awac_dist.ranges import Count, Natural
 
@@ -85,12 +84,11 @@ class Curves(Plan):
     every: Count = 500
 
 
-def main(argv: Sequence[str]) -> int:
+def run(plan: Curves) -> int:
     """Run all, print the last returns, draw the picture."""
-    plan = read(Curves, argv, "python -m awac_dist.bench.rllib_curves")
     curves: dict[str, Sequence[Curve]] = {}
-    for name, run in (("awac_dist.launch", standalone), ("RLlib", through_rllib)):
-        curves[name] = [run(plan, seed) for seed in range(plan.seeds)]
+    for name, way in (("awac_dist.launch", standalone), ("RLlib", through_rllib)):
+        curves[name] = [way(plan, seed) for seed in range(plan.seeds)]
         for what, at in (("offline", plan.offline), ("online", plan.offline + plan.online)):
             returns = [curve[curve[:, 0] == at, 1].item() for curve in curves[name]]
             each = ", ".join(f"{value:,.0f}" for value in returns)
@@ -106,4 +104,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(call(Curves, run, "python -m awac_dist.bench.rllib_curves"))

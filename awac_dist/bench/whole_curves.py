@@ -29,8 +29,7 @@ from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HIDDEN
 from awac_dist.bench.runs import make_run, read_rows
-from awac_dist.cli.main import told
-from awac_dist.cli.parser import read
+from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source, read_share
 from awac_dist.envs.make import env_spec
@@ -156,9 +155,8 @@ class Curves(Plan):
     every: Count = 1_000
 
 
-def main(argv: Sequence[str]) -> int:
+def run(plan: Curves) -> int:
     """Run all, print when each reaches what both reach, draw the picture."""
-    plan = read(Curves, argv, "python -m awac_dist.bench.whole_curves")
     if not find_spec(PEER):
         raise InputError(f"{PEER} is not installed: see docs/speed.md")
     ways: dict[str, Callable[[Plan, int], Curve]] = {OURS: ours, THEIRS: theirs}
@@ -189,4 +187,4 @@ def told_apart(curves: dict[str, list[Curve]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(call(Curves, run, "python -m awac_dist.bench.whole_curves"))

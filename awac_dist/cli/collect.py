@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 from awac_dist.cli.bars import progress
 from awac_dist.cli.cloning import fit_clone
-from awac_dist.cli.parser import read
+from awac_dist.cli.commands import Collect
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
@@ -19,7 +19,6 @@ from awac_dist.messages import Finished, Handle
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.policies.noise import MakeNoise, NoNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
@@ -32,54 +31,15 @@ from awac_dist.types import EnvSpec, Kind
 POLL_S = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Collect(Checked):
-    """Roll out a policy and keep its episodes.
-
-    Attributes:
-        env: Gymnasium id of the task.
-        policy: A checkpoint or run folder of ours, an .npz policy, "random" or
-            "ornstein-uhlenbeck".
-        clone: Data; fit a behavioural clone of it, and roll that out.
-        clone_updates: Of the fit.
-        episodes: How many.
-        out: A new folder for the episodes.
-        kind: What they are.
-        deterministic: Act by the mean.
-        workers: How many work at once; None is one a core.
-        seed: Everything random follows from it.
-        inline: In this process, without Ray.
-    """
-
-    env: str
-    policy: str | None = None
-    clone: str | None = None
-    clone_updates: Count = CloneConfig.updates
-    episodes: Count
-    out: str
-    kind: Literal["demonstration", "prior"] = "prior"
-    deterministic: bool = False
-    workers: Count | None = None
-    seed: Natural = 0
-    inline: bool = False
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        yield from super().problems()
-        if (self.policy is None) == (self.clone is None):
-            yield "policy", "give it or --clone, and not both"
-
-
-def main(argv: Sequence[str]) -> int:
+def run(options: Collect) -> None:
     """Collect, and say what came of it.
 
     Raises:
         InputError: The task, the policy, the data or the folder is wrong.
     """
-    options = read(Collect, argv, "awac-dist data collect")
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
         told = _run(options, screen.stream)
     print(told)
-    return 0
 
 
 def _run(args: Collect, stream: TextIO) -> str:

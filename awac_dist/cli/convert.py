@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
-from awac_dist.cli.fields import OfSources
-from awac_dist.cli.parser import read
+from awac_dist.cli.commands import Convert
 from awac_dist.cli.records import Row, Whole, join, record
-from awac_dist.cli.relabel import RELABEL, relabelled
+from awac_dist.cli.relabel import relabelled
 from awac_dist.cli.survey import Actions
 from awac_dist.cli.writers import open_writer
 from awac_dist.data import sources
@@ -27,46 +25,6 @@ from awac_dist.data.fragments import join_fragments
 from awac_dist.data.sources import Source, SourceFile
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Kind
-
-
-@dataclass(frozen=True, kw_only=True)
-class Convert(OfSources):
-    """Write episodes anew, some or all.
-
-    Attributes:
-        to: A new folder DIR.parquet, or minari:ID.
-        env: Task of the result; None takes what the sources say.
-        min_return: Keep episodes with at least this return.
-        max_return: Keep episodes with at most this return.
-        min_length: Keep episodes of at least so many steps.
-        max_length: Keep episodes of at most so many steps.
-        successful: Keep episodes whose last step is a success.
-        first: Of those, the first so many.
-        best: Of those, so many of highest return.
-        kind: Say who made them.
-        clip_actions: Clip actions to the task's bounds.
-        relabel: Task whose rule recomputes rewards and successes from observations, before any
-            filter.
-    """
-
-    to: str
-    env: str | None = None
-    min_return: float | None = None
-    max_return: float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
-    successful: bool = False
-    first: int | None = None
-    best: int | None = None
-    kind: Literal["demonstration", "prior"] | None = None
-    clip_actions: bool = False
-    relabel: str | None = None
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        if self.first is not None and self.best is not None:
-            yield "best", "not allowed with --first"
-        if self.relabel not in (None, *RELABEL):
-            yield "relabel", f"{self.relabel!r} is not one of {', '.join(sorted(RELABEL))}"
 
 
 @dataclass(frozen=True)
@@ -96,9 +54,8 @@ class Changes:
         return episode
 
 
-def main(argv: Sequence[str]) -> int:
+def run(args: Convert) -> None:
     """Write a new dataset, and say what was kept and why the rest was not."""
-    args = read(Convert, argv, "awac-dist data convert")
     found = [sources.find(argument) for argument in args.sources]
     _check_once(found)
     infos = [info for source in found for info in sources.describe(source)]
@@ -117,7 +74,6 @@ def main(argv: Sequence[str]) -> int:
         share = f"{100 * actions.outside / max(actions.entries, 1):.3g} %"
         print(f"clipped  {share} of all action entries, to {bounds.origin}")
     print(f"wrote    {args.to}, of {spec.env_id}")
-    return 0
 
 
 def choose(everything: Sequence[Whole], args: Convert) -> tuple[list[Whole], Counter[str]]:

@@ -13,8 +13,7 @@ from typing import Any, TextIO
 import yaml
 
 from awac_dist.cli.bars import progress
-from awac_dist.cli.fields import positional
-from awac_dist.cli.parser import read
+from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.envs.make import env_spec, make_env
 from awac_dist.errors import InputError
@@ -26,7 +25,6 @@ from awac_dist.evaluation.video import Film
 from awac_dist.files import read_file
 from awac_dist.policies.noise import NoiseProcess, NoNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.wording import aligned, definitions, number, percent, percent_interval
 from awac_dist.types import EnvSpec
@@ -47,49 +45,11 @@ class _Job:
     filmed: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluate(Checked):
-    """Play whole episodes with a policy, and say how it did.
-
-    Attributes:
-        policy: A checkpoint or run folder of ours, an .npz policy, "random" or
-            "ornstein-uhlenbeck".
-        env: Gymnasium id of the task; None is that of the run.
-        episodes: How many.
-        stochastic: Sample actions, rather than act by the mean.
-        seed: Decides where episodes start; None is that of the run, or 0.
-        video: Film the first episodes into FILE.mp4 or FILE.gif.
-        video_episodes: So many; None is 1.
-        json: Write the figures, and those of each episode, to this file.
-    """
-
-    policy: str = positional()
-    env: str | None = None
-    episodes: Count = 100
-    stochastic: bool = False
-    seed: Natural | None = None
-    video: str | None = None
-    video_episodes: int | None = None
-    json: str | None = None
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        yield from super().problems()
-        if self.json and not Path(self.json).parent.is_dir():
-            yield "json", f"there is no folder {Path(self.json).parent}: make it first"
-        if self.video_episodes is not None and self.video is None:
-            yield "video_episodes", "has no effect without --video FILE"
-        elif self.video_episodes is not None and not 1 <= self.video_episodes <= self.episodes:
-            legal = f"from 1 to {self.episodes}, the episodes that are played"
-            yield "video_episodes", f"{self.video_episodes} is not {legal}"
-
-
-def main(argv: Sequence[str]) -> int:
+def run(options: Evaluate) -> None:
     """Play, and say how it went."""
-    options = read(Evaluate, argv, "awac-dist evaluate")
     with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here
         text = _run(options, screen.stream)
     print(text)
-    return 0
 
 
 def _run(args: Evaluate, stream: TextIO) -> str:

@@ -10,7 +10,6 @@ import docstring_parser
 import yaml
 
 from awac_dist.errors import InputError
-from awac_dist.ranges import Checked
 
 WORDS = {
     bool: "true or false",
@@ -74,18 +73,6 @@ class Field(NamedTuple):
 def positional(**options: Any) -> Any:
     """A field whose value is a word without the option's name before it."""
     return dataclasses.field(metadata={"positional": True}, **options)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OfSources(Checked):
-    """A command that reads data.
-
-    Attributes:
-        sources: A file, a folder, a glob, an embedded dataset, a Minari id or the folder of an
-            earlier run; options follow after commas, such as kind=demonstration.
-    """
-
-    sources: tuple[str, ...] = positional()
 
 
 def walk(config: Any, prefix: str = "") -> Iterator[Field]:

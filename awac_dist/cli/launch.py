@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from awac_dist.cli.dry_run import describe
-from awac_dist.cli.options import Options, parse, to_mapping
+from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE, Source, open_source
@@ -74,17 +74,16 @@ class StopRequest:
         self.signal_number = number
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run; returns 0, or 128 and the signal that ended the run.
+def run(options: Options) -> int:
+    """Train, or say what a run would do; returns 0, or 128 and the signal that ended the run.
 
     Raises:
         InputError: Something is wrong, before anything ran.
         RunFailed: The run cannot go on.
     """
-    options = parse(argv)
     with Screen() as screen, StopRequest() as stop:
         config = options.config
-        text = dry_run(config) if options.dry_run else run(options, argv, screen, stop)
+        text = dry_run(config) if options.dry_run else train(options, screen, stop)
     print(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
@@ -95,7 +94,7 @@ def dry_run(config: RunConfig) -> str:
     return describe(config, to_mapping(config), spec, sources, _plan(config, local_resources()))
 
 
-def run(options: Options, argv: Sequence[str], screen: Screen, stop: StopRequest) -> str:
+def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     config = options.config
     spec, sources = _inputs(config)
@@ -105,7 +104,7 @@ def run(options: Options, argv: Sequence[str], screen: Screen, stop: StopRequest
     title = f"awac_dist: {config.env} -> {place.shared}"
     try:
         with (
-            _begun(place.local, config, argv, screen) as session,
+            _begun(place.local, config, options.words, screen) as session,
             open_display(screen.stream, title) as display,
         ):
             return _run(config, spec, sources, place, session, display, stop)

@@ -1,8 +1,4 @@
-"""`awac-dist COMMAND ...`: the one door to everything that a person runs.
-
-A command is a row of `COMMANDS` and a module with `main(words)`, which is imported when it is
-asked for. Wrong input is one line, whatever the command.
-"""
+"""`awac-dist COMMAND ...`: the one door to everything that a person runs."""
 
 from __future__ import annotations
 
@@ -10,31 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any
 
+from awac_dist.cli.commands import COMMANDS
+from awac_dist.cli.parser import read
 from awac_dist.errors import InputError, RunFailed
 
 PROGRAM = "awac-dist"
-
-
-class Command(NamedTuple):
-    """One thing that can be done."""
-
-    module: str  # in this room
-    what: str
-
-
-COMMANDS = {
-    "launch": Command("launch", "train: prior data in, an improving policy out"),
-    "evaluate": Command("evaluate", "play whole episodes with a policy, and say how it did"),
-    "export": Command("export", "write the policy of a run as a file of NumPy arrays"),
-    "plot": Command("plot", "draw the figures of a run again"),
-    "data inspect": Command("inspect", "say what some data holds"),
-    "data validate": Command("validate", "list what is wrong with some data"),
-    "data convert": Command("convert", "write episodes anew, some or all"),
-    "data collect": Command("collect", "roll out a policy and keep its episodes"),
-    "data recipe": Command("recipe", "make the prior data of one of the paper's tasks"),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,19 +22,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for wrong input, before anything ran; 1 for a run that cannot go on,
         or where `data validate` found something wrong; or 128 and the signal that ended a run.
     """
-    return told(_run, sys.argv[1:] if argv is None else argv)
+    return told(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def told(run: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """What `run` returns for some words; what a person can mend is said in one line."""
+def call(kind: type[Any], run: Callable[[Any], int | None], program: str) -> int:
+    """Run a tool of its own with the options that this process was given; its exit code."""
+    return told(lambda: run(read(kind, sys.argv[1:], program)))
+
+
+def told(run: Callable[[], int | None]) -> int:
+    """The exit code of `run`; what a person can mend is said in one line, whatever the command."""
     try:
-        return run(argv)
+        return run() or 0
     except (InputError, RunFailed) as error:
         print(f"awac_dist: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str]) -> int | None:
     group = "data " if argv[:1] == ["data"] else ""
     words = list(argv)[bool(group) :]
     names = [name.removeprefix(group) for name in COMMANDS if name.startswith(group)]
@@ -67,9 +50,13 @@ def _run(argv: Sequence[str]) -> int:
         near = get_close_matches(words[0], names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
         raise InputError(f"no command {words[0]!r}; {hint}")
-    module = COMMANDS[group + words[0]].module
-    code: int = import_module(f"awac_dist.cli.{module}").main(words[1:])
-    return code
+    command = COMMANDS[name := group + words[0]]
+    if command.parse is not None:
+        options = command.parse(words[1:])
+    else:
+        options = read(command.options, words[1:], f"{PROGRAM} {name}")
+    run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{command.module}").run
+    return run(options)
 
 
 def _overview(group: str, names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -21,10 +21,8 @@ from awac_dist.cli.fields import Field, headline, walk
 from awac_dist.cli.parser import Parser, did_you_mean
 from awac_dist.config import RunConfig, problems
 from awac_dist.errors import InputError
-from awac_dist.reporting.run_place import RunPlace
 
 PROGRAM = "python -m awac_dist.launch"
-DESCRIPTION = "Train AWAC: offline on prior data, then online while rollout workers collect more."
 EPILOG = """\
 examples:
   python -m awac_dist.launch
@@ -39,6 +37,9 @@ examples:
 A YAML file holds the same names, nested: "algorithm: {temperature: 0.3}". None (or null) may be
 given where a text says what None means. Names may be written with dashes for underscores.
 """
+if TYPE_CHECKING:
+    from awac_dist.reporting.run_place import RunPlace
+
 COMMON = ("env", "data", "workers", "seed", "run_dir")
 CONFIG_FILE = "config.yaml"  # of a run's folder
 CHANGEABLE = (
@@ -70,7 +71,9 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Launch:
-    """What may be said of a launch besides the run's own options.
+    """Train: offline on prior data, then online while rollout workers collect more.
+
+    These are what may be said of a launch besides the run's own options.
 
     Attributes:
         config: YAML files of options; may be repeated: later ones win, the command line over all.
@@ -91,11 +94,13 @@ class Options:
 
     Attributes:
         config: The run, checked.
+        words: As they were given.
         dry_run: Print the config and the plan, and stop.
         resume: The run to go on with; None begins a new one.
     """
 
     config: RunConfig
+    words: Sequence[str]
     dry_run: bool
     resume: RunPlace | None = None
 
@@ -131,7 +136,7 @@ def parse(argv: Sequence[str]) -> Options:
     elif launch.override:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     settings = [setting for file in files for setting in _read_yaml(file, fields)] + given
-    return Options(_config(settings, fields), launch.dry_run, place)
+    return Options(_config(settings, fields), argv, launch.dry_run, place)
 
 
 def _parser(fields: Iterable[Field]) -> Parser:
@@ -139,7 +144,7 @@ def _parser(fields: Iterable[Field]) -> Parser:
     groups |= {name: headline(type(part)) for name, part in _parts(RunConfig())}
     usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
     placed = [field._replace(group=_group(field)) for field in fields]
-    return Parser(PROGRAM, DESCRIPTION, placed, groups, usage=usage, epilog=EPILOG)
+    return Parser(PROGRAM, headline(Launch), placed, groups, usage=usage, epilog=EPILOG)
 
 
 def _parts(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -158,6 +163,8 @@ def _group(field: Field) -> str:
 
 
 def _place(run: str) -> RunPlace:
+    from awac_dist.reporting.run_place import RunPlace  # it reads object stores: slow to import
+
     place = RunPlace.at(run)
     place.fetch()
     if not (place.local / CONFIG_FILE).is_file():

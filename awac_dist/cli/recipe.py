@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,62 +15,27 @@ from typing import Any
 import numpy as np
 
 from awac_dist import __version__
-from awac_dist.cli.fields import positional
+from awac_dist.cli.commands import Make
 from awac_dist.cli.making import STREAMS, Making, shares_of_success
-from awac_dist.cli.parser import read
 from awac_dist.cli.policies import BLIND
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.data import sources
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.policies.npz import find_policy
-from awac_dist.ranges import Checked, Count, Natural, Positive
 from awac_dist.reporting.run_folder import PACKAGES
 from awac_dist.reporting.screen import Screen
 from awac_dist.types import Episode
 
 
-@dataclass(frozen=True, kw_only=True)
-class Make(Checked):
-    """Make the prior data of one of the paper's tasks.
-
-    Attributes:
-        name: pen, door, relocate, halfcheetah, walker2d, ant or push.
-        policy: Who demonstrates: a checkpoint or run folder of ours, or an .npz policy.
-        demonstrations: Demonstrations that are there already, in any format that we read.
-        out: A new folder for the data.
-        seed: Everything random follows from it.
-        min_return: Keep demonstrations with at least this return; None is the recipe's, if any.
-        clone_updates: Of the clone; None is the authors'.
-        sigma: Of push's random process; None is 0.3.
-        inline: In this process, without Ray.
-    """
-
-    name: str = positional()
-    policy: str | None = None
-    demonstrations: str | None = None
-    out: str
-    seed: Natural = 0
-    min_return: float | None = None
-    clone_updates: Count | None = None
-    sigma: Positive | None = None
-    inline: bool = False
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        yield from super().problems()
-        if self.name not in RECIPES:
-            yield "name", f"{self.name!r} is not one of {', '.join(RECIPES)}"
-        if self.policy and self.demonstrations:
-            yield "demonstrations", "not allowed with --policy"
-
-
-def main(argv: Sequence[str]) -> int:
+def run(args: Make) -> None:
     """Make the data, and say what comes of it.
 
     Raises:
         InputError: An option, the policy or the demonstrations are wrong, or too poor.
     """
-    args = read(Make, argv, "awac-dist data recipe")
+    if args.name not in RECIPES:
+        raise InputError(f"NAME: {args.name!r} is not one of {', '.join(RECIPES)}")
     recipe = configured(RECIPES[args.name], args)
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
         with _new_folder(Path(args.out)) as folder:
@@ -81,7 +46,6 @@ def main(argv: Sequence[str]) -> int:
             text = json.dumps(account, indent=2)
             (folder / "recipe.json").write_text(f"{text}\n", encoding="utf-8")
         print(f"written: {args.out}", file=screen.stream)
-    return 0
 
 
 def configured(recipe: Recipe, args: Make) -> Recipe:

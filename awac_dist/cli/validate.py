@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
-from awac_dist.cli.fields import OfSources
-from awac_dist.cli.parser import read
+from awac_dist.cli.commands import Validate
 from awac_dist.cli.records import Row, digest
 from awac_dist.cli.survey import COLUMNS
 from awac_dist.data import sources
@@ -21,11 +20,6 @@ from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
 DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
-
-
-@dataclass(frozen=True)
-class Validate(OfSources):
-    """List what is wrong with some data."""
 
 
 class Finding(NamedTuple):
@@ -58,18 +52,18 @@ class Seen:
         return None if first == row else first
 
 
-def main(argv: Sequence[str]) -> int:
+def run(options: Validate) -> int:
     """Print everything that is wrong with some sources; returns 0, or 1 if there is something.
 
     Raises:
         InputError: A source does not exist.
     """
-    arguments, count = read(Validate, argv, "awac-dist data validate").sources, 0
-    for finding in findings(arguments):
+    count = 0
+    for finding in findings(options.sources):
         count += 1
         print(" ".join(str(finding).split()))
     many = f"{count:,} problem{'s' if count > 1 else ''} found"
-    print(many if count else f"nothing wrong in {', '.join(arguments)}")
+    print(many if count else f"nothing wrong in {', '.join(options.sources)}")
     return 1 if count else 0
 
 

@@ -3,7 +3,7 @@
 import json
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from awac_dist.bench.products import Product
 from awac_dist.bench.report import Row, digits
 from awac_dist.bench.rounds import Contestant, in_turn, rate
 from awac_dist.cli.main import told
+from awac_dist.cli.parser import read
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.tensors import Batch
@@ -141,6 +142,10 @@ def test_figures_have_the_digits_that_they_deserve() -> None:
     assert shown == ["0.0123", "1.23", "12.3", "123", "12,346"]
 
 
+def bench(words: Sequence[str]) -> int:
+    return told(lambda: command.run(read(command.Bench, words, "bench")))
+
+
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One section that costs nothing."""
@@ -156,7 +161,7 @@ def test_the_command_prints_a_table_and_writes_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "figures.json"
-    assert command.main(["stub", "--repeats", "3", "--json", str(path)]) == 0
+    assert bench(["stub", "--repeats", "3", "--json", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "theirs: not installed" in shown
     assert "stub: nothing" in shown
@@ -181,7 +186,7 @@ def test_the_command_prints_a_table_and_writes_json(
 def test_wrong_words_are_one_line(
     argv: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(command.main, argv) == 2
+    assert bench(argv) == 2
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1

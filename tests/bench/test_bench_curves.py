@@ -11,6 +11,7 @@ from awac_dist.bench import whole_curves
 from awac_dist.bench.curves import draw, mean_curve, reached_at
 from awac_dist.bench.whole_curves import OURS, THEIRS, Watch, curve_of, told_apart
 from awac_dist.cli.main import told as run_told
+from awac_dist.cli.parser import read
 
 
 def test_the_mean_is_of_the_seeds_evaluations_in_order() -> None:
@@ -105,7 +106,7 @@ def test_wrong_words_and_a_missing_peer_are_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(whole_curves, "find_spec", lambda _: None)
-    assert run_told(whole_curves.main, words) == 2
+    assert run_told(lambda: whole_curves.run(read(whole_curves.Curves, words, "x"))) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"awac_dist: {line}")
     assert told.count("\n") == 1

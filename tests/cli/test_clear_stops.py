@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from running import ALL_UPDATES, SMALL, run, small_config, write_demonstrations
 
 from awac_dist import files
 from awac_dist.algorithms.awac import AWAC
-from awac_dist.cli import launch
-from awac_dist.cli.main import told
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import NotFinite, RunFailed
@@ -42,7 +40,11 @@ from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Re
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import Array
 
-main = partial(told, launch.main)
+
+def main(words: Sequence[str]) -> int:
+    return awac_dist(["launch", *words])
+
+
 RESOURCES = Resources((2.0,), gpus=0)
 
 

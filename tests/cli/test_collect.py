@@ -9,6 +9,8 @@ import pytest
 from running import ENV, run, small_config, write_demonstrations
 
 from awac_dist.cli import collect
+from awac_dist.cli.commands import Collect
+from awac_dist.cli.parser import read
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import InputError
 from awac_dist.policies.noise import NoNoise, OrnsteinUhlenbeck, UniformNoise
@@ -23,7 +25,7 @@ def collected(out: Path, *words: str) -> tuple[list[Episode], str]:
     """Run the command in this process; returns what it wrote and what it said."""
     stream = StringIO()
     with redirect_stdout(stream):
-        assert collect.main(["--env", ENV, "--out", str(out), "--inline", *words]) == 0
+        collect.run(read(Collect, ["--env", ENV, "--out", str(out), "--inline", *words], "collect"))
     return [episode for _, _, episode in episodes(find(str(out)))], stream.getvalue()
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,7 @@ import pytest
 import yaml
 from running import ENV, write_demonstrations
 
-from awac_dist.cli import launch
-from awac_dist.cli.main import told
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.types import Episode, Origin
@@ -31,7 +30,8 @@ SMALL = shlex.split(
 )
 
 
-main = partial(told, launch.main)
+def main(words: Sequence[str]) -> int:
+    return awac_dist(["launch", *words])
 
 
 @pytest.fixture

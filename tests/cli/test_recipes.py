@@ -15,9 +15,10 @@ from running import ENV
 
 from awac_dist.cli import making, report
 from awac_dist.cli.cloning import fit_clone
+from awac_dist.cli.commands import Make
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.cli.recipe import Make, configured
+from awac_dist.cli.recipe import configured
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.cli.relabel import RELABEL
 from awac_dist.cli.survey import survey

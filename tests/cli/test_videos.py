@@ -13,8 +13,7 @@ from environments import VARIES
 from imageio_ffmpeg import read_frames
 from PIL import Image
 
-from awac_dist.cli import evaluate
-from awac_dist.cli.main import told
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.errors import InputError
 from awac_dist.evaluation import headless
 from awac_dist.evaluation.video import WIDER, Film, filmed_env
@@ -192,7 +191,7 @@ def test_without_the_package_the_remedy_is_named(
 
 
 def play(*words: str) -> int:
-    return told(evaluate.main, ["random", "--env", SHORT, "--episodes", "3", *words])
+    return awac_dist(["evaluate", "random", "--env", SHORT, "--episodes", "3", *words])
 
 
 @pytest.mark.usefixtures("drawing")
@@ -228,7 +227,7 @@ def test_a_task_that_cannot_be_filmed_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["random", "--env", VARIES, "--video", str(tmp_path / "film.gif")]
-    assert told(evaluate.main, words) == 2
+    assert awac_dist(["evaluate", *words]) == 2
     assert "cannot be filmed: it has no render mode rgb_array" in capsys.readouterr().err
 
 
@@ -239,7 +238,7 @@ def test_no_renderer_is_one_line(
 
     monkeypatch.setattr(headless, "why_not", lambda way: "not installed")
     words = ["random", "--env", VARIES, "--video", str(tmp_path / "film.gif")]
-    assert told(evaluate.main, words) == 2
+    assert awac_dist(["evaluate", *words]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "apt-get install libegl1" in said

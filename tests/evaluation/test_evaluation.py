@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +12,7 @@ import yaml
 from environments import TERMINATES, VARIES
 from gymnasium.spaces import Box
 
-from awac_dist.cli import evaluate
-from awac_dist.cli.main import told
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
 from awac_dist.evaluation.episodes import EpisodePlayer
 from awac_dist.evaluation.evaluator import Evaluator
@@ -28,7 +26,11 @@ from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
-main = partial(told, evaluate.main)
+
+def main(words: Sequence[str]) -> int:
+    return awac_dist(["evaluate", *words])
+
+
 PENDULUM = PolicySpec("gaussian", (3, 8, 1), (-2.0,), (2.0,), state_dependent_std=True)
 
 

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from environments import CountingGoals
 from running import run, small_config
 from scipy.stats import chisquare
 
-from awac_dist.cli import launch
-from awac_dist.cli.main import told
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.config import RunConfig, validate
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
@@ -32,7 +30,11 @@ from awac_dist.runs.plan import local_resources
 from awac_dist.runs.runtime import InlineRuntime
 from awac_dist.types import Array, Episode, Origin
 
-main = partial(told, launch.main)
+
+def main(words: Sequence[str]) -> int:
+    return awac_dist(["launch", *words])
+
+
 SPEC = env_spec(ENV)
 LAYOUT = Layout.of(SPEC)
 GAMMA = np.float32(0.9)

@@ -1,0 +1,251 @@
+"""The commands and their options, each a dataclass; nothing here is slow to import.
+
+A command's help is its docstring. What it does is `run(options)` of the module that `COMMANDS`
+names, imported when the command is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from awac_dist.cli import options
+from awac_dist.cli.fields import headline, positional
+from awac_dist.config import CloneConfig
+from awac_dist.ranges import Checked, Count, Natural, Positive
+
+Kind = Literal["demonstration", "prior"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfSources(Checked):
+    """A command that reads data.
+
+    Attributes:
+        sources: A file, a folder, a glob, an embedded dataset, a Minari id or the folder of an
+            earlier run; options follow after commas, such as kind=demonstration.
+    """
+
+    sources: tuple[str, ...] = positional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Checked):
+    """Play whole episodes with a policy, and say how it did.
+
+    Attributes:
+        policy: A checkpoint or run folder of ours, an .npz policy, "random" or
+            "ornstein-uhlenbeck".
+        env: Gymnasium id of the task; None is that of the run.
+        episodes: How many.
+        stochastic: Sample actions, rather than act by the mean.
+        seed: Decides where episodes start; None is that of the run, or 0.
+        video: Film the first episodes into FILE.mp4 or FILE.gif.
+        video_episodes: So many; None is 1.
+        json: Write the figures, and those of each episode, to this file.
+    """
+
+    policy: str = positional()
+    env: str | None = None
+    episodes: Count = 100
+    stochastic: bool = False
+    seed: Natural | None = None
+    video: str | None = None
+    video_episodes: int | None = None
+    json: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.json and not Path(self.json).parent.is_dir():
+            yield "json", f"there is no folder {Path(self.json).parent}: make it first"
+        if self.video_episodes is not None and self.video is None:
+            yield "video_episodes", "has no effect without --video FILE"
+        elif self.video_episodes is not None and not 1 <= self.video_episodes <= self.episodes:
+            legal = f"from 1 to {self.episodes}, the episodes that are played"
+            yield "video_episodes", f"{self.video_episodes} is not {legal}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Checked):
+    """Write the policy of a run as a file of NumPy arrays, which acts without torch and Ray.
+
+    Attributes:
+        policy: A run folder, or a checkpoint of one.
+        out: FILE.npz, a path or URI.
+    """
+
+    policy: str = positional()
+    out: str = positional()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if not self.out.endswith(".npz"):
+            yield "out", f"{self.out} does not end in .npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot(Checked):
+    """Draw the figures of a run again.
+
+    Attributes:
+        folder: Of the run; holds metrics.jsonl.
+    """
+
+    folder: str = positional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect(OfSources):
+    """Say what some data holds.
+
+    Attributes:
+        plot: Draw the same as a picture, FILE.png.
+    """
+
+    plot: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validate(OfSources):
+    """List what is wrong with some data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert(OfSources):
+    """Write episodes anew, some or all.
+
+    Attributes:
+        to: A new folder DIR.parquet, or minari:ID.
+        env: Task of the result; None takes what the sources say.
+        min_return: Keep episodes with at least this return.
+        max_return: Keep episodes with at most this return.
+        min_length: Keep episodes of at least so many steps.
+        max_length: Keep episodes of at most so many steps.
+        successful: Keep episodes whose last step is a success.
+        first: Of those, the first so many.
+        best: Of those, so many of highest return.
+        kind: Say who made them.
+        clip_actions: Clip actions to the task's bounds.
+        relabel: Task whose rule recomputes rewards and successes from observations, before any
+            filter.
+    """
+
+    to: str
+    env: str | None = None
+    min_return: float | None = None
+    max_return: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    successful: bool = False
+    first: int | None = None
+    best: int | None = None
+    kind: Kind | None = None
+    clip_actions: bool = False
+    relabel: Literal["DoorBinary", "HammerBinary", "PenBinary", "RelocateBinary"] | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.first is not None and self.best is not None:
+            yield "best", "not allowed with --first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect(Checked):
+    """Roll out a policy and keep its episodes.
+
+    Attributes:
+        env: Gymnasium id of the task.
+        policy: A checkpoint or run folder of ours, an .npz policy, "random" or
+            "ornstein-uhlenbeck".
+        clone: Data; fit a behavioural clone of it, and roll that out.
+        clone_updates: Of the fit.
+        episodes: How many.
+        out: A new folder for the episodes.
+        kind: What they are.
+        deterministic: Act by the mean.
+        workers: How many work at once; None is one a core.
+        seed: Everything random follows from it.
+        inline: In this process, without Ray.
+    """
+
+    env: str
+    policy: str | None = None
+    clone: str | None = None
+    clone_updates: Count = CloneConfig.updates
+    episodes: Count
+    out: str
+    kind: Kind = "prior"
+    deterministic: bool = False
+    workers: Count | None = None
+    seed: Natural = 0
+    inline: bool = False
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if (self.policy is None) == (self.clone is None):
+            yield "policy", "give it or --clone, and not both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Make(Checked):
+    """Make the prior data of one of the paper's tasks.
+
+    Attributes:
+        name: pen, door, relocate, halfcheetah, walker2d, ant or push.
+        policy: Who demonstrates: a checkpoint or run folder of ours, or an .npz policy.
+        demonstrations: Demonstrations that are there already, in any format that we read.
+        out: A new folder for the data.
+        seed: Everything random follows from it.
+        min_return: Keep demonstrations with at least this return; None is the recipe's, if any.
+        clone_updates: Of the clone; None is the authors'.
+        sigma: Of push's random process; None is 0.3.
+        inline: In this process, without Ray.
+    """
+
+    name: str = positional()
+    policy: str | None = None
+    demonstrations: str | None = None
+    out: str
+    seed: Natural = 0
+    min_return: float | None = None
+    clone_updates: Count | None = None
+    sigma: Positive | None = None
+    inline: bool = False
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.policy and self.demonstrations:
+            yield "demonstrations", "not allowed with --policy"
+
+
+class Command(NamedTuple):
+    """One thing that can be done.
+
+    Attributes:
+        module: Has `run(options) -> exit code`, or None for 0.
+        options: What may be said of it.
+        parse: Reads its words, where `parser.read` does not do.
+    """
+
+    module: str
+    options: type
+    parse: Callable[[Sequence[str]], Any] | None = None
+
+    @property
+    def what(self) -> str:
+        """What it does, in a few words."""
+        return headline(self.options).rstrip(".")
+
+
+COMMANDS = {
+    "launch": Command("launch", options.Launch, options.parse),
+    "evaluate": Command("evaluate", Evaluate),
+    "export": Command("export", Export),
+    "plot": Command("plot", Plot),
+    "data inspect": Command("inspect", Inspect),
+    "data validate": Command("validate", Validate),
+    "data convert": Command("convert", Convert),
+    "data collect": Command("collect", Collect),
+    "data recipe": Command("recipe", Make),
+}
