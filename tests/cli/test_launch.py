@@ -66,6 +66,11 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
     assert set(table["phase"]) == {"clone", "collect", "offline", "online"}
     assert table["eval/return"].notna().sum() >= 3
     assert yaml.safe_load((folder / "config.yaml").read_text())["data"] == [data]
+    exported = tmp_path / "policy.npz"
+    assert awac_dist(["export", str(folder), str(exported)]) == 0
+    newest = max((folder / "checkpoints").glob("*/policy.npz"))
+    assert exported.read_bytes() == newest.read_bytes()
+    assert f"wrote {exported}: the policy of {newest}, after 140" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
