@@ -51,8 +51,10 @@ class Loaded(NamedTuple):
 class Finished(NamedTuple):
     """Totals of an episode that ended."""
 
-    episode_return: float
+    episode_return: float  # undiscounted
     length: int
+    success_steps: int | None = None  # steps that report success, None if no step says whether
+    success_last: bool = False  # the last step is one of them
 
 
 class StreamState(NamedTuple):
@@ -62,6 +64,7 @@ class StreamState(NamedTuple):
     incarnation: int
     next_episode: int
     under_way: tuple[tuple[int, int], ...]  # (episode, steps) in each environment; none: all ended
+    memories: tuple[tuple[float, ...], ...] = ()  # what the policy keeps of each of them
 
 
 class RolloutReport(NamedTuple):

@@ -52,7 +52,7 @@ def random_policy(spec: EnvSpec) -> Policy:
 def collector(env_id: str, num_envs: int) -> Measure:
     """Measure what a worker does between two looks at newer weights."""
     spec = env_spec(env_id)
-    policy, acting = random_policy(spec), Collector(spec, num_envs, seed=0, worker=0)
+    policy, acting = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
 
     def measure() -> float:
         began = time.perf_counter()
@@ -65,7 +65,7 @@ def collector(env_id: str, num_envs: int) -> Measure:
 def beside_bare(env_id: str, num_envs: int) -> Measure:
     """Measure a worker's rate over that of `env.step` alone, on the very same steps."""
     spec = env_spec(env_id)
-    policy, acting = random_policy(spec), Collector(spec, num_envs, seed=0, worker=0)
+    policy, acting = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
     loop = BareLoop(env_id, num_envs)
 
     def measure() -> float:

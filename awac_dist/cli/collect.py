@@ -17,7 +17,7 @@ from awac_dist.data.experience import EpisodeSink, ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Finished, Handle
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.policies.noise import MakeNoise, NoNoise, WhiteNoise
+from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
@@ -44,7 +44,7 @@ def run(options: Collect) -> None:
 
 def _run(args: Collect, stream: TextIO) -> str:
     spec = env_spec(args.env)
-    noise = NoNoise if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
+    noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
     policy = open_policy(args.policy, spec) if args.policy else _clone(args, spec, stream)
     folder = create_run_folder(Path(args.out))
     plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
@@ -115,7 +115,7 @@ def _runtime(*, inline: bool) -> Runtime:
 
 
 def start_workers(
-    runtime: Runtime, rollout: Rollout, streams: Sequence[tuple[int, MakeNoise]]
+    runtime: Runtime, rollout: Rollout, streams: Sequence[tuple[int, MakeNoise | None]]
 ) -> list[Handle]:
     """Start one worker a stream, which is a number and what moves its actions.
 

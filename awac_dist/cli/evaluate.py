@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,18 +16,20 @@ import yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
-from awac_dist.envs.make import env_spec, make_env
+from awac_dist.envs.make import Environment, env_spec, make_env
 from awac_dist.errors import InputError
-from awac_dist.evaluation.episodes import EpisodePlayer
+from awac_dist.evaluation.episodes import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
-from awac_dist.evaluation.result import Evaluation, Played, evaluation_of
+from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import normalised_score
-from awac_dist.evaluation.video import Film
+from awac_dist.evaluation.video import Film, Filmed, filmed_env
 from awac_dist.files import read_file
-from awac_dist.policies.noise import NoiseProcess, NoNoise, WhiteNoise
+from awac_dist.messages import Finished
+from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.wording import aligned, definitions, number, percent, percent_interval
+from awac_dist.rollout.collector import Collector
 from awac_dist.types import EnvSpec
 
 SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
@@ -38,7 +41,7 @@ class _Job:
 
     spec: EnvSpec
     policy: Policy
-    noise: type[NoiseProcess]
+    noise: MakeNoise | None  # None: by the mean
     seed: int
     episodes: int
     film: Film | None
@@ -64,11 +67,11 @@ def _run(args: Evaluate, stream: TextIO) -> str:
     if cannot_draw and "mujoco" in sys.modules:
         raise InputError(cannot_draw)
     policy = open_policy(args.policy, spec)
-    noise = BLIND.get(args.policy, WhiteNoise if args.stochastic else NoNoise)
+    noise = BLIND.get(args.policy, WhiteNoise if args.stochastic else None)
     filmed = (args.video_episodes or 1) if args.video else 0
     film = Film(Path(args.video), _frames_per_s(env_id)) if args.video else None
     job = _Job(spec, policy, noise, seed, args.episodes, film, filmed)
-    evaluation = evaluation_of("evaluation", policy.version, env_id, _play(job, stream))
+    evaluation = _play(job, stream)
     if args.json:
         facts = _facts(args.policy, job, evaluation)
         Path(args.json).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", "utf-8")
@@ -94,32 +97,38 @@ def _frames_per_s(env_id: str) -> float:
     return float(rate or SLOW_FRAMES_PER_S)
 
 
-def _play(job: _Job, stream: TextIO) -> list[Played]:
+def _play(job: _Job, stream: TextIO) -> Evaluation:
     """Play all episodes; those to be filmed come first, one by one."""
-    played = []
+    played: list[Finished] = []
+    faults: list[str] = []
     with progress("episodes", job.episodes, stream) as advance:
-        for episode in _episodes(job):
+        for episode in _episodes(job, faults):
             played.append(episode)
             advance(1)
-    return played
+    return evaluation_of("evaluation", job.policy.version, job.spec.env_id, played, faults)
 
 
-def _episodes(job: _Job) -> Iterator[Played]:
-    numbers = range(job.episodes)
-    if job.film:
-        player = EpisodePlayer(job.spec, seed=job.seed, noise=job.noise, film=job.film)
-        with job.film:
-            yield from player.play(job.policy, numbers[: job.filmed])
-        player.close()
-    player = EpisodePlayer(job.spec, seed=job.seed, noise=job.noise)
-    yield from player.play(job.policy, numbers[job.filmed :])
-    player.close()
+def _episodes(job: _Job, faults: list[str]) -> Iterator[Finished]:
+    rest, first = job.episodes - job.filmed, 0
+    if film := job.film:
+        with film, _collector(job, 1, lambda env_id: Filmed(filmed_env(env_id), film)) as acting:
+            yield from play(acting, job.policy, 0, job.filmed, faults)
+        first = job.filmed + len(faults)
+    with _collector(job, min(rest, SIDE_BY_SIDE), make_env) as acting:
+        yield from play(acting, job.policy, first, rest, faults)
+
+
+def _collector(job: _Job, num_envs: int, make: Callable[[str], Environment]) -> closing[Collector]:
+    stream = stream_of(job.seed)
+    return closing(Collector(job.spec, num_envs, stream, noise=job.noise, make_env=make))
 
 
 def _told(name: str, job: _Job, evaluation: Evaluation) -> str:
     known = f" ({evaluation.policy_version:,} updates)" if evaluation.policy_version >= 0 else ""
     head = f"{name}{known} on {job.spec.env_id}: {job.episodes} {_manner(job)}, seed {job.seed}"
     lines = [head, "", *aligned(list(_rows(job, evaluation)))]
+    if evaluation.faults:
+        lines += ["", f"dropped: {len(evaluation.faults)}; the last: {evaluation.faults[-1]}"]
     if job.film:
         plural = "" if job.filmed == 1 else "s"
         frames = f"{job.filmed} episode{plural}, {job.film.frames:,} frames"
@@ -129,7 +138,7 @@ def _told(name: str, job: _Job, evaluation: Evaluation) -> str:
 
 def _manner(job: _Job) -> str:
     plural = "" if job.episodes == 1 else "s"
-    if job.noise is NoNoise:
+    if job.noise is None:
         return f"episode{plural} of the mean action"
     return f"episode{plural} of sampled actions"
 
@@ -163,7 +172,7 @@ def _facts(name: str, job: _Job, evaluation: Evaluation) -> dict[str, Any]:
         "policy_version": evaluation.policy_version,
         "env": job.spec.env_id,
         "seed": job.seed,
-        "actions": "mean" if job.noise is NoNoise else "sampled",
+        "actions": "mean" if job.noise is None else "sampled",
         "episodes": job.episodes,
         "metrics": {key: x if math.isfinite(x) else None for key, x in metrics.items()},
         "intervals": intervals,

@@ -105,7 +105,7 @@ class Making:
 
     @contextmanager
     def _streams(
-        self, policy: Policy, kind: Kind, first: int, noises: Sequence[MakeNoise]
+        self, policy: Policy, kind: Kind, first: int, noises: Sequence[MakeNoise | None]
     ) -> Iterator[Record]:
         """A function that records so many more episodes, and returns all in order.
 

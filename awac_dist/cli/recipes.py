@@ -14,7 +14,7 @@ from functools import partial
 
 from awac_dist.config import CloneConfig
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.policies.noise import MakeNoise, NoNoise, OrnsteinUhlenbeck, WhiteNoise
+from awac_dist.policies.noise import MakeNoise, OrnsteinUhlenbeck, WhiteNoise
 
 NETWORKS = NetworkConfig(actor_hidden=(256, 256, 256, 256))
 BATCH_SIZE, LEARNING_RATE = 128, 3e-4
@@ -27,7 +27,7 @@ class Recipe:
     Attributes:
         env: Gymnasium id of the task.
         episodes: Trajectories of the clone; of the random process where nothing is cloned.
-        noises: What moves them; the entries take turns over the streams of episodes.
+        noises: What moves them, None nothing; the entries take turns over the streams of episodes.
         paper: What the paper and the scripts of its authors say.
         demonstrations: Episodes that are cloned; 0 for none.
         updates: Of the clone's fit.
@@ -39,7 +39,7 @@ class Recipe:
 
     env: str
     episodes: int
-    noises: tuple[MakeNoise, ...]
+    noises: tuple[MakeNoise | None, ...]
     paper: str
     demonstrations: int = 0
     updates: int = 0
@@ -59,12 +59,12 @@ def process(sigma: float) -> MakeNoise:
     return partial(OrnsteinUhlenbeck, sigma=sigma)
 
 
-def described(noise: MakeNoise) -> str:
+def described(noise: MakeNoise | None) -> str:
     """A noise in words, such as OrnsteinUhlenbeck(sigma=0.3)."""
     if isinstance(noise, partial):
         options = ", ".join(f"{name}={value:g}" for name, value in noise.keywords.items())
         return f"{noise.func.__name__}({options})"
-    return noise.__name__
+    return "none" if noise is None else noise.__name__
 
 
 def _hand(task: str, updates: int) -> Recipe:
@@ -73,7 +73,7 @@ def _hand(task: str, updates: int) -> Recipe:
         demonstrations=25,
         updates=updates,
         episodes=500,
-        noises=(WhiteNoise, NoNoise),
+        noises=(WhiteNoise, None),
         relabel=task,
         clip_demonstrations=True,
         paper=(

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from awac_dist.distributed.handles import SharedWeightStore
-from awac_dist.distributed.processes import DurableShard, WatchedWorker
+from awac_dist.distributed.processes import DurableShard, WatchedEvaluator, WatchedWorker
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
@@ -19,5 +19,5 @@ ACTORS: dict[type, Any] = {
     ReplayShard: ray.remote(max_restarts=-1, max_task_retries=-1)(DurableShard),
     Learner: ray.remote(Learner),
     RolloutWorker: ray.remote(WatchedWorker),
-    Evaluator: ray.remote(Evaluator),
+    Evaluator: ray.remote(WatchedEvaluator),
 }

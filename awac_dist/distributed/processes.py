@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray._private.state import actors  # the only place that tells how often
 
+from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import RolloutWorker
 
@@ -43,3 +44,9 @@ class WatchedWorker(RolloutWorker):
 
     def __repr__(self) -> str:
         return f"worker {self._number}"  # before each line of its log
+
+
+class WatchedEvaluator(Evaluator):
+    """An evaluator that may end its process, where a step hangs."""
+
+    owns_process = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from awac_dist.evaluation.episodes import EpisodePlayer
+from awac_dist.evaluation.episodes import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.messages import WeightsReader
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
 from awac_dist.policies.spec import PolicySpec
+from awac_dist.rollout.collector import Collector
+from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec
 
 
@@ -19,13 +21,25 @@ class Evaluator:
         policy: Shape of the policy.
         weights: Where policies come from.
         seed: The run's seed; episode i always starts from the same state.
+        num_envs: Episodes that are played side by side.
+        step_timeout_s: As a rollout worker's.
     """
 
+    owns_process = False
+
     def __init__(
-        self, spec: EnvSpec, policy: PolicySpec, weights: WeightsReader, *, seed: int
+        self,
+        spec: EnvSpec,
+        policy: PolicySpec,
+        weights: WeightsReader,
+        *,
+        seed: int,
+        num_envs: int = SIDE_BY_SIDE,
+        step_timeout_s: float | None = None,
     ) -> None:
         self._env_id, self._policy_spec, self._weights = spec.env_id, policy, weights
-        self._player = EpisodePlayer(spec, seed=seed)
+        watchdog = Watchdog(step_timeout_s if self.owns_process else None)
+        self._collector = Collector(spec, num_envs, stream_of(seed), noise=None, watchdog=watchdog)
         self._policy: Policy | None = None
 
     def load(self) -> int | None:
@@ -40,7 +54,12 @@ class Evaluator:
         return newest.version
 
     def run(self, label: str, episodes: int) -> Evaluation:
-        """Evaluate the loaded policy over `episodes` whole episodes."""
+        """Evaluate the loaded policy over `episodes` whole episodes.
+
+        Raises:
+            RunFailed: The environment failed in too many episodes in a row.
+        """
         assert self._policy is not None, "load comes first"
-        played = self._player.play(self._policy, range(episodes))
-        return evaluation_of(label, self._policy.version, self._env_id, played)
+        faults: list[str] = []
+        played = list(play(self._collector, self._policy, 0, episodes, faults))
+        return evaluation_of(label, self._policy.version, self._env_id, played, faults)

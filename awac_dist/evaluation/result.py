@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from awac_dist.evaluation.scores import normalised_score
 from awac_dist.evaluation.success import DEFAULT_STEPS, Share, sustained_steps
-
-
-class Played(NamedTuple):
-    """One whole episode."""
-
-    episode_return: float  # undiscounted
-    length: int
-    success_steps: int | None  # steps that report success, None if no step says whether
-    success_last: bool  # the last step is one of them
+from awac_dist.messages import Finished
 
 
 @dataclass(frozen=True)
@@ -33,6 +24,7 @@ class Evaluation:
         success_steps: Steps of each episode that report success; empty if the task does not say.
         success_last: Whether the last step of each episode does.
         sustained_steps: How many of them make a sustained success.
+        faults: Why episodes were dropped in whose midst the environment failed.
     """
 
     label: str
@@ -42,6 +34,7 @@ class Evaluation:
     success_steps: tuple[int, ...] = ()
     success_last: tuple[bool, ...] = ()
     sustained_steps: int = DEFAULT_STEPS
+    faults: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -80,13 +73,21 @@ class Evaluation:
             "eval/return_half_width": self.half_width,
             "eval/length": sum(self.lengths) / len(self.lengths),
         }
+        if self.faults:
+            values["eval/dropped_episodes"] = len(self.faults)
         score = normalised_score(env_id, self.mean)
         if score is not None:
             values["eval/normalized_score"] = score
         return values | {f"eval/{name}": share.value for name, share in self.successes.items()}
 
 
-def evaluation_of(label: str, version: int, env_id: str, played: Iterable[Played]) -> Evaluation:
+def evaluation_of(
+    label: str,
+    version: int,
+    env_id: str,
+    played: Iterable[Finished],
+    faults: Sequence[str] = (),
+) -> Evaluation:
     """Put the episodes of one policy together.
 
     An episode of which no step says whether it is a success has none, if others do.
@@ -101,4 +102,5 @@ def evaluation_of(label: str, version: int, env_id: str, played: Iterable[Played
         tuple(count or 0 for count in steps) if told else (),
         last if told else (),
         sustained_steps(env_id),
+        tuple(faults),
     )

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any, Self
 
+import gymnasium
 import numpy as np
 
 from awac_dist.envs.make import Environment, make_env
@@ -38,6 +39,24 @@ def filmed_env(env_id: str) -> Environment:
             model.geom_size[floor, :2] *= WIDER
             model.mat_texrepeat[material] *= WIDER
     return env
+
+
+class Filmed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment whose every observation is a frame of a film."""
+
+    def __init__(self, env: Environment, film: Film) -> None:
+        super().__init__(env)
+        self._film = film
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        answer = super().reset(**options)
+        self._film.shoot(self.env)
+        return answer
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        answer = super().step(action)
+        self._film.shoot(self.env)
+        return answer
 
 
 class Film:

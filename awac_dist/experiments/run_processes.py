@@ -14,7 +14,7 @@ ACTORS = {
     "worker": "WatchedWorker",
     "shard": "DurableShard",
     "learner": "Learner",
-    "evaluator": "Evaluator",
+    "evaluator": "WatchedEvaluator",
     "weights": "SharedWeightStore",
 }
 DRIVER = "driver"

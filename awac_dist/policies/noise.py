@@ -11,19 +11,22 @@ from awac_dist.types import Array
 
 
 class NoiseProcess(Protocol):
-    """Noise of one episode."""
+    """Noise of one episode, as wide as the policy's `noise_size`."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None: ...
 
     def next(self) -> Array:
-        """Noise [A] of the next step."""
+        """Noise [N] of the next step."""
         ...
 
 
 AHEAD = 64  # steps whose noise is drawn at once: the same numbers as one by one, and cheaper
 
 MakeNoise = Callable[[np.random.Generator, int], NoiseProcess]
-"""f(the episode's generator, A) -> its noise: a process below, or a `partial` of one."""
+"""f(the episode's generator, N) -> its noise: a process below, or a `partial` of one.
+
+Where there may be none, None has the policy act by its mean.
+"""
 
 
 class WhiteNoise:
@@ -41,15 +44,8 @@ class WhiteNoise:
             yield from self._draw(AHEAD)
 
     def _draw(self, steps: int) -> Array:
-        """Noise [steps, A] of the next steps."""
+        """Noise [steps, N] of the next steps."""
         return self._rng.standard_normal((steps, self._size), np.float32)
-
-
-class NoNoise(WhiteNoise):
-    """Zero: the policy acts by its mean."""
-
-    def _draw(self, steps: int) -> Array:
-        return np.zeros((steps, self._size), np.float32)
 
 
 class UniformNoise(WhiteNoise):
@@ -64,7 +60,7 @@ class OrnsteinUhlenbeck:
 
     Args:
         rng: The episode's generator.
-        size: A.
+        size: N.
         theta: How fast it returns to zero.
         sigma: How large the shocks are; 0.3 moves the paper's random pushing.
     """

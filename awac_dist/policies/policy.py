@@ -56,7 +56,7 @@ class UnitPolicy:
         return (self._centre + self._half_range * inside).astype(np.float32)
 
     def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
-        return self.sample(observations, np.zeros(self.noise_size, np.float32))
+        return np.tile(self._centre, (len(observations), 1))
 
 
 def centre_and_half_range(low: Sequence[float], high: Sequence[float]) -> tuple[Array, Array]:

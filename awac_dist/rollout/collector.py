@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from awac_dist.envs.make import Environment, make_env
 from awac_dist.errors import RunFailed
 from awac_dist.messages import Finished, StreamState
-from awac_dist.policies.noise import NoiseProcess, WhiteNoise
-from awac_dist.policies.policy import Policy, PolicyFault
+from awac_dist.policies.noise import MakeNoise, WhiteNoise
+from awac_dist.policies.policy import NO_MEMORY, Policy, PolicyFault
 from awac_dist.rollout.slot import EnvironmentFault, Slot, all_finite, stacked
 from awac_dist.rollout.watchdog import Watchdog
-from awac_dist.types import EnvSpec, Episode, Kind
+from awac_dist.types import Array, EnvSpec, Episode, Kind
 
 MAX_FAULTS = 5  # episodes of an environment that may fail in a row
 
@@ -42,7 +44,7 @@ class Collector:
     """E environments and the stream of episodes that they produce.
 
     Episode numbers are dealt to environments in the order in which they finish their last
-    one, and everything random follows from (seed, worker, incarnation, episode number).
+    one, and everything random follows from (*stream, episode number).
 
     An environment that raises, or gives what is no finite number, loses what was recorded of
     its episode since the last call; it is made anew and begins the next episode.
@@ -50,10 +52,9 @@ class Collector:
     Args:
         spec: The task.
         num_envs: E.
-        seed: The run's seed.
-        worker: Number of the rollout worker.
-        incarnation: How often that worker was replaced.
-        noise: What the policy's samples are made of.
+        stream: (the run's seed, number of the worker, how often it was replaced).
+        noise: What the policy's samples are made of; None: it acts by its mean.
+        make_env: Builds an environment.
         watchdog: Is told of every step.
     """
 
@@ -61,29 +62,35 @@ class Collector:
         self,
         spec: EnvSpec,
         num_envs: int,
+        stream: Sequence[int],
         *,
-        seed: int,
-        worker: int,
-        incarnation: int = 0,
-        noise: type[NoiseProcess] = WhiteNoise,
+        noise: MakeNoise | None = WhiteNoise,
+        make_env: Callable[[str], Environment] = make_env,
         watchdog: Watchdog | None = None,
     ) -> None:
-        stream = self._stream = (seed, worker, incarnation)
-        self._env_id = spec.env_id
-        self._low = np.array(spec.action_low, np.float32)
-        self._high = np.array(spec.action_high, np.float32)
-        self._watchdog = watchdog or Watchdog(None)
+        self._env_id, self._stream = spec.env_id, tuple(stream)
+        self._low, self._high = np.array([spec.action_low, spec.action_high], np.float32)
+        self._watchdog, self._by_mean = watchdog or Watchdog(None), noise is None
         with self._watchdog:
-            self._slots = [Slot(spec, noise, stream, worker) for _ in range(num_envs)]
-        self._next_episode = 0
-        self._fresh = True
+            parts = spec, self._stream, noise or WhiteNoise, make_env
+            self._slots = [Slot(*parts) for _ in range(num_envs)]
+        self._next_episode, self._fresh = 0, True
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def close(self) -> None:
+        """Close the environments."""
+        for slot in self._slots:
+            slot.close()
 
     def state(self) -> StreamState:
         """Where the stream of episodes is, after a call."""
-        _, worker, incarnation = self._stream
         slots = [] if self._fresh else self._slots
         under_way = tuple((slot.episode, slot.steps) for slot in slots)
-        return StreamState(worker, incarnation, self._next_episode, under_way)
+        memories = tuple(() if s.memory is None else tuple(s.memory.tolist()) for s in slots)
+        _, worker, incarnation, *_ = (*self._stream, 0)
+        return StreamState(worker, incarnation, self._next_episode, under_way, memories)
 
     def resume(self, state: StreamState, fragments: Sequence[Sequence[Episode]]) -> None:
         """Go on where a stream was, with what was recorded of each episode under way.
@@ -91,20 +98,20 @@ class Collector:
         Raises:
             RunFailed: An environment does not repeat what it did.
         """
+        self._next_episode, self._fresh = state.next_episode, not state.under_way
+        memories = state.memories or [()] * len(state.under_way)
+        places = zip(self._slots, state.under_way, memories, fragments, strict=False)
         with self._watchdog:
-            for slot, (episode, _), recorded in zip(
-                self._slots, state.under_way, fragments, strict=False
-            ):
+            for slot, (episode, _), memory, recorded in places:
                 self._watchdog.beat()
                 try:
                     slot.go_on(episode, recorded)
-                    slot.env_s = 0.0
                 except EnvironmentFault as fault:
                     raise RunFailed(
                         f"environment {self._env_id} cannot be put back into episode {episode}: "
                         f"{fault}; resume with another number of workers to begin new ones"
                     ) from fault
-        self._next_episode, self._fresh = state.next_episode, not state.under_way
+                slot.env_s, slot.memory = 0.0, np.array(memory, np.float32) if memory else None
 
     def collect_steps(
         self, policy: Policy, steps: int, kind: Kind, num_envs: int | None = None
@@ -121,48 +128,42 @@ class Collector:
             RunFailed: An environment failed in too many episodes in a row.
             PolicyFault: The policy gives what is no finite number.
         """
-        collected, slots = Collected(), self._slots[:num_envs]
-        with self._watchdog:
+        slots = self._slots[:num_envs]
+        with self._recording() as collected:
             if self._fresh:
-                self._begin_all(collected)
+                for slot in self._slots:
+                    self._begin(slot, collected)
+                self._fresh = False
             for slot in slots:
                 slot.recorded = 0
             while behind := [slot for slot in slots if slot.recorded < steps]:
-                self._step_all(behind, policy, kind, collected)
+                self._step(behind, policy, kind, collected, restart=True)
         for slot in slots:
-            fragment = slot.cut(kind, policy.version, terminated=False, truncated=False)
-            if fragment is not None:
-                collected.fragments.append(fragment)
-        self._count_env_s(collected)
+            collected.fragments += slot.cut(kind, policy.version)
         return collected
 
     def collect_episodes(self, policy: Policy, count: int, kind: Kind) -> Collected:
         """Record `count` whole episodes, each from its reset to its end.
 
-        Raises:
-            RunFailed: An environment failed in too many episodes in a row.
-            PolicyFault: The policy gives what is no finite number.
+        Raises as `collect_steps` does.
         """
-        collected = Collected()
-        with self._watchdog:
+        self._fresh = True
+        with self._recording() as collected:
             while len(collected.finished) < count:
                 wave = self._slots[: count - len(collected.finished)]
                 for slot in wave:
                     self._begin(slot, collected)
                 while wave:
-                    wave = self._step_all(wave, policy, kind, collected, restart=False)
-        self._fresh = True
-        self._count_env_s(collected)
+                    wave = self._step(wave, policy, kind, collected, restart=False)
         return collected
 
-    def _count_env_s(self, collected: Collected) -> None:
+    @contextmanager
+    def _recording(self) -> Iterator[Collected]:
+        collected = Collected()
+        with self._watchdog:
+            yield collected
         for slot in self._slots:
             collected.env_s, slot.env_s = collected.env_s + slot.env_s, 0.0
-
-    def _begin_all(self, collected: Collected) -> None:
-        for slot in self._slots:
-            self._begin(slot, collected)
-        self._fresh = False
 
     def _begin(self, slot: Slot, collected: Collected) -> None:
         """Begin the stream's next episode, or the next that can be begun."""
@@ -184,46 +185,53 @@ class Collector:
                 f"the last: {fault}"
             ) from fault
 
-    def _step_all(
-        self,
-        slots: Sequence[Slot],
-        policy: Policy,
-        kind: Kind,
-        collected: Collected,
-        *,
-        restart: bool = True,
+    def _step(
+        self, slots: list[Slot], policy: Policy, kind: Kind, collected: Collected, *, restart: bool
     ) -> list[Slot]:
         """One step of each; returns the slots that are in an episode afterwards."""
-        observations = stacked([slot.observation for slot in slots])
-        noise = stacked([slot.noise() for slot in slots])
-        began = time.perf_counter()
-        actions = policy.sample(observations, noise)
-        collected.policy_s += time.perf_counter() - began
-        if not all_finite(actions):
-            raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")
-        running = []
+        actions = self._actions(slots, policy, collected)
         bounded = np.minimum(np.maximum(actions, self._low), self._high)
+        running = []
         for slot, action, inside in zip(slots, actions, bounded, strict=True):
             self._watchdog.beat()
             try:
-                terminated, truncated = slot.step(action, inside)
+                ends = slot.step(action, inside)
             except EnvironmentFault as fault:
                 self._drop(slot, fault, collected)
                 self._begin(slot, collected)
-                running.append(slot)
-                continue
-            if terminated or truncated:
-                self._end(slot, kind, policy.version, (terminated, truncated), collected)
-                if not restart:
-                    continue
-                self._begin(slot, collected)
+            else:
+                if any(ends):
+                    collected.fragments += slot.cut(kind, policy.version, *ends)
+                    collected.finished.append(slot.end())
+                    if not restart:
+                        continue
+                    self._begin(slot, collected)
             running.append(slot)
         return running
 
-    def _end(
-        self, slot: Slot, kind: Kind, version: int, ends: tuple[bool, bool], collected: Collected
-    ) -> None:
-        fragment = slot.cut(kind, version, *ends)
-        assert fragment is not None  # there was at least this step
-        collected.fragments.append(fragment)
-        collected.finished.append(slot.end())
+    def _actions(self, slots: Sequence[Slot], policy: Policy, collected: Collected) -> Array:
+        """What the policy does in each [n, A]; it changes what the slots keep for it."""
+        observations = stacked([slot.observation for slot in slots])
+        memory = _memory(slots, policy.memory_size)
+        if not self._by_mean:
+            noise = stacked([slot.noise(policy.noise_size) for slot in slots])
+        began = time.perf_counter()
+        if self._by_mean:
+            actions = policy.mean(observations, memory)
+        else:
+            actions = policy.sample(observations, noise, memory)
+        collected.policy_s += time.perf_counter() - began
+        if not all_finite(actions):
+            raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")
+        return actions
+
+
+def _memory(slots: Sequence[Slot], size: int) -> Array:
+    """What the policy keeps in each [n, M]: rows that stay the slots', to be changed in place."""
+    if size == 0:
+        return NO_MEMORY
+    rows = [np.zeros(size, np.float32) if s.memory is None else s.memory for s in slots]
+    memory = stacked(rows)
+    for slot, row in zip(slots, memory, strict=True):
+        slot.memory = row
+    return memory

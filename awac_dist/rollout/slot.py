@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from awac_dist.envs.make import Environment, make_env
+from awac_dist.envs.make import Environment
 from awac_dist.errors import InputError
 from awac_dist.messages import Finished
-from awac_dist.policies.noise import NoiseProcess
+from awac_dist.policies.noise import MakeNoise, NoiseProcess
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
 
@@ -22,66 +21,69 @@ class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode
     """An environment raised, or gave what is no number."""
 
 
-@dataclass
-class _Fragment:
-    """Columns of a fragment that is being recorded."""
-
-    inputs: list[Array]  # one more than actions
-    achieved: list[Array]  # as many as inputs, none where the task has no goals
-    actions: list[Array] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    successes: list[float] = field(default_factory=list)
-
-
 class Slot:
     """An environment and the episode it is in; its randomness is tied to the episode.
 
+    Args:
+        spec: The task.
+        stream: (seed, worker, incarnation), and whatever else tells streams apart.
+        noise: What the policy's samples are made of.
+        make: Builds the environment.
+
     Attributes:
-        episode: Number of the episode in the worker's stream.
+        episode: Number of the episode in the stream.
+        steps: Steps of the episode that were cut.
         recorded: Steps that are recorded, of the call that counts them from 0.
         faults_in_a_row: Episodes that failed since one ended.
         env_s: Seconds in the environment, of the call that counts them from 0.
+        memory: [M] what the policy keeps from step to step, None after a reset.
     """
 
     def __init__(
-        self, spec: EnvSpec, noise: type[NoiseProcess], seed: Sequence[int], worker: int
+        self,
+        spec: EnvSpec,
+        stream: Sequence[int],
+        noise: MakeNoise,
+        make: Callable[[str], Environment],
     ) -> None:
-        self._env: Environment | None = make_env(spec.env_id)
-        self._spec, self._process = spec, noise
-        self._seed, self._worker = tuple(seed), worker
-        self.episode = -1
-        self.recorded = 0
-        self.faults_in_a_row = 0
+        self._spec, self._stream, self._process, self._make = spec, stream, noise, make
+        self._env: Environment | None = make(spec.env_id)
+        self._input_shape, self._goal_shape = (spec.input_size,), (spec.goal_size,)
+        self.episode, self.recorded, self.faults_in_a_row = -1, 0, 0
         self.env_s = 0.0
-        self._low = np.array(spec.action_low, np.float32)
-        self._high = np.array(spec.action_high, np.float32)
-        self._shape, self._goal_shape = (spec.input_size,), (spec.goal_size,)
 
     def begin(self, episode: int) -> None:
-        """Reset for an episode of the worker's stream.
+        """Reset for an episode of the stream.
 
         Raises:
             EnvironmentFault: The environment cannot be made or reset.
         """
-        self.episode = episode
-        rng = np.random.default_rng((*self._seed, episode))
-        self._reset_seed = int(rng.integers(2**31))
-        self._noise = self._process(rng, self._spec.action_size)
-        self._step, self._return = 0, 0.0
-        self._fragment = _Fragment([], [])
+        self.episode, self.steps, self._return = episode, 0, 0.0
+        self._successes: list[float] = []  # of each step, NaN where it does not say
+        self._rng = np.random.default_rng((*self._stream, episode))
+        self._reset_seed = int(self._rng.integers(2**31))
+        self._noise: NoiseProcess | None = None
+        self.memory: Array | None = None
+        self._record([], [])
         try:
             if self._env is None:
-                self._env = make_env(self._spec.env_id)
+                self._env = self._make(self._spec.env_id)
             began = time.perf_counter()
             observation, info = self._env.reset(seed=self._reset_seed)
             self.env_s += time.perf_counter() - began
-            self.observation = self._finite("observation", observation, self._shape)
-            achieved = [self._achieved(info)] if self._spec.goal_size else []
+            self.observation = _finite("observation", observation, self._input_shape)
+            achieved = [self._goal(info)] if self._spec.goal_size else []
         except InputError:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
-        self._fragment = _Fragment([self.observation], achieved)
+        self._record([self.observation], achieved)
+
+    def _record(self, inputs: list[Array], achieved: list[Array]) -> None:
+        """Begin a fragment whose first rows are known; goals only where the task has some."""
+        self._inputs, self._achieved = inputs, achieved
+        self._actions: list[Array] = []
+        self._rewards: list[float] = []
 
     def go_on(self, episode: int, fragments: Sequence[Episode]) -> None:
         """Go into the middle of an episode, by doing again what was done in it.
@@ -94,21 +96,20 @@ class Slot:
             EnvironmentFault: The environment fails, or shows something else than it did then.
         """
         self.begin(episode)
+        bounds = np.array([self._spec.action_low, self._spec.action_high], np.float32)
         for fragment in fragments:
             for action, shown in zip(fragment.actions, fragment.observations[1:], strict=True):
-                self.noise()
-                self.step(action, np.clip(action, self._low, self._high))
+                self.step(action, np.clip(action, *bounds))
                 if not np.array_equal(self.observation[: len(shown)], shown):
-                    raise EnvironmentFault(f"step {self._step} shows something else when repeated")
-            self.cut(fragment.origin.kind, fragment.origin.policy_version, False, False)
+                    raise EnvironmentFault(f"step {self.steps} shows something else when repeated")
+            self.cut(fragment.origin.kind, fragment.origin.policy_version)
 
-    @property
-    def steps(self) -> int:
-        """Steps of the episode that were cut."""
-        return self._step
-
-    def noise(self) -> Array:
-        """Noise [A] for the next action."""
+    def noise(self, size: int) -> Array:
+        """Noise [size] for the next action."""
+        if self._noise is None:
+            self._noise = self._process(self._rng, size)
+            for _ in range(self.steps):  # that were done again
+                self._noise.next()
         return self._noise.next()
 
     def step(self, action: Array, bounded: Array) -> tuple[bool, bool]:
@@ -125,84 +126,86 @@ class Slot:
             EnvironmentFault: It raised, or an observation or the reward is no finite number.
         """
         assert self._env is not None, "begin comes first"
-        fragment = self._fragment
         try:
             began = time.perf_counter()
             observation, reward, terminated, truncated, info = self._env.step(bounded)
             self.env_s += time.perf_counter() - began
-            seen = self._finite("observation", observation, self._shape)
+            seen = _finite("observation", observation, self._input_shape)
             if not math.isfinite(reward):
                 raise ValueError(f"the reward is {reward}")
             if self._spec.goal_size:
-                fragment.achieved.append(self._achieved(info))
-            if "success" in info:
-                fragment.successes.append(float(info["success"]))
+                self._achieved.append(self._goal(info))
+            success = float(bool(info["success"])) if "success" in info else math.nan
         except InputError:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
         self.observation = seen
-        fragment.inputs.append(seen)
-        fragment.actions.append(action)
-        fragment.rewards.append(float(reward))
+        self._inputs.append(seen)
+        self._actions.append(action)
+        self._rewards.append(float(reward))
+        self._successes.append(success)
         self.recorded += 1
         return bool(terminated), bool(truncated)
 
     def drop(self) -> None:
         """Forget the fragment that was being recorded, and the environment: it may be broken."""
-        self.recorded -= len(self._fragment.actions)
+        self.recorded -= len(self._actions)
         self.faults_in_a_row += 1
-        if self._env is not None:
-            with suppress(Exception):
-                self._env.close()
-        self._env = None
+        with suppress(Exception):
+            self.close()
 
-    def cut(self, kind: Kind, version: int, terminated: bool, truncated: bool) -> Episode | None:
-        """Hand over what was recorded since the last cut, None if that is nothing."""
-        fragment, steps = self._fragment, len(self._fragment.actions)
-        if steps == 0:
-            return None
-        origin = Origin(
-            kind=kind,
-            policy_version=version,
-            worker=self._worker,
-            incarnation=self._seed[-1],
-            episode=self.episode,
-            start=self._step,
-            seed=self._reset_seed,
-        )
-        self._step += steps
-        self._return = sum(fragment.rewards, self._return)
-        self._fragment = _Fragment([self.observation], fragment.achieved[-1:])
-        inputs, size = stacked(fragment.inputs), self._spec.observation_size
-        return Episode(
+    def close(self) -> None:
+        """Close the environment; the next episode has another one."""
+        env, self._env = self._env, None
+        if env is not None:
+            env.close()
+
+    def cut(
+        self, kind: Kind, version: int, terminated: bool = False, truncated: bool = False
+    ) -> list[Episode]:
+        """Hand over what was recorded since the last cut: one fragment, or none."""
+        if not self._actions:
+            return []
+        _, worker, incarnation, *_ = (*self._stream, 0)
+        stream = worker, incarnation, self.episode
+        successes = np.array(self._successes[self.steps :], np.float32)
+        inputs, size = stacked(self._inputs), self._spec.observation_size
+        fragment = Episode(
             observations=inputs[:, :size],
-            actions=stacked(fragment.actions),
-            rewards=np.array(fragment.rewards, np.float32),
+            actions=stacked(self._actions),
+            rewards=np.array(self._rewards, np.float32),
             terminated=terminated,
             truncated=truncated,
-            origin=origin,
-            desired_goals=inputs[:, size:] if fragment.achieved else None,
-            achieved_goals=stacked(fragment.achieved) if fragment.achieved else None,
-            successes=_whole(fragment.successes, steps),
+            origin=Origin(kind, version, *stream, self.steps, self._reset_seed),
+            desired_goals=inputs[:, size:] if self._achieved else None,
+            achieved_goals=stacked(self._achieved) if self._achieved else None,
+            successes=None if np.isnan(successes).any() else successes,
         )
+        self.steps += len(self._actions)
+        self._return = sum(self._rewards, self._return)
+        self._record([self.observation], self._achieved[-1:])
+        return [fragment]
 
     def end(self) -> Finished:
         """Totals of the episode, which is over and cut."""
         self.faults_in_a_row = 0
-        return Finished(self._return, self._step)
+        told = [success for success in self._successes if not math.isnan(success)]
+        success_steps = int(sum(told)) if told else None
+        return Finished(self._return, self.steps, success_steps, self._successes[-1] == 1)
 
-    def _achieved(self, info: dict[str, Any]) -> Array:
-        return self._finite("achieved goal", info["achieved_goal"], self._goal_shape)
+    def _goal(self, info: dict[str, Any]) -> Array:
+        return _finite("achieved goal", info["achieved_goal"], self._goal_shape)
 
-    def _finite(self, what: str, values: Any, shape: tuple[int, ...]) -> Array:
-        """A copy in float32, since the environment may use its own array again."""
-        vector = np.array(values, np.float32)
-        if vector.shape != shape:
-            raise ValueError(f"the {what} has shape {vector.shape}, not {shape}")
-        if not all_finite(vector):
-            raise ValueError(f"the {what} holds NaN or infinity")
-        return vector
+
+def _finite(what: str, values: Any, shape: tuple[int, ...]) -> Array:
+    """A copy in float32, since the environment may use its own array again."""
+    vector = np.array(values, np.float32)
+    if vector.shape != shape:
+        raise ValueError(f"the {what} has shape {vector.shape}, not {shape}")
+    if not all_finite(vector):
+        raise ValueError(f"the {what} holds NaN or infinity")
+    return vector
 
 
 def all_finite(values: Array) -> bool:
@@ -218,8 +221,3 @@ def stacked(vectors: Sequence[Array]) -> Array:
 def _told(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def _whole(column: list[float], steps: int) -> Array | None:
-    """The column [T], or None where some step did not report it."""
-    return np.array(column, np.float32) if len(column) == steps else None

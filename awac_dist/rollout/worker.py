@@ -17,7 +17,7 @@ from awac_dist.messages import (
     WeightsReader,
 )
 from awac_dist.policies import make_policy
-from awac_dist.policies.noise import NoiseProcess, WhiteNoise
+from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.placement import shard_of
@@ -97,7 +97,7 @@ class RolloutWorker:
         seed: The run's seed.
         worker: Number of this worker.
         incarnation: How often it was replaced.
-        noise: What the policy's samples are made of.
+        noise: What the policy's samples are made of; None: it acts by its mean.
         step_timeout_s: Seconds after which a step is taken for hung, which ends the process;
             None never. Only a process of its own is ended.
     """
@@ -114,15 +114,13 @@ class RolloutWorker:
         seed: int,
         worker: int,
         incarnation: int = 0,
-        noise: type[NoiseProcess] = WhiteNoise,
+        noise: MakeNoise | None = WhiteNoise,
         step_timeout_s: float | None = None,
     ) -> None:
         self._collector = Collector(
             spec,
             num_envs,
-            seed=seed,
-            worker=worker,
-            incarnation=incarnation,
+            (seed, worker, incarnation),
             noise=noise,
             watchdog=Watchdog(step_timeout_s if self.owns_process else None),
         )

@@ -10,6 +10,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.envs.goal_rewards import TaskRewards
+from awac_dist.evaluation.episodes import SIDE_BY_SIDE
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.messages import Handle, WeightsReader
@@ -65,13 +66,22 @@ def start_components(
     workers = _start_workers(
         runtime, config, spec, plan, shards, reader, incarnations or [0] * plan.workers
     )
-    policy = config.networks.policy_spec(spec)
+    policy, evaluation = config.networks.policy_spec(spec), config.evaluation
     return Components(
         weights,
         shards,
         partial(_start_learner, runtime, config, spec, plan, shards, weights, folder),
         workers,
-        partial(runtime.start, Evaluator, spec, policy, reader, seed=config.seed),
+        partial(
+            runtime.start,
+            Evaluator,
+            spec,
+            policy,
+            reader,
+            seed=config.seed,
+            num_envs=min(SIDE_BY_SIDE, max(evaluation.episodes, evaluation.curve_episodes)),
+            step_timeout_s=config.rollout.step_timeout_s,
+        ),
     )
 
 

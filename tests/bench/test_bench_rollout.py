@@ -43,7 +43,7 @@ def test_the_bare_loop_does_the_very_same_steps() -> None:
     for env in loop._free:
         env.step = noting(env.step)  # type: ignore[method-assign]
     spec = env_spec(PENDULUM)
-    collector, policy = Collector(spec, 2, seed=1, worker=0), acting.random_policy(spec)
+    collector, policy = Collector(spec, 2, (1, 0, 0)), acting.random_policy(spec)
     for _ in range(4):  # over the ends of three episodes
         fragments = collector.collect_steps(policy, 150, "online").fragments
         seen.clear()

@@ -13,7 +13,7 @@ from awac_dist.cli.commands import Collect
 from awac_dist.cli.parser import read
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import InputError
-from awac_dist.policies.noise import NoNoise, OrnsteinUhlenbeck, UniformNoise
+from awac_dist.policies.noise import OrnsteinUhlenbeck, UniformNoise
 from awac_dist.policies.npz import read_policy
 from awac_dist.policies.plain import PlainPolicy
 from awac_dist.policies.policy import UnitPolicy
@@ -83,11 +83,10 @@ def test_ornstein_uhlenbeck_noise_is_correlated_as_its_theta_says(
     assert noise.std() == pytest.approx(sigma / np.sqrt(1 - (1 - theta) ** 2), rel=0.05)
 
 
-def test_uniform_noise_is_uniform_and_no_noise_is_none() -> None:
+def test_uniform_noise_is_uniform() -> None:
     process = UniformNoise(np.random.default_rng(0), 2)
     noise = np.array([process.next() for _ in range(5_000)])
     assert noise.std() == pytest.approx(1 / np.sqrt(3), rel=0.03)
-    assert not NoNoise(np.random.default_rng(0), 2).next().any()
 
 
 def test_a_blind_policy_acts_in_units_of_half_the_range() -> None:

@@ -26,7 +26,7 @@ from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.policies.noise import NoNoise, WhiteNoise
+from awac_dist.policies.noise import WhiteNoise
 from awac_dist.types import EnvSpec, Episode, Origin
 
 
@@ -40,7 +40,7 @@ SMALL = Recipe(
     demonstrations=3,
     updates=20,
     episodes=7,
-    noises=(WhiteNoise, NoNoise),
+    noises=(WhiteNoise, None),
     networks=NetworkConfig(actor_hidden=(8,)),
     paper="a test",
 )
@@ -96,7 +96,7 @@ def test_a_recipe_leaves_its_files_and_an_account_of_them(small: Path, tmp_path:
     account = json.loads((small / "recipe.json").read_text())
     digest = hashlib.sha256((tmp_path / "policy.npz").read_bytes()).hexdigest()
     assert account["demonstrations"]["sha256"] == {"policy.npz": digest}
-    assert account["noises"] == ["WhiteNoise", "NoNoise"]
+    assert account["noises"] == ["WhiteNoise", "none"]
     assert (account["seed"], account["clone"]["updates"]) == (0, 20)
     for name, kind, count in (("demonstrations", "demonstration", 3), ("clone", "prior", 7)):
         episodes, figures = read(small / f"{name}.parquet"), account["files"][f"{name}.parquet"]

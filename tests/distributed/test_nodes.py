@@ -120,7 +120,8 @@ def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> No
         wait_until(lambda: "Learner" in str(who_is_where(roles)), run, "the learner")
         places = who_is_where(roles)
         assert set(places) == {"home", "large", "small"}
-        assert set(places["home"]) == {"DurableShard", "Evaluator", "Learner", "SharedWeightStore"}
+        at_home = {"DurableShard", "WatchedEvaluator", "Learner", "SharedWeightStore"}
+        assert set(places["home"]) == at_home
         assert {*places["large"], *places["small"]} == {"WatchedWorker"}
         missing = "no room yet for 2 x RolloutWorker (1 CPU); all nodes have 4 CPU, 0 GPU"
         wait_until(lambda: missing in said(), run, "a line that says what waits")

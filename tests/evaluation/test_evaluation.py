@@ -1,6 +1,8 @@
 """Success counted by hand, episodes tied to their numbers, and the command that plays them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,21 +11,25 @@ import gymnasium
 import numpy as np
 import pytest
 import yaml
-from environments import TERMINATES, VARIES
+from environments import FAILS, TERMINATES, VARIES, Failing
 from gymnasium.spaces import Box
 
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
-from awac_dist.evaluation.episodes import EpisodePlayer
+from awac_dist.errors import RunFailed
+from awac_dist.evaluation import episodes
+from awac_dist.evaluation.episodes import stream_of
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.evaluation.result import Evaluation, Played, evaluation_of
+from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.success import Share, sustained_steps
 from awac_dist.learner.checkpoint import save_checkpoint
-from awac_dist.messages import Weights
+from awac_dist.messages import Finished, Weights
 from awac_dist.policies import make_policy
 from awac_dist.policies.noise import UniformNoise
 from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
+from awac_dist.rollout import collector as collector_module
+from awac_dist.rollout.collector import MAX_FAULTS, Collector
 from awac_dist.types import Array
 
 
@@ -67,10 +73,12 @@ def register(pattern: str) -> str:
     return env_id
 
 
-def play(env_id: str, numbers: Sequence[int], seed: int = 3) -> list[Played]:
-    spec = env_spec(env_id)
-    player = EpisodePlayer(spec, seed=seed, noise=UniformNoise)
-    return list(player.play(UnitPolicy(spec), numbers))
+def play(env_id: str, first: int, count: int, seed: int = 3, width: int = 10) -> list[Finished]:
+    spec, faults = env_spec(env_id), list[str]()
+    collector = Collector(spec, width, stream_of(seed), noise=UniformNoise)
+    played = list(episodes.play(collector, UnitPolicy(spec), first, count, faults))
+    assert faults == []
+    return played
 
 
 def make_vector(spec: PolicySpec = PENDULUM) -> Array:
@@ -85,24 +93,24 @@ def make_vector(spec: PolicySpec = PENDULUM) -> Array:
     [("0110", 2, False), ("0011", 2, True), ("0000", 0, False), ("1", 1, True)],
 )
 def test_success_is_counted_step_by_step(pattern: str, steps: int, last: bool) -> None:
-    (found,) = play(register(pattern), [0])
-    assert found == Played(-float(len(pattern)), len(pattern), steps, last)
+    (found,) = play(register(pattern), 0, 1)
+    assert found == Finished(-float(len(pattern)), len(pattern), steps, last)
 
 
 @pytest.mark.parametrize(
     ("pattern", "steps", "last"), [("....", None, False), ("1..1", 2, True), (".11.", 2, False)]
 )
 def test_what_is_not_reported_is_not_counted(pattern: str, steps: int | None, last: bool) -> None:
-    (found,) = play(register(pattern), [0])
+    (found,) = play(register(pattern), 0, 1)
     assert found[2:] == (steps, last)
 
 
 PLAYED = [
-    Played(-1.0, 40, 27, True),
-    Played(-2.0, 40, 26, False),  # just sustained
-    Played(-3.0, 40, 25, True),  # just not
-    Played(-4.0, 40, 1, False),
-    Played(-5.0, 40, 0, False),
+    Finished(-1.0, 40, 27, True),
+    Finished(-2.0, 40, 26, False),  # just sustained
+    Finished(-3.0, 40, 25, True),  # just not
+    Finished(-4.0, 40, 1, False),
+    Finished(-5.0, 40, 0, False),
 ]
 
 
@@ -127,7 +135,7 @@ def test_three_definitions_by_hand() -> None:
 
 
 def test_an_episode_that_says_nothing_is_none_where_others_do() -> None:
-    silent = Played(0.0, 40, None, False)
+    silent = Finished(0.0, 40, None, False)
     assert evaluation_of("a", 0, VARIES, [PLAYED[0], silent]).success_steps == (27, 0)
     assert evaluation_of("a", 0, VARIES, [silent, silent]).successes == {}
 
@@ -163,10 +171,29 @@ def test_wilson_interval_by_hand() -> None:
 
 
 def test_an_episode_is_decided_by_its_number() -> None:
-    together = play("Pendulum-v1", range(13))
-    assert play("Pendulum-v1", [11, 2]) == [together[11], together[2]]
+    together = play("Pendulum-v1", 0, 13)
+    assert play("Pendulum-v1", 2, 10, width=1) == together[2:12]
     assert len({episode.episode_return for episode in together}) == 13
-    assert play("Pendulum-v1", [2], seed=4) != [together[2]]
+    assert play("Pendulum-v1", 2, 1, seed=4) != [together[2]]
+
+
+def test_episodes_that_end_in_another_order_come_in_their_own() -> None:
+    alone = [play(VARIES, number, 1)[0] for number in range(12)]
+    assert len({episode.length for episode in alone}) > 2
+    assert play(VARIES, 0, 12) == alone
+
+
+def test_an_episode_that_fails_is_dropped_told_and_made_up_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collector_module, "MAX_FAULTS", 1000)
+    spec, faults = env_spec(FAILS.format("Raises")), list[str]()
+    collector = Collector(spec, 2, stream_of(3), noise=None)
+    played = list(episodes.play(collector, UnitPolicy(spec), 0, 6, faults))
+    assert played == [(15.0, 5, 2, True)] * 6
+    assert set(faults) == {"ValueError: the motor burns"}
+    found = evaluation_of("a", 0, VARIES, played, faults)
+    assert found.metrics(VARIES)["eval/dropped_episodes"] == len(faults)
 
 
 @pytest.mark.parametrize("state_dependent", [True, False])
@@ -179,14 +206,75 @@ def test_no_noise_is_the_mean_to_the_bit(state_dependent: bool) -> None:
 
 
 class Published:
+    def __init__(self, vector: Array | None = None) -> None:
+        self._vector = make_vector() if vector is None else vector
+
     def pull(self, newer_than: int) -> Weights | None:
-        return Weights(0, 5, make_vector())
+        return Weights(0, 5, self._vector)
 
 
 def evaluate_as_a_run(episodes: int, seed: int) -> Evaluation:
     evaluator = Evaluator(env_spec("Pendulum-v1"), PENDULUM, Published(), seed=seed)
     evaluator.load()
     return evaluator.run("online", episodes)
+
+
+class Never(Failing):
+    def __init__(self) -> None:
+        super().__init__("Raises", share=1.0)
+
+
+def always_fails() -> str:
+    env_id = "tests/NeverEnds-v0"
+    if env_id not in gymnasium.registry:
+        gymnasium.register(env_id, Never, max_episode_steps=100)
+    return env_id
+
+
+def test_an_evaluator_whose_environment_always_fails_says_so_in_one_line() -> None:
+    spec = PolicySpec("gaussian", (4, 8, 2), (-0.5, -1.0), (0.5, 2.0))
+    env = env_spec(always_fails())
+    evaluator = Evaluator(env, spec, Published(make_vector(spec)), seed=0, num_envs=2)
+    evaluator.load()
+    line = f"{env.env_id} failed in {MAX_FAULTS} episodes in a row; the last: ValueError: the motor"
+    with pytest.raises(RunFailed, match=line):
+        evaluator.run("online", 2)
+
+
+def test_an_evaluator_whose_environment_hangs_ends_its_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "in hanging_step" in done.stderr
+    assert done.stdout == "loaded\n"
+
+
+HANGING = """
+import time
+import numpy as np
+from awac_dist.envs.make import env_spec
+from awac_dist.evaluation.evaluator import Evaluator
+from awac_dist.messages import Weights
+from awac_dist.policies.spec import PolicySpec
+from gymnasium.envs.classic_control import PendulumEnv
+
+def hanging_step(env, action):
+    time.sleep(100)
+
+policy = PolicySpec("gaussian", (3, 8, 1), (-2.0,), (2.0,))
+
+class Published:
+    def pull(self, newer_than):
+        return Weights(0, 0, np.zeros(policy.size, np.float32))
+
+Evaluator.owns_process = True
+evaluator = Evaluator(env_spec("Pendulum-v1"), policy, Published(), seed=0, step_timeout_s=0.5)
+evaluator.load()
+print("loaded", flush=True)
+PendulumEnv.step = hanging_step
+evaluator.run("online", 2)
+"""
 
 
 # --- the command
@@ -268,6 +356,24 @@ def test_wrong_input_is_one_line(
     assert said.out == ""
     assert complaint in said.err
     assert said.err.count("\n") == 1
+
+
+def test_an_environment_that_always_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["random", "--env", always_fails(), "--episodes", "2"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "failed in 5 episodes in a row; the last: ValueError: the motor burns" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_dropped_episodes_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(collector_module, "MAX_FAULTS", 1000)
+    assert main(["random", "--env", FAILS.format("Raises"), "--episodes", "3"]) == 0
+    assert (
+        capsys.readouterr().out.splitlines()[-1].endswith("the last: ValueError: the motor burns")
+    )
 
 
 def test_a_policy_of_another_task_is_refused(

@@ -43,7 +43,7 @@ TAG, STEP = 0, 1
 
 def collect(fragments: Sequence[int], num_envs: int = 2, seed: int = 0) -> list[Episode]:
     """Fragments of episodes of 1 to 9 steps, cut where a fragment ends."""
-    collector = Collector(SPEC, num_envs, seed=seed, worker=1)
+    collector = Collector(SPEC, num_envs, (seed, 1, 0))
     policy = UnitPolicy(SPEC)
     return [
         fragment

@@ -1,5 +1,6 @@
 """Collecting on counting tasks: whole truths in fragments, and randomness tied to the data."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from environments import RECEIVED, STEP, TAG, TERMINATES, TRUNCATES, VARIES
+from environments import FAILS, RECEIVED, STEP, TAG, TERMINATES, TRUNCATES, VARIES
 
 from awac_dist.data.fragments import join_fragments
 from awac_dist.envs.make import env_spec
-from awac_dist.messages import Placement, Weights
+from awac_dist.messages import Placement, StreamState, Weights
 from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.policies.noise import AHEAD, UniformNoise, WhiteNoise
 from awac_dist.policies.spec import PolicySpec
@@ -37,7 +38,8 @@ def make_policy() -> GaussianPolicy:
 
 
 def make_collector(env_id: str = VARIES, num_envs: int = 1, **stream: int) -> Collector:
-    return Collector(env_spec(env_id), num_envs, **{"seed": 5, "worker": 3, **stream})
+    parts = {"seed": 5, "worker": 3, "incarnation": 0, **stream}
+    return Collector(env_spec(env_id), num_envs, tuple(parts.values()))
 
 
 def collect(collector: Collector, fragments: Sequence[int]) -> list[Episode]:
@@ -102,13 +104,14 @@ def test_true_ends_and_cuts_are_kept_apart(env_id: str, length: int, terminated:
     ends = [(fragment.terminated, fragment.truncated) for fragment in fragments]
     assert ends == [(terminated, not terminated)] * 2 + [(False, False)]
     assert [len(fragment) for fragment in fragments] == [length, length, 2]
-    assert finished == [(sum(range(length + 1)), length)] * 2
+    assert finished == [(sum(range(length + 1)), length, length - 3, True)] * 2
 
 
 def test_an_episode_over_several_calls_is_totalled_once() -> None:
     collector, policy = make_collector(TERMINATES), make_policy()
     reports = [collector.collect_steps(policy, 2, "online").finished for _ in range(5)]
-    assert reports == [[], [], [(15.0, 5)], [], [(15.0, 5)]]
+    whole = (15.0, 5, 2, True)  # its last two steps report success
+    assert reports == [[], [], [whole], [], [whole]]
 
 
 def test_the_action_is_kept_as_chosen_and_received_clipped() -> None:
@@ -174,7 +177,7 @@ def test_collecting_episodes_gives_whole_ones(num_envs: int, count: int) -> None
         check_true_to_the_task(episode)
         assert episode.origin.start == 0
         assert episode.terminated != episode.truncated
-        assert totals == (episode.total_reward, len(episode))
+        assert totals[:2] == (episode.total_reward, len(episode))
 
 
 @pytest.mark.parametrize("num_envs", [1, 2])
@@ -294,7 +297,7 @@ def test_a_report_holds_places_and_totals() -> None:
         (100, 5), (200, 5), (300, 2)
     ]  # fmt: skip
     assert report.env_steps == 12
-    assert report.finished == [(15.0, 5)] * 2
+    assert report.finished == [(15.0, 5, 2, True)] * 2
 
 
 @pytest.mark.parametrize(
@@ -322,12 +325,10 @@ def test_noise_that_is_drawn_ahead_is_the_same_as_step_by_step(process: type[Whi
 def test_a_report_tells_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
 
-    class Slow:
-        version = 3
-
-        def sample(self, observations: Array, noise: Array) -> Array:
+    class Slow(Remembering):
+        def sample(self, observations: Array, noise: Array, memory: Array) -> Array:
             clock[0] += 2.0
-            return noise
+            return super().sample(observations, noise, memory)
 
     def passing(step: Any) -> Any:
         def passed(*arguments: Any, **named: Any) -> Any:
@@ -352,6 +353,56 @@ def test_a_report_tells_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> 
     assert report.act_s == report.env_s + report.policy_s
     clock[0] += 1.0
     assert acting.collect_steps(3, "online", "online").wait_s == 1.0
+
+
+class Remembering:
+    """Acts by the steps that it remembers of the episode, and by noise of three numbers."""
+
+    version, noise_size, memory_size = 3, 3, 2
+
+    def sample(self, observations: Array, noise: Array, memory: Array) -> Array:
+        assert noise.shape == (len(observations), 3)
+        return self.mean(observations, memory) + noise[:, :2]
+
+    def mean(self, observations: Array, memory: Array) -> Array:
+        assert memory.shape == (len(observations), 2)
+        np.testing.assert_array_equal(memory[:, 0], observations[:, STEP])
+        memory[:, 0] += 1
+        memory[:, 1] += observations[:, TAG]
+        return memory.copy()
+
+
+@pytest.mark.parametrize("env_id", [VARIES, FAILS.format("Raises")])
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_a_policy_remembers_from_step_to_step_and_forgets_at_a_reset(
+    num_envs: int, env_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "MAX_FAULTS", 1000)
+    acting = make_collector(env_id, num_envs)
+    for steps, envs in ((5, None), (1, 1), (8, num_envs)):
+        acting.collect_steps(Remembering(), steps, "online", envs)
+    acting.collect_episodes(Remembering(), 3, "online")
+    assert sum(map(len, acting.collect_steps(Remembering(), 4, "online").fragments)) > 0
+
+
+def test_a_resumed_stream_has_the_memory_and_the_noise_that_it_had() -> None:
+    acting, resumed = make_collector(num_envs=2), make_collector(num_envs=2)
+    before = acting.collect_steps(Remembering(), 9, "online").fragments
+    state = StreamState(*json.loads(json.dumps(acting.state())))
+    recorded = [[f for f in before if f.origin.episode == number] for number, _ in state.under_way]
+    assert all(steps > 0 for _, steps in state.under_way)
+    resumed.resume(state, recorded)
+    wanted, found = (one.collect_steps(Remembering(), 9, "online") for one in (acting, resumed))
+    for ours, theirs in zip(found.fragments, wanted.fragments, strict=True):
+        assert_equal(ours, theirs)
+    assert found.finished == wanted.finished
+
+
+def test_without_noise_a_policy_acts_by_its_mean() -> None:
+    acting = Collector(env_spec(VARIES), 2, (5, 3, 0), noise=None)
+    for fragment in acting.collect_steps(make_policy(), 30, "online").fragments:
+        means = make_policy().mean(fragment.observations[:-1])
+        np.testing.assert_allclose(fragment.actions, means, rtol=1e-5, atol=1e-6)
 
 
 class Nowhere:

@@ -41,7 +41,8 @@ from awac_dist.types import Array, Episode
 
 
 def make_collector(env_id: str, num_envs: int = 1, **stream: int) -> Collector:
-    return Collector(env_spec(env_id), num_envs, **{"seed": 5, "worker": 3, **stream})
+    parts = {"seed": 5, "worker": 3, "incarnation": 0, **stream}
+    return Collector(env_spec(env_id), num_envs, tuple(parts.values()))
 
 
 def policy_for(env_id: str) -> UnitPolicy:
@@ -72,7 +73,7 @@ def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
     fragments, finished = collected.fragments, collected.finished
     check_true_to_the_task(fragments)
     assert sum(map(len, fragments)) == 50 * num_envs
-    assert finished == [(15.0, 5)] * len(finished)
+    assert finished == [(15.0, 5, 2, True)] * len(finished)
     under_way = [fragment for fragment in fragments if not fragment.terminated]
     assert all(fragment.origin.start == 0 for fragment in fragments)
     dealt = collector._next_episode
@@ -148,14 +149,13 @@ class Never(Failing):
 
 @pytest.mark.parametrize("method", ["collect_steps", "collect_episodes"])
 def test_an_environment_that_always_fails_ends_the_run_with_one_line(
-    method: str, monkeypatch: pytest.MonkeyPatch
+    method: str,
 ) -> None:
     made: list[Never] = []
-    monkeypatch.setattr(
-        "awac_dist.rollout.slot.make_env", lambda _: made.append(Never()) or made[-1]
-    )
+    make = lambda _: made.append(Never()) or made[-1]  # noqa: E731
+    collector = Collector(env_spec(TERMINATES), 1, (0, 0, 0), make_env=make)
     with pytest.raises(RunFailed) as caught:
-        getattr(make_collector(TERMINATES), method)(policy_for(TERMINATES), 50, "online")
+        getattr(collector, method)(policy_for(TERMINATES), 50, "online")
     assert str(caught.value) == (
         f"environment {TERMINATES} failed in 5 episodes in a row; "
         "the last: ValueError: the motor burns"
@@ -172,7 +172,7 @@ class BadPolicy(UnitPolicy):
         super().__init__(env_spec(env_id))
         self._good = good
 
-    def sample(self, observations: Array, noise: Array) -> Array:
+    def sample(self, observations: Array, noise: Array, *memory: Array) -> Array:
         self._good -= 1
         actions = super().sample(observations, noise)
         if self._good < 0:
