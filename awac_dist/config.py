@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from awac_dist.algorithms.awac import AWACConfig
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.algorithms.bc import BCConfig
 from awac_dist.errors import InputError
 from awac_dist.evaluation.config import EvaluationConfig
-from awac_dist.learner.learner import LearnerConfig
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.learner.config import LearnerConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
 from awac_dist.rollout.config import RolloutConfig
@@ -32,7 +32,7 @@ class CloneConfig:
         batch_size: Transitions of such a step.
         learning_rate: Step size of Adam.
         episodes: Whole episodes that the workers collect with it, actions sampled.
-        initialize_actor: Start AWAC from the clone's actor.
+        initialize_actor: Start the algorithm's policy as the clone.
     """
 
     updates: int = 3_000
@@ -97,9 +97,7 @@ class RunConfig:
         clone: Behavioural clone of the demonstrations.
         offline: Training on prior data alone.
         online: Training while the workers collect.
-        algorithm: AWAC's own options.
-        networks: Sizes of the networks.
-        optimizer: Step sizes.
+        algorithm: What learns, and its options.
         replay: The replay buffer.
         rollout: Rollout workers.
         learner: The learner.
@@ -118,15 +116,19 @@ class RunConfig:
     clone: CloneConfig = field(default_factory=CloneConfig)
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
-    algorithm: AWACConfig = field(default_factory=AWACConfig)
-    networks: NetworkConfig = field(default_factory=NetworkConfig)
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(actor_learning_rate=1e-3, critic_learning_rate=1e-3)
-    )
+    algorithm: MethodConfig = field(default_factory=AWACConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    @property
+    def clone_method(self) -> BCConfig:
+        """The clone: of the algorithm's policy, with a step size of its own."""
+        actor = replace(
+            self.algorithm.actor, learning_rate=self.clone.learning_rate, weight_decay=0.0
+        )
+        return BCConfig(actor)
 
 
 class _Range(NamedTuple):
@@ -141,36 +143,26 @@ _RANGES = (
         lambda value: value >= 1,
         "workers shards clone.batch_size offline.batch_size learner.batch_size learner.threads "
         "learner.updates_per_call learner.batches_per_request learner.keep_checkpoints "
-        "networks.num_critics algorithm.num_value_samples replay.capacity rollout.envs_per_worker "
-        "rollout.fragment_steps evaluation.episodes evaluation.curve_episodes "
-        "evaluation.every_updates",
+        "replay.capacity rollout.envs_per_worker rollout.fragment_steps evaluation.episodes "
+        "evaluation.curve_episodes evaluation.every_updates",
     ),
     _Range(
         "0 or more",
         lambda value: 0 <= value < math.inf,
-        "seed clone.updates clone.episodes offline.updates online.env_steps online.error_buffer "
-        "optimizer.actor_weight_decay",
+        "seed clone.updates clone.episodes offline.updates online.env_steps online.error_buffer",
     ),
     _Range(
         "above 0",
         lambda value: 0 < value < math.inf,
-        "clone.learning_rate optimizer.actor_learning_rate optimizer.critic_learning_rate "
-        "online.updates_per_step online.max_minutes rollout.step_timeout_s rollout.cpus "
-        "algorithm.temperature "
-        "algorithm.max_weight",
+        "clone.learning_rate online.updates_per_step online.max_minutes rollout.step_timeout_s "
+        "rollout.cpus",
     ),
     _Range(
         "above 0 and at most 1",
         lambda value: 0 < value <= 1,
-        "learner.discount optimizer.target_update_rate",
+        "learner.discount",
     ),
-    _Range("between 0 and 1", lambda value: 0 < value < 1, "algorithm.effective_batch"),
-    _Range(
-        "finite",
-        math.isfinite,
-        "online.stop_at_return algorithm.advantage_clip algorithm.max_q networks.log_std_min "
-        "networks.log_std_max",
-    ),
+    _Range("finite", math.isfinite, "online.stop_at_return"),
 )
 
 
@@ -191,10 +183,8 @@ def problems(config: RunConfig) -> Iterator[tuple[str, str]]:
             value = attrgetter(path)(config)
             if value is not None and not holds(value):
                 yield path, f"{value} is not {legal}"
-    for path in ("networks.actor_hidden", "networks.critic_hidden"):
-        for width in attrgetter(path)(config):
-            if width < 1:
-                yield path, f"{width} is not 1 or more"
+    for path, problem in config.algorithm.problems():
+        yield f"algorithm.{path}", problem
     yield from _data_problems(config)
     yield from _contradictions(config)
 
@@ -227,13 +217,6 @@ def _share_problems(path: str, shares: Mapping[str, float]) -> Iterator[tuple[st
 
 def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Options that cannot hold together, or of which one would silently do nothing."""
-    networks, algorithm = config.networks, config.algorithm
-    if networks.log_std_min >= networks.log_std_max:
-        legal = f"below networks.log_std_max ({networks.log_std_max})"
-        yield "networks.log_std_min", f"{networks.log_std_min} is not {legal}"
-    if algorithm.value == "mean" and algorithm.num_value_samples > 1:
-        count = algorithm.num_value_samples
-        yield "algorithm.num_value_samples", f"{count} has no effect where algorithm.value is mean"
     if config.mode == "sync" and config.online.error_buffer is not None:
         yield "online.error_buffer", f"{config.online.error_buffer} has no effect in sync mode"
     if config.runtime == "inline" and config.address is not None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from torch import Tensor
 
-from awac_dist.replay.layout import Layout
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Metrics: TypeAlias = dict[str, Tensor]
+    from awac_dist.replay.layout import Layout
+
+Metrics: TypeAlias = "dict[str, Tensor]"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Batch:
         rewards: [B]
         discounts: [B] gamma^n, or 0 where the task truly ended.
         next_observations: [B, O]
+        columns: By name, [B] or [B, ...]: what else the method said that it needs.
     """
 
     observations: Tensor
@@ -30,6 +34,7 @@ class Batch:
     rewards: Tensor
     discounts: Tensor
     next_observations: Tensor
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def from_block(cls, block: Tensor, layout: Layout) -> Batch:
@@ -67,3 +72,8 @@ def detached_mean(values: Tensor) -> Tensor:
     """Mean over all elements as a metric: no gradient, no host synchronisation."""
     with torch.no_grad():
         return values.mean()
+
+
+def spread(values: Tensor) -> Tensor:
+    """Standard deviation over all elements [n] as a metric; 0 of a single one."""
+    return values.detach().std(correction=min(1, values.numel() - 1))

@@ -9,6 +9,7 @@ import torch
 from gymnasium.spaces import Box
 from ray import cloudpickle, tune
 
+from awac_dist.algorithms.base import Method
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
@@ -23,7 +24,7 @@ from awac_dist.types import Episode, Origin
 
 ENV = "Pendulum-v1"
 ONE_STEP = "awac-tests-one-step"
-SMALL = {"actor_hidden": (16, 16), "critic_hidden": (16, 16)}
+SMALL = {"actor": {"hidden": (16, 16)}, "critic": {"hidden": (16, 16)}}
 
 
 class OneStep(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -64,6 +65,11 @@ def write_one_step_data(path: str) -> str:
         )
     write_episodes(path, episodes, spec)
     return path
+
+
+def with_actor(**options: float) -> dict[str, Any]:
+    """A module's config with options of the actor."""
+    return {**SMALL, "actor": {**SMALL["actor"], **options}}
 
 
 def one_step_config(data: str) -> AWACConfig:
@@ -118,9 +124,6 @@ def standalone_learner(config: AWACConfig) -> Learner:
     )
     learner = Learner(
         spec,
-        run.networks,
-        run.optimizer,
-        run.algorithm,
         run.learner,
         [InlineHandle(shard)],
         InlineHandle(WeightStore()),
@@ -130,19 +133,26 @@ def standalone_learner(config: AWACConfig) -> Learner:
     )
     torch.set_num_threads(1)
     learner.add(PriorData(sources, [shard.load()]).places)
-    learner.begin_awac(run.learner.batch_size, keep_actor=False)
+    learner.begin(run.algorithm, run.learner.batch_size)
     return learner
 
 
-def parameters(method: torch.nn.Module) -> dict[str, np.ndarray]:
-    """All parameters and buffers of a method."""
-    return {name: value.numpy().copy() for name, value in method.state_dict().items()}
+def parameters(method: Method) -> dict[str, np.ndarray]:
+    """All parameters of a method, by the names that they have in an RLModule."""
+    groups = {"networks": method.networks, "targets": method.targets}
+    state = {
+        f"{group}.{name}.{key}": value.numpy().copy()
+        for group, modules in groups.items()
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+    return state | {name: value.numpy().copy() for name, value in method.duals.items()}
 
 
 def of_algorithm(algorithm: Any) -> dict[str, np.ndarray]:
     """The same of the method that an algorithm trains."""
     state = algorithm.learner_group.get_weights()["default_policy"]
-    return {name.removeprefix("method."): value for name, value in state.items()}
+    return dict(state)
 
 
 def difference(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> float:

@@ -2,19 +2,21 @@
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from awac_dist.algorithms.awac import AWACConfig
+from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec, make_env
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.learner.learner import LearnerConfig
+from awac_dist.learner.config import LearnerConfig
 from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.rollout.config import RolloutConfig
@@ -29,7 +31,7 @@ from awac_dist.types import Array, Episode, Origin
 ENV = "Pendulum-v1"
 SMALL = shlex.split(
     f"--env {ENV} --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 40 "
-    "--online.env_steps 120 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
+    "--online.env_steps 120 --algorithm.actor.hidden 16 16 --algorithm.critic.hidden 16 16 "
     "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
     "--learner.updates_per_call 10 --evaluation.episodes 1 --evaluation.curve_episodes 1 "
     "--evaluation.every_updates 30"
@@ -64,6 +66,14 @@ def write_demonstrations(path: Path, episodes: int = 3) -> str:
     return str(path)
 
 
+def small(config: MethodConfig, width: int = 16) -> MethodConfig:
+    """The method's options with all networks of two narrow layers."""
+    parts = {field.name: getattr(config, field.name) for field in fields(config)}
+    networks = {name: part for name, part in parts.items() if isinstance(part, NetworkConfig)}
+    narrow = {name: replace(part, hidden=(width, width)) for name, part in networks.items()}
+    return replace(config, **narrow)
+
+
 def small_config(data: str) -> RunConfig:
     """A sync run of two workers that takes about a second."""
     return RunConfig(
@@ -75,7 +85,7 @@ def small_config(data: str) -> RunConfig:
         clone=CloneConfig(updates=20, episodes=3),
         offline=OfflineConfig(updates=25),
         online=OnlineConfig(env_steps=300),
-        networks=NetworkConfig(actor_hidden=(16, 16), critic_hidden=(16, 16)),
+        algorithm=small(AWACConfig()),
         rollout=RolloutConfig(fragment_steps=30),
         learner=LearnerConfig(batch_size=32, threads=1, updates_per_call=17, batches_per_request=5),
         evaluation=EvaluationConfig(episodes=2, curve_episodes=1, every_updates=40),

@@ -1,1 +1,91 @@
-"""The methods, one file each."""
+"""The methods, one file each, and the registry that knows them by name.
+
+A method's file holds its options beside its equations, and options are read long before anything
+is learned: by --help, by a dry run, by the driver of a cluster. So importing a method must not
+cost the 1.5 seconds and 200 MB of torch. Its file may say `import torch`, because here, before
+any of them is imported, torch is deferred: it stands in `sys.modules` as a module that executes
+itself when the first of its attributes is wanted.
+"""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from threading import RLock
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from awac_dist.errors import InputError
+
+if TYPE_CHECKING:
+    from awac_dist.algorithms.base import Method, MethodConfig
+
+METHODS = {
+    "awac": "awac_dist.algorithms.awac:AWAC",
+    "bc": "awac_dist.algorithms.bc:BC",
+}
+
+_LOADING = RLock()
+
+
+class _Deferred(ModuleType):
+    """A module that is found but not executed yet.
+
+    `importlib.util.LazyLoader` would do, but for `import torch`, which looks at `__spec__`.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        spec = self.__spec__
+        with _LOADING:
+            if "__path__" not in self.__dict__:
+                assert spec is not None
+                assert spec.loader is not None
+                self.__dict__["__path__"] = spec.submodule_search_locations
+                spec.loader.exec_module(self)
+                self.__class__ = ModuleType  # type: ignore[assignment]
+            return ModuleType.__getattribute__(self, name)
+
+
+def _defer(name: str) -> None:
+    spec = None if name in sys.modules else find_spec(name)
+    if spec is None:
+        return
+    module = module_from_spec(spec)
+    del module.__path__  # so that importing a submodule executes it first
+    module.__class__ = _Deferred
+    sys.modules[name] = module
+
+
+_defer("torch")
+
+
+def method_class(name: str) -> type[Method]:
+    """The method of a name; imports its file.
+
+    Raises:
+        InputError: There is none; names the nearest.
+    """
+    if name not in METHODS:
+        nearest = get_close_matches(name, METHODS, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(METHODS)}"
+        raise InputError(f"no algorithm {name}; {hint}")
+    module, _, attribute = METHODS[name].partition(":")
+    found: type[Method] = getattr(import_module(module), attribute)
+    return found
+
+
+def config_class(name: str) -> type[MethodConfig]:
+    """The options of the method of a name. Errors as above."""
+    return method_class(name).Config
+
+
+def name_of(config: MethodConfig) -> str:
+    """The name of the method whose options these are."""
+    return next(name for name in METHODS if config_class(name) is type(config))
+
+
+def register_method(name: str, path: str) -> None:
+    """Add a method of your own, such as "mine", "my_package.mine:Mine"."""
+    METHODS[name] = path

@@ -15,25 +15,31 @@ Departure from the authors' code: the target starts as a copy of the critic.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
-from awac_dist.algorithms.base import ActorCritic, OptimizerConfig
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
-from awac_dist.nn.config import NetworkConfig
-from awac_dist.nn.distributions import DiagonalGaussian
-from awac_dist.policies.spec import PolicySpec
-from awac_dist.tensors import Batch, Metrics
+from awac_dist.nn.config import ActorConfig, CriticConfig
+from awac_dist.ranges import Count, Finite, Positive, Share
+from awac_dist.tensors import spread
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from awac_dist.tensors import Batch, Metrics
 
 
 @dataclass(frozen=True)
-class AWACConfig:
+class AWACConfig(MethodConfig):
     """Advantage-weighted actor-critic.
 
     Attributes:
+        critic: The critics.
         temperature: lambda > 0: large is behaviour cloning, small is greedy. The starting
             value where `effective_batch` is set. Paper: 0.3 hand, 1 locomotion; release: 0.5, 2.
         effective_batch: Share of the batch, in (0, 1), at which 1 / sum(w^2) is held by moving
@@ -47,42 +53,48 @@ class AWACConfig:
         max_q: Upper bound on the critics' output where no return can exceed it (hand: 0), or None.
     """
 
-    temperature: float = 10.0
-    effective_batch: float | None = 0.5
+    actor: ActorConfig = ActorConfig(weight_decay=1e-4)
+    critic: CriticConfig = CriticConfig()
+    temperature: Positive = 10.0
+    effective_batch: Share | None = 0.5
     weights: weighting.Normalisation = "softmax"
-    max_weight: float = 100.0
+    max_weight: Positive = 100.0
     value: Literal["sample", "mean"] = "sample"
-    num_value_samples: int = 1
-    advantage_clip: float | None = None
-    max_q: float | None = None
+    num_value_samples: Count = 1
+    advantage_clip: Finite | None = None
+    max_q: Finite | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.value == "mean" and self.num_value_samples > 1:
+            count = self.num_value_samples
+            yield "num_value_samples", f"{count} has no effect where algorithm.value is mean"
 
 
-class AWAC(ActorCritic):
+class AWAC(Joint):
     """Policy evaluation of pi itself, and a projection onto the weighted data."""
 
-    log_temperature: Tensor
+    Config = AWACConfig
+    config: AWACConfig
+    slow_copies = ("critic",)
 
-    def __init__(
-        self,
-        config: AWACConfig,
-        policy: PolicySpec,
-        networks: NetworkConfig,
-        optimizer: OptimizerConfig,
-        *,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        super().__init__(
-            policy, networks, optimizer, seed=seed, device=device, max_value=config.max_q
-        )
-        self.config = config
-        self.register_buffer(
-            "log_temperature", torch.tensor(math.log(config.temperature), device=device)
-        )
+    def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
+        return {
+            "actor": self.make_actor(generator),
+            "critic": self.make_critic(self.config.critic, generator, self.config.max_q),
+        }
+
+    def make_duals(self) -> dict[str, Tensor]:
+        start = math.log(self.config.temperature)
+        return {"log_temperature": torch.tensor(start, device=self.device)}
+
+    def losses(self, batch: Batch) -> Sequence[tuple[Tensor, Metrics]]:
+        q_data = self.critic(batch.observations, batch.actions)  # [E, B], once for both
+        return [self.critic_loss(batch, q_data), self.actor_loss(batch, q_data)]
 
     def critic_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
-            next_actions = self._sample(self.actor(batch.next_observations))  # [B, A]
+            next_actions = self.sample(self.actor(batch.next_observations))  # [B, A]
             next_q = self.target_critic(batch.next_observations, next_actions)  # [E, B]
             targets = td.one_step_target(batch.rewards, batch.discounts, next_q.amin(dim=0))
         return td.squared_error(q_data, targets)
@@ -93,37 +105,27 @@ class AWAC(ActorCritic):
             if self.config.value == "mean":
                 chosen = policy.mean.unsqueeze(0)  # [1, B, A]
             else:
-                chosen = self._sample(policy, (self.config.num_value_samples,))
+                chosen = self.sample(policy, (self.config.num_value_samples,))
             q_policy = self.critic(batch.observations, chosen)  # [E, N, B]
         advantages = weighting.advantages(q_data, q_policy, clip=self.config.advantage_clip)
-        weights = self._weights(advantages)
-        loss, metrics = weighting.weighted_regression(policy.log_prob(batch.actions), weights)
-        return loss, metrics | {
-            "actor/advantage_mean": advantages.mean(),
-            "actor/advantage_std": advantages.std(),
-            "actor/std": policy.log_std.detach().exp().mean(),
-            "actor/temperature": self.log_temperature.exp(),
-        }
-
-    def _sample(self, policy: DiagonalGaussian, shape: tuple[int, ...] = ()) -> Tensor:
-        """Actions [*shape, B, A]. Overridden, as is the next, where a batch is spread."""
-        return policy.sample(self.generator, shape)
-
-    def _weights(self, advantages: Tensor) -> Tensor:
-        """Weights [B] of the logged actions, for advantages [B] of the whole batch."""
-        return weighting.weights(
-            advantages,
-            temperature=self.log_temperature.exp(),
+        weights = weighting.weights(  # over the whole batch
+            self.world.gather(advantages),
+            temperature=self.duals["log_temperature"].exp(),
             normalisation=self.config.weights,
             max_weight=self.config.max_weight,
         )
+        log_probs = policy.log_prob(batch.actions)  # [B]
+        loss, metrics = weighting.weighted_regression(log_probs, self.world.mine(weights))
+        return loss, metrics | {
+            "actor/effective_batch": weighting.effective_batch(weights),
+            "actor/advantage_mean": advantages.mean(),
+            "actor/advantage_std": spread(advantages),
+            "actor/std": policy.log_std.detach().exp().mean(),
+            "actor/temperature": self.duals["log_temperature"].exp(),
+        }
 
-    def update(self, batch: Batch) -> Metrics:
-        metrics = super().update(batch)
+    def after_update(self, batch: Batch, metrics: Metrics) -> None:
         if self.config.effective_batch is not None:
-            wanted = self.config.effective_batch * len(batch.rewards)
-            effective = metrics["actor/effective_batch"]
-            self.log_temperature.copy_(
-                weighting.temperature_step(self.log_temperature, effective, wanted)
-            )
-        return metrics
+            wanted = self.config.effective_batch * self.world.size * len(batch.rewards)
+            now, effective = self.duals["log_temperature"], metrics["actor/effective_batch"]
+            now.copy_(weighting.temperature_step(now, effective, wanted))

@@ -1,145 +1,289 @@
-"""The skeleton that every actor-critic method shares: one update, one target network.
-
-losses  computed on the parameters before the update, all of them
-step    one optimiser a network, on disjoint parameters
-target  Q' <- (1 - tau) Q' + tau Q
-"""
+"""What a method is, and what it is made of: options, networks, optimisers, a state."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
-from torch import Generator, Tensor, nn
 
-from awac_dist.nn.actors import GaussianActor
-from awac_dist.nn.config import NetworkConfig
-from awac_dist.nn.critics import CriticEnsemble
+from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.policies.spec import PolicySpec
-from awac_dist.tensors import Batch, Metrics
+from awac_dist.ranges import Checked
+from awac_dist.types import EnvSpec
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+    from torch.optim import Optimizer
+
+    from awac_dist.nn.actors import Actor
+    from awac_dist.nn.critics import CriticEnsemble
+    from awac_dist.nn.distributions import Distribution
+    from awac_dist.tensors import Batch, Metrics
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam, one for each network.
+class MethodConfig(Checked):
+    """Options of a method; a field holds the sizes and step sizes of the network of its name.
 
     Attributes:
-        actor_learning_rate: Step size of the actor.
-        critic_learning_rate: Step size of the critics.
-        actor_weight_decay: L2 penalty on all actor parameters, added to the gradient.
-        target_update_rate: tau, the share of the critic that enters its target each update.
+        actor: The policy's network.
     """
 
-    actor_learning_rate: float = 3e-4
-    critic_learning_rate: float = 3e-4
-    actor_weight_decay: float = 1e-4
-    target_update_rate: float = 5e-3
+    actor: ActorConfig = field(default_factory=ActorConfig)
+
+    def policy_spec(self, env: EnvSpec) -> PolicySpec:
+        """Shape of the policy that acts."""
+        return self.actor.policy_spec(env)
+
+
+class Task(NamedTuple):
+    """What a method is told of the world."""
+
+    spec: EnvSpec
+    discount: float  # gamma
+
+
+class Acting(NamedTuple):
+    """The policy as it acts: its shape, and its arrays by name."""
+
+    spec: PolicySpec
+    arrays: dict[str, Tensor]
+
+
+class World:
+    """Who shares a batch: here nobody, all B rows of it are here.
+
+    Overridden where each of several learners has its rows of it. Losses coupled over the batch
+    ask for the rows of all; everything random is drawn for the whole batch, by each alike.
+    """
+
+    size = 1  # learners
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of all learners [size * B, ...], for those [B, ...] of this one."""
+        return rows
+
+    def mine(self, rows: Tensor, dim: int = 0) -> Tensor:
+        """The rows of this learner, of those of all."""
+        return rows
+
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """Replace each gradient by its mean over the learners."""
+
+
+ALONE = World()
+
+
+class Method(ABC):
+    """Networks, an update that trains them, and a state to go on from.
+
+    Attributes:
+        Config: Class of its options.
+        needs: Extra columns of a batch that it reads.
+        slow_copies: Networks of which `targets` has a slowly moving copy.
+        networks, targets: By name.
+        duals: Numbers that it learns or adapts, by name: tensors [].
+        optimizers: By the name of what they train.
+        before_step: Called between a backward pass and the steps that follow it, with the
+            parameters that these will change.
+    """
+
+    Config: ClassVar[type[MethodConfig]]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    slow_copies: ClassVar[tuple[str, ...]] = ()
+    batches_per_update: int = 1
+
+    def __init__(
+        self,
+        config: MethodConfig,
+        task: Task,
+        *,
+        seed: int,
+        device: torch.device,
+        world: World = ALONE,
+    ) -> None:
+        self.config, self.task, self.device, self.world = config, task, device, world
+        weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
+        made = self.make_networks(weights)
+        self.networks = {name: network.to(device) for name, network in made.items()}
+        self.targets = {name: _frozen_copy(self.networks[name]) for name in self.slow_copies}
+        self.duals = self.make_duals()
+        self.optimizers = self.make_optimizers()
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.before_step: Callable[[Sequence[Tensor]], None] = lambda parameters: None
+
+    @abstractmethod
+    def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
+        """Networks by name, their first weights drawn from the generator, on the CPU."""
+
+    def make_duals(self) -> dict[str, Tensor]:
+        """Numbers that are learned or adapted, by name: tensors [] on the device."""
+        return {}
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """One Adam a network, as the field of its name says."""
+        parts = {name: getattr(self.config, name) for name in self.networks}
+        return {
+            name: adam(network.parameters(), parts[name].learning_rate, parts[name].weight_decay)
+            for name, network in self.networks.items()
+        }
+
+    @abstractmethod
+    def update(self, batches: Sequence[Batch]) -> Metrics:
+        """Learn from `batches_per_update` batches. No host synchronisation."""
+
+    # What the methods are composed from.
+
+    def make_actor(self, generator: Generator) -> Actor:
+        """The policy's network."""
+        from awac_dist.nn.actors import make_actor
+
+        return make_actor(self.config.policy_spec(self.task.spec), generator)
+
+    def make_critic(
+        self, config: CriticConfig, generator: Generator, max_value: float | None = None
+    ) -> CriticEnsemble:
+        """An ensemble of Q(s, a), of values up to `max_value` where that is given."""
+        from awac_dist.nn.critics import CriticEnsemble
+
+        return CriticEnsemble(
+            self.task.spec.input_size + self.task.spec.action_size,
+            config.hidden,
+            config.members,
+            generator=generator,
+            layer_norm=config.layer_norm,
+            max_value=max_value,
+        )
+
+    @property
+    def actor(self) -> Actor:
+        """[B, O] -> distribution over actions [B, A]."""
+        return cast("Actor", self.networks["actor"])
+
+    @property
+    def critic(self) -> CriticEnsemble:
+        """[B, O] and [B, A] -> [E, B]."""
+        return cast("CriticEnsemble", self.networks["critic"])
+
+    @property
+    def target_critic(self) -> CriticEnsemble:
+        """The critic's slowly moving copy."""
+        return cast("CriticEnsemble", self.targets["critic"])
+
+    def sample(self, policy: Distribution, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw actions [*shape, B, A]; gradients reach the policy."""
+        drawn = self._everywhere(policy).sample(self.generator, shape)
+        return self.world.mine(drawn, dim=-2)
+
+    def sample_with_log_prob(self, policy: Distribution) -> tuple[Tensor, Tensor]:
+        """Draw actions [B, A], and log pi [B] of them; gradients reach the policy."""
+        actions, log_probs = self._everywhere(policy).sample_with_log_prob(self.generator)
+        return self.world.mine(actions), self.world.mine(log_probs)
+
+    def _everywhere(self, policy: Distribution) -> Distribution:
+        """The policy with as many rows as the whole batch: strangers' are stood in for."""
+        return policy if self.world.size == 1 else policy.repeated(self.world.size)
+
+    def step(self, loss: Tensor, names: Iterable[str]) -> None:
+        """Take one step of the named optimisers down a loss, whatever else it depends on."""
+        optimizers = [self.optimizers[name] for name in names]
+        parameters = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        self.world.average([p.grad for p in parameters if p.grad is not None])
+        self.before_step(parameters)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def move_targets(self) -> None:
+        """Q' <- (1 - tau) Q' + tau Q."""
+        for name, target in self.targets.items():
+            rate = getattr(self.config, name).target_update_rate
+            moving, towards = target.parameters(), self.networks[name].parameters()
+            with torch.no_grad():
+                torch._foreach_lerp_(list(moving), list(towards), rate)
+
+    # What the learner asks for.
+
+    def acting(self) -> Acting:
+        """The policy of now; its arrays are those in training."""
+        return Acting(self.actor.spec, self.actor.arrays())
+
+    def adopt(self, arrays: Mapping[str, Any]) -> None:
+        """Start from the policy with these arrays, which is of the same shape."""
+        self.actor.load_arrays(arrays)
+
+    def training_state(self) -> dict[str, Any]:
+        """Everything that learns or is random, as tensors on the CPU and plain values."""
+        states: dict[str, Any] = {
+            group: {name: part.state_dict() for name, part in getattr(self, group).items()}
+            for group in ("networks", "targets", "optimizers")
+        }
+        states |= {"duals": self.duals, "generator": self.generator.get_state()}
+        return {"device": self.device.type, **_on_cpu(states)}
+
+    def load_training_state(self, state: Mapping[str, Any]) -> bool:
+        """Go on where `training_state` was taken.
+
+        Returns:
+            Whether exactly: random numbers of one kind of device cannot be continued on another,
+            where those that follow depend on the state all the same.
+        """
+        for group in ("networks", "targets", "optimizers"):
+            for name, part in getattr(self, group).items():
+                part.load_state_dict(state[group][name])
+        for name, dual in self.duals.items():
+            dual.data.copy_(state["duals"][name])
+        if state["device"] == self.device.type:
+            self.generator.set_state(state["generator"])
+            return True
+        digest = int(state["generator"].long().mul(torch.arange(len(state["generator"]))).sum())
+        self.generator.manual_seed(digest)
+        return False
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All that must be finite, the optimisers' first, each with a name for people."""
+        named = dict(self._named_parameters())
+        names = {parameter: name for name, parameter in named.items()}
+        for optimizer in self.optimizers.values():
+            for parameter, state in optimizer.state.items():
+                for what, value in state.items():
+                    if isinstance(value, torch.Tensor):
+                        yield f"{MOMENTS.get(what, what)} of {names[parameter]}", value
+        for name, value in named.items():
+            yield f"parameter {name}", value
+
+    def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        for prefix, modules in (("", self.networks), ("target_", self.targets)):
+            for name, module in modules.items():
+                for inner, value in module.named_parameters():
+                    yield f"{prefix}{name}.{inner}", value
+        yield from self.duals.items()
+
+
+MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 
 
 def adam(
-    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float = 0.0
+    parameters: Iterable[Tensor], learning_rate: float, weight_decay: float = 0.0
 ) -> torch.optim.Adam:
     """Adam that updates all tensors in one call, with L2 (not decoupled) decay."""
     return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
 
 
-class Method(nn.Module, ABC):
-    """What the learner needs of a method: an actor, an update, a state."""
-
-    actor: GaussianActor
-    optimizers: dict[str, torch.optim.Optimizer]
-    generator: Generator
-
-    @abstractmethod
-    def update(self, batch: Batch) -> Metrics:
-        """Take one gradient step on every network. No host synchronisation."""
-
-    def training_state(self) -> dict[str, Any]:
-        """Networks, targets, optimiser moments and the random state, as plain tensors."""
-        return {
-            "networks": self.state_dict(),
-            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
-            "generator": self.generator.get_state(),
-        }
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `training_state` was taken."""
-        self.load_state_dict(state["networks"])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.generator.set_state(state["generator"].cpu())
+def _frozen_copy(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).requires_grad_(False)
 
 
-class ActorCritic(Method):
-    """A Gaussian actor, an ensemble of critics and its slowly moving target."""
-
-    def __init__(
-        self,
-        policy: PolicySpec,
-        networks: NetworkConfig,
-        optimizer: OptimizerConfig,
-        *,
-        seed: int,
-        device: torch.device,
-        max_value: float | None = None,
-    ) -> None:
-        super().__init__()
-        weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
-        self.actor = GaussianActor(policy, weights)
-        self.critic = CriticEnsemble(
-            policy.layer_sizes[0] + policy.layer_sizes[-1],
-            networks.critic_hidden,
-            networks.num_critics,
-            generator=weights,
-            layer_norm=networks.critic_layer_norm,
-            max_value=max_value,
-        )
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self.to(device)
-        self.target_update_rate = optimizer.target_update_rate
-        self.generator = Generator(device).manual_seed(seed)
-        self.optimizers = {
-            "actor": adam(
-                self.actor.parameters(),
-                optimizer.actor_learning_rate,
-                optimizer.actor_weight_decay,
-            ),
-            "critic": adam(self.critic.parameters(), optimizer.critic_learning_rate),
-        }
-
-    @abstractmethod
-    def critic_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
-        """Scalar whose gradient reaches the critic only, and metrics.
-
-        Args:
-            batch: What to learn from.
-            q_data: [E, B] critic ensemble at the logged actions.
-        """
-
-    @abstractmethod
-    def actor_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
-        """Scalar whose gradient reaches the actor only, and metrics. Arguments as above."""
-
-    def update(self, batch: Batch) -> Metrics:
-        q_data = self.critic(batch.observations, batch.actions)  # once, for both losses
-        critic_loss, critic_metrics = self.critic_loss(batch, q_data)
-        actor_loss, actor_metrics = self.actor_loss(batch, q_data)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        (critic_loss + actor_loss).backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-        self._move_target()
-        return critic_metrics | actor_metrics
-
-    @torch.no_grad()
-    def _move_target(self) -> None:
-        torch._foreach_lerp_(
-            list(self.target_critic.parameters()),
-            list(self.critic.parameters()),
-            self.target_update_rate,
-        )
+def _on_cpu(value: Any) -> Any:
+    """The same dicts and lists with copies of their tensors on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list | tuple) else value

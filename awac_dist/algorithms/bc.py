@@ -2,34 +2,41 @@
 
     actor   max_pi E_D[ log pi(a|s) ]
 
-The paper's prior data are trajectories of such a clone (appendix A.1).
+The clone of the demonstrations, whose trajectories are the paper's prior data (appendix A.1).
 """
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from awac_dist.algorithms.base import Method, adam
-from awac_dist.nn.actors import GaussianActor
-from awac_dist.policies.spec import PolicySpec
-from awac_dist.tensors import Batch, Metrics
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.algorithms.skeletons import Joint
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from awac_dist.tensors import Batch, Metrics
 
 
-class BehaviouralCloning(Method):
+@dataclass(frozen=True)
+class BCConfig(MethodConfig):
+    """Behavioural cloning."""
+
+
+class BC(Joint):
     """Maximum likelihood on the logged actions; there is no critic."""
 
-    def __init__(
-        self, policy: PolicySpec, learning_rate: float, *, seed: int, device: torch.device
-    ) -> None:
-        super().__init__()
-        self.actor = GaussianActor(policy, torch.Generator().manual_seed(seed)).to(device)
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.optimizers = {"actor": adam(self.actor.parameters(), learning_rate)}
+    Config = BCConfig
 
-    def update(self, batch: Batch) -> Metrics:
+    def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
+        return {"actor": self.make_actor(generator)}
+
+    def losses(self, batch: Batch) -> Sequence[tuple[Tensor, Metrics]]:
+        return [self.actor_loss(batch)]
+
+    def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         log_probs = self.actor(batch.observations).log_prob(batch.actions)  # [B]
         loss = -log_probs.mean()
-        self.optimizers["actor"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers["actor"].step()
-        return {"clone/loss": loss.detach()}
+        return loss, {"clone/loss": loss.detach()}

@@ -18,7 +18,7 @@ import numpy as np
 from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn
 from awac_dist.envs.make import Environment, env_spec, make_env
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.config import ActorConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
 from awac_dist.rollout.collector import Collector
@@ -39,7 +39,7 @@ WORKER, BARE = "worker", "env.step"
 
 def random_policy(spec: EnvSpec) -> Policy:
     """A policy as a run begins with: two hidden layers of 256."""
-    shape = NetworkConfig((256, 256)).policy_spec(spec)
+    shape = ActorConfig((256, 256)).policy_spec(spec)
     rng = np.random.default_rng(0)
     sizes = list(shape.shapes.values())
     scales = [s[-1] ** -0.5 if len(s) == 2 else 0.0 for s in sizes]

@@ -17,7 +17,7 @@ from awac_dist.bench.report import Row
 from awac_dist.bench.scaling import start_workers
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.messages import Handle, RolloutReport
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.config import ActorConfig
 from awac_dist.rollout.worker import PublishedPolicy
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
@@ -30,7 +30,7 @@ def rows(repeats: int) -> Iterator[Row]:
     """Publishing, then a step of all workers with a new policy and with the one that they have."""
     runtime = RayRuntime()
     try:
-        shape = NetworkConfig((256, 256)).policy_spec(HALF_CHEETAH)
+        shape = ActorConfig((256, 256)).policy_spec(HALF_CHEETAH)
         vector = np.full(shape.size, 0.01, np.float32)
         store = runtime.start(WeightStore)
         policies = PublishedPolicy(shape, runtime.weights_reader(store))

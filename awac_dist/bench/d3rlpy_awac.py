@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.algorithms.awac import AWACConfig as OurConfig
 from awac_dist.bench.products import HIDDEN
 
 PEER = "d3rlpy"
@@ -30,7 +30,7 @@ def their_algorithm(env: Any, *, batch_size: int, temperature: float) -> Any:
         from d3rlpy.optimizers import AdamFactory
 
     networks = VectorEncoderFactory(list(HIDDEN))
-    decay = OptimizerConfig().actor_weight_decay * batch_size  # its loss is a sum over the batch
+    decay = OurConfig().actor.weight_decay * batch_size  # its loss is a sum over the batch
     algorithm = AWACConfig(
         actor_encoder_factory=networks,
         critic_encoder_factory=networks,

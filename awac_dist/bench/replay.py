@@ -16,7 +16,7 @@ from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn, rate
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.learner.batches import BatchFetcher
-from awac_dist.learner.learner import LearnerConfig
+from awac_dist.learner.config import LearnerConfig
 from awac_dist.messages import Handle
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler

@@ -18,7 +18,8 @@ from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
-from awac_dist.learner.learner import Learner, LearnerConfig
+from awac_dist.learner.config import LearnerConfig
+from awac_dist.learner.learner import Learner
 from awac_dist.policies import make_policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
@@ -42,9 +43,6 @@ def standalone(batch_size: int) -> Measure:
     shard = _shard(sources)
     learner = Learner(
         spec,
-        RUN.networks,
-        RUN.optimizer,
-        RUN.algorithm,
         LearnerConfig(batch_size=batch_size, threads=1),
         [InlineHandle(shard)],
         InlineHandle(WeightStore()),
@@ -53,7 +51,7 @@ def standalone(batch_size: int) -> Measure:
         device="cpu",
     )
     learner.add(PriorData(sources, [shard.load()]).places)
-    learner.begin_awac(batch_size, keep_actor=False)
+    learner.begin(RUN.algorithm, batch_size)
     return lambda: UPDATES * rate(lambda: learner.update(UPDATES))
 
 
@@ -83,7 +81,7 @@ def sac(batch_size: int) -> Measure:
 def standalone_steps() -> Measure:
     """Measure environment steps of one of our workers, into a replay shard."""
     spec = env_spec(RUN.env)
-    policy = RUN.networks.policy_spec(spec)
+    policy = RUN.algorithm.policy_spec(spec)
     vector = torch.zeros(policy.size).numpy()
     fixed = FixedPolicy(make_policy(policy, vector, 0))
     worker = RolloutWorker(spec, 1, [InlineHandle(_shard([]))], fixed, seed=0, worker=0)

@@ -30,8 +30,8 @@ OPTIONS = {
     "learner.updates_per_call": 50,
     "evaluation.episodes": 1,
     "evaluation.every_updates": 1_000_000,
-    "networks.actor_hidden": (64, 64),
-    "networks.critic_hidden": (64, 64),
+    "algorithm.actor.hidden": (64, 64),
+    "algorithm.critic.hidden": (64, 64),
 }
 
 

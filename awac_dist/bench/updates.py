@@ -11,16 +11,17 @@ from itertools import cycle
 import torch
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.algorithms.base import Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench import products
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.peak import multiply
 from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
-from awac_dist.learner.device import Precision, autocast
+from awac_dist.learner.config import Precision
+from awac_dist.learner.device import autocast
 from awac_dist.learner.record import CallRecord
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
@@ -44,22 +45,16 @@ def ours(batch_size: int, threads: int, precision: Precision) -> Measure:
     """Measure updates as the learner makes them, metrics included."""
     keep_freed_memory()
     torch.set_num_threads(threads)
-    networks = NetworkConfig(products.HIDDEN, products.HIDDEN, products.CRITICS)
-    method = AWAC(
-        AWACConfig(),
-        networks.policy_spec(TASK),
-        networks,
-        OptimizerConfig(),
-        seed=0,
-        device=torch.device("cpu"),
-    )
+    critic = CriticConfig(hidden=products.HIDDEN, members=products.CRITICS)
+    config = AWACConfig(ActorConfig(hidden=products.HIDDEN, weight_decay=1e-4), critic)
+    method = AWAC(config, Task(TASK, 0.99), seed=0, device=torch.device("cpu"))
     layout, blocks = Layout.of(TASK), cycle(_blocks(batch_size))
 
     def update(record: CallRecord) -> None:
         block = next(blocks)
         with autocast(precision, torch.device("cpu")):
-            metrics = method.update(Batch.from_block(block, layout))
-        record.add(block, metrics)
+            metrics = method.update([Batch.from_block(block, layout)])
+        record.add([block], metrics)
 
     def measure() -> float:
         record = CallRecord()

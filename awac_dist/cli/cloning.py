@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from awac_dist.algorithms.awac import AWACConfig
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.algorithms.bc import BCConfig
 from awac_dist.config import CloneConfig
 from awac_dist.data.sources import open_source
-from awac_dist.learner.learner import Learner, LearnerConfig
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.learner.config import LearnerConfig
+from awac_dist.learner.learner import Learner
+from awac_dist.nn.config import ActorConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
@@ -23,7 +24,7 @@ UPDATES_PER_CALL = 500
 def fit_clone(
     argument: str,
     spec: EnvSpec,
-    networks: NetworkConfig,
+    actor: ActorConfig,
     settings: CloneConfig,
     *,
     seed: int,
@@ -36,7 +37,7 @@ def fit_clone(
     Args:
         argument: The source, as `--data` takes it.
         spec: The task.
-        networks: Sizes of the policy.
+        actor: The policy's network.
         settings: Updates, batch size and learning rate.
         seed: Of the networks and the batches.
         advance: Told of every few hundred updates as they are done.
@@ -57,9 +58,6 @@ def fit_clone(
     )
     learner = Learner(
         spec,
-        networks,
-        OptimizerConfig(),
-        AWACConfig(),
         LearnerConfig(threads=1),
         [InlineHandle(shard)],
         InlineHandle(WeightStore()),
@@ -68,11 +66,10 @@ def fit_clone(
         device="cpu",
     )
     learner.add([place for _, place in shard.load().placed])
-    learner.begin_cloning(
-        [source.name], learning_rate=settings.learning_rate, batch_size=settings.batch_size
-    )
+    method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
+    learner.begin(method, settings.batch_size, sources=[source.name])
     while learner.grad_steps < settings.updates:
         count = min(UPDATES_PER_CALL, settings.updates - learner.grad_steps)
         learner.update(count)
         advance(count)
-    return make_policy(networks.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
+    return make_policy(actor.policy_spec(spec), learner.policy_vector(), learner.grad_steps)

@@ -16,7 +16,7 @@ from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Finished, Handle
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.run_folder import create_run_folder
@@ -61,7 +61,7 @@ def _clone(args: Collect, spec: EnvSpec, stream: TextIO) -> Policy:
     settings = replace(CloneConfig(), updates=args.clone_updates)
     with progress("clone updates", settings.updates, stream) as advance:
         return fit_clone(
-            str(args.clone), spec, NetworkConfig(), settings, seed=args.seed, advance=advance
+            str(args.clone), spec, ActorConfig(), settings, seed=args.seed, advance=advance
         )
 
 

@@ -92,10 +92,10 @@ class Making:
         """Trajectories of a clone of the demonstrations, which are in the folder already."""
         settings, started = self.recipe.clone, time.monotonic()
         demonstrations = str(self.folder / "demonstrations.parquet")
-        networks = self.recipe.networks
+        actor = self.recipe.actor
         with progress("clone updates", settings.updates, self.stream) as advance:
             policy = fit_clone(
-                demonstrations, self.spec, networks, settings, seed=self.seed, advance=advance
+                demonstrations, self.spec, actor, settings, seed=self.seed, advance=advance
             )
         took = time.monotonic() - started
         rate = f"{settings.updates / took:,.0f} a second"

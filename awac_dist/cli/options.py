@@ -10,13 +10,16 @@ The dataclasses are the only list of options there is.
 from __future__ import annotations
 
 import dataclasses
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 
+from awac_dist.algorithms import config_class, name_of
 from awac_dist.cli.fields import Field, headline, walk
 from awac_dist.cli.parser import Parser, did_you_mean
 from awac_dist.config import RunConfig, problems
@@ -76,12 +79,14 @@ class Launch:
     These are what may be said of a launch besides the run's own options.
 
     Attributes:
+        algorithm: The name of the method that learns, such as awac, whose options these are.
         config: YAML files of options; may be repeated: later ones win, the command line over all.
         dry_run: Print the resolved config and the plan, and stop.
         resume: Go on with the run in this folder from its newest checkpoint, with its own options.
         override: With --resume: change options that may change, such as workers=8.
     """
 
+    algorithm: str = "awac"
     config: tuple[str, ...] = ()
     dry_run: bool = False
     resume: str | None = None
@@ -120,9 +125,10 @@ def parse(argv: Sequence[str]) -> Options:
         InputError: An option, a value or a file is wrong; names it and what is legal.
         SystemExit: --help was asked for, and printed.
     """
-    fields = {field.path: field for field in walk(RunConfig())}
+    defaults = RunConfig(algorithm=config_class(_algorithm(argv))())
+    fields = {field.path: field for field in walk(defaults)}
     own = {field.path: field._replace(group="common") for field in walk(Launch)}
-    words = _parser([*fields.values(), *own.values()]).read(argv)
+    words = _parser(defaults, [*fields.values(), *own.values()]).read(argv)
     launch = Launch(**{path: words.pop(path) for path in own if path in words})
     given = [Setting(path, f"--{path}", value) for path, value in words.items()]
     files, place = tuple(launch.config), None
@@ -136,12 +142,29 @@ def parse(argv: Sequence[str]) -> Options:
     elif launch.override:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     settings = [setting for file in files for setting in _read_yaml(file, fields)] + given
-    return Options(_config(settings, fields), argv, launch.dry_run, place)
+    return Options(_config(defaults, settings, fields), argv, launch.dry_run, place)
 
 
-def _parser(fields: Iterable[Field]) -> Parser:
+def _algorithm(argv: Sequence[str]) -> str:
+    """The name of the method, which decides what other options there are."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--algorithm")
+    parser.add_argument("--resume")
+    parser.add_argument("--config", nargs="+", action="extend", default=[])
+    given, _ = parser.parse_known_args(argv)
+    files = [f"{given.resume}/{CONFIG_FILE}"] if given.resume else given.config
+    name = "awac"
+    for file in files:
+        with suppress(OSError, yaml.YAMLError):  # said when it is read for good
+            content = yaml.safe_load(Path(file).read_bytes())
+            part = content.get("algorithm") if isinstance(content, dict) else None
+            name = part.get("name", name) if isinstance(part, dict) else name
+    return given.algorithm or name
+
+
+def _parser(defaults: RunConfig, fields: Iterable[Field]) -> Parser:
     groups: dict[str, str | None] = {"common": None, "run": None}
-    groups |= {name: headline(type(part)) for name, part in _parts(RunConfig())}
+    groups |= {name: headline(type(part)) for name, part in _parts(defaults)}
     usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
     placed = [field._replace(group=_group(field)) for field in fields]
     return Parser(PROGRAM, headline(Launch), placed, groups, usage=usage, epilog=EPILOG)
@@ -172,12 +195,14 @@ def _place(run: str) -> RunPlace:
     return place
 
 
-def _config(settings: Sequence[Setting], fields: Mapping[str, Field]) -> RunConfig:
+def _config(
+    defaults: RunConfig, settings: Sequence[Setting], fields: Mapping[str, Field]
+) -> RunConfig:
     values = {
         setting.path: fields[setting.path].typed(setting.value, setting.where)
         for setting in settings
     }
-    config = _replaced(RunConfig(), values)
+    config = _replaced(defaults, values)
     where = {setting.path: setting.where for setting in settings}
     for path, problem in problems(config):
         raise InputError(f"{where.get(path, path)}: {problem}")
@@ -203,7 +228,9 @@ def _overrides(words: Iterable[str], fields: Mapping[str, Field]) -> Iterator[Se
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """The config as plain dicts, lists and scalars, which --config reads back as YAML."""
-    return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+    mapping = {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+    mapping["algorithm"] = {"name": name_of(config.algorithm), **mapping["algorithm"]}
+    return mapping
 
 
 def _read_yaml(file: str, fields: Mapping[str, Field]) -> list[Setting]:
@@ -222,7 +249,7 @@ def _flattened(
     file: str, part: str, content: Any, fields: Mapping[str, Field]
 ) -> Iterator[Setting]:
     """The settings in one mapping of a file: the whole, or one part of the config."""
-    parts = {path.partition(".")[0] for path in fields if "." in path}
+    parts = {path[:at] for path in fields for at, letter in enumerate(path) if letter == "."}
     if not isinstance(content, dict | None):
         place = f"{file}: {part}" if part else file
         raise InputError(f"{place}: {content!r} is not a mapping of options to values")
@@ -230,6 +257,8 @@ def _flattened(
         path = f"{part}.{key}" if part else str(key)
         if path in fields:
             yield Setting(path, f"{file}: {path}", value)
+        elif path == "algorithm.name":
+            pass  # it was read first
         elif path in parts:
             yield from _flattened(file, path, value, fields)
         else:

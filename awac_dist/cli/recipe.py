@@ -122,7 +122,7 @@ def _account(recipe: Recipe, args: Make, made: dict[str, list[Episode]]) -> dict
                 "updates": recipe.updates,
                 "batch_size": recipe.clone.batch_size,
                 "learning_rate": recipe.clone.learning_rate,
-                "hidden": recipe.networks.actor_hidden,
+                "hidden": recipe.actor.hidden,
             },
         }
     files = {f"{name}.parquet": _figures(episodes) for name, episodes in made.items()}

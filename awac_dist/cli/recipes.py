@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from awac_dist.config import CloneConfig
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import MakeNoise, OrnsteinUhlenbeck, WhiteNoise
 
-NETWORKS = NetworkConfig(actor_hidden=(256, 256, 256, 256))
+ACTOR = ActorConfig(hidden=(256, 256, 256, 256))
 BATCH_SIZE, LEARNING_RATE = 128, 3e-4
 
 
@@ -31,7 +31,7 @@ class Recipe:
         paper: What the paper and the scripts of its authors say.
         demonstrations: Episodes that are cloned; 0 for none.
         updates: Of the clone's fit.
-        networks: Of the clone.
+        actor: Network of the clone.
         min_return: Demonstrations below it are not kept.
         relabel: Task by whose rule recorded demonstrations are rewarded anew.
         clip_demonstrations: Clip their actions to the bounds of the task.
@@ -43,7 +43,7 @@ class Recipe:
     paper: str
     demonstrations: int = 0
     updates: int = 0
-    networks: NetworkConfig = NETWORKS
+    actor: ActorConfig = ACTOR
     min_return: float | None = None
     relabel: str | None = None
     clip_demonstrations: bool = False

@@ -35,7 +35,7 @@ SETTINGS = (
     *("--workers", "2", "--shards", "2"),
     *("--clone.updates", str(CLONE_UPDATES), "--clone.episodes", "4"),
     *("--offline.updates", str(OFFLINE_UPDATES), "--online.env_steps", str(ENV_STEPS)),
-    *("--networks.actor_hidden", "64", "64", "--networks.critic_hidden", "64", "64"),
+    *("--algorithm.actor.hidden", "64", "64", "--algorithm.critic.hidden", "64", "64"),
     *("--learner.batch_size", "64", "--learner.threads", "1"),
     *("--evaluation.every_updates", "500", "--evaluation.curve_episodes", "1"),
     *("--evaluation.episodes", "20"),

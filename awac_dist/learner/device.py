@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, TypeAlias
 
 import torch
 
-Precision: TypeAlias = Literal["float32", "bfloat16"]
+from awac_dist.learner.config import Precision
 
 
 def count_gpus() -> int:

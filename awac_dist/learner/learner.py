@@ -4,54 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import Method, OptimizerConfig
-from awac_dist.algorithms.bc import BehaviouralCloning
+from awac_dist.algorithms import method_class, name_of
+from awac_dist.algorithms.base import Method, MethodConfig, Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
-from awac_dist.learner.device import Precision, autocast, default_threads
+from awac_dist.learner.config import LearnerConfig
+from awac_dist.learner.device import autocast, default_threads
 from awac_dist.learner.record import CallRecord
 from awac_dist.messages import Handle, Placement, UpdateReport
-from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """The learner.
-
-    Attributes:
-        batch_size: Transitions of an online update.
-        discount: gamma.
-        threads: Threads of torch on the CPU; None takes half of the cores, up to 8: threads that
-            wait for each other drown when workers hold their cores.
-        precision: Of the matrix products of an update; parameters, losses and optimisers stay
-            float32. "bfloat16" is faster only where the hardware multiplies it.
-        gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
-        updates_per_call: Updates between two publications of weights and rows of metrics.
-        batches_per_request: Batches fetched from each shard in one call.
-        keep_checkpoints: The newest so many checkpoints stay.
-    """
-
-    batch_size: int = 256
-    discount: float = 0.99
-    threads: int | None = None
-    precision: Precision = "float32"
-    gpus: Literal[0, 1] | None = None
-    updates_per_call: int = 100
-    batches_per_request: int = 50
-    keep_checkpoints: int = 3
 
 
 class Learner:
@@ -59,9 +30,6 @@ class Learner:
 
     Args:
         spec: The task.
-        networks: Sizes of the networks.
-        optimizer: Step sizes.
-        awac: The method's own options.
         config: The learner's own options.
         shards: Where batches come from.
         weights: Where new policies go.
@@ -74,9 +42,6 @@ class Learner:
     def __init__(
         self,
         spec: EnvSpec,
-        networks: NetworkConfig,
-        optimizer: OptimizerConfig,
-        awac: AWACConfig,
         config: LearnerConfig,
         shards: Sequence[Handle],
         weights: Handle,
@@ -88,8 +53,7 @@ class Learner:
     ) -> None:
         keep_freed_memory()
         torch.set_num_threads(config.threads or default_threads())
-        self._policy_spec = networks.policy_spec(spec)
-        self._networks, self._optimizer, self._awac = networks, optimizer, awac
+        self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)
         self._layout = Layout.of(spec)
         self._sampler = Sampler(seed, online_capacity)
@@ -104,7 +68,7 @@ class Learner:
     @property
     def method(self) -> Method:
         """The method in training."""
-        assert self._method is not None, "begin_cloning or begin_awac comes first"
+        assert self._method is not None, "begin comes first"
         return self._method
 
     def add(self, placements: Sequence[Placement]) -> dict[str, int]:
@@ -116,41 +80,34 @@ class Learner:
         """Draw the transitions of some sources more often than others, from now on."""
         self._sampler.set_weights(weights)
 
-    def begin_cloning(
-        self, sources: Sequence[str], *, learning_rate: float, batch_size: int
+    def begin(
+        self,
+        method: MethodConfig,
+        batch_size: int,
+        *,
+        sources: Sequence[str] = (),
+        adopt: bool = False,
+        goals: Mapping[str, float] | None = None,
     ) -> None:
-        """Fit a behavioural clone of the given sources from now on."""
-        sizes = self._sampler.sizes()
-        total = sum(sizes[source] for source in sources)
-        self._method = BehaviouralCloning(
-            self._policy_spec, learning_rate, seed=self._seed, device=self._device
-        )
-        self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
-        self.publish()
-
-    def begin_awac(
-        self, batch_size: int, *, keep_actor: bool, goals: Mapping[str, float] | None = None
-    ) -> None:
-        """Train AWAC from now on, uniformly on everything there is.
+        """Train a method from now on, uniformly on everything there is.
 
         Args:
-            batch_size: Transitions of an update.
-            keep_actor: Start from the actor of the clone.
+            method: Its options.
+            batch_size: Transitions of a batch.
+            sources: Learn from these alone; none is from all.
+            adopt: Start from the policy of the method before it.
             goals: Shares of the batches by whose goal a transition is after.
         """
-        clone = self._method
-        self._method = AWAC(
-            self._awac,
-            self._policy_spec,
-            self._networks,
-            self._optimizer,
-            seed=self._seed,
-            device=self._device,
+        before = self._method
+        self._method = method_class(name_of(method))(
+            method, self._task, seed=self._seed, device=self._device
         )
-        if keep_actor and clone is not None:
-            self._method.actor.load_state_dict(clone.actor.state_dict())
+        if adopt and before is not None:
+            self._method.adopt(before.acting().arrays)
+        sizes = self._sampler.sizes()
+        total = sum(sizes[source] for source in sources)
         self._sampler.set_goals(goals or {})
-        self.set_batches(batch_size, {})
+        self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
         self.publish()
 
     def set_batches(self, batch_size: int, mixture: Mapping[str, float]) -> None:
@@ -167,17 +124,19 @@ class Learner:
         """
         start = time.perf_counter()
         self._sampler.add(placements)
-        blocks = self._fetcher.fetch(self.grad_steps, count, self._batch_size)
+        each = self.method.batches_per_update
+        blocks = self._fetcher.fetch(self.grad_steps * each, count * each, self._batch_size)
         record = CallRecord()
         fetch_s, copied_s = 0.0, self._fetcher.copy_s
         try:
             for _ in range(count):
                 asked = time.perf_counter()
-                block = next(blocks)
+                drawn = [next(blocks) for _ in range(each)]
                 fetch_s += time.perf_counter() - asked
                 with autocast(self._config.precision, self._device):
-                    metrics = self.method.update(Batch.from_block(block, self._layout))
-                record.add(block, metrics)
+                    batches = [Batch.from_block(block, self._layout) for block in drawn]
+                    metrics = self.method.update(batches)
+                record.add(drawn, metrics)
         except NotFinite as error:
             raise record.refused(error, self.grad_steps, self._evidence) from error
         means = record.means() | {"replay/size": float(sum(self._sampler.sizes().values()))}
@@ -199,7 +158,7 @@ class Learner:
             "grad_steps": self.grad_steps,
             "fragments": {source: torch.from_numpy(keys) for source, keys in fragments.items()},
         }
-        acting = self._policy_spec, self.method.actor.arrays()
+        acting = self.method.acting()
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, acting, keep=keep)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,22 +13,21 @@ from awac_dist.errors import NotFinite, RunFailed, cannot_write
 from awac_dist.files import resolve
 from awac_dist.tensors import Metrics
 
-BATCHES_KEPT = 2  # the update after which a number is not finite, and the one before it
-MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
+UPDATES_KEPT = 2  # the one after which a number is not finite, and the one before it
 
 
 class CallRecord:
     """Blocks and metrics of the updates of one call; they leave the device once, at its end."""
 
     def __init__(self) -> None:
-        self._blocks: list[Tensor] = []
+        self._blocks: list[Sequence[Tensor]] = []  # of each update
         self._rows: list[Tensor] = []  # [M] of each update
         self._names: list[str] = []
         self._values: Tensor | None = None  # [updates, M] on the CPU
 
-    def add(self, block: Tensor, metrics: Metrics) -> None:
-        """Take note of an update; no host synchronisation."""
-        self._blocks.append(block)
+    def add(self, blocks: Sequence[Tensor], metrics: Metrics) -> None:
+        """Take note of an update and of its batches; no host synchronisation."""
+        self._blocks.append(blocks)
         self._names = list(metrics)
         self._rows.append(torch.stack([value.float() for value in metrics.values()]))
 
@@ -53,7 +52,8 @@ class CallRecord:
         update, quantity = self._first_bad_metric()
         quantity = quantity or _first_bad_tensor(method)
         if quantity:
-            kept = self._blocks[max(0, update + 1 - BATCHES_KEPT) : update + 1]
+            around = self._blocks[max(0, update + 1 - UPDATES_KEPT) : update + 1]
+            kept = [block for blocks in around for block in blocks]
             done = grad_steps + update + 1
             where = _save(kept, quantity, done, evidence) if evidence else ""
             raise RunFailed(f"{quantity} is not finite after update {done:,}{where}")
@@ -80,23 +80,12 @@ def _first_bad_tensor(method: Method) -> str:
 
     Tells by the sums, so that one number is read.
     """
-    tensors = dict(_tensors(method))
+    tensors = dict(method.named_tensors())
     sums = torch.stack([value.detach().sum() for value in tensors.values()])
     if bool(sums.sum().isfinite()):
         return ""
     bad = [name for name, value in tensors.items() if not bool(value.isfinite().all())]
     return bad[0] if bad else ""
-
-
-def _tensors(method: Method) -> Iterator[tuple[str, Tensor]]:
-    """Running means of the gradients and of their squares, then parameters and buffers."""
-    names: dict[Tensor, str] = {value: name for name, value in method.named_parameters()}
-    for optimizer in method.optimizers.values():
-        for parameter, moments in optimizer.state.items():
-            for moment, what in MOMENTS.items():
-                yield f"{what} of {names[parameter]}", moments[moment]
-    for name, value in method.state_dict().items():
-        yield f"parameter {name}", value
 
 
 def _save(blocks: list[Tensor], quantity: str, update: int, folder: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from awac_dist.tensors import Metrics, check_shapes, detached_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def one_step_target(rewards: Tensor, discounts: Tensor, next_values: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from awac_dist.tensors import Metrics, check_shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Normalisation = Literal["softmax", "exp"]
 LOG_TEMPERATURE_BOUNDS = (math.log(1e-6), math.log(1e6))  # equal advantages would go on for ever
@@ -29,17 +31,23 @@ def advantages(q_data: Tensor, q_policy: Tensor, *, clip: float | None = None) -
 
 
 def weights(
-    advantages: Tensor, *, temperature: Tensor, normalisation: Normalisation, max_weight: float
+    advantages: Tensor,
+    *,
+    temperature: Tensor | float,
+    normalisation: Normalisation,
+    max_weight: float,
 ) -> Tensor:
     """Weights [B] of mean one for "softmax"; exp(A / lambda) up to `max_weight` for "exp".
 
     Args:
         advantages: [B]
-        temperature: [] lambda > 0. Large is behaviour cloning, small is greedy.
+        temperature: lambda > 0, or [] of it. Large is behaviour cloning, small is greedy.
         normalisation: "softmax" over the batch, times B (the release); "exp" (the paper).
         max_weight: Upper bound of the "exp" weights; unused by "softmax".
     """
-    check_shapes("B, ", advantages, temperature)
+    check_shapes("B", advantages)
+    if isinstance(temperature, torch.Tensor):
+        check_shapes("", temperature)
     scaled = (advantages / temperature).detach()
     if normalisation == "softmax":
         return torch.softmax(scaled, dim=0) * len(advantages)
@@ -59,7 +67,6 @@ def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Met
     return loss, {
         "actor/loss": loss.detach(),
         "actor/log_prob": log_probs.detach().mean(),
-        "actor/effective_batch": effective_batch(fixed),
     }
 
 

@@ -1,44 +1,81 @@
-"""Sizes of the networks of one run."""
+"""Networks and their optimisers, as options of a method."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from awac_dist.policies.spec import PolicySpec
+from awac_dist.ranges import Checked, Count, Finite, NotNegative, Positive, Rate
 from awac_dist.types import EnvSpec
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of the networks.
+class NetworkConfig(Checked):
+    """A network, and Adam for it.
 
     Attributes:
-        actor_hidden: Widths of the actor's hidden layers.
-        critic_hidden: Widths of the critics' hidden layers.
-        num_critics: Critics in the ensemble; targets take their minimum.
-        critic_layer_norm: Normalise each hidden layer of the critics.
-        state_dependent_std: Read the policy's standard deviation from the state; the
-            paper's locomotion and hand runs learn one per action dimension instead.
-        log_std_min: Lower bound of the policy's log standard deviation.
-        log_std_max: Upper bound of the policy's log standard deviation.
+        hidden: Widths of the hidden layers.
+        learning_rate: Step size of Adam.
+        weight_decay: L2 penalty on all its parameters, added to the gradient.
     """
 
-    actor_hidden: tuple[int, ...] = (256, 256)
-    critic_hidden: tuple[int, ...] = (256, 256)
-    num_critics: int = 2
-    critic_layer_norm: bool = False
+    hidden: tuple[Count, ...] = (256, 256)
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.0
+
+
+@dataclass(frozen=True)
+class ActorConfig(NetworkConfig):
+    """The policy's network.
+
+    Attributes:
+        kind: "gaussian" squashes the mean alone, so that a sample may leave the bounds;
+            "squashed_gaussian" squashes its samples; "deterministic" has one action a state.
+        state_dependent_std: Read the standard deviation from the state, instead of learning one
+            per action dimension.
+        log_std_min: Lower bound of the log standard deviation.
+        log_std_max: Upper bound of the log standard deviation.
+        exploration_std: What samples of a deterministic policy add, in half ranges.
+    """
+
+    kind: Literal["gaussian", "squashed_gaussian", "deterministic"] = "gaussian"
     state_dependent_std: bool = False
-    log_std_min: float = -6.0
-    log_std_max: float = 0.0
+    log_std_min: Finite = -6.0
+    log_std_max: Finite = 0.0
+    exploration_std: NotNegative = 0.1
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.log_std_min >= self.log_std_max:
+            legal = f"below log_std_max ({self.log_std_max})"
+            yield "log_std_min", f"{self.log_std_min} is not {legal}"
 
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
         """Shape of the actor for a task."""
         return PolicySpec(
-            "gaussian",
-            layer_sizes=(env.input_size, *self.actor_hidden, env.action_size),
+            self.kind,
+            layer_sizes=(env.input_size, *self.hidden, env.action_size),
             action_low=env.action_low,
             action_high=env.action_high,
             state_dependent_std=self.state_dependent_std,
             log_std_min=self.log_std_min,
             log_std_max=self.log_std_max,
+            exploration_std=self.exploration_std,
         )
+
+
+@dataclass(frozen=True)
+class CriticConfig(NetworkConfig):
+    """The critics, an ensemble of Q(s, a).
+
+    Attributes:
+        members: Critics in the ensemble.
+        layer_norm: Normalise each hidden layer, which bounds Q off the data.
+        target_update_rate: tau, the share of the critics that enters their target each update.
+    """
+
+    members: Count = 2
+    layer_norm: bool = False
+    target_update_rate: Rate = 5e-3

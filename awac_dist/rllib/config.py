@@ -3,29 +3,31 @@
 .environment(...)                 any task with flat observations and bounded actions
 .prior_data([...])                every format that `--data` of the command line reads
 .training(...)                    the options below, and RLlib's own (gamma, grad_clip, ...)
-.rl_module(model_config={...})    the fields of `awac_dist.nn.config.NetworkConfig`
+.rl_module(model_config={...})    `actor` and `critic`, with fields of `awac_dist.nn.config`
 """
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from awac_dist.algorithms import awac
-from awac_dist.algorithms.base import OptimizerConfig
 from awac_dist.config import OnlineConfig, RunConfig
-from awac_dist.learner.learner import LearnerConfig
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.learner.config import LearnerConfig
+from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.rllib.limits import check
 from awac_dist.rollout.config import RolloutConfig
 
 DEFAULTS = RunConfig()
+METHOD = awac.AWACConfig()
+NETWORKS = ("actor", "critic")  # parts of a module's config that say how large they are
+OWN = [field.name for field in dataclasses.fields(METHOD) if field.name not in NETWORKS]
 
 
 class AWACConfig(AlgorithmConfig):
@@ -35,7 +37,7 @@ class AWACConfig(AlgorithmConfig):
         actor_lr, critic_lr: Step sizes, or RLlib's schedules [[env steps, value], ...]: like
             every schedule of RLlib's they count environment steps, so that their first value
             holds offline.
-        actor_weight_decay, target_update_rate: As in `awac_dist.algorithms.base`.
+        actor_weight_decay, target_update_rate: As in `awac_dist.nn.config`.
         num_offline_updates: Gradient steps on the prior data alone, before any sampling.
         updates_per_training_step: Gradient steps of one offline `training_step`.
         updates_per_step: Gradient steps for each environment step, online.
@@ -114,11 +116,11 @@ class AWACConfig(AlgorithmConfig):
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        """What a module is built from, next to the fields of `NetworkConfig`."""
+        """What a module is built from, next to sizes of networks."""
         return {
             "seed": self.fixed_seed(),
-            "algorithm": dataclasses.asdict(self.method_options()),
-            "optimizer": dataclasses.asdict(self.optimizer_options()),
+            "discount": self.gamma,
+            "algorithm": self.method_options(),
             "spread": self.num_learners > 1,
         }
 
@@ -127,25 +129,28 @@ class AWACConfig(AlgorithmConfig):
         return secrets.randbits(32) if self.seed is None else self.seed
 
     def method_options(self) -> awac.AWACConfig:
-        """The options of the method."""
-        return awac.AWACConfig(**self._values(awac.AWACConfig))
-
-    def optimizer_options(self) -> OptimizerConfig:
-        """Step sizes as they are at the start."""
-        return OptimizerConfig(
-            actor_learning_rate=_first(self.actor_lr),
-            critic_learning_rate=_first(self.critic_lr),
-            actor_weight_decay=self.actor_weight_decay,
-            target_update_rate=self.target_update_rate,
-        )
-
-    def network_options(self) -> NetworkConfig:
-        """Sizes of the networks.
+        """The options of the method, with the step sizes of the start.
 
         Raises:
             TypeError: `rl_module(model_config=...)` holds something else.
         """
-        return network_options(self._model_config)
+        for name in self._model_config:
+            if name not in NETWORKS:
+                raise TypeError(f"{name} is not one of {', '.join(NETWORKS)}")
+        networks = {name: dict(self._model_config.get(name, {})) for name in NETWORKS}
+        for options in networks.values():
+            options["hidden"] = tuple(options.get("hidden", NetworkConfig.hidden))
+        actor = ActorConfig(
+            learning_rate=_first(self.actor_lr),
+            weight_decay=self.actor_weight_decay,
+            **networks["actor"],
+        )
+        critic = CriticConfig(
+            learning_rate=_first(self.critic_lr),
+            target_update_rate=self.target_update_rate,
+            **networks["critic"],
+        )
+        return awac.AWACConfig(actor, critic, **{name: getattr(self, name) for name in OWN})
 
     def as_run(self) -> RunConfig:
         """The run of our own command line that does the same."""
@@ -156,8 +161,6 @@ class AWACConfig(AlgorithmConfig):
             offline=dataclasses.replace(DEFAULTS.offline, updates=self.num_offline_updates),
             online=OnlineConfig(updates_per_step=self.updates_per_step),
             algorithm=self.method_options(),
-            networks=self.network_options(),
-            optimizer=self.optimizer_options(),
             replay=ReplayConfig(self.replay_capacity, self.mixture, self.clip_prior_actions),
             learner=LearnerConfig(
                 batch_size=self.total_train_batch_size,
@@ -167,34 +170,21 @@ class AWACConfig(AlgorithmConfig):
             rollout=RolloutConfig(self.num_envs_per_env_runner, self.get_rollout_fragment_length()),
         )
 
-    def _values(self, options: type) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(options)}
-
-
-def network_options(model_config: Mapping[str, Any]) -> NetworkConfig:
-    """The part of a module's config that says how large its networks are."""
-    ours = {"seed", "algorithm", "optimizer", "spread"}
-    given = {name: value for name, value in model_config.items() if name not in ours}
-    for name in ("actor_hidden", "critic_hidden"):
-        if name in given:
-            given[name] = tuple(given[name])
-    return NetworkConfig(**given)
-
 
 def _defaults() -> dict[str, Any]:
     """Our own options of `training`, and their defaults."""
     ours: dict[str, Any] = {
-        "actor_lr": DEFAULTS.optimizer.actor_learning_rate,
-        "critic_lr": DEFAULTS.optimizer.critic_learning_rate,
-        "actor_weight_decay": DEFAULTS.optimizer.actor_weight_decay,
-        "target_update_rate": DEFAULTS.optimizer.target_update_rate,
+        "actor_lr": METHOD.actor.learning_rate,
+        "critic_lr": METHOD.critic.learning_rate,
+        "actor_weight_decay": METHOD.actor.weight_decay,
+        "target_update_rate": METHOD.critic.target_update_rate,
         "num_offline_updates": DEFAULTS.offline.updates,
         "updates_per_training_step": 1_000,
         "updates_per_step": DEFAULTS.online.updates_per_step,
         "replay_capacity": DEFAULTS.replay.capacity,
         "mixture": DEFAULTS.replay.mixture,
     }
-    return dataclasses.asdict(DEFAULTS.algorithm) | ours
+    return {name: getattr(METHOD, name) for name in OWN} | ours
 
 
 def _first(learning_rate: Any) -> float:

@@ -24,7 +24,6 @@ from awac_dist.learner.record import CallRecord
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.layout import Layout
 from awac_dist.rllib.config import AWACConfig
-from awac_dist.rllib.parallel import average
 from awac_dist.tensors import Batch
 from awac_dist.types import Array
 
@@ -45,7 +44,6 @@ class AWACTorchLearner(TorchLearner):
 
     def build(self) -> None:
         keep_freed_memory()
-        self._trained: list[Tensor] = []
         self._updates = 0
         super().build()
         policy = self._only_module.policy_spec
@@ -53,6 +51,10 @@ class AWACTorchLearner(TorchLearner):
         if self.device.type != "cpu":  # the module was built on the CPU
             seed = self._only_module.model_config["seed"]
             self.method.generator = torch.Generator(self.device).manual_seed(seed)
+            self.method.device = self.device
+            for name in self.method.duals:
+                self.method.duals[name] = getattr(self._only_module, name)
+        self.method.before_step = self._before_step
 
     @property
     def method(self) -> AWAC:
@@ -77,8 +79,6 @@ class AWACTorchLearner(TorchLearner):
                 params=parameters,
                 lr_or_lr_schedule=learning_rates[name],
             )
-            optimizer.register_step_pre_hook(self._before_step)
-            self._trained += parameters
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Set the learning rates of this update: RLlib itself would set those of the next one."""
@@ -97,8 +97,7 @@ class AWACTorchLearner(TorchLearner):
         """
         record = CallRecord()
         for rows in batch[DEFAULT_MODULE_ID][BLOCK].split(self.config.train_batch_size_per_learner):
-            self._gradients_ready = False
-            record.add(rows, self.method.update(Batch.from_block(rows, self._layout)))
+            record.add([rows], self.method.update([Batch.from_block(rows, self._layout)]))
         means = record.means()
         record.check(self.method, self._updates, None)
         self._updates += len(batch[DEFAULT_MODULE_ID]) // self.config.train_batch_size_per_learner
@@ -110,19 +109,14 @@ class AWACTorchLearner(TorchLearner):
     def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
         raise NotImplementedError(ONE_CALL)
 
-    def _before_step(self, *_: Any) -> None:
-        """Between the backward pass and the first optimiser's step of an update."""
-        if self._gradients_ready:
-            return
-        self._gradients_ready = True
-        gradients = {p: p.grad for p in self._trained if p.grad is not None}
-        if self.distributed:
-            average(list(gradients.values()))
+    def _before_step(self, parameters: Sequence[Tensor]) -> None:
+        """Between a backward pass and the steps that follow it; gradients are averaged already."""
+        gradients = {p: p.grad for p in parameters if p.grad is not None}
         for parameter, gradient in self.postprocess_gradients(gradients).items():
             parameter.grad = gradient
 
     def _make_modules_ddp_if_necessary(self) -> None:
-        """Leave the module as it is: `_before_step` averages the gradients, once an update."""
+        """Leave the module as it is: the method averages the gradients, once an update."""
 
     def get_state(
         self,
@@ -159,7 +153,7 @@ class AWACTorchLearner(TorchLearner):
         self.method.generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
         self._updates = state["updates"]
         if state["temperature"] != self.config.temperature:  # a scheduler, or a person, changed it
-            self.method.log_temperature.fill_(float(np.log(self.config.temperature)))
+            self.method.duals["log_temperature"].fill_(float(np.log(self.config.temperature)))
 
     def policy(self) -> tuple[PolicySpec, Tensor]:
         """Shape of the actor, and its parameters [P] on the CPU."""
@@ -168,7 +162,7 @@ class AWACTorchLearner(TorchLearner):
     def load_actor(self, vector: Array) -> None:
         """Replace the actor's parameters by a flat vector [P]; its optimiser starts anew."""
         torch.nn.utils.vector_to_parameters(
-            torch.tensor(vector, device=self.device), self.method.actor.weights
+            torch.tensor(vector, device=self.device), self.method.actor.parameters()
         )
         self.method.optimizers["actor"].state.clear()
         self._weights_seq_no += 1

@@ -63,8 +63,9 @@ RLLIB_NAMES = {  # where they are not the last part of our own path
     "learner.batch_size": "train_batch_size_per_learner",
     "learner.discount": "gamma",
     "learner.updates_per_call": "updates_per_training_step",
-    "optimizer.actor_learning_rate": "actor_lr",
-    "optimizer.critic_learning_rate": "critic_lr",
+    "algorithm.actor.learning_rate": "actor_lr",
+    "algorithm.critic.learning_rate": "critic_lr",
+    "algorithm.actor.weight_decay": "actor_weight_decay",
     "replay.capacity": "replay_capacity",
     "rollout.fragment_steps": "rollout_fragment_length",
     "rollout.envs_per_worker": "num_envs_per_env_runner",
@@ -114,7 +115,7 @@ def _contradictions(config: AWACConfig) -> Iterator[tuple[str, str]]:
 
 def _values(config: AWACConfig) -> Iterator[tuple[str, str]]:
     for name, hint in get_type_hints(awac.AWACConfig).items():
-        value = getattr(config, name)
+        value = getattr(config, name, None)
         if get_origin(hint) is Literal and value not in get_args(hint):
             yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
     if config.updates_per_training_step < 1:
@@ -122,7 +123,7 @@ def _values(config: AWACConfig) -> Iterator[tuple[str, str]]:
     try:
         run = config.as_run()
     except TypeError as error:
-        yield "model_config", f"{error}: see awac_dist.nn.config.NetworkConfig"
+        yield "model_config", f"{error}: see ActorConfig and CriticConfig in awac_dist.nn.config"
         return
     for path, problem in problems(run):
         if path != "data" or run.data:

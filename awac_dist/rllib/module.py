@@ -11,22 +11,12 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import nn
 
-from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.algorithms.awac import AWAC
+from awac_dist.algorithms.base import ALONE, Task
 from awac_dist.errors import InputError
-from awac_dist.nn.actors import GaussianActor
-from awac_dist.policies.spec import PolicySpec
-from awac_dist.rllib.config import network_options
-from awac_dist.rllib.parallel import SpreadAWAC
+from awac_dist.nn.actors import make_actor
+from awac_dist.rllib.parallel import Spread
 from awac_dist.types import EnvSpec
-
-
-class ActorOnly(nn.Module):
-    """What is left of the method where actions are computed and nothing is trained."""
-
-    def __init__(self, policy: PolicySpec) -> None:
-        super().__init__()
-        self.actor = GaussianActor(policy, torch.Generator())
 
 
 class AWACTorchRLModule(TorchRLModule, InferenceOnlyAPI):
@@ -40,27 +30,33 @@ class AWACTorchRLModule(TorchRLModule, InferenceOnlyAPI):
     def setup(self) -> None:
         config = self.model_config
         spec = space_spec("the environment", self.observation_space, self.action_space)
-        networks = network_options(config)
-        self.policy_spec = networks.policy_spec(spec)
+        method = config["algorithm"]
+        self.policy_spec = method.policy_spec(spec)
         if self.inference_only:
-            self.method: ActorOnly | AWAC = ActorOnly(self.policy_spec)
-        else:
-            method_class = SpreadAWAC if config["spread"] else AWAC
-            self.method = method_class(
-                AWACConfig(**config["algorithm"]),
-                self.policy_spec,
-                networks,
-                OptimizerConfig(**config["optimizer"]),
-                seed=config["seed"],
-                device=torch.device("cpu"),  # the Learner moves it
+            self.networks = nn.ModuleDict(
+                {"actor": make_actor(self.policy_spec, torch.Generator())}
             )
+            return
+        self.method = AWAC(
+            method,
+            Task(spec, config["discount"]),
+            seed=config["seed"],
+            device=torch.device("cpu"),  # the Learner moves it
+            world=Spread() if config["spread"] else ALONE,
+        )
+        self.networks = nn.ModuleDict(self.method.networks)
+        self.targets = nn.ModuleDict(self.method.targets)
+        for name, dual in self.method.duals.items():
+            self.register_buffer(name, dual)
 
     def get_non_inference_attributes(self) -> list[str]:
-        tensors = (*self.method.named_children(), *self.method.named_buffers(recurse=False))
-        return [f"method.{name}" for name, _ in tensors if name != "actor"]
+        if self.inference_only:
+            return []  # none of them was made
+        others = [f"networks.{name}" for name in self.networks if name != "actor"]
+        return [*others, "targets", *self.method.duals]
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        policy = self.method.actor(batch[Columns.OBS])
+        policy = self.networks["actor"](batch[Columns.OBS])
         return {Columns.ACTION_DIST_INPUTS: torch.cat((policy.mean, policy.log_std), dim=-1)}
 
 

@@ -66,7 +66,7 @@ def start_components(
     workers = _start_workers(
         runtime, config, spec, plan, shards, reader, incarnations or [0] * plan.workers
     )
-    policy, evaluation = config.networks.policy_spec(spec), config.evaluation
+    policy, evaluation = config.algorithm.policy_spec(spec), config.evaluation
     return Components(
         weights,
         shards,
@@ -123,9 +123,6 @@ def _start_learner(
     return runtime.start(
         Learner,
         spec,
-        config.networks,
-        config.optimizer,
-        config.algorithm,
         config.learner,
         shards,
         weights,
@@ -146,7 +143,7 @@ def _start_workers(
     reader: WeightsReader,
     incarnations: Sequence[int],
 ) -> Workforce:
-    policy = config.networks.policy_spec(spec)
+    policy = config.algorithm.policy_spec(spec)
 
     def start(number: int, incarnation: int) -> Handle:
         return runtime.start(

@@ -47,19 +47,16 @@ class LearnerKeeper:
         self._since_asked: list[Placement] = []  # to save, which is not done yet
 
     def train(self, what: str, demonstrations: Sequence[str]) -> Future:
-        """Have it begin to train the clone of some sources, or AWAC."""
+        """Have it begin to train the clone of some sources, or the algorithm."""
         self.training, config = what, self._config
         if what == "clone":
-            return self._handle.post(
-                "begin_cloning",
-                demonstrations,
-                learning_rate=config.clone.learning_rate,
-                batch_size=config.clone.batch_size,
-            )
+            clone, size = config.clone_method, config.clone.batch_size
+            return self._handle.post("begin", clone, size, sources=demonstrations)
         return self._handle.post(
-            "begin_awac",
+            "begin",
+            config.algorithm,
             config.offline.batch_size or config.learner.batch_size,
-            keep_actor=config.clone.initialize_actor,
+            adopt=config.clone.initialize_actor,
             goals=config.replay.goals,
         )
 

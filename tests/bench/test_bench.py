@@ -13,14 +13,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import OptimizerConfig
+from awac_dist.algorithms.base import Task
 from awac_dist.bench import command, hardware, products
 from awac_dist.bench.products import Product
 from awac_dist.bench.report import Row, digits
 from awac_dist.bench.rounds import Contestant, in_turn, rate
 from awac_dist.cli.main import told
 from awac_dist.cli.parser import read
-from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
@@ -38,13 +37,11 @@ def test_the_arithmetic_of_an_update_by_hand() -> None:
 
 def test_the_count_is_what_an_update_does() -> None:
     env = EnvSpec("none", 17, 6, (-1.0,) * 6, (1.0,) * 6, None)
-    networks = NetworkConfig()
     cpu = torch.device("cpu")
-    policy = networks.policy_spec(env)
-    method = AWAC(AWACConfig(), policy, networks, OptimizerConfig(), seed=0, device=cpu)
+    method = AWAC(AWACConfig(), Task(env, 0.99), seed=0, device=cpu)
     block = torch.randn(32, Layout.of(env).width)
     with FlopCounterMode(display=False) as counter:
-        method.update(Batch.from_block(block, Layout.of(env)))
+        method.update([Batch.from_block(block, Layout.of(env))])
     heads = 2 * 2 * 32 * 256 * (3 + 1 + 1)  # sums of products, which the counter leaves out
     assert counter.get_total_flops() + heads == products.flops(products.of_update(32))
 

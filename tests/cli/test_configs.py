@@ -23,9 +23,9 @@ PUSH = {  # the authors' script of 2020; what it shares with the others is in SH
     "online.env_steps": 501_000,
     "online.updates_per_step": 4.0,
     "algorithm.temperature": 1e-3,
-    "networks.actor_hidden": (256,) * 4,
-    "networks.critic_hidden": (256,) * 2,
-    "networks.state_dependent_std": True,
+    "algorithm.actor.hidden": (256,) * 4,
+    "algorithm.critic.hidden": (256,) * 2,
+    "algorithm.actor.state_dependent_std": True,
     "replay.goals": {"rollout": 0.2, "future": 0.3, "environment": 0.5},
 }
 
@@ -35,15 +35,15 @@ SHARED: dict[str, Any] = {
     "algorithm.effective_batch": None,
     "algorithm.weights": "softmax",
     "algorithm.num_value_samples": 1,
-    "networks.num_critics": 2,
-    "networks.critic_layer_norm": False,
-    "networks.state_dependent_std": False,
-    "networks.log_std_min": -6.0,
-    "networks.log_std_max": 0.0,
-    "optimizer.actor_learning_rate": 3e-4,
-    "optimizer.critic_learning_rate": 3e-4,
-    "optimizer.actor_weight_decay": 1e-4,
-    "optimizer.target_update_rate": 5e-3,
+    "algorithm.critic.members": 2,
+    "algorithm.critic.layer_norm": False,
+    "algorithm.actor.state_dependent_std": False,
+    "algorithm.actor.log_std_min": -6.0,
+    "algorithm.actor.log_std_max": 0.0,
+    "algorithm.actor.learning_rate": 3e-4,
+    "algorithm.critic.learning_rate": 3e-4,
+    "algorithm.actor.weight_decay": 1e-4,
+    "algorithm.critic.target_update_rate": 5e-3,
     "replay.capacity": 1_000_000,
     "replay.mixture": None,
     "learner.batch_size": 1024,
@@ -62,8 +62,8 @@ COLUMNS = {  #                     paper-loc.  paper-hand  release-loc.  release
     "algorithm.value": ("sample", "sample", "sample", "mean"),
     "algorithm.advantage_clip": (None, None, None, 0.5),
     "algorithm.max_q": (None, 0.0, None, 0.0),
-    "networks.actor_hidden": ((256,) * 4, (256,) * 4, (256,) * 4, (256,) * 2),
-    "networks.critic_hidden": ((256,) * 4, (256,) * 4, (256,) * 2, (256,) * 2),
+    "algorithm.actor.hidden": ((256,) * 4, (256,) * 4, (256,) * 4, (256,) * 2),
+    "algorithm.critic.hidden": ((256,) * 4, (256,) * 4, (256,) * 2, (256,) * 2),
 }
 
 
@@ -103,7 +103,7 @@ def test_a_preset_holds_its_source_s_settings_and_else_the_defaults(preset: str)
 def test_a_preset_states_all_of_them_whatever_the_defaults_become(preset: str) -> None:
     stated = set(flat(yaml.safe_load((FOLDER / f"{preset}.yaml").read_text())))
     task = {"env", "data"} if preset.endswith("locomotion") else {"env"}
-    assert stated == SHARED.keys() | COLUMNS.keys() | task
+    assert stated == SHARED.keys() | COLUMNS.keys() | task | {"algorithm.name"}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -24,7 +24,7 @@ from awac_dist.types import Episode, Origin
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = shlex.split(
     "--env Pendulum-v1 --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 20 "
-    "--online.env_steps 100 --networks.actor_hidden 16 16 --networks.critic_hidden 16 16 "
+    "--online.env_steps 100 --algorithm.actor.hidden 16 16 --algorithm.critic.hidden 16 16 "
     "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
     "--evaluation.episodes 2 --evaluation.curve_episodes 1 --evaluation.every_updates 30"
 )

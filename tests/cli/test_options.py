@@ -59,9 +59,9 @@ def test_nothing_given_is_the_defaults() -> None:
         (["--algorithm.max_q", "-1.5"], "algorithm.max_q", -1.5),
         (["--algorithm.max_q=-1e3"], "algorithm.max_q", -1000.0),
         (["--algorithm.max_q", "-1e-3"], "algorithm.max_q", -1e-3),
-        (["--optimizer.actor_learning_rate", "1e-4"], "optimizer.actor_learning_rate", 1e-4),
+        (["--algorithm.actor.learning_rate", "1e-4"], "algorithm.actor.learning_rate", 1e-4),
         (["--learner.gpus", "0"], "learner.gpus", 0),
-        (["--networks.actor_hidden", "64", "32"], "networks.actor_hidden", (64, 32)),
+        (["--algorithm.actor.hidden", "64", "32"], "algorithm.actor.hidden", (64, 32)),
         (["--clone.initialize_actor", "false"], "clone.initialize_actor", False),
         (
             ["--replay.mixture", '{"offline": 0.5, "online": 0.5}'],
@@ -92,16 +92,16 @@ def test_later_files_win_and_the_command_line_wins_over_all(tmp_path: Path) -> N
 
 
 def test_a_part_given_in_part_keeps_the_run_s_own_defaults(tmp_path: Path) -> None:
-    file = write(tmp_path, "optimizer: {target_update_rate: 0.5}")
-    wanted = replace(RunConfig().optimizer, target_update_rate=0.5)
-    assert parse(["--config", file]).config.optimizer == wanted
+    file = write(tmp_path, "algorithm: {critic: {target_update_rate: 0.5}}")
+    wanted = replace(RunConfig().algorithm.critic, target_update_rate=0.5)
+    assert parse(["--config", file]).config.algorithm.critic == wanted
 
 
 def test_yaml_spellings(tmp_path: Path) -> None:
-    text = "optimizer:\n  actor_learning_rate: 1e-3\nworkers: None\nshards:\nlearner:\n"
+    text = "algorithm:\n  actor: {learning_rate: 1e-3}\nworkers: None\nshards:\nlearner:\n"
     config = parse(["--config", write(tmp_path, text)]).config
-    assert config.optimizer.actor_learning_rate == 1e-3
-    assert type(config.optimizer.actor_learning_rate) is float
+    assert config.algorithm.actor.learning_rate == 1e-3
+    assert type(config.algorithm.actor.learning_rate) is float
     assert config.workers is None
     assert config.shards is None
 
@@ -116,7 +116,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         [],
         ["--data", "a", "b"],
         ["--replay.mixture", '{"offline": 0.25, "online": 0.75}'],
-        ["--optimizer.actor_learning_rate", "1e-5", "--optimizer.actor_weight_decay", "0.1"],
+        ["--algorithm.actor.learning_rate", "1e-5", "--algorithm.actor.weight_decay", "0.1"],
         ["--run-dir", "null", "--address", "auto", "--online.stop_at_return", "-1e5"],
     ],
 )
@@ -142,7 +142,7 @@ def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> 
         (["--work", "1"], "no option --work; did you mean --workers?"),
         (["--qqq"], "no option --qqq; see --help"),
         (["-w", "1"], "no option -w; see --help"),
-        (["--algorithm", "x.yaml"], "no option --algorithm"),
+        (["--algorithm", "awak"], "no algorithm awak; did you mean awac?"),
         (["--print_config"], "no option --print_config"),
         (["--mode", "fast"], "--mode: 'fast' is not one of async, sync"),
         (["--workers", "many"], "--workers: 'many' is not a whole number or None"),
@@ -153,8 +153,8 @@ def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> 
         (["--learner.discount", "x"], "--learner.discount: 'x' is not a number"),
         (["--clone.initialize_actor", "1"], "--clone.initialize_actor: '1' is not true or false"),
         (
-            ["--networks.actor_hidden", "64", "x"],
-            "--networks.actor_hidden: ['64', 'x'] is not a list of whole numbers",
+            ["--algorithm.actor.hidden", "64", "x"],
+            "--algorithm.actor.hidden: ['64', 'x'] is not a list of whole numbers",
         ),
         (["--replay.mixture", "0.5"], "--replay.mixture: '0.5' is not a mapping of names to num"),
         (["--workers"], "--workers: expected one argument; see --help"),
@@ -216,10 +216,12 @@ INFINITE = [math.inf, -math.inf, math.nan]
 
 def changed(path: str, value: Any) -> RunConfig:
     config = RunConfig()
-    part, _, name = path.rpartition(".")
-    if not part:
-        return replace(config, **{name: value})
-    return replace(config, **{part: replace(getattr(config, part), **{name: value})})
+    return put(config, path, value)
+
+
+def put(part: Any, path: str, value: Any) -> Any:
+    name, _, rest = path.partition(".")
+    return replace(part, **{name: put(getattr(part, name), rest, value) if rest else value})
 
 
 @pytest.mark.parametrize(
@@ -248,15 +250,17 @@ def changed(path: str, value: Any) -> RunConfig:
         ("algorithm.num_value_samples", [0], [1]),
         ("algorithm.advantage_clip", INFINITE, [0.0, 0.5]),
         ("algorithm.max_q", INFINITE, [0.0, -1.0]),
-        ("networks.actor_hidden", [(0,), (8, -1)], [(), (1,)]),
-        ("networks.critic_hidden", [(0,)], [(1,)]),
-        ("networks.num_critics", [0], [1]),
-        ("networks.log_std_min", [0.0, 1.0, *INFINITE], [-5.0]),
-        ("networks.log_std_max", [-6.0, *INFINITE], [1.0]),
-        ("optimizer.actor_learning_rate", [0.0, *INFINITE], [1e-9]),
-        ("optimizer.critic_learning_rate", [0.0, *INFINITE], [1e-9]),
-        ("optimizer.actor_weight_decay", [-1e-9, *INFINITE], [0.0]),
-        ("optimizer.target_update_rate", [0.0, 1.1, *INFINITE], [1.0]),
+        ("algorithm.actor.hidden", [(0,), (8, -1)], [(), (1,)]),
+        ("algorithm.actor.exploration_std", [-1e-9, *INFINITE], [0.0]),
+        ("algorithm.critic.hidden", [(0,)], [(1,)]),
+        ("algorithm.critic.members", [0], [1]),
+        ("algorithm.actor.log_std_min", [0.0, 1.0, *INFINITE], [-5.0]),
+        ("algorithm.actor.log_std_max", [-6.0, *INFINITE], [1.0]),
+        ("algorithm.actor.learning_rate", [0.0, *INFINITE], [1e-9]),
+        ("algorithm.critic.learning_rate", [0.0, *INFINITE], [1e-9]),
+        ("algorithm.critic.weight_decay", [-1e-9, *INFINITE], [0.0]),
+        ("algorithm.actor.weight_decay", [-1e-9, *INFINITE], [0.0]),
+        ("algorithm.critic.target_update_rate", [0.0, 1.1, *INFINITE], [1.0]),
         ("replay.capacity", [0, 250], [251]),
         (
             "replay.mixture",
@@ -288,7 +292,7 @@ def test_ranges(path: str, wrong: list[Any], right: list[Any]) -> None:
     for value in wrong:
         with pytest.raises(InputError) as caught:
             validate(changed(path, value))
-        assert path in str(caught.value)
+        assert path.rpartition(".")[2] in str(caught.value)
 
 
 def test_every_number_has_a_range() -> None:
@@ -337,10 +341,12 @@ def test_help_shows_every_field_with_its_text(help_text: str) -> None:
 def test_help_is_fit_to_read(help_text: str) -> None:
     lines = help_text.splitlines()
     assert max(map(len, lines)) <= 100
-    assert all(f"\n{part}:\n" in help_text for part in ("common", "run", "algorithm", "learner"))
-    first = [line.split()[0] for line in lines if line.startswith("  --")][:7]
+    parts = ("common", "run", "algorithm", "algorithm.actor", "learner")
+    assert all(f"\n{part}:\n" in help_text for part in parts)
+    first = [line.split()[0] for line in lines if line.startswith("  --")][:8]
     assert first == [
-        *("--env", "--data", "--workers", "--seed", "--run-dir", "--config", "--dry-run")
+        *("--env", "--data", "--workers", "--seed", "--run-dir"),
+        *("--algorithm", "--config", "--dry-run"),
     ]
     assert "(default: halfcheetah-demonstrations)" in help_text.replace("-\n" + " " * 32, "-")
     assert help_text.count("  python -m awac_dist.launch") >= 2

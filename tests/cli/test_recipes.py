@@ -25,7 +25,7 @@ from awac_dist.cli.survey import survey
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.envs.make import env_spec
-from awac_dist.nn.config import NetworkConfig
+from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import WhiteNoise
 from awac_dist.types import EnvSpec, Episode, Origin
 
@@ -41,7 +41,7 @@ SMALL = Recipe(
     updates=20,
     episodes=7,
     noises=(WhiteNoise, None),
-    networks=NetworkConfig(actor_hidden=(8,)),
+    actor=ActorConfig(hidden=(8,)),
     paper="a test",
 )
 
@@ -143,7 +143,7 @@ def test_streams_take_turns_to_act_by_the_mean(small: Path) -> None:
     policy = fit_clone(
         str(small / "demonstrations.parquet"),
         env_spec(VARIES),
-        SMALL.networks,
+        SMALL.actor,
         SMALL.clone,
         seed=0,
         advance=lambda _: None,
@@ -200,7 +200,7 @@ def door_episode(hinges: Sequence[float]) -> Episode:
 def test_recorded_demonstrations_are_relabelled_clipped_and_kept_whole(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hand = replace(RECIPES["door"], demonstrations=2, episodes=1, networks=SMALL.networks)
+    hand = replace(RECIPES["door"], demonstrations=2, episodes=1, actor=SMALL.actor)
     monkeypatch.setitem(RECIPES, "door", hand)
     closed, opened = door_episode([0.0] * 251), door_episode([0.0, 1.5, 1.39, 1.41])
     path = tmp_path / "recorded.parquet"
@@ -219,7 +219,7 @@ def test_recorded_demonstrations_are_relabelled_clipped_and_kept_whole(
 def test_six_of_the_human_demonstrations_open_the_door(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hand = replace(RECIPES["door"], episodes=1, networks=SMALL.networks)
+    hand = replace(RECIPES["door"], episodes=1, actor=SMALL.actor)
     monkeypatch.setitem(RECIPES, "door", hand)
     make(tmp_path / "made", f"door --demonstrations {DOOR} --clone-updates 1")
     account = json.loads((tmp_path / "made" / "recipe.json").read_text())

@@ -77,7 +77,7 @@ def test_weighted_regression_of_two_samples_by_hand() -> None:
     # -(0.5 * -1 + 1.5 * -3) / 2 = 2.5; effective batch 2^2 / (0.25 + 2.25) = 1.6
     loss, metrics = weighting.weighted_regression(tensor(-1, -3), tensor(0.5, 1.5))
     assert loss.item() == 2.5
-    assert metrics["actor/effective_batch"].item() == pytest.approx(1.6)
+    assert weighting.effective_batch(tensor(0.5, 1.5)).item() == pytest.approx(1.6)
     assert metrics["actor/log_prob"].item() == -2.0
 
 

@@ -10,7 +10,7 @@ import torch
 from ray import tune
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.utils.test_utils import check_train_results_new_api_stack
-from rllib_tasks import SMALL, small_config
+from rllib_tasks import small_config, with_actor
 from running import write_demonstrations
 
 from awac_dist.errors import InputError, RunFailed
@@ -93,10 +93,10 @@ def test_a_policy_goes_to_the_standalone_system_and_back(
     assert sampled == pytest.approx(standalone.sample(observations, ones), abs=1e-6)
     other = small_config(data).debugging(seed=1).build_algo()
     other.load_policy(path)
-    acting = other.get_module().method.actor.flat_vector().numpy()
-    assert np.array_equal(acting, algorithm.get_module().method.actor.flat_vector().numpy())
+    acting = other.get_module().networks["actor"].flat_vector().numpy()
+    assert np.array_equal(acting, algorithm.get_module().networks["actor"].flat_vector().numpy())
     other.stop()
-    wider = small_config(data).rl_module(model_config={"actor_hidden": (8,)}).build_algo()
+    wider = small_config(data).rl_module(model_config={"actor": {"hidden": (8,)}}).build_algo()
     with pytest.raises(InputError, match="its policy is a"):
         wider.load_policy(path)
     wider.stop()
@@ -108,8 +108,8 @@ def test_a_module_alone_comes_from_a_checkpoint(
     algorithm, _ = trained
     path = Path(algorithm.save_to_path(str(tmp_path / "checkpoint")))
     module = RLModule.from_checkpoint(path / "learner_group/learner/rl_module/default_policy")
-    acting = algorithm.get_module().method.actor.flat_vector()
-    assert torch.equal(module.method.actor.flat_vector(), acting)
+    acting = algorithm.get_module().networks["actor"].flat_vector()
+    assert torch.equal(module.networks["actor"].flat_vector(), acting)
 
 
 def test_env_runners_hold_no_critic(trained: tuple[AWAC, list[dict[str, Any]]]) -> None:
@@ -128,7 +128,7 @@ def test_what_env_runners_collect_is_stored_as_it_happened(
         AWACConfig()
         .environment(COUNTING, env_config={end: 5})
         .training(num_offline_updates=0, train_batch_size_per_learner=256)
-        .rl_module(model_config={**SMALL, "log_std_min": -0.5, "log_std_max": 0.5})  # out of bounds
+        .rl_module(model_config=with_actor(log_std_min=-0.5, log_std_max=0.5))  # out of bounds
         .env_runners(rollout_fragment_length=12, num_envs_per_env_runner=2)
         .debugging(seed=0)
     )

@@ -94,7 +94,7 @@ def test_a_living_algorithm_continues_exactly(
 ) -> None:
     path, weights = stopped
     other.restore_from_path(path)
-    acting = other.get_module().method.actor.flat_vector().numpy()
+    acting = other.get_module().networks["actor"].flat_vector().numpy()
     assert np.array_equal(acting, other.learner_group._learner.policy()[1].numpy())
     other.train()
     assert difference(of_algorithm(other), weights) == 0.0
@@ -129,10 +129,10 @@ def without(file: str, *path: str) -> Callable[[Path], None]:
 
 
 PARTS = {
-    "actor": scramble_networks("method.actor"),
-    "critic": scramble_networks("method.critic"),
-    "target": scramble_networks("method.target_critic"),
-    "temperature": scramble_networks("method.log_temperature"),
+    "actor": scramble_networks("networks.actor"),
+    "critic": scramble_networks("networks.critic"),
+    "target": scramble_networks("targets.critic"),
+    "temperature": scramble_networks("log_temperature"),
     "actor's optimiser": without(STATES[1], "optimizer", "default_policy_actor"),
     "critic's optimiser": without(STATES[1], "optimizer", "default_policy_critic"),
     "random state": without(STATES[1], METHOD),

@@ -25,17 +25,19 @@ class OwnLoss(AWACTorchLearner):
 
 def test_the_defaults_are_those_of_the_command_line() -> None:
     run, ours = RunConfig(), AWACConfig().as_run()
-    for part in ("algorithm", "networks", "optimizer", "replay"):
+    for part in ("algorithm", "replay"):
         assert getattr(ours, part) == getattr(run, part)
     assert (ours.learner.batch_size, ours.learner.discount) == (256, 0.99)
     config().validate()
 
 
 def test_every_option_of_the_method_is_reachable() -> None:
-    options = awac.AWACConfig(0.3, None, "exp", 20.0, "mean", 1, 0.5, 0.0)
-    assert all(getattr(options, name) != value for name, value in vars(awac.AWACConfig()).items()
-               if name != "num_value_samples")  # fmt: skip
-    assert config().training(**vars(options)).method_options() == options
+    start, given = awac.AWACConfig(), (0.3, None, "exp", 20.0, "mean", 1, 0.5, 0.0)
+    options = awac.AWACConfig(start.actor, start.critic, *given)
+    fixed = {"actor", "critic", "num_value_samples"}
+    own = {name: value for name, value in vars(options).items() if name not in ("actor", "critic")}
+    assert all(vars(start)[name] != value for name, value in own.items() if name not in fixed)
+    assert config().training(**own).method_options() == options
     assert config().training(num_value_samples=4).method_options().num_value_samples == 4
 
 
@@ -75,7 +77,7 @@ REFUSED = {
     "mixture: the shares add up to 0.5": lambda c: c.training(mixture={"online": 0.5}),
     "prior_data: somewhere is given twice": lambda c: c.prior_data(["somewhere", "somewhere"]),
     "prior_data is empty": lambda c: c.prior_data([]),
-    "num_critics: 0 is not": lambda c: c.rl_module(model_config={"num_critics": 0}),
+    "members: 0 is not": lambda c: c.rl_module(model_config={"critic": {"members": 0}}),
     "model_config: .*fcnet_hiddens": lambda c: c.rl_module(model_config={"fcnet_hiddens": [4]}),
     "lr: 0.1 is not supported: set actor_lr": lambda c: c.training(lr=0.1),
     "minibatch_size: 32 .* train_batch_size_per_learner": lambda c: c.training(minibatch_size=32),

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "rllib.md"
 SMALLER = {  # each must be there, so that a change of the page cannot slip by
     "num_offline_updates=25_000)": (
         "num_offline_updates=20, updates_per_training_step=10, train_batch_size_per_learner=32)"
-        '\n    .rl_module(model_config={"actor_hidden": (8,), "critic_hidden": (8,)})'
+        '\n    .rl_module(model_config={"actor": {"hidden": (8,)}, "critic": {"hidden": (8,)}})'
     ),
     "rollout_fragment_length=250": "rollout_fragment_length=20",
     "evaluation_duration=3": 'evaluation_duration=20, evaluation_duration_unit="timesteps"',

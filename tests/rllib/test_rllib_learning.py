@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from rllib_tasks import (
-    SMALL,
     difference,
     of_algorithm,
     parameters,
     small_config,
     standalone_learner,
+    with_actor,
 )
 from running import write_demonstrations
 
@@ -51,7 +51,7 @@ def test_two_learners_take_the_steps_of_one_on_the_whole_batch(
 ) -> None:
     config = small_config(data, **options).training(train_batch_size_per_learner=16)
     config.learners(num_learners=2)
-    config.rl_module(model_config={**SMALL, "log_std_min": -1.0})  # the noise matters
+    config.rl_module(model_config=with_actor(log_std_min=-1.0))  # the noise matters
     learner = standalone_learner(config)
     learner.update(50)
     algorithm = config.build_algo()

@@ -121,7 +121,7 @@ def test_training_outlives_an_env_runner(ray_session: None, tmp_path: Path) -> N
     assert result["fault_tolerance"]["num_healthy_workers"] == 2
     assert result["num_grad_steps_lifetime"] == 10 + result["replay"]["online"]
     vectors = algorithm.env_runner_group.foreach_env_runner(
-        lambda runner: runner.module.method.actor.flat_vector().numpy(), local_env_runner=False
+        lambda runner: runner.module.networks["actor"].flat_vector().numpy(), local_env_runner=False
     )
     assert np.array_equal(vectors[0], vectors[1])
     algorithm.stop()

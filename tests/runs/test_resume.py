@@ -202,12 +202,9 @@ def killed_online(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def zeros(state: dict[str, Any], start: str) -> None:
-    networks = state["method"]["networks"]
-    names = [name for name in networks if name.startswith(start)]
-    assert names, f"no parameter begins with {start}"
-    for name in names:
-        networks[name] = torch.zeros_like(networks[name])
+def zeros(tensors: dict[str, torch.Tensor]) -> None:
+    for tensor in tensors.values():
+        tensor.zero_()
 
 
 def forget_moments(state: dict[str, Any], optimizer: str, moment: str) -> None:
@@ -216,10 +213,10 @@ def forget_moments(state: dict[str, Any], optimizer: str, moment: str) -> None:
 
 
 LEFT_OUT: dict[str, Callable[[dict[str, Any]], None]] = {
-    "actor": lambda s: zeros(s, "actor."),
-    "critic": lambda s: zeros(s, "critic."),
-    "target critic": lambda s: zeros(s, "target_critic."),
-    "temperature": lambda s: zeros(s, "log_temperature"),
+    "actor": lambda s: zeros(s["method"]["networks"]["actor"]),
+    "critic": lambda s: zeros(s["method"]["networks"]["critic"]),
+    "target critic": lambda s: zeros(s["method"]["targets"]["critic"]),
+    "temperature": lambda s: zeros(s["method"]["duals"]),
     "actor's first moments": lambda s: forget_moments(s, "actor", "exp_avg"),
     "critic's second moments": lambda s: forget_moments(s, "critic", "exp_avg_sq"),
     "step counts": lambda s: forget_moments(s, "critic", "step"),

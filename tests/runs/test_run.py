@@ -150,8 +150,8 @@ def test_checkpoints_are_whole_and_only_the_newest_are_kept(
     state = load_checkpoint(paths[-1])
     assert state["grad_steps"] == 345
     assert load_progress(paths[-1])["env_steps"] == 300
-    networks = state["method"]["networks"]
-    actor = [networks[f"actor.weights.{i}"].numpy().ravel() for i in range(7)]
+    actor = state["method"]["networks"]["actor"]
+    actor = [actor[f"weights.{i}"].numpy().ravel() for i in range(7)]
     assert np.array_equal(np.concatenate(actor), vector)
 
 

@@ -1,0 +1,35 @@
+"""Options of the learner; reading them needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The learner.
+
+    Attributes:
+        batch_size: Transitions of an online update.
+        discount: gamma.
+        threads: Threads of torch on the CPU; None takes half of the cores, up to 8: threads that
+            wait for each other drown when workers hold their cores.
+        precision: Of the matrix products of an update; parameters, losses and optimisers stay
+            float32. "bfloat16" is faster only where the hardware multiplies it.
+        gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
+        updates_per_call: Updates between two publications of weights and rows of metrics.
+        batches_per_request: Batches fetched from each shard in one call.
+        keep_checkpoints: The newest so many checkpoints stay.
+    """
+
+    batch_size: int = 256
+    discount: float = 0.99
+    threads: int | None = None
+    precision: Precision = "float32"
+    gpus: Literal[0, 1] | None = None
+    updates_per_call: int = 100
+    batches_per_request: int = 50
+    keep_checkpoints: int = 3

@@ -1,0 +1,294 @@
+"""What every method of the registry promises; a new one is in it by its line in the registry."""
+
+import copy
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from methods import build, flat, make_batch, make_method, modules, one_step_task
+from running import small
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from awac_dist.algorithms import METHODS, config_class
+from awac_dist.algorithms.base import Method, MethodConfig
+from awac_dist.algorithms.skeletons import Joint
+from awac_dist.nn.config import NetworkConfig
+from awac_dist.tensors import Batch
+from awac_dist.types import EnvSpec
+
+CONFIGS: dict[str, MethodConfig] = {name: config_class(name)() for name in METHODS}
+
+
+@pytest.fixture(params=CONFIGS)
+def config(request: pytest.FixtureRequest) -> MethodConfig:
+    return CONFIGS[request.param]
+
+
+@pytest.fixture
+def method(config: MethodConfig) -> Method:
+    return make_method(config)
+
+
+def batches(method: Method, seed: int = 0, rows: int = 24) -> list[Batch]:
+    """What one update takes, in float64."""
+    count = method.batches_per_update
+    return [make_batch(rows, seed * count + number) for number in range(count)]
+
+
+def networks_of(config: MethodConfig) -> dict[str, NetworkConfig]:
+    return {n: part for n, part in vars(config).items() if isinstance(part, NetworkConfig)}
+
+
+def with_networks(config: MethodConfig, **options: Any) -> Any:
+    """The config with options of all its networks changed, where they have them."""
+    parts = {
+        name: replace(part, **{o: v for o, v in options.items() if hasattr(part, o)})
+        for name, part in networks_of(config).items()
+    }
+    return replace(config, **parts)
+
+
+def test_the_default_options_are_legal(config: MethodConfig) -> None:
+    assert list(config.problems()) == []
+
+
+def test_metrics_are_numbers_without_a_gradient(method: Method) -> None:
+    metrics = method.update(batches(method))
+    assert metrics
+    for name, value in metrics.items():
+        assert "/" in name
+        assert value.shape == ()
+        assert value.isfinite()
+        assert not value.requires_grad
+
+
+def test_a_step_moves_what_its_optimizers_own_and_nothing_else(method: Method) -> None:
+    step, stepped = method.step, set()
+
+    def watched(loss: Tensor, names: Any) -> None:
+        names = list(names)
+        own = {p for n in names for g in method.optimizers[n].param_groups for p in g["params"]}
+        before = {name: value.clone() for name, value in tensors(method)}
+        step(loss, names)
+        for name, value in tensors(method):
+            assert torch.equal(value, before[name]) == (value not in own), name
+        stepped.update(own)
+
+    method.step = watched  # type: ignore[method-assign]
+    method.update(batches(method))
+    trained = {p for network in method.networks.values() for p in network.parameters()}
+    assert trained <= stepped
+
+
+def tensors(method: Method) -> Iterator[tuple[str, Tensor]]:
+    for name, module in modules(method).items():
+        yield from ((f"{name}.{inner}", value) for inner, value in module.named_parameters())
+    yield from method.duals.items()
+
+
+def test_each_of_several_losses_reaches_a_network_of_its_own(method: Method) -> None:
+    if not isinstance(method, Joint):
+        pytest.skip("its steps follow each other")
+    reached = []
+    for loss, _ in method.losses(batches(method)[0]):
+        found = dict(tensors(method))
+        wanted = {name: value for name, value in found.items() if value.requires_grad}
+        grads = torch.autograd.grad(
+            loss, list(wanted.values()), allow_unused=True, retain_graph=True
+        )
+        pairs = zip(wanted, grads, strict=True)
+        reached.append({name.partition(".")[0] for name, grad in pairs if grad is not None})
+    assert sorted(name for names in reached for name in names) == sorted(method.networks)
+    assert all(len(names) == 1 for names in reached)
+
+
+def test_targets_start_as_copies_and_move_by_their_rate(config: MethodConfig) -> None:
+    method = build(with_networks(config, target_update_rate=0.1))
+    for name, target in method.targets.items():
+        pairs = list(zip(target.parameters(), method.networks[name].parameters(), strict=True))
+        assert all(torch.equal(a, b) and a.data_ptr() != b.data_ptr() for a, b in pairs)
+        assert not any(a.requires_grad for a, _ in pairs)
+        before = [a.clone() for a, _ in pairs]
+        with torch.no_grad():
+            for _, b in pairs:
+                b += 1.0
+        method.move_targets()
+        for old, (new, towards) in zip(before, pairs, strict=True):
+            torch.testing.assert_close(new.data, 0.9 * old + 0.1 * towards.data)
+
+
+def test_weight_decay_is_an_l2_penalty_on_its_own_network(config: MethodConfig) -> None:
+    plain, decayed = (make_method(with_networks(config, weight_decay=d)) for d in (0.0, 0.5))
+    for method in (plain, decayed):
+        method.step(sum(value.sum() for _, value in tensors(method)), method.networks)
+    for name in plain.networks:
+        state = decayed.optimizers[name].state
+        start = make_method(with_networks(config, weight_decay=0.0)).networks[name]
+        for parameter, old in zip(
+            decayed.networks[name].parameters(), start.parameters(), strict=True
+        ):
+            torch.testing.assert_close(state[parameter]["exp_avg"], 0.1 * (1 + 0.5 * old.data))
+
+
+def with_garbage(batch: Batch, rows: Tensor) -> Batch:
+    """Replace the next observations of some rows by something else."""
+    garbage = batch.next_observations.clone()
+    garbage[rows] = 1e3
+    return replace(batch, next_observations=garbage)
+
+
+def test_what_follows_a_true_end_does_not_matter(config: MethodConfig) -> None:
+    results = []
+    for spoil in (False, True):
+        method = make_method(config)
+        drawn = batches(method)
+        drawn = [with_garbage(b, b.discounts == 0) for b in drawn] if spoil else drawn
+        method.update(drawn)
+        results.append(flat(method))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_tiny_batch_is_as_good_as_any(method: Method, rows: int) -> None:
+    for number in range(3):
+        metrics = method.update(batches(method, number, rows))
+        assert all(value.isfinite() for value in metrics.values())
+    assert all(value.isfinite().all() for _, value in method.named_tensors())
+
+
+def test_all_that_is_kept_is_looked_through_for_what_is_not_finite(method: Method) -> None:
+    method.update(batches(method))
+    found = dict(method.named_tensors())
+    moments = [v for o in method.optimizers.values() for s in o.state.values() for v in s.values()]
+    kept = {id(value) for value in (*moments, *(v for _, v in tensors(method)))}
+    assert {id(value) for value in found.values()} == kept
+    assert any(name.startswith("gradient of actor.") for name in found)
+    assert any(name.startswith("parameter actor.") for name in found)
+
+
+# The state.
+
+
+def saved(method: Method) -> dict[str, Any]:
+    """Take the training state through a file, as a checkpoint does."""
+    file = io.BytesIO()
+    torch.save(method.training_state(), file)
+    file.seek(0)
+    state: dict[str, Any] = torch.load(file, weights_only=True)
+    return state
+
+
+def after(method: Method, updates: int, first: int = 0) -> Tensor:
+    for number in range(first, first + updates):
+        method.update(batches(method, number))
+    return flat(method)
+
+
+def test_a_loaded_state_takes_the_next_ten_updates_alike(config: MethodConfig) -> None:
+    method, other = make_method(config), make_method(config, seed=9)
+    after(method, 3)
+    assert other.load_training_state(saved(method))
+    assert torch.equal(after(method, 10, first=3), after(other, 10, first=3))
+
+
+def test_a_state_stays_as_it_was_taken(method: Method) -> None:
+    after(method, 2)
+    state, written = method.training_state(), saved(method)
+    after(method, 1, first=2)
+    assert torch.equal(state["generator"], written["generator"])
+    for group in ("networks", "targets"):
+        for name, part in state[group].items():
+            assert all(torch.equal(value, written[group][name][key]) for key, value in part.items())
+
+
+def test_every_part_of_the_state_is_needed(config: MethodConfig) -> None:
+    method = make_method(config)
+    after(method, 3)
+    state = saved(method)
+    expected = after(method, 3, first=3)
+    drawn = not torch.equal(state["generator"], make_method(config).training_state()["generator"])
+    parts = [(g, n) for g in ("networks", "targets", "optimizers", "duals") for n in state[g]]
+    for group, name in [*parts, *[("generator", "")] * drawn]:
+        other = make_method(config, seed=9)
+        fresh, without = saved(other), copy.deepcopy(state)
+        if group == "generator":
+            without[group] = fresh[group]
+        else:
+            without[group][name] = fresh[group][name]
+        other.load_training_state(without)
+        assert not torch.equal(after(other, 3, first=3), expected), f"{group} {name}"
+
+
+def test_a_state_of_another_kind_of_device_goes_on_too(config: MethodConfig) -> None:
+    state = {**make_method(config).training_state(), "device": "cuda"}
+    state["generator"] = torch.arange(16, dtype=torch.uint8)  # what one on a GPU has
+    first, second = (make_method(config, seed=seed) for seed in (1, 2))
+    assert not first.load_training_state(state)
+    assert not second.load_training_state(state)
+    assert torch.equal(after(first, 2), after(second, 2))
+
+
+# On devices.
+
+READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+LITERAL = torch.ops.aten.lift_fresh.default  # a number of Python's on its way to the device
+
+
+class NoQuestions(TorchDispatchMode):
+    """Refuses what makes the host wait for the device: values read, shapes that follow values."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not LITERAL, "a literal is copied to the device"
+        assert not READS & set(func.tags), f"{func} depends on a value"
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_update_neither_reads_a_value_nor_sends_one(method: Method) -> None:
+    drawn = batches(method)
+    method.update(drawn)  # makes the optimisers' state
+    with NoQuestions():
+        method.update(drawn)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool(x.sum() > 0),
+        lambda x: x[x > 0],
+        lambda x: x + torch.tensor(1.0),
+    ],
+)
+def test_questions_are_noticed(question: Callable[[Tensor], Any]) -> None:
+    with NoQuestions(), pytest.raises(AssertionError):
+        question(torch.ones(3))
+
+
+def test_the_policy_that_acts_is_the_one_in_training(method: Method) -> None:
+    after(method, 1)
+    acting = method.acting()
+    other = make_method(method.config, seed=5)
+    other.adopt({name: value.numpy() for name, value in acting.arrays.items()})
+    observations = make_batch().observations
+    assert torch.equal(other.actor(observations).mean, method.actor(observations).mean)
+    assert acting.spec == method.config.policy_spec(method.task.spec)
+
+
+# It learns.
+
+
+def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
+    env = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)
+    method = build(with_networks(small(config, 32), learning_rate=3e-3), env, seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        count = method.batches_per_update
+        method.update([one_step_task(128, rng, noise=0.3) for _ in range(count)])
+    states = torch.linspace(-1, 1, 21).unsqueeze(1)
+    error = (method.actor(states).mean - states / 2).abs()
+    assert error.max().item() < 0.15

@@ -1,0 +1,162 @@
+"""Methods in float64 with weights that reach every bound, batches, and their networks in NumPy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from running import small
+
+from awac_dist.algorithms import method_class, name_of
+from awac_dist.algorithms.base import Method, MethodConfig, Task
+from awac_dist.nn.config import ActorConfig
+from awac_dist.tensors import Batch
+from awac_dist.types import EnvSpec
+
+ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
+CPU = torch.device("cpu")
+ROWS = 24
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """What is made inside is made in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def build(config: MethodConfig, env: EnvSpec = ENV, seed: int = 1, **options: Any) -> Any:
+    """The method of a config, whatever its class."""
+    task = Task(env, discount=0.99)
+    return method_class(name_of(config))(config, task, seed=seed, device=CPU, **options)
+
+
+def make_method(config: MethodConfig, seed: int = 1, width: int = 8) -> Any:
+    """A small method in float64 with parameters large enough that every bound is reached."""
+    with float64():
+        method = build(small(config, width), seed=seed)
+    generator = torch.Generator().manual_seed(seed + 100)
+    with torch.no_grad():
+        for module in modules(method).values():
+            for parameter in module.parameters():
+                parameter.normal_(0.0, 0.6, generator=generator)
+    return method
+
+
+def modules(method: Method) -> dict[str, torch.nn.Module]:
+    """Networks by name, and targets as target_NAME."""
+    targets = {f"target_{name}": target for name, target in method.targets.items()}
+    return {**method.networks, **targets}
+
+
+def flat(method: Method) -> torch.Tensor:
+    """A copy of all that an update may change, but for optimisers: [P]."""
+    tensors = [p for module in modules(method).values() for p in module.parameters()]
+    return torch.cat([t.detach().flatten() for t in (*tensors, *method.duals.values())])
+
+
+def make_batch(rows: int = ROWS, seed: int = 1) -> Batch:
+    """Draw a batch in float64, of which every third transition ended the task."""
+    rng = np.random.default_rng(seed)
+    discounts = np.where(np.arange(rows) % 3 == 0, 0.0, 0.99)
+    columns = (
+        rng.normal(size=(rows, 3)),
+        rng.uniform(-1, 1, size=(rows, 2)),
+        rng.normal(size=rows),
+        discounts,
+        rng.normal(size=(rows, 3)),
+    )
+    return Batch(*map(torch.from_numpy, columns))
+
+
+def one_step_task(rows: int, rng: np.random.Generator, noise: float | None = None) -> Batch:
+    """Draw transitions of a bandit of which the best action is s / 2.
+
+    Args:
+        rows: Transitions.
+        rng: Draws them.
+        noise: Of the actions around the best one; None draws them uniformly.
+    """
+    states = rng.uniform(-1, 1, size=(rows, 1))
+    if noise is None:
+        actions = rng.uniform(-1, 1, size=(rows, 1))
+    else:
+        actions = states / 2 + noise * rng.normal(size=(rows, 1))
+    rewards = -((actions - states / 2) ** 2)[:, 0]
+    columns = states, actions, rewards, np.zeros(rows), np.zeros((rows, 1))
+    return Batch(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
+
+
+# An independent transcription of the networks: NumPy, one member at a time.
+
+
+def numpy_batch(batch: Batch) -> tuple[np.ndarray, ...]:
+    """s, a, r, d, s'."""
+    names = ("observations", "actions", "rewards", "discounts", "next_observations")
+    return tuple(getattr(batch, name).numpy() for name in names)
+
+
+def numpy_gaussian(
+    actor: torch.nn.Module, config: ActorConfig, states: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [B, A] and standard deviation [B, A]."""
+    parameters = [parameter.detach().numpy() for parameter in actor.parameters()]
+    hidden = states
+    for weight, bias in zip(parameters[0:4:2], parameters[1:4:2], strict=True):
+        hidden = np.maximum(hidden @ weight.T + bias, 0.0)
+    low, high = np.array(ENV.action_low), np.array(ENV.action_high)
+    raw = hidden @ parameters[4].T + parameters[5]
+    mean = low + (np.tanh(raw) + 1) * (high - low) / 2
+    if config.state_dependent_std:
+        logits = hidden @ parameters[6].T + parameters[7]
+    else:
+        logits = np.tile(parameters[6], (len(states), 1))
+    smallest, largest = config.log_std_min, config.log_std_max
+    log_std = smallest + (largest - smallest) / (1 + np.exp(-logits))
+    return mean, np.exp(log_std) * (high - low) / 2
+
+
+def numpy_log_density(actions: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    return (-((actions - mean) ** 2) / (2 * std**2) - np.log(std * np.sqrt(2 * np.pi))).sum(axis=1)
+
+
+def numpy_ensemble(ensemble: Any, inputs: np.ndarray) -> np.ndarray:
+    """Outputs [E, B] for inputs [B, n], one member after the other, before any bound."""
+    members = []
+    for e in range(ensemble.members):
+        hidden = inputs
+        for layer, norm in zip(ensemble.layers, ensemble.norms, strict=True):
+            weight, bias = (p.detach().numpy()[e] for p in (layer.weight, layer.bias))
+            hidden = hidden @ weight + bias
+            if not isinstance(norm, torch.nn.Identity):
+                scale, shift = (p.detach().numpy()[e] for p in (norm.weight, norm.bias))
+                centred = hidden - hidden.mean(axis=1, keepdims=True)
+                variance = (centred**2).mean(axis=1, keepdims=True)
+                hidden = centred / np.sqrt(variance + 1e-5) * scale + shift
+            hidden = np.maximum(hidden, 0.0)
+        weight, bias = (p.detach().numpy()[e] for p in (ensemble.head.weight, ensemble.head.bias))
+        members.append((hidden @ weight + bias)[:, 0])
+    return np.stack(members)
+
+
+def numpy_q(
+    critic: Any, states: np.ndarray, actions: np.ndarray, max_q: float | None = None
+) -> np.ndarray:
+    """Q_e(s, a): [E, B]."""
+    values = numpy_ensemble(critic, np.concatenate([states, actions], axis=1))
+    return values if max_q is None else np.minimum(values, max_q)
+
+
+def next_noise(method: Method, *shapes: tuple[int, ...]) -> Any:
+    """Say what the method's generator will draw next, without drawing it."""
+    generator = torch.Generator()
+    generator.set_state(method.generator.get_state())
+    drawn = [
+        torch.randn(shape, generator=generator, dtype=torch.float64).numpy() for shape in shapes
+    ]
+    return drawn if len(shapes) > 1 else drawn[0]
