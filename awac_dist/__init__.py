@@ -1,10 +1,34 @@
 """Distributed advantage-weighted actor-critic: prior data in, an improving policy out."""
 
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
 from awac_dist.envs.registration import register_tasks
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
 
+if TYPE_CHECKING:
+    from awac_dist.policies.acting import SavedPolicy
+
 __version__ = "0.1.0"
-__all__ = ["EnvSpec", "Episode", "InputError", "Origin", "__version__"]
+__all__ = ["EnvSpec", "Episode", "InputError", "Origin", "__version__", "load_policy"]
 
 register_tasks()
+
+
+def load_policy(source: str | PathLike[str]) -> SavedPolicy:
+    """A policy that acts without torch and Ray: `action = policy(observation)`.
+
+    Args:
+        source: The folder of a run (its newest checkpoint), a checkpoint, or a policy file (.npz);
+            a path or URI.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    from awac_dist.policies.acting import SavedPolicy
+    from awac_dist.policies.npz import find_policy, read_policy
+
+    return SavedPolicy(read_policy(find_policy(fspath(source))))

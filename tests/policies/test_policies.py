@@ -2,15 +2,19 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from awac_dist import load_policy
 from awac_dist.errors import InputError
 from awac_dist.files import seal
 from awac_dist.policies import POLICIES, make_policy
+from awac_dist.policies.acting import SavedPolicy
 from awac_dist.policies.npz import find_policy, policy_bytes, read_policy, save_policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
@@ -150,3 +154,69 @@ def test_a_run_and_a_checkpoint_name_their_policy(tmp_path: Path) -> None:
     newest = str(folder / "000000100" / "policy.npz")
     assert find_policy(f"{tmp_path}/") == find_policy(str(folder / "000000100")) == newest
     assert find_policy("s3://b/policy.npz") == "s3://b/policy.npz"
+
+
+# --- acting
+
+
+def test_a_saved_policy_acts_without_torch_and_ray(tmp_path: Path) -> None:
+    spec = make_spec()
+    arrays = make_arrays(spec)
+    seal(f"{tmp_path}/checkpoints/000000050", {"policy.npz": policy_bytes(spec, arrays, 50)})
+    program = f"""
+import sys, awac_dist
+policy = awac_dist.load_policy({str(tmp_path)!r})
+assert policy.version == 50
+assert not {{"torch", "ray"}} & set(sys.modules)
+print(policy([1.0, -2.0, 0.5]).tolist())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    wanted = make_policy(spec, spec.flatten(arrays), 50).mean(np.float32([[1.0, -2.0, 0.5]]))[0]
+    assert json.loads(done.stdout) == wanted.tolist()
+
+
+@KINDS
+def test_one_observation_or_many_the_mean_or_a_sample(kind: str, tmp_path: Path) -> None:
+    spec, path = make_spec(kind), tmp_path / "policy.npz"
+    save_policy(str(path), spec, make_arrays(spec), 7)
+    policy, twin = load_policy(path), read_policy(str(path))
+    many = policy(observed())
+    np.testing.assert_array_equal(many, twin.mean(observed()))
+    one = policy(observed().astype(np.float64)[3])
+    assert one.shape == (2,)
+    np.testing.assert_allclose(one, many[3], rtol=1e-5, atol=1e-6)
+    sampled = policy(observed(), rng=np.random.default_rng(4))
+    noise = np.random.default_rng(4).standard_normal((50, 2), np.float32)
+    bounds = np.float32(spec.action_low), np.float32(spec.action_high)
+    drawn = twin.sample(observed(), noise)
+    np.testing.assert_array_equal(sampled, np.clip(drawn, *bounds))
+    assert not np.array_equal(drawn, many)
+
+
+@pytest.mark.parametrize("shape", [(4,), (), (2, 3, 3), (3, 1)])
+def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    spec = make_spec()
+    policy = SavedPolicy(make_policy(spec, spec.flatten(make_arrays(spec)), 0))
+    with pytest.raises(ValueError, match=r"an observation has shape \[3\] or \[B, 3\], not"):
+        policy(np.zeros(shape))
+
+
+class Counting:
+    """Its actions are the steps that it remembers."""
+
+    version, noise_size, memory_size, input_size, action_size = 0, 2, 1, 3, 1
+    low, high = -np.inf, np.inf
+
+    def mean(self, observations: Array, memory: Array) -> Array:
+        memory += 1
+        return memory.copy()
+
+
+def test_a_policy_that_remembers_is_told_of_a_new_episode() -> None:
+    policy = SavedPolicy(Counting())  # type: ignore[arg-type]
+    assert [policy(np.zeros(3)).item() for _ in range(3)] == [1, 2, 3]
+    policy.reset()
+    assert [policy(np.zeros((2, 3))).tolist() for _ in range(2)] == [[[1], [1]], [[2], [2]]]

@@ -1,0 +1,61 @@
+"""A saved policy as a function: `action = policy(observation)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from awac_dist.policies.npz import FilePolicy
+from awac_dist.types import Array
+
+
+class SavedPolicy:
+    """Acts on one observation, or on several side by side.
+
+    Args:
+        policy: What computes the actions.
+
+    Attributes:
+        version: grad_steps behind it, -1 if unknown.
+        input_size, action_size: O, with the goal where the task has one, and A.
+    """
+
+    def __init__(self, policy: FilePolicy) -> None:
+        self._policy, self.version = policy, policy.version
+        self.input_size, self.action_size = policy.input_size, policy.action_size
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the episode: to be called at its start, for policies that remember."""
+        self._memory = np.zeros((0, self._policy.memory_size), np.float32)
+
+    def __call__(self, observation: Any, rng: np.random.Generator | None = None) -> Array:
+        """The action for an observation, inside the bounds that the policy was trained with.
+
+        A file of somebody else's says no bounds: clip its actions to those of the task.
+
+        Args:
+            observation: [O], or [B, O] of B environments, the same ones at each call.
+            rng: Draws a sample; None acts by the mean.
+
+        Returns:
+            [A] or [B, A].
+
+        Raises:
+            ValueError: The observation has another shape.
+        """
+        seen, policy = np.asarray(observation, np.float32), self._policy
+        if seen.ndim not in (1, 2) or seen.shape[-1] != self.input_size:
+            shape = f"[{self.input_size}] or [B, {self.input_size}]"
+            raise ValueError(f"an observation has shape {shape}, not {list(seen.shape)}")
+        rows = np.atleast_2d(seen)
+        if len(self._memory) != len(rows):
+            self._memory = np.zeros((len(rows), policy.memory_size), np.float32)
+        if rng is None:
+            actions = policy.mean(rows, self._memory)
+        else:
+            noise = rng.standard_normal((len(rows), policy.noise_size), np.float32)
+            actions = policy.sample(rows, noise, self._memory)
+        inside: Array = np.clip(actions, policy.low, policy.high)
+        return inside.reshape(*seen.shape[:-1], self.action_size)
