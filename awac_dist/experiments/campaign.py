@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from awac_dist.experiments.run_processes import KINDS
 from awac_dist.experiments.run_record import Verdict
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """How long a run is; two workers, two shards and small networks have it.
+
+    Attributes:
+        clone_updates, offline_updates, env_steps: Of the three phases; a step owes an update.
+        every_updates: Updates between two evaluations, and so between checkpoints.
+        episodes: Of an evaluation that ends a phase.
+    """
+
+    clone_updates: int = 500
+    offline_updates: int = 1_000
+    env_steps: int = 15_000
+    every_updates: int = 500
+    episodes: int = 20
+
+    @property
+    def grad_steps(self) -> int:
+        """Of the whole run."""
+        return self.clone_updates + self.offline_updates + self.env_steps
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the launcher is told."""
+        return (
+            *("--workers", "2", "--shards", "2"),
+            *("--clone.updates", str(self.clone_updates), "--clone.episodes", "4"),
+            *("--offline.updates", str(self.offline_updates)),
+            *("--online.env_steps", str(self.env_steps)),
+            *("--algorithm.actor.hidden", "64", "64", "--algorithm.critic.hidden", "64", "64"),
+            *("--learner.batch_size", "64", "--learner.threads", "1"),
+            *("--evaluation.every_updates", str(self.every_updates)),
+            *("--evaluation.curve_episodes", "1", "--evaluation.episodes", str(self.episodes)),
+        )
 
 
 @dataclass
@@ -34,14 +69,14 @@ class Campaign:
     """Everything that happened.
 
     Attributes:
-        settings: Of every run.
+        size: Of every run.
         deaths: In order.
         failures: Exits of a launcher that nobody had killed; each was resumed.
         verdicts: Of the runs that were disturbed.
         undisturbed: Of the one that was not.
     """
 
-    settings: Sequence[str]
+    size: RunSize
     deaths: list[Death] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)

@@ -25,21 +25,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from awac_dist.experiments.campaign import Campaign, Death, is_clean
+from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
 from awac_dist.experiments.run_processes import DRIVER, KINDS, RunProcesses
 from awac_dist.experiments.run_record import EVALUATION, UPDATES, Verdict, Witness, judge, last_row
 
-CLONE_UPDATES, OFFLINE_UPDATES, ENV_STEPS = 500, 1_000, 15_000
 COUNTS = {"worker": 2, "shard": 2, "learner": 1, "evaluator": 1, "weights": 1, DRIVER: 1}
-SETTINGS = (
-    *("--workers", "2", "--shards", "2"),
-    *("--clone.updates", str(CLONE_UPDATES), "--clone.episodes", "4"),
-    *("--offline.updates", str(OFFLINE_UPDATES), "--online.env_steps", str(ENV_STEPS)),
-    *("--algorithm.actor.hidden", "64", "64", "--algorithm.critic.hidden", "64", "64"),
-    *("--learner.batch_size", "64", "--learner.threads", "1"),
-    *("--evaluation.every_updates", "500", "--evaluation.curve_episodes", "1"),
-    *("--evaluation.episodes", "20"),
-)
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
@@ -70,7 +60,7 @@ class DisturbedRun:
         self._every_s, self._rng, self._over = every_s, rng, over
         self._witness = Witness(folder)
         self._number, self._failures = len(campaign.verdicts), 0
-        self._processes = self._launch("--run-dir", str(folder), *campaign.settings)
+        self._processes = self._launch("--run-dir", str(folder), *campaign.size.words)
 
     def run(self) -> Verdict:
         """See the run through to its end."""
@@ -78,11 +68,9 @@ class DisturbedRun:
             self._pause()
             if not self._over() and not self._ended() and (victims := self._victims()):
                 self._kill(*self._rng.choice(victims))
+        size = self._campaign.size
         return judge(
-            self._folder,
-            self._witness,
-            env_steps=ENV_STEPS,
-            grad_steps=CLONE_UPDATES + OFFLINE_UPDATES + ENV_STEPS,
+            self._folder, self._witness, env_steps=size.env_steps, grad_steps=size.grad_steps
         )
 
     def stop(self) -> None:
@@ -166,7 +154,15 @@ class DisturbedRun:
 
 
 def hold(
-    out: Path, minutes: float, *, every_s: float, kinds: Sequence[str], seed: int, least: int = 0
+    out: Path,
+    minutes: float,
+    *,
+    every_s: float,
+    kinds: Sequence[str],
+    seed: int,
+    least: int = 0,
+    size: RunSize = RunSize(),  # noqa: B008 - it cannot be changed
+    compare: bool = True,
 ) -> Campaign:
     """One undisturbed run, then disturbed ones until the time is over.
 
@@ -177,15 +173,18 @@ def hold(
         kinds: What is killed, each equally often.
         seed: Of the choice.
         least: Stop earlier, once every kind died so often; 0 does not.
+        size: Of every run.
+        compare: Whether to hold the undisturbed run.
     """
-    result, rng = Campaign(SETTINGS), random.Random(seed)
+    result, rng = Campaign(size), random.Random(seed)
 
     def over() -> bool:
         enough = least and all(result.count(kind) >= least for kind in kinds)
         return bool(enough) or time.monotonic() > end
 
     end = float("inf")
-    result.undisturbed = _run_one(out / "undisturbed", result, (), every_s, rng, over)
+    if compare:
+        result.undisturbed = _run_one(out / "undisturbed", result, (), every_s, rng, over)
     end = time.monotonic() + 60 * minutes
     while not over():
         folder = out / f"run-{len(result.verdicts):03d}"

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from awac_dist.experiments.chaos import CLONE_UPDATES, ENV_STEPS, OFFLINE_UPDATES, SETTINGS
+from awac_dist.experiments.campaign import RunSize
 from awac_dist.experiments.run_processes import RunProcesses
 from awac_dist.experiments.run_record import UPDATES, Witness, judge, last_row
 
@@ -105,7 +105,7 @@ def workers_on(places: dict[str, list[str]]) -> dict[str, int]:
 @pytest.mark.faults
 def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> None:
     small, folder = roles.add_node(num_cpus=1, labels=labelled("worker", "small")), tmp_path / "run"
-    words = ["--address", roles.address, "--run-dir", str(folder), *SETTINGS]
+    words = ["--address", roles.address, "--run-dir", str(folder), *RunSize().words]
     words += ["--workers", "5", "--online.env_steps", "40000"]
     run = RunProcesses(words, tmp_path / "run.out")
 
@@ -139,8 +139,9 @@ def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> No
 def test_a_run_outlives_a_node_and_takes_up_a_new_one(
     cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    size = RunSize()
     node, me, folder = cluster.add_node(num_cpus=1), psutil.Process(), tmp_path / "run"
-    words = ["--address", cluster.address, "--run-dir", str(folder), *SETTINGS]
+    words = ["--address", cluster.address, "--run-dir", str(folder), *RunSize().words]
     run, witness = RunProcesses(words, tmp_path / "run.out"), Witness(folder)
 
     def online(steps: int) -> Callable[[], bool]:
@@ -162,12 +163,7 @@ def test_a_run_outlives_a_node_and_takes_up_a_new_one(
     finally:
         run.stop()
     assert run.exit_code == 0
-    verdict = judge(
-        folder,
-        witness,
-        env_steps=ENV_STEPS,
-        grad_steps=CLONE_UPDATES + OFFLINE_UPDATES + ENV_STEPS,
-    )
+    verdict = judge(folder, witness, env_steps=size.env_steps, grad_steps=size.grad_steps)
     assert (verdict.lost, verdict.unknown, verdict.duplicated) == (0, 0, 0)
     assert verdict.problems == []
     lines = (folder / "metrics.jsonl").read_text().splitlines()

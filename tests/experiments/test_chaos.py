@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commit import SEED, commit_number
 
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
-from awac_dist.experiments.campaign import Campaign, Death, is_clean
+from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
 from awac_dist.experiments.chaos import hold
 from awac_dist.experiments.run_processes import KINDS
 from awac_dist.experiments.run_record import EVALUATION, UPDATES, Witness, judge, last_row, seams
@@ -19,6 +20,7 @@ from awac_dist.types import Episode, Origin
 
 UNIT = PolicySpec("deterministic", (1, 1), (-1.0,), (1.0,))
 SPEC = env_spec("Pendulum-v1")
+SHORT = RunSize(100, 100, 2_000, every_updates=200, episodes=1)
 DEATHS = 20
 MINUTES = 90.0
 
@@ -112,7 +114,7 @@ def test_the_newest_row_with_a_column(tmp_path: Path) -> None:
 
 def test_the_table_and_the_closing_lines() -> None:
     done = Campaign(
-        (), [Death("shard", 0, 7, 2.0), Death("shard", 0, 9, 4.0), Death("driver", 0, 9)]
+        RunSize(), [Death("shard", 0, 7, 2.0), Death("shard", 0, 9, 4.0), Death("driver", 0, 9)]
     )
     assert done.table().splitlines()[1].split() == ["shard", "2", "2", "3.0", "4.0"]
     assert done.table().splitlines()[2].split() == ["driver", "1", "0"]
@@ -121,6 +123,21 @@ def test_the_table_and_the_closing_lines() -> None:
     assert is_clean(done)
     done.failures.append("exit 1")
     assert not is_clean(done)
+
+
+@pytest.mark.ray
+def test_a_death_of_a_kind_that_moves_with_the_commit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = commit_number()
+    kind = KINDS[number % len(KINDS)]
+    with capsys.disabled():
+        print(f"\n{SEED}={number} kills the {kind} again")
+        done = hold(
+            tmp_path, 2, every_s=4.0, kinds=[kind], seed=number, least=1, size=SHORT, compare=False
+        )
+    assert done.count(kind) == 1
+    assert is_clean(done), done.closing()
 
 
 @pytest.mark.ray
