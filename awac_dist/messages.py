@@ -39,6 +39,14 @@ class Outcome(NamedTuple):
     terminated: NDArray[np.bool_]  # [n]
 
 
+class Sums(NamedTuple):
+    """Of observations: how many, and exact sums of theirs and of their squares."""
+
+    observations: int = 0
+    sums: tuple[int, ...] = ()  # [O] in the fixed point of `replay.normalization`
+    squares: tuple[int, ...] = ()  # [O]
+
+
 class Loaded(NamedTuple):
     """What a shard read before it was sampled: counts and places, no arrays."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from awac_dist.types import Array
+
 
 @dataclass(frozen=True)
 class ReplayConfig:
@@ -21,9 +23,25 @@ class ReplayConfig:
             "rollout" (its own), "future" (one that the rest of its episode achieves) and
             "environment" (another episode's), such as {"rollout": 0.2, "future": 0.3,
             "environment": 0.5}; empty leaves every goal as it was.
+        n_steps: Steps that a transition's reward and next observation span, at most.
+        reward_scale: Learn from reward_scale * reward + reward_shift; the log, and the returns that
+            are reported, stay the task's.
+        reward_shift: See reward_scale.
+        normalize_observations: Give networks observations less their mean over the prior data,
+            divided by their standard deviation; the policy keeps both.
     """
 
     capacity: int = 1_000_000
     mixture: dict[str, float] | None = None
     clip_prior_actions: bool = False
     goals: dict[str, float] | None = None
+    n_steps: int = 1
+    reward_scale: float = 1.0
+    reward_shift: float = 0.0
+    normalize_observations: bool = False
+
+    def learned_rewards(self, rewards: Array) -> Array:
+        """Rewards [n] to learn from, of those [n] that the task gave."""
+        if self.reward_scale == 1 and self.reward_shift == 0:
+            return rewards
+        return self.reward_scale * rewards + self.reward_shift

@@ -4,8 +4,61 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
-from awac_dist.types import EnvSpec
+import numpy as np
+
+from awac_dist.errors import InputError
+from awac_dist.types import Array, EnvSpec
+
+NEEDS = {  # what a method may need -> the columns that it brings; O, A, H as in DESIGN.md 4
+    "returns": {"returns": "", "return_discounts": ""},
+    "final_observations": {"final_observations": "O"},
+    "initial_observations": {"initial_observations": "O"},
+    "next_actions": {"next_actions": "A", "has_next_action": ""},
+    "segments": {
+        "segment_observations": "H O",
+        "segment_actions": "H A",
+        "segment_rewards": "H",
+        "segment_mask": "H",
+    },
+    "is_online": {"is_online": ""},
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked of transitions besides their base columns.
+
+    Attributes:
+        needs: Keys of `NEEDS`.
+        n_steps: Steps that rewards, discounts and next observations span at most.
+        segment_length: H, steps of a segment.
+    """
+
+    needs: frozenset[str] = frozenset()
+    n_steps: int = 1
+    segment_length: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Steps of its episode that are read for a transition."""
+        return max(self.n_steps, self.segment_length if "segments" in self.needs else 1)
+
+    def check_goals(self) -> None:
+        """Refuse what is not known of goals in hindsight.
+
+        Raises:
+            InputError: Names the need and the option.
+        """
+        if "returns" in self.needs:
+            raise InputError(
+                "replay.goals: the returns of an episode are those of its own goal, and this "
+                "method needs returns: leave replay.goals out"
+            )
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True)
@@ -13,18 +66,20 @@ class Layout:
     """Columns of one packed transition, the form in which shards answer the learner.
 
     A block [n, width] holds, side by side: observation, action, reward, discount,
-    next observation. `discount` is gamma, or 0 where the task truly ended. The observation
-    of a goal task is what its policy reads: the observation, then the desired goal [G].
+    next observation, then the `columns` that were wished for. `discount` is gamma, or 0 where the
+    task truly ended. The observation of a goal task is what its policy reads: the observation,
+    then the desired goal [G].
     """
 
     observation_size: int
     action_size: int
-    goal_size: int = 0  # of the observation's last columns
+    goal_size: int = 0  # of an observation's last columns
+    wishes: Wishes = NO_WISHES
 
     @classmethod
-    def of(cls, spec: EnvSpec) -> Layout:
+    def of(cls, spec: EnvSpec, wishes: Wishes = NO_WISHES) -> Layout:
         """The layout of a task's transitions."""
-        return cls(spec.input_size, spec.action_size, spec.goal_size)
+        return cls(spec.input_size, spec.action_size, spec.goal_size, wishes)
 
     @cached_property
     def observations(self) -> slice:
@@ -44,7 +99,7 @@ class Layout:
 
     @cached_property
     def next_observations(self) -> slice:
-        return slice(self.discounts + 1, self.width)
+        return slice(self.row_width, self.base_width)
 
     @cached_property
     def goals(self) -> slice:
@@ -52,7 +107,7 @@ class Layout:
 
     @cached_property
     def next_goals(self) -> slice:
-        return slice(self.width - self.goal_size, self.width)
+        return slice(self.base_width - self.goal_size, self.base_width)
 
     @property
     def row_width(self) -> int:
@@ -60,5 +115,61 @@ class Layout:
         return self.observation_size + self.action_size + 2
 
     @property
-    def width(self) -> int:
+    def base_width(self) -> int:
+        """Width of what every transition has."""
         return self.row_width + self.observation_size
+
+    @cached_property
+    def width(self) -> int:
+        return self.base_width + sum(map(prod, self.shapes.values()))
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each column that was wished for, its shape behind n.
+
+        Raises:
+            ValueError: There is no such need.
+        """
+        sizes = {"O": self.observation_size, "A": self.action_size, "H": self.wishes.segment_length}
+        return {
+            name: tuple(sizes[letter] for letter in letters.split())
+            for name, letters in self._letters().items()
+        }
+
+    @cached_property
+    def columns(self) -> dict[str, slice | int]:
+        """Where the columns that were wished for lie."""
+        found: dict[str, slice | int] = {}
+        end = self.base_width
+        for name, shape in self.shapes.items():
+            found[name] = slice(end, end + prod(shape)) if shape else end
+            end += prod(shape)
+        return found
+
+    def views(self, block: Array) -> dict[str, Array]:
+        """The columns that were wished for, [n, ...] inside a block [n, width]."""
+        return {
+            name: block[:, where]
+            if isinstance(where, int)
+            else block[:, where].reshape(len(block), *self.shapes[name])
+            for name, where in self.columns.items()
+        }
+
+    def over_observations(self, values: Array, rest: float) -> Array:
+        """A row [width] of `values` [O] under every observation, and `rest` elsewhere."""
+        row = np.full(self.width, rest, np.float32)
+        places = [self.observations, self.next_observations]
+        letters = self._letters()
+        for name, where in self.columns.items():
+            if letters[name].endswith("O") and isinstance(where, slice):
+                places.append(where)
+        for where in places:
+            row[where].reshape(-1, self.observation_size)[:] = values
+        return row
+
+    def _letters(self) -> dict[str, str]:
+        unknown = sorted(self.wishes.needs - set(NEEDS))
+        if unknown:
+            raise ValueError(f"no column {unknown[0]!r}; there are {', '.join(NEEDS)}")
+        needs = [NEEDS[need] for need in NEEDS if need in self.wishes.needs]
+        return {name: letters for columns in needs for name, letters in columns.items()}

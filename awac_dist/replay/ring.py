@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,67 +12,79 @@ from awac_dist.types import Array, Episode
 
 FIRST_ROWS = 1024
 GROWTH = 1.125  # in place, where the system can: no copy, and little that lies idle
+MOST_IDLE = 4  # rows of memory for each that is held, at most
 
 
 class RingBuffer:
     """Keeps each observation once: the next observation is the next row.
 
     A fragment of T steps takes T + 1 rows. Its last row holds the final observation only;
-    the rest of that row, like all memory not yet written, is NaN. Rows are numbered
-    from 0 on for ever; row r lies at r modulo the capacity. So a transition is one stretch of
-    memory: a row and the observation that begins the next. Behind the last row lies a copy of
-    row 0, once there is a second round. Achieved goals, where a task has them, lie aside.
+    the rest of that row, like all memory that is not written or was released, is NaN. Rows are
+    numbered for ever, and go round in memory that grows with what is held. So a transition is
+    one stretch of memory: a row and the observation that begins the next. Behind the last row
+    lies a copy of the first, once there is a second round. What else belongs to a row, such as
+    the goal that it achieved, lies aside.
 
     Args:
         layout: Columns of a transition.
-        capacity: Rows at most, the oldest being overwritten; None never overwrites. Memory is
-            taken as it is needed.
         discount: gamma, stored with each step, or 0 for a step that ended the task.
+        first_row: Number of the first row.
+
+    Attributes:
+        oldest_row: Number of the oldest row that is still held.
+        next_row: Number of the row that will be written next.
     """
 
-    def __init__(self, layout: Layout, capacity: int | None, *, discount: float) -> None:
+    def __init__(self, layout: Layout, *, discount: float, first_row: int = 0) -> None:
         self._layout = layout
         self.discount = discount
-        self._capacity = sys.maxsize if capacity is None else capacity
-        self._length = min(self._capacity, FIRST_ROWS)
+        self._first_row = first_row
+        self._length = FIRST_ROWS
         self._rows = _blank(self._length + 1, layout.row_width)
-        self._achieved = _blank(self._length, layout.goal_size)
-        self._next = 0
-
-    @property
-    def next_row(self) -> int:
-        """Number of the row that will be written next."""
-        return self._next
-
-    @property
-    def oldest_row(self) -> int:
-        """Number of the oldest row that is still held."""
-        return max(0, self._next - self._length)
+        self._aside: dict[str, Array] = {}  # [length, ...]
+        self._base = self.oldest_row = self.next_row = first_row  # _base: what lies in place 0
 
     def append(self, episode: Episode) -> int:
-        """Store a fragment and return the number of its first row.
-
-        Raises:
-            ValueError: The fragment is larger than the whole buffer.
-        """
-        first, steps = self._next, len(episode)
+        """Store a fragment and return the number of its first row."""
+        first, steps = self.next_row, len(episode)
         self._make_room(steps + 1)
         layout = self._layout
         rows = _blank(steps + 1, layout.row_width)
-        rows[:, layout.observations] = _inputs(episode, layout)
+        rows[:, layout.observations] = inputs(episode, layout)
         rows[:-1, layout.actions] = episode.actions
         rows[:-1, layout.rewards] = episode.rewards
         rows[:-1, layout.discounts] = self.discount
         if episode.terminated:
             rows[-2, layout.discounts] = 0.0
-        places = np.arange(first, first + steps + 1) % self._length
-        self._rows[places] = rows
-        if layout.goal_size:
-            self._achieved[places] = episode.achieved_goals
-        self._next += steps + 1
-        if self._next > self._length:
-            self._rows[-1] = self._rows[0]
+        for places, its in self._stretches(first, steps + 1):
+            self._rows[places] = rows[its]
+        self._advance(steps + 1)
+        if layout.goal_size and episode.achieved_goals is not None:
+            self.put_aside("achieved", first, episode.achieved_goals)
         return first
+
+    def skip(self, rows: int) -> int:
+        """Leave out the next rows, which hold nothing; returns the number of the first."""
+        first = self.next_row
+        if self.oldest_row == first:
+            self._base = self.oldest_row = self.next_row = first + rows
+        else:
+            self._make_room(rows)
+            self._advance(rows)
+        return first
+
+    def release(self, row: int) -> None:
+        """Forget the rows below a number: their memory may be used again."""
+        row = min(row, self.next_row)
+        if row <= self.oldest_row:
+            return
+        for places, _ in self._stretches(self.oldest_row, row - self.oldest_row):
+            for memory in (self._rows, *self._aside.values()):
+                memory[places] = np.nan
+        self.oldest_row = row
+        held = self.next_row - row
+        if self._length > max(FIRST_ROWS, MOST_IDLE * held):
+            self._move(max(FIRST_ROWS, 2 * held))
 
     def take(self, rows: np.ndarray) -> Array:
         """Transitions [n, width] that start at the rows [n].
@@ -81,55 +93,100 @@ class RingBuffer:
             LookupError: A row is not held any more, or holds no transition.
         """
         self._check_held(rows, followed=True)
-        taken = self._transitions()[rows % self._length]
-        block: Array = taken.view(np.float32).reshape(len(rows), self._layout.width)
+        taken = self._transitions()[(rows - self._base) % self._length]
+        block: Array = taken.view(np.float32).reshape(len(rows), self._layout.base_width)
         if not np.isfinite(block).all():
-            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]]
+            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]] - self._first_row
             raise NotFinite(f"row {row} is no transition, or holds NaN or infinity", block)
         return block
 
-    def achieved(self, rows: np.ndarray) -> Array:
-        """Goals [n, G] that the observations in the rows [n] achieve.
+    def put_aside(self, name: str, first: int, values: Array) -> None:
+        """Keep a column's values [k, ...] of the rows from `first` on."""
+        memory = self._aside_of(name, values.shape[1:])
+        for places, its in self._stretches(first, len(values)):
+            memory[places] = values[its]
+
+    def aside(self, name: str, rows: np.ndarray, shape: tuple[int, ...] = ()) -> Array:
+        """A column's values [n, ...] of the rows [n]; NaN where none were put aside.
 
         Raises:
             LookupError: A row is not held any more.
         """
         self._check_held(rows, followed=False)
-        goals: Array = self._achieved[rows % self._length]
-        return goals
+        values: Array = self._aside_of(name, shape)[(rows - self._base) % self._length]
+        return values
+
+    @property
+    def _is_wrapped(self) -> bool:
+        return self.next_row - self._base > self._length
+
+    def _aside_of(self, name: str, shape: tuple[int, ...]) -> Array:
+        if name not in self._aside:
+            self._aside[name] = _blank(self._length, *shape)
+        return self._aside[name]
 
     def _check_held(self, rows: np.ndarray, *, followed: bool) -> None:
-        newest = self._next - 1
+        newest = self.next_row - 1
         if len(rows) and (rows.min() < self.oldest_row or rows.max() > newest - followed):
-            raise LookupError(
-                f"rows {rows.min()} to {rows.max()} asked for, {self.oldest_row} to {newest} held"
-            )
+            numbers = np.array((rows.min(), rows.max(), self.oldest_row, newest)) - self._first_row
+            raise LookupError("rows {} to {} asked for, {} to {} held".format(*numbers))
+
+    def _stretches(self, first: int, count: int) -> Iterator[tuple[slice, slice]]:
+        """Where rows lie: stretches of memory, and which of the rows each holds."""
+        place = (first - self._base) % self._length
+        before_end = min(count, self._length - place)
+        yield slice(place, place + before_end), slice(0, before_end)
+        if before_end < count:
+            yield slice(0, count - before_end), slice(before_end, count)
+
+    def _advance(self, rows: int) -> None:
+        self.next_row += rows
+        if self._is_wrapped:
+            self._rows[-1] = self._rows[0]
 
     def _make_room(self, rows: int) -> None:
-        if rows > self._capacity:
-            raise ValueError(f"a fragment of {rows} rows does not fit into {self._capacity}")
-        needed, length = self._next + rows, self._length
-        if needed > length and length < self._capacity:
-            self._length = min(self._capacity, max(needed, int(GROWTH * length)))
-            self._rows.resize((self._length + 1, self._layout.row_width), refcheck=False)
-            self._rows[length:] = np.nan
-            self._achieved.resize((self._length, self._layout.goal_size), refcheck=False)
-            self._achieved[length:] = np.nan
+        needed, length = self.next_row + rows - self.oldest_row, self._length
+        if needed <= length:
+            return
+        wanted = max(needed, int(GROWTH * length))
+        if self._is_wrapped:
+            self._move(wanted)
+            return
+        self._length = wanted
+        self._rows.resize((wanted + 1, self._layout.row_width), refcheck=False)
+        self._rows[length:] = np.nan
+        for memory in self._aside.values():
+            memory.resize((wanted, *memory.shape[1:]), refcheck=False)
+            memory[length:] = np.nan
+
+    def _move(self, length: int) -> None:
+        """Lay what is held to the front of other memory."""
+        held = list(self._stretches(self.oldest_row, self.next_row - self.oldest_row))
+
+        def moved(memory: Array, length: int) -> Array:
+            new = _blank(length, *memory.shape[1:])
+            for places, its in held:
+                new[its] = memory[places]
+            return new
+
+        self._rows = moved(self._rows, length + 1)
+        self._aside = {name: moved(memory, length) for name, memory in self._aside.items()}
+        self._length, self._base = length, self.oldest_row
 
     def _transitions(self) -> np.ndarray:
         """Every row with what follows it, as items that overlap: one copy takes a transition."""
-        item = np.dtype((np.void, self._layout.width * self._rows.itemsize))
+        item = np.dtype((np.void, self._layout.base_width * self._rows.itemsize))
         return np.ndarray(self._length, item, self._rows.data, strides=self._rows.strides[:1])
 
 
-def _blank(rows: int, width: int) -> Array:
-    return np.full((rows, width), np.nan, np.float32)
-
-
-def _inputs(episode: Episode, layout: Layout) -> Array:
+def inputs(episode: Episode, layout: Layout) -> Array:
     """What the policy reads [T+1, O]: of goal tasks, the desired goals too."""
     if not layout.goal_size:
         return episode.observations
     if episode.desired_goals is None or episode.achieved_goals is None:
         raise ValueError("an episode of a goal task needs its desired and achieved goals")
     return np.hstack((episode.observations, episode.desired_goals))
+
+
+def _blank(*shape: int) -> Array:
+    return np.full(shape, np.nan, np.float32)

@@ -17,8 +17,8 @@ from awac_dist.data.fragments import LoggedFragment
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
 from awac_dist.errors import InputError, NotFinite
 from awac_dist.messages import Loaded, Placement, Relabelling
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.hindsight import GoalRewards
-from awac_dist.replay.layout import Layout
 from awac_dist.replay.memory import Memory
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE
@@ -60,8 +60,9 @@ class ReplayShard:
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
         self._memory = Memory(
-            Layout.of(spec), capacity=capacity, discount=discount, goal_rewards=goal_rewards
+            spec, discount=discount, config=ReplayConfig(), goal_rewards=goal_rewards
         )
+        self._capacity = capacity
         self._clip_prior_actions = clip_prior_actions
         self._log, self._sources = log, sources
         self._inserted: dict[tuple[int, ...], Placement] = {}
@@ -203,6 +204,7 @@ class ReplayShard:
 
     def _store(self, fragment: Episode, source: str, key: tuple[int, ...]) -> Placement:
         row = self._memory.store(fragment, source)
+        self._memory.release(self._memory.next_row(ONLINE) - self._capacity)
         goals = fragment.desired_goals if self._spec.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
         return Placement(source, self._index, row, len(fragment), goal, key)

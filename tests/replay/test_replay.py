@@ -2,48 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from counting import GAMMA, LAYOUT, SPEC, Counter, check_counting, rows_of
 from scipy.stats import chisquare
 
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.messages import Placement
-from awac_dist.replay.layout import Layout
 from awac_dist.replay.memory import ONLINE_ROWS
-from awac_dist.replay.ring import RingBuffer
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.types import Array, EnvSpec, Episode, Origin
-
-SPEC = EnvSpec("Counting-v0", 1, 1, (-1.0,), (1.0,), 10)
-LAYOUT = Layout(1, 1)
-GAMMA = 0.9
-
-
-class Counter:
-    """Makes episodes whose observations go on counting, with a gap between episodes."""
-
-    def __init__(self) -> None:
-        self._next = 0
-        self._episodes = 0
-
-    def episode(
-        self, steps: int, *, terminated: bool = False, truncated: bool = False, **origin: Any
-    ) -> Episode:
-        numbers = np.arange(self._next, self._next + steps + 1, dtype=np.float32)[:, None]
-        self._next += steps + 1
-        self._episodes += 1
-        return Episode(
-            observations=numbers,
-            actions=numbers[:-1] / 1000,
-            rewards=10 * numbers[:-1, 0],
-            terminated=terminated,
-            truncated=truncated,
-            origin=Origin("online", **{"episode": self._episodes, "worker": 0, **origin}),
-        )
+from awac_dist.types import Array, Episode, Origin
 
 
 def make_shard(
@@ -64,102 +35,6 @@ def make_shard(
         log=None,
         sources=sources,
     )
-
-
-def rows_of(first: int, count: int) -> np.ndarray:
-    return np.arange(first, first + count)
-
-
-def check_counting(block: Array) -> None:
-    """Every transition leads from its number to the next one, and holds its own step."""
-    numbers = block[:, 0]
-    np.testing.assert_array_equal(block[:, LAYOUT.next_observations][:, 0], numbers + 1)
-    np.testing.assert_array_equal(block[:, LAYOUT.actions][:, 0], numbers / np.float32(1000))
-    np.testing.assert_array_equal(block[:, LAYOUT.rewards], 10 * numbers)
-
-
-# The ring.
-
-
-def test_every_taken_row_leads_to_its_successor() -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, 100, discount=GAMMA)
-    for steps in (3, 1, 7):
-        check_counting(ring.take(rows_of(ring.append(counter.episode(steps)), steps)))
-
-
-def test_no_transition_crosses_the_end_of_a_fragment() -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, 100, discount=GAMMA)
-    first = ring.append(counter.episode(3))
-    ring.append(counter.episode(3))
-    with pytest.raises(LookupError, match=f"row {first + 3} is no transition"):
-        ring.take(np.array([first + 3]))
-
-
-@pytest.mark.parametrize(
-    ("terminated", "truncated", "last"),
-    [(True, False, 0.0), (False, True, GAMMA), (False, False, GAMMA), (True, True, 0.0)],
-)
-def test_only_a_true_end_has_no_future(terminated: bool, truncated: bool, last: float) -> None:
-    ring = RingBuffer(LAYOUT, 100, discount=GAMMA)
-    ring.append(Counter().episode(3, terminated=terminated, truncated=truncated))
-    discounts = ring.take(rows_of(0, 3))[:, LAYOUT.discounts]
-    np.testing.assert_array_equal(discounts, np.float32([GAMMA, GAMMA, last]))
-
-
-def test_the_ring_goes_round_for_ever() -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
-    for number in range(50):
-        steps = 1 + number % 5
-        first = ring.append(counter.episode(steps))
-        check_counting(ring.take(rows_of(first, steps)))
-        assert ring.next_row == first + steps + 1
-        assert ring.oldest_row == max(0, ring.next_row - 10)
-
-
-def test_overwritten_rows_are_refused() -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
-    for _ in range(3):  # rows 0-3, 4-7, 8-11: rows 0 and 1 are gone
-        ring.append(counter.episode(3))
-    check_counting(ring.take(np.array([2, 4, 8])))
-    with pytest.raises(LookupError, match="rows 1 to 4 asked for, 2 to 11 held"):
-        ring.take(np.array([1, 4]))
-
-
-@pytest.mark.parametrize("ahead", [-1, 0, 1, 10])
-def test_rows_still_to_come_are_never_the_oldest_ones(ahead: int) -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, 10, discount=GAMMA)
-    for _ in range(3):
-        ring.append(counter.episode(3))
-    with pytest.raises(LookupError, match="2 to 11 held"):
-        ring.take(np.array([ring.next_row + ahead]))
-
-
-@pytest.mark.parametrize("row", [-1, 3, 4, 99])
-def test_rows_that_were_never_written_are_refused(row: int) -> None:
-    ring = RingBuffer(LAYOUT, 100, discount=GAMMA)
-    ring.append(Counter().episode(3))
-    with pytest.raises(LookupError, match=f"{row}"):
-        ring.take(np.array([row]))
-
-
-def test_memory_that_was_never_written_is_nan() -> None:
-    ring = RingBuffer(LAYOUT, 100, discount=GAMMA)
-    ring.append(Counter().episode(3))
-    assert np.isnan(ring._rows[4:]).all()
-    assert np.isnan(ring._rows[3, 1:]).all()  # beside a last observation there is no step
-
-
-def test_growth_keeps_everything() -> None:
-    counter, ring = Counter(), RingBuffer(LAYOUT, None, discount=GAMMA)
-    firsts = [ring.append(counter.episode(steps)) for steps in (3, 20, 1, 90)]
-    for first, steps in zip(firsts, (3, 20, 1, 90), strict=True):
-        check_counting(ring.take(rows_of(first, steps)))
-    assert ring.oldest_row == 0
-
-
-def test_a_fragment_larger_than_the_ring_is_refused() -> None:
-    with pytest.raises(ValueError, match="11 rows does not fit into 10"):
-        RingBuffer(LAYOUT, 10, discount=GAMMA).append(Counter().episode(10))
 
 
 # The shard.
@@ -489,6 +364,5 @@ def test_actions_out_of_bounds_are_counted_and_clipped_or_kept(tmp_path: Path, c
     loaded = shard.load()
     assert loaded.out_of_range[str(path)] == 2
     [(_, place)] = loaded.placed
-    layout = Layout(SPEC.observation_size, SPEC.action_size)
-    kept = shard.take(place.row + np.arange(3))[:, layout.actions]
+    kept = shard.take(place.row + np.arange(3))[:, LAYOUT.actions]
     assert np.array_equal(kept, np.clip(wide, -1, 1) if clip else wide)

@@ -1,0 +1,206 @@
+"""Which rows of a ring follow each other in an episode, whose fragments may lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from awac_dist.types import Array, Episode
+
+FIRST, LENGTH, START, EPISODE, NEXT = range(5)  # rows of the table of fragments
+NONE = -1
+FIRST_FRAGMENTS = 64
+
+
+class EpisodeIndex:
+    """The fragments in a ring and the episodes that they make.
+
+    Fragments of one stream are joined as they arrive in order, each where the last one stopped.
+
+    Args:
+        observation_size: O of the observations with which episodes begin.
+    """
+
+    def __init__(self, observation_size: int) -> None:
+        self._fragments = np.zeros((5, FIRST_FRAGMENTS), np.int64)
+        self._count = 0
+        self._released = 0  # fragments that only wait to be dropped
+        self._ends = np.zeros(FIRST_FRAGMENTS, np.int64)  # known steps of each episode
+        self._initial = np.zeros((observation_size, FIRST_FRAGMENTS), np.float32)
+        self._episodes = 0
+        # Streams that go on -> last fragment (NONE once that is dropped), episode.
+        self._open: dict[object, tuple[int, int]] = {}
+
+    def append(self, stream: object, first_row: int, episode: Episode, initial: Array) -> None:
+        """Register a fragment.
+
+        Args:
+            stream: What its fragments have in common.
+            first_row: Where the ring holds it from; rows never go back.
+            episode: The fragment.
+            initial: [O] its first observation.
+        """
+        start, steps = episode.origin.start, len(episode)
+        number = self._episode_of(stream, start, initial)
+        self._fragments = _room(self._fragments, self._count)
+        self._fragments[:, self._count] = (first_row, steps, start, number, NONE)
+        self._ends[number] = start + steps
+        self._open.pop(stream, None)
+        if not (episode.terminated or episode.truncated):
+            self._open[stream] = (self._count, number)
+        self._count += 1
+
+    def release(self, row: int) -> None:
+        """Forget the fragments that lie below a row."""
+        firsts = self._fragments[FIRST, : self._count]
+        self._released = max(0, int(np.searchsorted(firsts, row, side="right")) - 1)
+        if self._released > max(FIRST_FRAGMENTS, self._count // 2):
+            self._drop(self._released)
+            self._released = 0
+
+    def rest(self, rows: np.ndarray, known: int | None = None) -> Rest:
+        """The rest of the episodes from the transitions at the rows [n] on.
+
+        Args:
+            rows: Where they are.
+            known: Fragments in rows from there on do not count as known yet.
+
+        Raises:
+            LookupError: A row is not known.
+        """
+        firsts = self._fragments[FIRST, : self._count]
+        cut = self._count if known is None else int(np.searchsorted(firsts, known))
+        if known is not None and len(rows) and rows.max() >= known:
+            raise LookupError(f"row {rows.max()} asked for, rows from {known} on are not known yet")
+        episodes = self._ends[: self._episodes], self._initial[:, : self._episodes]
+        return Rest(self._fragments[:, : self._count], *episodes, rows, cut)
+
+    def _episode_of(self, stream: object, start: int, initial: Array) -> int:
+        """Number of the episode that goes on with a fragment which starts at step `start`."""
+        last, number = self._open.get(stream, (NONE, NONE))
+        if number != NONE and self._ends[number] == start:
+            if last != NONE:
+                self._fragments[NEXT, last] = self._count
+            return number
+        self._ends = _room(self._ends, self._episodes)
+        self._initial = _room(self._initial, self._episodes)
+        self._initial[:, self._episodes] = initial
+        self._episodes += 1
+        return self._episodes - 1
+
+    def _drop(self, count: int) -> None:
+        """Leave the oldest fragments out, and the episodes that have no other."""
+        kept = self._fragments[:, count : self._count].copy()
+        kept[NEXT, kept[NEXT] != NONE] -= count
+        going_on = [number for _, number in self._open.values()]
+        wanted = np.unique(np.append(kept[EPISODE], going_on)).astype(np.int64)
+        kept[EPISODE] = np.searchsorted(wanted, kept[EPISODE])
+        self._open = {
+            stream: (max(last - count, NONE), int(np.searchsorted(wanted, number)))
+            for stream, (last, number) in self._open.items()
+        }
+        self._fragments, self._count = kept, kept.shape[1]
+        self._ends, self._initial = self._ends[wanted], self._initial[:, wanted]
+        self._episodes = len(wanted)
+
+
+class Leg(NamedTuple):
+    """A fragment of each of m episodes, through which their rest leads."""
+
+    which: np.ndarray  # [m] of the n transitions
+    rows: np.ndarray  # [m] in which their rest goes on in it
+    steps: np.ndarray  # [m] of the rest that lie before
+    firsts: np.ndarray  # [m] rows in which it begins
+    lengths: np.ndarray  # [m]
+
+
+class Rest:
+    """The rest of some episodes from some transitions [n] on, as far as it is known.
+
+    Args:
+        fragments: [5, f] the table.
+        ends: [e] known steps of the episodes.
+        initial: [O, e] observations with which they began.
+        rows: [n] where the transitions are.
+        cut: Fragments that are known; those behind do not count.
+    """
+
+    def __init__(
+        self, fragments: np.ndarray, ends: np.ndarray, initial: Array, rows: np.ndarray, cut: int
+    ) -> None:
+        self.rows = rows
+        self._fragments, self._ends, self._initial, self._cut = fragments, ends, initial, cut
+        self._mine = np.searchsorted(fragments[FIRST], rows, side="right") - 1
+        self._offsets = rows - fragments[FIRST, self._mine]
+
+    @cached_property
+    def remaining(self) -> np.ndarray:
+        """Known steps [n] from the transitions on, at least 1."""
+        _, _, start, episode, _ = self._fragments[:, self._mine]
+        ends = self._ends[episode]
+        late = self._fragments[:, self._cut :]
+        if late.shape[1]:
+            episodes, firsts = np.unique(late[EPISODE], return_index=True)
+            places = np.minimum(np.searchsorted(episodes, episode), len(episodes) - 1)
+            cut = episodes[places] == episode
+            ends[cut] = late[START, firsts[places[cut]]]
+        return np.asarray(ends - start - self._offsets)
+
+    @property
+    def initial(self) -> Array:
+        """Observations [n, O] with which the episodes began; the first that is known of each."""
+        observations: Array = self._initial[:, self._fragments[EPISODE, self._mine]].T
+        return observations
+
+    def ahead(self, steps: np.ndarray) -> np.ndarray:
+        """Rows [n] of what is `steps` [n] behind the transitions, `remaining` at the most.
+
+        A transition where there is one, and the last observation behind the last transition.
+        """
+        fragments, reached = self._mine.copy(), self._offsets + steps
+        lengths = self._fragments[LENGTH]
+        behind = np.flatnonzero(reached >= lengths[fragments])
+        while len(behind):
+            following = self._following(fragments[behind])
+            behind, following = behind[following != NONE], following[following != NONE]
+            reached[behind] -= lengths[fragments[behind]]
+            fragments[behind] = following
+            behind = behind[reached[behind] >= lengths[following]]
+        return np.asarray(self._fragments[FIRST, fragments] + reached)
+
+    def transitions(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows [n, count] of the transitions and those that follow them, and which are known.
+
+        Behind the end of what is known the last transition is repeated.
+        """
+        steps = np.minimum(np.arange(count), self.remaining[:, None] - 1)
+        rows = np.stack([self.ahead(steps[:, step]) for step in range(count)], axis=1)
+        return rows, steps == np.arange(count)
+
+    def legs(self) -> Iterator[Leg]:
+        """The fragments through which the rest leads, each transition's first one first."""
+        which, fragments, rows = np.arange(len(self.rows)), self._mine, self.rows
+        steps = np.zeros(len(rows), np.int64)
+        while len(which):
+            firsts, lengths = self._fragments[: LENGTH + 1, fragments]
+            yield Leg(which, rows, steps, firsts, lengths)
+            following = self._following(fragments)
+            on = following != NONE
+            which, fragments = which[on], following[on]
+            steps = (steps + firsts + lengths - rows)[on]
+            rows = self._fragments[FIRST, fragments]
+
+    def _following(self, fragments: np.ndarray) -> np.ndarray:
+        following = self._fragments[NEXT, fragments]
+        return np.where(following < self._cut, following, NONE)
+
+
+def _room(table: np.ndarray, count: int) -> np.ndarray:
+    """The table, twice as long once its last axis is full."""
+    if count < table.shape[-1]:
+        return table
+    more = max(count, FIRST_FRAGMENTS)
+    return np.concatenate((table, np.zeros_like(table, shape=(*table.shape[:-1], more))), axis=-1)

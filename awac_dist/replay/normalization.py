@@ -1,0 +1,53 @@
+"""Mean and standard deviation of the observations of prior data, however it is shared out.
+
+Every episode's sums, in float64, become integers of a fixed point, and integers add up to the same
+in any order: so the statistics do not depend on the number of shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+import numpy as np
+
+from awac_dist.messages import Sums
+from awac_dist.types import Array
+
+FIXED_POINT_BITS = 100
+SMALLEST_STD = 1e-3
+
+
+def sums_of(observations: Array) -> Sums:
+    """Sums over the observations [T, O] of an episode."""
+    values = observations.astype(np.float64)  # squares of float32 are exact in it
+    return Sums(len(values), _fixed(values.sum(axis=0)), _fixed((values**2).sum(axis=0)))
+
+
+def added(sums: Iterable[Sums]) -> Sums:
+    """The sums over everything that some sums are over."""
+    counts, firsts, squares = zip(*(each for each in sums if each.observations), strict=True)
+    return Sums(sum(counts), _columns(firsts), _columns(squares))
+
+
+def statistics(sums: Sums) -> tuple[Array, Array]:
+    """Shift and scale [O]: an observation o is given to networks as (o - shift) / scale.
+
+    The scale is the standard deviation and a little, as in CORL, so that a dimension in which the
+    prior data hardly moves does not explode.
+    """
+    unit, means, variances = 1 << FIXED_POINT_BITS, [], []
+    for total, squares in zip(sums.sums, sums.squares, strict=True):
+        mean = Fraction(total, unit * sums.observations)
+        means.append(float(mean))
+        variances.append(max(0.0, float(Fraction(squares, unit * sums.observations) - mean**2)))
+    scales = np.sqrt(variances) + SMALLEST_STD
+    return np.array(means, np.float32), scales.astype(np.float32)
+
+
+def _fixed(values: np.ndarray) -> tuple[int, ...]:
+    return tuple(round(Fraction(value) * (1 << FIXED_POINT_BITS)) for value in values.tolist())
+
+
+def _columns(rows: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*rows, strict=True)))

@@ -1,0 +1,380 @@
+"""Columns on demand equal plain loops over a list of episodes, in any order of fragments."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from awac_dist.errors import InputError, NotFinite
+from awac_dist.messages import Outcome, Relabelling
+from awac_dist.replay import episodes
+from awac_dist.replay.columns import COLUMNS
+from awac_dist.replay.config import ReplayConfig
+from awac_dist.replay.layout import NEEDS, Layout, Wishes
+from awac_dist.replay.memory import ONLINE_ROWS, Memory
+from awac_dist.replay.sampler import ONLINE
+from awac_dist.types import Array, EnvSpec, Episode, Origin
+
+SPEC = EnvSpec("Counting-v0", 2, 1, (-1.0,), (1.0,), 10)
+GOALS = replace(SPEC, goal_size=1)
+GAMMA = 0.75  # exact in float32, as are all numbers here
+CONFIG = ReplayConfig(reward_scale=2.0, reward_shift=-1.0)
+SOURCES = ("demonstrations", ONLINE)
+
+
+def rule(achieved: Array, desired: Array) -> Outcome:
+    """A goal is met by reaching it or what lies beyond."""
+    return Outcome((achieved - desired)[:, 0], (achieved >= desired)[:, 0])
+
+
+class Step(NamedTuple):
+    """A step of an episode as a list keeps it."""
+
+    observation: tuple[float, ...]
+    action: float
+    reward: float
+    discount: float
+    following: tuple[float, ...]
+    achieved: float  # by what follows
+
+
+class Piece(NamedTuple):
+    """How to go on: which stream, so many steps, how the episode then is, and what is done."""
+
+    stream: int
+    steps: int
+    end: str  # "", "terminated" or "truncated"
+    lost: bool
+    kept: int = 1000  # online rows that are not released afterwards
+
+
+class Story:
+    """Fragments of some streams, in a memory and in lists of steps.
+
+    An even stream is prior data, an odd one online. A lost fragment arrives nowhere.
+    """
+
+    def __init__(self, spec: EnvSpec, pieces: Sequence[Piece], skipped: int = 0) -> None:
+        self.memory = Memory(
+            spec, discount=GAMMA, config=CONFIG, goal_rewards=rule if spec.goal_size else None
+        )
+        self.spec = spec
+        self.runs: list[list[Step]] = []
+        self.places: dict[int, tuple[list[Step], int]] = {}  # row -> run, position
+        self.firsts: tuple[list[int], list[int]] = ([], [])  # rows of the fragments, by source
+        self._episode, self._start, self._run = ([number] * 9 for number in (0, 0, None))
+        for piece in pieces:
+            self._tell(piece, skip=skipped > 0 and piece.stream % 2 == 1)
+            skipped -= piece.stream % 2
+
+    def _tell(self, piece: Piece, *, skip: bool) -> None:
+        stream, start = piece.stream, self._start[piece.stream]
+        fragment = self._fragment(piece, start)
+        self._start[stream] += piece.steps
+        if piece.lost:
+            self._run[stream] = None
+        else:
+            self._arrive(piece, fragment, skip)
+        self.memory.release(self.memory.next_row(ONLINE) - piece.kept)
+        if piece.end:
+            self._episode[stream] += 1
+            self._start[stream], self._run[stream] = 0, None
+
+    def _arrive(self, piece: Piece, fragment: Episode, skip: bool) -> None:
+        stream, source = piece.stream, SOURCES[piece.stream % 2]
+        run = self._run[stream]
+        if run is None:
+            self._run[stream] = run = []
+            self.runs.append(run)
+        if skip:
+            row = self.memory.skip(fragment, source)
+            self.memory.release(self.memory.next_row(source))
+        else:
+            row = self.memory.store(fragment, source)
+            self.firsts[stream % 2].append(row)
+        for number, step in enumerate(self._steps(fragment)):
+            if not skip:
+                self.places[row + number] = run, len(run)
+            run.append(step)
+
+    def _fragment(self, piece: Piece, start: int) -> Episode:
+        episode = self._episode[piece.stream]
+        steps = np.arange(start, start + piece.steps + 1, dtype=np.float32)
+        tag = np.full(len(steps), 10 * episode + piece.stream, np.float32)
+        goals = {
+            "desired_goals": (tag - 20)[:, None],
+            "achieved_goals": (50 * np.sin(steps) // 1)[:, None],
+        }
+        return Episode(
+            observations=np.stack((tag, steps), axis=1),
+            actions=(steps[:-1] / 4)[:, None],
+            rewards=steps[:-1] % 7 - episode,
+            terminated=piece.end == "terminated",
+            truncated=piece.end == "truncated",
+            origin=Origin("online", worker=piece.stream, episode=episode, start=start),
+            **(goals if self.spec.goal_size else {}),
+        )
+
+    def _steps(self, fragment: Episode) -> Iterator[Step]:
+        columns = [fragment.observations]
+        if fragment.desired_goals is not None:
+            columns.append(fragment.desired_goals)
+        seen = [tuple(row) for row in np.hstack(columns).tolist()]
+        achieved = fragment.achieved_goals
+        for t in range(len(fragment)):
+            last = fragment.terminated and t == len(fragment) - 1
+            yield Step(
+                seen[t],
+                float(fragment.actions[t, 0]),
+                2.0 * float(fragment.rewards[t]) - 1.0,
+                0.0 if last else GAMMA,
+                seen[t + 1],
+                0.0 if achieved is None else float(achieved[t + 1, 0]),
+            )
+
+    def known_rest(self, row: int, limit: int | None) -> list[Step]:
+        """The steps from a row on, less those that lie in rows from `limit` on."""
+        run, position = self.places[row]
+        unknown = [
+            its
+            for where, (mine, its) in self.places.items()
+            if mine is run and limit is not None and where >= limit
+        ]
+        return run[position : min(unknown, default=len(run))]
+
+
+def with_goal(step: Step, goal: float | None) -> Step:
+    """The same step, being after another goal."""
+    if goal is None:
+        return step
+    reward = 2.0 * (step.achieved - goal) - 1.0
+    own = step.observation[-1]
+    fell = step.discount == 0 and step.achieved < own  # an end that has no goal's cause
+    return step._replace(
+        observation=(*step.observation[:-1], goal),
+        following=(*step.following[:-1], goal),
+        reward=reward,
+        discount=0.0 if fell or step.achieved >= goal else GAMMA,
+    )
+
+
+def wanted(
+    story: Story, row: int, wishes: Wishes, limit: int | None, goal: float | None
+) -> dict[str, Any]:
+    """Everything that can be asked of a transition, by plain loops."""
+    run, _ = story.places[row]
+    physical = story.known_rest(row, limit)
+    steps = [with_goal(step, goal) for step in physical]
+    alive = [steps[0]]
+    for step in steps[1:]:
+        if alive[-1].discount == 0:
+            break
+        alive.append(step)
+    together = alive[: wishes.n_steps]
+    reward, discount = 0.0, 1.0
+    for step in together:
+        reward += discount * step.reward
+        discount *= step.discount
+    count = len(together)
+    total, factor = 0.0, 1.0
+    for step in physical:
+        total += factor * step.reward
+        factor *= step.discount
+    segment = alive[: wishes.segment_length]
+    missing = wishes.segment_length - len(segment)
+    goes_on = discount != 0 and count < len(steps)
+    nothing = (0.0,) * len(steps[0].observation)
+    first = with_goal(run[0], goal).observation
+    return {
+        "observations": steps[0].observation,
+        "actions": [steps[0].action],
+        "rewards": reward,
+        "discounts": discount,
+        "next_observations": together[-1].following,
+        "returns": total,
+        "return_discounts": factor,
+        "final_observations": steps[-1].following,
+        "initial_observations": first,
+        "next_actions": [steps[count].action if goes_on else 0.0],
+        "has_next_action": float(goes_on),
+        "segment_observations": [s.observation for s in segment] + [nothing] * missing,
+        "segment_actions": [[s.action] for s in segment] + [[0.0]] * missing,
+        "segment_rewards": [s.reward for s in segment] + [0.0] * missing,
+        "segment_mask": [1.0] * len(segment) + [0.0] * missing,
+        "is_online": float(row >= ONLINE_ROWS),
+    }
+
+
+def columns_of(block: Array, layout: Layout) -> dict[str, Array]:
+    base = ("observations", "actions", "rewards", "discounts", "next_observations")
+    return {name: block[:, getattr(layout, name)] for name in base} | layout.views(block)
+
+
+def check(
+    story: Story,
+    wishes: Wishes,
+    rows: Sequence[int],
+    known: tuple[int, int] | None = None,
+    goals: Sequence[float | None] | None = None,
+    relabelling: Relabelling | None = None,
+) -> None:
+    layout = Layout.of(story.spec, wishes)
+    block = story.memory.take(np.array(rows), relabelling, wishes, known)
+    assert block.shape == (len(rows), layout.width)
+    found = columns_of(block, layout)
+    expected = [
+        wanted(story, row, wishes, known and known[row >= ONLINE_ROWS], goal)
+        for row, goal in zip(rows, goals or [None] * len(rows), strict=True)
+    ]
+    for name, values in found.items():
+        these = np.array([each[name] for each in expected])
+        np.testing.assert_allclose(values, these, 2e-6, 1e-5, err_msg=name)
+
+
+PIECES = st.lists(
+    st.builds(
+        Piece,
+        st.integers(0, 3),
+        st.integers(1, 5),
+        st.sampled_from(("", "", "terminated", "truncated")),
+        st.sampled_from((False,) * 7 + (True,)),
+        st.sampled_from((1000,) * 3 + (20, 9, 0)),
+    ),
+    min_size=1,
+    max_size=25,
+)
+WISHES = st.builds(
+    Wishes, st.frozensets(st.sampled_from(sorted(NEEDS))), st.integers(1, 6), st.integers(1, 5)
+)
+
+
+LIMITS = st.none() | st.tuples(*(st.integers(0, 25),) * 2)  # fragments known of each source
+
+
+def known_rows(story: Story, limits: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The first rows that are not known, where so many fragments of each source are."""
+    if limits is None:
+        return None
+    ends = (story.memory.next_row(source) for source in SOURCES)
+    prior, online = (
+        [*firsts, end][min(limit, len(firsts))]
+        for firsts, end, limit in zip(story.firsts, ends, limits, strict=True)
+    )
+    return prior, online
+
+
+def rows_to_take(story: Story, known: tuple[int, int] | None) -> list[int]:
+    held = filter(story.memory.holds, story.places)
+    return [row for row in held if known is None or row < known[row >= ONLINE_ROWS]]
+
+
+@given(PIECES, WISHES, LIMITS, st.integers(0, 3), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_columns_equal_plain_loops(
+    pieces: list[Piece],
+    wishes: Wishes,
+    limits: tuple[int, int] | None,
+    skipped: int,
+    random: Random,
+) -> None:
+    with patch.object(episodes, "FIRST_FRAGMENTS", 2):
+        story = Story(SPEC, pieces, skipped)
+    known = known_rows(story, limits)
+    if rows := rows_to_take(story, known):
+        check(story, wishes, random.choices(rows, k=20), known)
+
+
+@given(PIECES, WISHES, LIMITS, st.randoms())
+@settings(max_examples=150, deadline=None)
+def test_goals_in_hindsight_go_with_every_column_but_returns(
+    pieces: list[Piece], wishes: Wishes, limits: tuple[int, int] | None, random: Random
+) -> None:
+    story = Story(GOALS, pieces)
+    known = known_rows(story, limits)
+    rows = random.choices(rows_to_take(story, known) or [-1], k=20)
+    if rows[0] < 0:
+        return
+    futures, lent = np.full(20, np.nan, np.float32), np.full((20, 1), np.nan, np.float32)
+    goals: list[float | None] = [None] * 20
+    for number, row in enumerate(rows):
+        kind = random.choice(("own", "future", "other"))
+        if kind == "future":
+            futures[number] = share = np.float32(random.random() * 0.999)
+            rest = story.known_rest(row, known and known[row >= ONLINE_ROWS])
+            goals[number] = rest[int(share * len(rest))].achieved
+        elif kind == "other":
+            lent[number] = goals[number] = float(random.randint(-50, 50))
+    wishes = replace(wishes, needs=wishes.needs - {"returns"})
+    check(story, wishes, rows, known, goals, Relabelling(futures, lent))
+
+
+def test_every_need_has_somebody_who_fills_it() -> None:
+    assert set(COLUMNS) == set(NEEDS)
+
+
+def test_returns_of_other_goals_are_refused() -> None:
+    story = Story(GOALS, [Piece(0, 3, "", lost=False)])
+    relabelling = Relabelling(np.float32([0.5]), np.full((1, 1), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"replay\.goals: .*leave replay\.goals out"):
+        story.memory.take(np.array([0]), relabelling, Wishes(frozenset({"returns"})))
+
+
+def test_a_nan_that_only_a_column_reads_is_an_error_too() -> None:
+    story = Story(SPEC, [Piece(0, 3, "", lost=False)])
+    fragment = story._fragment(Piece(0, 2, "", lost=False), 3)
+    fragment.rewards[1] = np.nan
+    story.memory.store(fragment, SOURCES[0])
+    assert len(story.memory.take(np.array([0]))) == 1
+    for wishes in (Wishes(frozenset({"returns"})), Wishes(n_steps=5)):
+        with pytest.raises(NotFinite, match="row 5"):
+            story.memory.take(np.array([0]), None, wishes)
+
+
+def test_returns_grow_with_their_episode_by_hand() -> None:
+    story = Story(SPEC, [Piece(0, 2, "", lost=False)])
+    needs = Wishes(frozenset({"returns"}))
+
+    def returns(row: int) -> list[float]:
+        return story.memory.take(np.array([row]), None, needs)[0, -2:].tolist()
+
+    # Rewards are twice 0, 1, 2, ... less 1: -1, 1, 3, 5.
+    assert returns(0) == [-1 + 0.75 * 1, 0.75**2]
+    story._tell(Piece(0, 2, "terminated", lost=False), skip=False)
+    assert returns(0) == [-1 + 0.75 * 1 + 0.75**2 * 3 + 0.75**3 * 5, 0]
+    assert returns(3) == [3 + 0.75 * 5, 0]
+    assert returns(4) == [5, 0]
+
+
+def test_what_is_not_known_yet_cannot_be_taken() -> None:
+    story = Story(SPEC, [Piece(1, 2, "", lost=False)] * 2)
+    known = (0, ONLINE_ROWS + 3)
+    with pytest.raises(LookupError, match="not known yet"):
+        story.memory.take(np.array([ONLINE_ROWS + 3]), None, Wishes(n_steps=2), known)
+
+
+def test_an_episode_whose_beginning_was_released_keeps_its_initial_observation() -> None:
+    story = Story(SPEC, [Piece(1, 3, "", lost=False)] * 300)
+    story.memory.release(max(story.places) - 5)
+    rows = rows_to_take(story, None)
+    assert len(rows) < 10
+    check(story, Wishes(frozenset({"initial_observations"})), rows)
+
+
+def test_the_index_forgets_what_the_ring_forgets() -> None:
+    story = Story(SPEC, [])
+    for number in range(3000):
+        story._tell(Piece(1 + 2 * (number % 3), 2, "truncated", lost=False), skip=False)
+        story.memory.release(story.memory.next_row(ONLINE) - 60)
+    episodes = story.memory._online._episodes
+    assert max(episodes._fragments.shape[1], episodes._initial.shape[1]) < 300
+
+
+def test_an_unknown_need_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="no column 'return'; there are returns, "):
+        _ = Layout.of(SPEC, Wishes(frozenset({"return"}))).width
