@@ -57,7 +57,7 @@ def read_file(path: str) -> bytes:
 def write_file(path: str, content: bytes) -> None:
     """Write the file at a path or URI, whole or not at all, in a folder that is made for it."""
     filesystem, name = resolve(path)
-    filesystem.create_dir(name.rpartition("/")[0], recursive=True)
+    filesystem.create_dir(name.rpartition("/")[0] or ".", recursive=True)
     with (
         written_aside(path) as (_, aside),
         filesystem.open_output_stream(aside) as file,

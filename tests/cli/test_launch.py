@@ -40,7 +40,10 @@ def data(tmp_path: Path) -> str:
 
 
 def test_an_inline_run_prints_its_summary_and_fills_its_folder(
-    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    data: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "run"
     code = main([*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(folder)])
@@ -66,11 +69,11 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
     assert set(table["phase"]) == {"clone", "collect", "offline", "online"}
     assert table["eval/return"].notna().sum() >= 3
     assert yaml.safe_load((folder / "config.yaml").read_text())["data"] == [data]
-    exported = tmp_path / "policy.npz"
-    assert awac_dist(["export", str(folder), str(exported)]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert awac_dist(["export", str(folder), "policy.npz"]) == 0
     newest = max((folder / "checkpoints").glob("*/policy.npz"))
-    assert exported.read_bytes() == newest.read_bytes()
-    assert f"wrote {exported}: the policy of {newest}, after 140" in capfd.readouterr().out
+    assert Path("policy.npz").read_bytes() == newest.read_bytes()
+    assert f"wrote policy.npz: the policy of {newest}, after 140" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
