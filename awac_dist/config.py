@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BCConfig
-from awac_dist.errors import InputError
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.config import LearnerConfig
+from awac_dist.ranges import Checked, Count, Finite, Natural, Positive
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
 from awac_dist.rollout.config import RolloutConfig
@@ -22,7 +21,7 @@ CLONE = "clone"  # the source of what the clone's trajectories add
 
 
 @dataclass(frozen=True)
-class CloneConfig:
+class CloneConfig(Checked):
     """A behavioural clone of the demonstrations, and the trajectories that it adds.
 
     This is the paper's recipe for prior data (appendix A.1).
@@ -35,15 +34,15 @@ class CloneConfig:
         initialize_actor: Start the algorithm's policy as the clone.
     """
 
-    updates: int = 3_000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    episodes: int = 100
+    updates: Natural = 3_000
+    batch_size: Count = 256
+    learning_rate: Positive = 1e-3
+    episodes: Natural = 100
     initialize_actor: bool = True
 
 
 @dataclass(frozen=True)
-class OfflineConfig:
+class OfflineConfig(Checked):
     """Training on prior data alone.
 
     Attributes:
@@ -51,12 +50,12 @@ class OfflineConfig:
         batch_size: Transitions of a step; None takes the learner's.
     """
 
-    updates: int = 15_000
-    batch_size: int | None = None
+    updates: Natural = 15_000
+    batch_size: Count | None = None
 
 
 @dataclass(frozen=True)
-class OnlineConfig:
+class OnlineConfig(Checked):
     """Training while the workers collect.
 
     Attributes:
@@ -68,15 +67,15 @@ class OnlineConfig:
         max_minutes: End the run after so many minutes of wall time; None never.
     """
 
-    env_steps: int = 20_000
-    updates_per_step: float = 1.0
-    error_buffer: int | None = None
-    stop_at_return: float | None = None
-    max_minutes: float | None = None
+    env_steps: Natural = 20_000
+    updates_per_step: Positive = 1.0
+    error_buffer: Natural | None = None
+    stop_at_return: Finite | None = None
+    max_minutes: Positive | None = None
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Checked):
     """One run.
 
     Attributes:
@@ -106,9 +105,9 @@ class RunConfig:
 
     env: str = "HalfCheetah-v5"
     data: tuple[str, ...] = ("halfcheetah-demonstrations",)
-    workers: int | None = None
-    shards: int | None = None
-    seed: int = 0
+    workers: Count | None = None
+    shards: Count | None = None
+    seed: Natural = 0
     run_dir: str | None = None
     mode: Literal["async", "sync"] = "async"
     runtime: Literal["ray", "inline"] = "ray"
@@ -130,63 +129,11 @@ class RunConfig:
         )
         return BCConfig(actor)
 
-
-class _Range(NamedTuple):
-    legal: str
-    holds: Callable[[float], bool]
-    paths: str
-
-
-_RANGES = (
-    _Range(
-        "1 or more",
-        lambda value: value >= 1,
-        "workers shards clone.batch_size offline.batch_size learner.batch_size learner.threads "
-        "learner.updates_per_call learner.batches_per_request learner.keep_checkpoints "
-        "replay.capacity rollout.envs_per_worker rollout.fragment_steps evaluation.episodes "
-        "evaluation.curve_episodes evaluation.every_updates",
-    ),
-    _Range(
-        "0 or more",
-        lambda value: 0 <= value < math.inf,
-        "seed clone.updates clone.episodes offline.updates online.env_steps online.error_buffer",
-    ),
-    _Range(
-        "above 0",
-        lambda value: 0 < value < math.inf,
-        "clone.learning_rate online.updates_per_step online.max_minutes rollout.step_timeout_s "
-        "rollout.cpus",
-    ),
-    _Range(
-        "above 0 and at most 1",
-        lambda value: 0 < value <= 1,
-        "learner.discount",
-    ),
-    _Range("finite", math.isfinite, "online.stop_at_return"),
-)
-
-
-def validate(config: RunConfig) -> None:
-    """Refuse a run that cannot work.
-
-    Raises:
-        InputError: Names the dotted path, its value and what is legal.
-    """
-    for path, problem in problems(config):
-        raise InputError(f"{path}: {problem}")
-
-
-def problems(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """What is wrong with a config: (dotted path, value and what is legal)."""
-    for legal, holds, paths in _RANGES:
-        for path in paths.split():
-            value = attrgetter(path)(config)
-            if value is not None and not holds(value):
-                yield path, f"{value} is not {legal}"
-    for path, problem in config.algorithm.problems():
-        yield f"algorithm.{path}", problem
-    yield from _data_problems(config)
-    yield from _contradictions(config)
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong: (dotted path, value and what is legal)."""
+        yield from super().problems()
+        yield from _data_problems(self)
+        yield from _contradictions(self)
 
 
 def _data_problems(config: RunConfig) -> Iterator[tuple[str, str]]:

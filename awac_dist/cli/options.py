@@ -10,19 +10,17 @@ The dataclasses are the only list of options there is.
 from __future__ import annotations
 
 import dataclasses
-from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 
-from awac_dist.algorithms import config_class, name_of
+from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli.fields import Field, headline, walk
 from awac_dist.cli.parser import Parser, did_you_mean
-from awac_dist.config import RunConfig, problems
+from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
 
 PROGRAM = "python -m awac_dist.launch"
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 
 COMMON = ("env", "data", "workers", "seed", "run_dir")
 CONFIG_FILE = "config.yaml"  # of a run's folder
+METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
 CHANGEABLE = (
     "workers",
     "shards",
@@ -79,14 +78,15 @@ class Launch:
     These are what may be said of a launch besides the run's own options.
 
     Attributes:
-        algorithm: The name of the method that learns, such as awac, whose options these are.
+        algorithm: The method that learns, one of METHODS; --help shows its options. None is the
+            one that a file names, else awac.
         config: YAML files of options; may be repeated: later ones win, the command line over all.
         dry_run: Print the resolved config and the plan, and stop.
         resume: Go on with the run in this folder from its newest checkpoint, with its own options.
         override: With --resume: change options that may change, such as workers=8.
     """
 
-    algorithm: str = "awac"
+    algorithm: str | None = None
     config: tuple[str, ...] = ()
     dry_run: bool = False
     resume: str | None = None
@@ -125,48 +125,55 @@ def parse(argv: Sequence[str]) -> Options:
         InputError: An option, a value or a file is wrong; names it and what is legal.
         SystemExit: --help was asked for, and printed.
     """
-    defaults = RunConfig(algorithm=config_class(_algorithm(argv))())
-    fields = {field.path: field for field in walk(defaults)}
-    own = {field.path: field._replace(group="common") for field in walk(Launch)}
-    words = _parser(defaults, [*fields.values(), *own.values()]).read(argv)
-    launch = Launch(**{path: words.pop(path) for path in own if path in words})
-    given = [Setting(path, f"--{path}", value) for path, value in words.items()]
-    files, place = tuple(launch.config), None
-    if launch.resume is not None:
-        if given or files:
-            name = f"--{given[0].path}" if given else "--config"
-            raise InputError(f"{name}: a run that is resumed keeps its options; see --override")
-        place = _place(launch.resume)
-        files = (str(place.local / CONFIG_FILE),)
-        given = list(_overrides(launch.override, fields))
-    elif launch.override:
+    known = {path: field for name in METHODS for path, field in _fields(_defaults(name)).items()}
+    words = [word for word in argv if word not in ("-h", "--help")]
+    given = _parser(RunConfig(), known).read(words)
+    launch = Launch(**{path: given.pop(path) for path in _own() if path in given})
+    fixed = [*given, *(name for name in ("algorithm", "config") if getattr(launch, name))]
+    if launch.resume is not None and fixed:
+        raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")
+    if launch.override and launch.resume is None:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
-    settings = [setting for file in files for setting in _read_yaml(file, fields)] + given
-    return Options(_config(defaults, settings, fields), argv, launch.dry_run, place)
+    place = None if launch.resume is None else _place(launch.resume)
+    files = launch.config if place is None else [str(place.local / CONFIG_FILE)]
+    settings = [setting for file in files for setting in _read_yaml(file, known)]
+    settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
+    settings += _overrides(launch.override, known)
+    defaults = _defaults(launch.algorithm or _named(settings))
+    if len(words) < len(argv):
+        _parser(defaults, _fields(defaults)).print_help()
+        raise SystemExit(0)
+    return Options(_config(defaults, settings), argv, launch.dry_run, place)
 
 
-def _algorithm(argv: Sequence[str]) -> str:
-    """The name of the method, which decides what other options there are."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--algorithm")
-    parser.add_argument("--resume")
-    parser.add_argument("--config", nargs="+", action="extend", default=[])
-    given, _ = parser.parse_known_args(argv)
-    files = [f"{given.resume}/{CONFIG_FILE}"] if given.resume else given.config
-    name = "awac"
-    for file in files:
-        with suppress(OSError, yaml.YAMLError):  # said when it is read for good
-            content = yaml.safe_load(Path(file).read_bytes())
-            part = content.get("algorithm") if isinstance(content, dict) else None
-            name = part.get("name", name) if isinstance(part, dict) else name
-    return given.algorithm or name
+def _defaults(method: str) -> RunConfig:
+    return RunConfig(algorithm=config_class(method)())
 
 
-def _parser(defaults: RunConfig, fields: Iterable[Field]) -> Parser:
+def _fields(config: RunConfig) -> dict[str, Field]:
+    return {field.path: field for field in walk(config)}
+
+
+def _own() -> dict[str, Field]:
+    fields = {field.path: field for field in walk(Launch)}
+    method = fields["algorithm"]
+    fields["algorithm"] = method._replace(help=method.help.replace("METHODS", ", ".join(METHODS)))
+    return fields
+
+
+def _named(settings: Iterable[Setting]) -> str:
+    """The method that the last file names."""
+    names = [setting.value for setting in settings if setting.path == METHOD]
+    return str(names[-1]) if names else "awac"
+
+
+def _parser(config: RunConfig, fields: Mapping[str, Field]) -> Parser:
     groups: dict[str, str | None] = {"common": None, "run": None}
-    groups |= {name: headline(type(part)) for name, part in _parts(defaults)}
+    groups |= {name: headline(type(part)) for name, part in _parts(config)}
+    placed = [field._replace(group=_group(field)) for field in fields.values()]
+    groups |= {field.group: None for field in placed if field.group not in groups}
+    placed += [field._replace(group="common") for field in _own().values()]
     usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
-    placed = [field._replace(group=_group(field)) for field in fields]
     return Parser(PROGRAM, headline(Launch), placed, groups, usage=usage, epilog=EPILOG)
 
 
@@ -180,9 +187,7 @@ def _parts(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _group(field: Field) -> str:
-    if field.path in COMMON:
-        return "common"
-    return field.group if field.group == "common" else field.path.rpartition(".")[0] or "run"
+    return "common" if field.path in COMMON else field.path.rpartition(".")[0] or "run"
 
 
 def _place(run: str) -> RunPlace:
@@ -195,18 +200,25 @@ def _place(run: str) -> RunPlace:
     return place
 
 
-def _config(
-    defaults: RunConfig, settings: Sequence[Setting], fields: Mapping[str, Field]
-) -> RunConfig:
-    values = {
-        setting.path: fields[setting.path].typed(setting.value, setting.where)
-        for setting in settings
-    }
+def _config(defaults: RunConfig, settings: Sequence[Setting]) -> RunConfig:
+    fields, values, where = _fields(defaults), {}, {}
+    for setting in settings:
+        if setting.path == METHOD:
+            continue
+        if setting.path not in fields:
+            raise InputError(f"{setting.where} {_whose(setting.path, defaults)}")
+        values[setting.path] = fields[setting.path].typed(setting.value, setting.where)
+        where[setting.path] = setting.where
     config = _replaced(defaults, values)
-    where = {setting.path: setting.where for setting in settings}
-    for path, problem in problems(config):
+    for path, problem in config.problems():
         raise InputError(f"{where.get(path, path)}: {problem}")
     return config
+
+
+def _whose(path: str, defaults: RunConfig) -> str:
+    """What to say of an option that only other methods have."""
+    owners = " and ".join(f"{name}'s" for name in METHODS if path in _fields(_defaults(name)))
+    return f"is {owners}; this run's algorithm is {name_of(defaults.algorithm)}"
 
 
 def _overrides(words: Iterable[str], fields: Mapping[str, Field]) -> Iterator[Setting]:
@@ -255,10 +267,8 @@ def _flattened(
         raise InputError(f"{place}: {content!r} is not a mapping of options to values")
     for key, value in (content or {}).items():
         path = f"{part}.{key}" if part else str(key)
-        if path in fields:
+        if path in fields or path == METHOD:
             yield Setting(path, f"{file}: {path}", value)
-        elif path == "algorithm.name":
-            pass  # it was read first
         elif path in parts:
             yield from _flattened(file, path, value, fields)
         else:

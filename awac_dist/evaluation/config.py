@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from awac_dist.ranges import Checked, Count
+
 
 @dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationConfig(Checked):
     """Evaluation of the deterministic policy.
 
     Attributes:
@@ -15,6 +17,6 @@ class EvaluationConfig:
         every_updates: Updates between two evaluations during a phase.
     """
 
-    episodes: int = 40
-    curve_episodes: int = 10
-    every_updates: int = 2_500
+    episodes: Count = 40
+    curve_episodes: Count = 10
+    every_updates: Count = 2_500

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from awac_dist.ranges import Checked, Count, Rate
+
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class LearnerConfig:
+class LearnerConfig(Checked):
     """The learner.
 
     Attributes:
@@ -25,11 +27,11 @@ class LearnerConfig:
         keep_checkpoints: The newest so many checkpoints stay.
     """
 
-    batch_size: int = 256
-    discount: float = 0.99
-    threads: int | None = None
+    batch_size: Count = 256
+    discount: Rate = 0.99
+    threads: Count | None = None
     precision: Precision = "float32"
     gpus: Literal[0, 1] | None = None
-    updates_per_call: int = 100
-    batches_per_request: int = 50
-    keep_checkpoints: int = 3
+    updates_per_call: Count = 100
+    batches_per_request: Count = 50
+    keep_checkpoints: Count = 3

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from awac_dist.ranges import Checked, Count
 from awac_dist.types import Array
 
 
 @dataclass(frozen=True)
-class ReplayConfig:
+class ReplayConfig(Checked):
     """The replay buffer.
 
     Attributes:
@@ -31,7 +32,7 @@ class ReplayConfig:
             divided by their standard deviation; the policy keeps both.
     """
 
-    capacity: int = 1_000_000
+    capacity: Count = 1_000_000
     mixture: dict[str, float] | None = None
     clip_prior_actions: bool = False
     goals: dict[str, float] | None = None

@@ -9,7 +9,6 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.models.catalog import MODEL_DEFAULTS
 
 from awac_dist.algorithms import awac
-from awac_dist.config import problems
 from awac_dist.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,6 +124,6 @@ def _values(config: AWACConfig) -> Iterator[tuple[str, str]]:
     except TypeError as error:
         yield "model_config", f"{error}: see ActorConfig and CriticConfig in awac_dist.nn.config"
         return
-    for path, problem in problems(run):
+    for path, problem in run.problems():
         if path != "data" or run.data:
             yield RLLIB_NAMES.get(path, path.rpartition(".")[2]), problem

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from awac_dist.ranges import Checked, Count, Positive
+
 
 @dataclass(frozen=True)
-class RolloutConfig:
+class RolloutConfig(Checked):
     """Rollout workers.
 
     Attributes:
@@ -20,7 +22,7 @@ class RolloutConfig:
             one where the cluster adds nodes on demand, else a share with which all find room.
     """
 
-    envs_per_worker: int = 1
-    fragment_steps: int = 250
-    step_timeout_s: float | None = 300.0
-    cpus: float | None = None
+    envs_per_worker: Count = 1
+    fragment_steps: Count = 250
+    step_timeout_s: Positive | None = 300.0
+    cpus: Positive | None = None
