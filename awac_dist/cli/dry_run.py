@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
-from awac_dist.data.sources import Source, count_episodes
+from awac_dist.data.sources import Source, count_episodes, open_source
+from awac_dist.envs.make import env_spec
+from awac_dist.errors import InputError
 from awac_dist.replay.layout import Layout
-from awac_dist.runs.plan import Plan
+from awac_dist.reporting.screen import Screen
+from awac_dist.runs.plan import Plan, local_resources, make_plan
+from awac_dist.runs.runtime import Resources
 from awac_dist.types import EnvSpec
 
 # Measured, as the private memory of each process: HalfCheetah-v5, torch 2.13, Ray 2.60.
@@ -19,6 +24,39 @@ SHARD_MB = 75
 LEARNER_MB = 350
 DRIVER_MB = 400
 FLOAT_BYTES = 4
+
+
+def run(options: Options) -> None:
+    """Say what a run would do, without doing it, and without importing what does it."""
+    config = options.config
+    with Screen():  # what Gymnasium prints is nobody's business here
+        spec, sources = inputs(config)
+        plan = plan_of(config, local_resources())
+        text = describe(config, to_mapping(config), spec, sources, plan)
+    print(text)
+
+
+def inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
+    """The task and the prior data of a run.
+
+    Raises:
+        InputError: There is no such task or data, or they do not fit.
+    """
+    spec = env_spec(config.env)
+    if config.replay.goals and not spec.goal_size:
+        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
+    return spec, [open_source(argument, spec) for argument in config.data]
+
+
+def plan_of(config: RunConfig, resources: Resources) -> Plan:
+    """The processes of a run. Raises InputError where there is no room for them."""
+    return make_plan(
+        resources,
+        workers=config.workers,
+        shards=config.shards,
+        gpus=config.learner.gpus,
+        worker_cpus=config.rollout.cpus,
+    )
 
 
 def describe(

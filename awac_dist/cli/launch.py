@@ -13,12 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from awac_dist.cli.dry_run import describe
+from awac_dist.cli.dry_run import inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
-from awac_dist.data.sources import EXPERIENCE, Source, open_source
-from awac_dist.envs.make import env_spec
+from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.errors import InputError, cannot_write, needed
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
@@ -36,9 +35,9 @@ from awac_dist.reporting.summary import summary
 from awac_dist.runs.components import start_components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.learning import newest_progress
-from awac_dist.runs.plan import Plan, local_resources, make_plan, named_address
+from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.progress import first_incarnations
-from awac_dist.runs.runtime import InlineRuntime, Resources, Runtime
+from awac_dist.runs.runtime import InlineRuntime, Runtime
 from awac_dist.types import EnvSpec
 
 POLITE = (signal.SIGINT, signal.SIGTERM)
@@ -75,31 +74,24 @@ class StopRequest:
 
 
 def run(options: Options) -> int:
-    """Train, or say what a run would do; returns 0, or 128 and the signal that ended the run.
+    """Train; returns 0, or 128 and the signal that ended the run.
 
     Raises:
         InputError: Something is wrong, before anything ran.
         RunFailed: The run cannot go on.
     """
     with Screen() as screen, StopRequest() as stop:
-        config = options.config
-        text = dry_run(config) if options.dry_run else train(options, screen, stop)
+        text = train(options, screen, stop)
     print(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
-
-
-def dry_run(config: RunConfig) -> str:
-    """Say what a run would do, without doing it."""
-    spec, sources = _inputs(config)
-    return describe(config, to_mapping(config), spec, sources, _plan(config, local_resources()))
 
 
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     config = options.config
-    spec, sources = _inputs(config)
+    spec, sources = inputs(config)
     if config.address is None and named_address() is None:
-        _plan(config, local_resources())  # what cannot be had is said before anything starts
+        plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
     try:
@@ -153,7 +145,7 @@ def _run(
     )
     recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
     try:
-        plan = _plan(config, runtime.resources)
+        plan = plan_of(config, runtime.resources)
         display.note(
             f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
         )
@@ -206,23 +198,6 @@ def _anything_ran(place: RunPlace) -> bool:
     metrics = place.local / METRICS_FILE
     learned = metrics.exists() and metrics.stat().st_size > 0
     return learned or bool(list_files(f"{place.shared}/{EXPERIENCE}"))
-
-
-def _inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
-    spec = env_spec(config.env)
-    if config.replay.goals and not spec.goal_size:
-        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    return spec, [open_source(argument, spec) for argument in config.data]
-
-
-def _plan(config: RunConfig, resources: Resources) -> Plan:
-    return make_plan(
-        resources,
-        workers=config.workers,
-        shards=config.shards,
-        gpus=config.learner.gpus,
-        worker_cpus=config.rollout.cpus,
-    )
 
 
 def _start_runtime(config: RunConfig) -> Runtime:

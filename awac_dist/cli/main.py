@@ -55,7 +55,8 @@ def _run(argv: Sequence[str]) -> int | None:
         options = command.parse(words[1:])
     else:
         options = read(command.options, words[1:], f"{PROGRAM} {name}")
-    run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{command.module}").run
+    module = "dry_run" if getattr(options, "dry_run", False) else command.module
+    run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
     return run(options)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 
 from awac_dist.learner.config import Precision
 
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's, WSL's, AMD's
+
 
 def count_gpus() -> int:
-    """GPUs that torch can use on this machine."""
+    """GPUs that torch can use on this machine; torch is asked only where there may be one."""
+    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DRIVERS)):
+        return 0
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 

@@ -1,0 +1,61 @@
+"""The doors: what they list, how soon they answer, and what they leave alone until it is needed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from awac_dist.cli.commands import COMMANDS
+from awac_dist.cli.main import main
+
+SLOW = {"torch._C", "ray", "pyarrow", "scipy", "matplotlib", "mujoco", "pandas", "rich"}
+DOOR = """
+import contextlib, io, json, sys, time
+from awac_dist.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+print(json.dumps([time.process_time(), sorted(sys.modules)]))
+"""
+
+
+def through(*words: str) -> tuple[float, set[str]]:
+    """Seconds of the CPU that a command takes from the start of Python, and what it imports."""
+    done = subprocess.run(
+        [sys.executable, "-c", DOOR, *words], capture_output=True, text=True, check=True
+    )
+    seconds, modules = json.loads(done.stdout.splitlines()[-1])
+    return seconds, set(modules)
+
+
+@pytest.mark.parametrize("words", [[], *([*name.split(), "--help"] for name in COMMANDS)])
+def test_help_is_at_hand(words: list[str]) -> None:
+    seconds, modules = through(*words)
+    assert not modules & SLOW
+    assert seconds < 1
+
+
+def test_a_dry_run_imports_nothing_of_what_trains() -> None:
+    seconds, modules = through("launch", "--env", "Pendulum-v1", "--data", "nowhere", "--dry-run")
+    assert "gymnasium.envs.classic_control.pendulum" in modules
+    assert not modules & (SLOW - {"pyarrow", "pandas"})
+    assert seconds < 3
+
+
+def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert f"\n  {name} " in shown
+        assert command.what in shown
+    assert main(["lanch"]) == 2
+    assert "no command 'lanch'; did you mean launch?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("door", ["launch", "data", "evaluation", "plotting", "bench", "cli.main"])
+def test_every_door_opens(door: str) -> None:
+    command = [sys.executable, "-m", f"awac_dist.{door}", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: ")
+    assert done.stderr == ""
