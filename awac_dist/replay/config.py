@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from awac_dist.ranges import Checked, Count
+from awac_dist.ranges import Checked, Count, Finite, Positive
 from awac_dist.types import Array
 
 
@@ -36,9 +36,9 @@ class ReplayConfig(Checked):
     mixture: dict[str, float] | None = None
     clip_prior_actions: bool = False
     goals: dict[str, float] | None = None
-    n_steps: int = 1
-    reward_scale: float = 1.0
-    reward_shift: float = 0.0
+    n_steps: Count = 1
+    reward_scale: Positive = 1.0
+    reward_shift: Finite = 0.0
     normalize_observations: bool = False
 
     def learned_rewards(self, rewards: Array) -> Array:

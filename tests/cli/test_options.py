@@ -280,6 +280,9 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("algorithm.actor.weight_decay", [-1e-9, *INFINITE], [0.0]),
         ("algorithm.critic.target_update_rate", [0.0, 1.1, *INFINITE], [1.0]),
         ("replay.capacity", [0, 250], [251]),
+        ("replay.n_steps", [0], [1]),
+        ("replay.reward_scale", [0.0, *INFINITE], [0.1]),
+        ("replay.reward_shift", INFINITE, [-1.0]),
         (
             "replay.mixture",
             [
