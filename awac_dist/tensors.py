@@ -45,6 +45,12 @@ class Batch:
             rewards=block[:, layout.rewards],
             discounts=block[:, layout.discounts],
             next_observations=block[:, layout.next_observations],
+            columns={
+                name: block[:, where]
+                if isinstance(where, int)
+                else block[:, where].unflatten(1, layout.shapes[name])
+                for name, where in layout.columns.items()
+            },
         )
 
 

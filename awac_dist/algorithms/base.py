@@ -83,7 +83,8 @@ class Method(ABC):
 
     Attributes:
         Config: Class of its options.
-        needs: Extra columns of a batch that it reads.
+        needs: Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`.
+        segment_length: H, where it needs segments.
         slow_copies: Networks of which `targets` has a slowly moving copy.
         networks, targets: By name.
         duals: Numbers that it learns or adapts, by name: tensors [].
@@ -94,6 +95,7 @@ class Method(ABC):
 
     Config: ClassVar[type[MethodConfig]]
     needs: ClassVar[frozenset[str]] = frozenset()
+    segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
     batches_per_update: int = 1
 

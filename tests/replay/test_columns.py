@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import NEEDS, Layout, Wishes
 from awac_dist.replay.memory import ONLINE_ROWS, Memory
 from awac_dist.replay.sampler import ONLINE
+from awac_dist.tensors import Batch
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 SPEC = EnvSpec("Counting-v0", 2, 1, (-1.0,), (1.0,), 10)
@@ -290,6 +292,19 @@ def test_columns_equal_plain_loops(
         check(story, wishes, random.choices(rows, k=20), known)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_columns_equal_plain_loops_while_old_rows_are_released(seed: int) -> None:
+    random, needs = Random(seed), frozenset(NEEDS)
+    with patch.object(episodes, "FIRST_FRAGMENTS", 2):
+        story = Story(SPEC, [])
+        for _ in range(200):
+            end = random.choice(("",) * 6 + ("terminated", "truncated"))
+            piece = Piece(random.randint(0, 3), random.randint(1, 4), end, lost=False, kept=40)
+            story._tell(piece, skip=False)
+            rows = rows_to_take(story, None)[-40:]
+            check(story, Wishes(needs, n_steps=6, segment_length=4), random.choices(rows, k=3))
+
+
 @given(PIECES, WISHES, LIMITS, st.randoms())
 @settings(max_examples=150, deadline=None)
 def test_goals_in_hindsight_go_with_every_column_but_returns(
@@ -316,6 +331,17 @@ def test_goals_in_hindsight_go_with_every_column_but_returns(
 
 def test_every_need_has_somebody_who_fills_it() -> None:
     assert set(COLUMNS) == set(NEEDS)
+
+
+def test_a_batch_is_a_view_of_its_block() -> None:
+    layout = Layout(3, 2, wishes=Wishes(frozenset(NEEDS), segment_length=4))
+    block = torch.arange(2.0 * layout.width).reshape(2, layout.width)
+    batch = Batch.from_block(block, layout)
+    assert batch.columns["segment_actions"].shape == (2, 4, 2)
+    for name, column in layout.views(block.numpy()).items():
+        np.testing.assert_array_equal(batch.columns[name], column)
+    block.zero_()
+    assert not any(column.any() for column in batch.columns.values())
 
 
 def test_returns_of_other_goals_are_refused() -> None:
