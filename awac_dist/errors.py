@@ -58,6 +58,19 @@ def cannot_write(path: str, error: OSError) -> str:
 
 
 @contextmanager
+def writable(path: str) -> Iterator[None]:
+    """Around the writing of files before anything ran.
+
+    Raises:
+        InputError: The system refuses to write them.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(cannot_write(path, error)) from error
+
+
+@contextmanager
 def needed(path: str) -> Iterator[None]:
     """Around the writing of a file that a run cannot go on without.
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pyarrow import fs
 
@@ -130,6 +132,35 @@ def _figures(content: bytes) -> dict[str, Any]:
 
 def _numbers(name: str) -> tuple[list[int], str]:
     return [int(digits) for digits in re.findall(r"\d+", name)], name
+
+
+def create_exclusively(path: str, content: bytes) -> bool:
+    """Create a file that only one of many processes may create; returns whether this one did.
+
+    Locally the system sees to it. Object stores are not asked to by their file system here, so
+    that each process writes an object of its own, PATH-TOKEN, and gives up, removing it, if it
+    then sees another one's. Where lists are up to date, as those of S3, GCS and Azure are, at
+    most one process gets through; two at the same moment may both give up.
+    """
+    filesystem, name = resolve(path)
+    folder = name.rpartition("/")[0]
+    filesystem.create_dir(folder, recursive=True)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        return True
+    own = f"{name}-{uuid4().hex}"
+    with filesystem.open_output_stream(own) as file:
+        file.write(content)
+    there = [info.path for info in filesystem.get_file_info(fs.FileSelector(folder))]
+    alone = [path for path in there if path.startswith(f"{name}-")] == [own]
+    if not alone:
+        filesystem.delete_file(own)
+    return alone
 
 
 def write_whole(path: Path, text: str) -> None:

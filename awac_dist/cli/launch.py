@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from types import FrameType
 
 from awac_dist.cli.dry_run import inputs, plan_of
@@ -18,13 +17,12 @@ from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE, Source
-from awac_dist.errors import InputError, cannot_write, needed
+from awac_dist.errors import InputError, needed, writable
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_folder import (
-    count_sessions,
     default_run_folder,
     only_one_at_a_time,
     write_provenance,
@@ -94,34 +92,30 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
-    try:
-        with (
-            _begun(place.local, config, options.words, screen) as session,
-            open_display(screen.stream, title) as display,
-        ):
-            return _run(config, spec, sources, place, session, display, stop)
-    except InputError:
-        if options.resume is None and not _anything_ran(place):
-            place.remove()
-        raise
+    with _begun(place, options, screen), open_display(screen.stream, title) as display:
+        return _run(config, spec, sources, place, display, stop)
 
 
 @contextmanager
-def _begun(folder: Path, config: RunConfig, argv: Sequence[str], screen: Screen) -> Iterator[int]:
-    """Take the run's folder into use; yields how often the run was started before.
+def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
+    """Take the run's place into use; a new run that did not come to run leaves it as it was.
 
     Raises:
         InputError: It is in use already, or cannot be written.
     """
-    with ExitStack() as stack:
+    new, folder = options.resume is None, place.local
+    with only_one_at_a_time(folder):
         try:
-            stack.enter_context(only_one_at_a_time(folder))
-            session = count_sessions(folder)
-            screen.divert(folder / "log.txt")
-            write_provenance(folder, to_mapping(config), argv, session)
-        except OSError as error:
-            raise InputError(cannot_write(str(folder), error)) from error
-        yield session
+            with writable(str(folder)):
+                place.begin_session(new=new)
+                place.fetch()
+                screen.divert(folder / "log.txt")
+                write_provenance(folder, to_mapping(options.config), options.words, place.session)
+            yield
+        except InputError:
+            if new and not _anything_ran(place):
+                place.discard()
+            raise
 
 
 def _run(
@@ -129,10 +123,10 @@ def _run(
     spec: EnvSpec,
     sources: Sequence[Source],
     place: RunPlace,
-    session: int,
     display: Display,
     stop: StopRequest,
 ) -> str:
+    session = place.session
     checkpoints, experience = f"{place.shared}/checkpoints", f"{place.shared}/{EXPERIENCE}"
     progress = newest_progress(checkpoints, display.note) if session else {}
     runtime = _start_runtime(config)

@@ -10,9 +10,9 @@ The dataclasses are the only list of options there is.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
@@ -135,7 +135,7 @@ def parse(argv: Sequence[str]) -> Options:
     if launch.override and launch.resume is None:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     place = None if launch.resume is None else _place(launch.resume)
-    files = launch.config if place is None else [str(place.local / CONFIG_FILE)]
+    files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
     settings = [setting for file in files for setting in _read_yaml(file, known)]
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
@@ -194,8 +194,7 @@ def _place(run: str) -> RunPlace:
     from awac_dist.reporting.run_place import RunPlace  # it reads object stores: slow to import
 
     place = RunPlace.at(run)
-    place.fetch()
-    if not (place.local / CONFIG_FILE).is_file():
+    if not place.holds(CONFIG_FILE):
         raise InputError(f"--resume: {run} holds no run: there is no {CONFIG_FILE}")
     return place
 
@@ -246,10 +245,13 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
 
 
 def _read_yaml(file: str, fields: Mapping[str, Field]) -> list[Setting]:
+    from awac_dist.files import read_file  # it knows object stores: slow to import
+
     try:
-        content = yaml.safe_load(Path(file).read_bytes())
+        content = yaml.safe_load(read_file(file))
     except OSError as error:
-        raise InputError(f"--config: cannot read {file}: {error.strerror}") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"--config: cannot read {file}: {reason}") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
         line = f", line {mark.line + 1}" if mark else ""

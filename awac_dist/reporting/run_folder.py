@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, writable
 from awac_dist.files import write_whole
 
 LOCK_FILE = ".lock"
@@ -39,7 +39,7 @@ def create_run_folder(path: Path) -> Path:
     remedy = "choose another one with --run-dir"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
+        taken = any(entry.name != LOCK_FILE for entry in path.iterdir())
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot create the run folder {path}: {reason}; {remedy}") from error
@@ -50,19 +50,17 @@ def create_run_folder(path: Path) -> Path:
     return path
 
 
-def count_sessions(folder: Path) -> int:
-    """How often a run was started: once, and once more for every time it was resumed."""
-    return len(list(folder.glob("provenance*.json")))
-
-
 @contextmanager
 def only_one_at_a_time(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from going on with the same run meanwhile.
 
     Raises:
-        InputError: One does already.
+        InputError: One does already, or the folder cannot be written.
     """
-    with (folder / LOCK_FILE).open("w") as lock:
+    with writable(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -63,6 +63,7 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
         "log.txt",
         "metrics.jsonl",
         "provenance.json",
+        "sessions",
         "tensorboard",
     }
     table = pd.read_json(folder / "metrics.jsonl", lines=True)

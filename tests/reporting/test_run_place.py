@@ -1,17 +1,29 @@
 """Runs whose folder is a URI."""
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from running import ALL_UPDATES, SMALL, write_demonstrations
 
-from awac_dist.cli.launch import main
+from awac_dist.cli import launch
+from awac_dist.cli.main import main as awac_dist
 from awac_dist.data.sources import episodes, find
-from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint
+from awac_dist.errors import InputError, RunFailed
+from awac_dist.files import create_exclusively, read_file, write_file
+from awac_dist.learner.checkpoint import list_checkpoints, load_progress, newest_whole
+from awac_dist.reporting import run_place
+from awac_dist.reporting.run_folder import only_one_at_a_time
 from awac_dist.reporting.run_place import RunPlace
+
+
+def main(words: list[str]) -> int:
+    return awac_dist(["launch", *words])
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +37,14 @@ def test_a_folder_is_all_in_one_place(tmp_path: Path) -> None:
     assert not place.is_remote
 
 
-def test_a_uri_has_a_local_folder_of_its_name(tmp_path: Path) -> None:
+def test_a_uri_has_a_local_folder_of_its_own(tmp_path: Path) -> None:
     place = RunPlace.at("s3://bucket/team/a/")
-    assert (place.local, place.shared) == (tmp_path / "runs/a", "s3://bucket/team/a")
+    assert place.shared == "s3://bucket/team/a"
+    assert place.local.parent == tmp_path / "runs"
+    assert place.local.name.startswith("a-")
+    uris = ["s3://bucket/team/a", "s3://bucket/other/a", "s3://tub/team/a", "gs://bucket/team/a"]
+    assert len({RunPlace.at(uri).local for uri in uris}) == len(uris)
+    assert RunPlace.at("s3://bucket/..").local.parent == tmp_path / "runs"
 
 
 def test_what_changed_is_kept_and_comes_back(tmp_path: Path) -> None:
@@ -65,24 +82,148 @@ def test_a_uri_that_cannot_be_reached_is_one_line(uri: str) -> None:
         RunPlace.at(uri).create()
 
 
+@pytest.mark.parametrize("key", ["../escaped", "a/../../escaped", "/escaped", "a//escaped"])
+def test_no_object_leaves_the_local_folder(bucket: str, tmp_path: Path, key: str) -> None:
+    place = RunPlace.at(f"{bucket}/{tmp_path.name}")
+    place.create()
+    store = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    store.put_object(Bucket="runs", Key=f"{tmp_path.name}/{key}", Body=b"evil")
+    with pytest.raises(InputError, match=r"holds '.*escaped', which is no name of a file below it"):
+        place.fetch()
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_sessions_are_numbered_by_what_is_stored(place: str, tmp_path: Path) -> None:
+    first = RunPlace.at(place)
+    first.create()
+    first.begin_session(new=True)
+    again = [RunPlace.at(place) for _ in range(3)]
+    for number, one in enumerate(again, 1):
+        one.local = tmp_path / f"machine-{number}"  # lost before anything but the number is stored
+        one.begin_session(new=False)
+    assert [one.session for one in (first, *again)] == [0, 1, 2, 3]
+    write_file(f"{place}/experience/shard-000-s006-000000.parquet", b"")
+    again[0].begin_session(new=False)
+    assert again[0].session == 7
+
+
+def test_only_one_of_many_gets_a_number(place: str) -> None:
+    def take(path: str) -> bool:
+        return create_exclusively(path, b"me")
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(5):
+            won = list(pool.map(take, [f"{place}/sessions/{number:03d}"] * 8))
+            assert sum(won) <= 1
+            assert any(won) or "://" in place  # in a bucket all may give up, and try again
+
+
+def test_whoever_lists_before_and_writes_after_another_gives_up(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one takes the number between our look at what is stored and our own attempt."""
+    uri = f"{bucket}/{tmp_path.name}"
+    ours, theirs = RunPlace.at(uri), RunPlace.at(uri)
+    create = run_place.create_exclusively
+
+    def after_them(path: str, content: bytes) -> bool:
+        with monkeypatch.context() as patch:
+            patch.setattr(run_place, "create_exclusively", create)
+            theirs.begin_session(new=False)
+        return create(path, content)
+
+    monkeypatch.setattr(run_place, "create_exclusively", after_them)
+    with pytest.raises(InputError, match="another process begins or resumes this run just now"):
+        ours.begin_session(new=False)
+    assert (theirs.session, ours.session) == (0, -1)
+
+
+def test_a_process_that_was_overtaken_writes_no_more(bucket: str, tmp_path: Path) -> None:
+    slow = RunPlace.at(f"{bucket}/{tmp_path.name}")
+    slow.create()
+    slow.begin_session(new=True)
+    (slow.local / "metrics.jsonl").write_text("slow\n")
+    slow.keep()
+    RunPlace.at(slow.shared).begin_session(new=False)
+    (slow.local / "metrics.jsonl").write_text("slow, and late\n")
+    with pytest.raises(RunFailed, match="another process goes on with this run: this one stops"):
+        slow.keep()
+    assert read_file(f"{slow.shared}/metrics.jsonl") == b"slow\n"
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_what_never_ran_leaves_its_name_free(place: str, existed: bool) -> None:
+    mine = RunPlace.at(place)
+    if existed:
+        mine.local.mkdir(parents=True)
+    mine.create()
+    theirs = RunPlace.at(place)
+    theirs.discard()  # owns nothing
+    with only_one_at_a_time(mine.local):
+        mine.begin_session(new=True)
+        (mine.local / "log.txt").write_text("")
+        theirs.discard()
+        assert (mine.local / "log.txt").exists()
+        mine.discard()
+    assert mine.local.exists() == existed
+    RunPlace.at(place).create()
+
+
+SMALLEST = (*SMALL, "--runtime", "inline", "--online.env_steps", "0", "--offline.updates", "10")
+STEPS = ("only_one_at_a_time", "write_provenance", "open_display", "_start_runtime", "Driver")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("at_a_uri", [False, True])
+def test_of_two_launches_at_one_moment_the_refused_one_leaves_the_other_alone(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, at_a_uri: bool
+) -> None:
+    """The second one looked while the place was free, and goes on at some step of the first."""
+    folder, codes = tmp_path / "one", []
+    name = f"file://{folder}" if at_a_uri else str(folder)
+    words = [*SMALLEST, "--data", data, "--run-dir", name]
+    take = getattr(launch, step)
+
+    def both(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(launch, step, take)
+        with monkeypatch.context() as patch:
+            patch.setattr(RunPlace, "create", lambda place: None)
+            codes.append(main(words))
+        return take(*arguments, **named)
+
+    monkeypatch.setattr(launch, step, both)
+    codes.append(main(words))
+    assert sorted(codes) == [0, 2]
+    newest = newest_whole(f"{folder}/checkpoints")
+    assert newest is not None
+    assert load_progress(newest)["grad_steps"] == 30
+    assert (folder / "metrics.jsonl").stat().st_size
+    assert (folder / "config.yaml").exists()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_demonstrations(tmp_path_factory.mktemp("data") / "demonstrations.parquet")
+
+
 def test_a_run_at_a_uri_goes_on_on_another_machine(
+    data: str,
     tmp_path_factory: pytest.TempPathFactory,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = write_demonstrations(tmp_path_factory.mktemp("data") / "demonstrations.parquet")
     there = tmp_path_factory.mktemp("there") / "run"
     uri = f"file://{there}"
     short = [word if word != "120" else "60" for word in SMALL]
     assert main([*short, "--runtime", "inline", "--data", data, "--run-dir", uri]) == 0
-    assert not (tmp_path / "runs/run/checkpoints").exists()
+    assert not list((tmp_path / "runs").glob("*/checkpoints"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert main(["--resume", uri, "--override", "online.env_steps=120"]) == 0
     rows = [json.loads(line) for line in (there / "metrics.jsonl").read_text().splitlines()]
     counts = [row["grad_steps"] for row in rows if "critic/loss" in row]
     assert counts == sorted(set(counts))
     assert counts[-1] == ALL_UPDATES
-    assert load_checkpoint(list_checkpoints(f"{uri}/checkpoints")[-1])["grad_steps"] == ALL_UPDATES
+    assert load_progress(list_checkpoints(f"{uri}/checkpoints")[-1])["grad_steps"] == ALL_UPDATES
     logged = (episode for _, _, episode in episodes(find(f"{uri}/experience")))
     collected = [episode for episode in logged if episode.origin.kind == "online"]
     assert sum(map(len, collected)) == 120
