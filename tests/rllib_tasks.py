@@ -15,7 +15,8 @@ from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.rllib import AWACConfig
+from awac_dist.rllib import AWACConfig, host
+from awac_dist.rllib.config import OfflineToOnlineConfig
 from awac_dist.rllib.module import space_spec
 from awac_dist.runs.loading import PriorData
 from awac_dist.runs.runtime import InlineHandle
@@ -90,25 +91,26 @@ def one_step_config(data: str) -> AWACConfig:
     )
 
 
-def small_config(data: str, **training: Any) -> AWACConfig:
+def small_config(data: str, method: str = "awac", **training: Any) -> OfflineToOnlineConfig:
     """Pendulum with tiny networks."""
+    config = host(method).get_default_config()
     options = {
         "num_offline_updates": 50,
         "updates_per_training_step": 50,
         "train_batch_size_per_learner": 32,
     }
+    sizes = {name: {"hidden": (16, 16)} for name in config.networks()}
     return (
-        AWACConfig()
-        .environment(ENV)
+        config.environment(ENV)
         .prior_data([data])
         .training(**(options | training))
-        .rl_module(model_config=SMALL)
+        .rl_module(model_config=sizes)
         .env_runners(rollout_fragment_length=20)
         .debugging(seed=7)
     )
 
 
-def standalone_learner(config: AWACConfig) -> Learner:
+def standalone_learner(config: OfflineToOnlineConfig) -> Learner:
     """The learner of `awac_dist.launch`, inline, on the same data, before its first update."""
     run, spec = config.as_run(), env_spec(config.env)
     sources = [open_source(source, spec) for source in config.prior_sources]
@@ -146,7 +148,7 @@ def parameters(method: Method) -> dict[str, np.ndarray]:
         for name, module in modules.items()
         for key, value in module.state_dict().items()
     }
-    return state | {name: value.numpy().copy() for name, value in method.duals.items()}
+    return state | {name: value.detach().numpy().copy() for name, value in method.duals.items()}
 
 
 def of_algorithm(algorithm: Any) -> dict[str, np.ndarray]:

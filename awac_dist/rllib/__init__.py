@@ -1,10 +1,42 @@
-"""AWAC as one of RLlib's algorithms; importing it registers "AWAC" with Ray Tune."""
+"""Every method of the registry as one of RLlib's algorithms.
+
+`from awac_dist.rllib import AWAC, AWACConfig`, `IQL, IQLConfig`, ...: a method is hosted under the
+name of its class, and importing this package registers all of them with Ray Tune.
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 from ray import tune
 
-from awac_dist.rllib.algorithm import AWAC
-from awac_dist.rllib.config import AWACConfig
+from awac_dist.algorithms import METHODS
+from awac_dist.rllib.algorithm import OfflineToOnline
+from awac_dist.rllib.config import OfflineToOnlineConfig
 
-__all__ = ["AWAC", "AWACConfig"]
 
-tune.register_trainable("AWAC", AWAC)
+def host(method: str) -> type[OfflineToOnline]:
+    """The Algorithm that trains a method of the registry, registered with Ray Tune."""
+    title = METHODS[method].rpartition(":")[2]
+    if title not in globals():
+        named = {"__module__": __name__, "method": method}
+        config = type(f"{title}Config", (OfflineToOnlineConfig,), named)
+        algorithm = type(title, (OfflineToOnline,), {**named, "config_class": config})
+        config.algorithm_class = algorithm
+        globals().update({config.__name__: config, title: algorithm})
+        tune.register_trainable(title, algorithm)
+    hosted: type[OfflineToOnline] = globals()[title]
+    return hosted
+
+
+for _method in METHODS:
+    host(_method)
+
+
+def __getattr__(name: str) -> Any:
+    """Host methods that were registered later, when their names are first asked for."""
+    for method, path in METHODS.items():
+        if name in (path.rpartition(":")[2], f"{path.rpartition(':')[2]}Config"):
+            host(method)
+            return globals()[name]
+    raise AttributeError(f"module {__name__} has no attribute {name}")

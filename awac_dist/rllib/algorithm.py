@@ -9,8 +9,8 @@ criteria and schedulers find their metric.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -31,9 +31,8 @@ from ray.rllib.utils.metrics import (
 from awac_dist.errors import InputError
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, find_policy, read_policy, save_policy
-from awac_dist.policies.spec import PolicySpec
-from awac_dist.rllib.config import AWACConfig
-from awac_dist.rllib.learner import as_batch
+from awac_dist.rllib.config import OfflineToOnlineConfig
+from awac_dist.rllib.learner import MethodLearner, as_batch
 from awac_dist.rllib.module import space_spec
 from awac_dist.rllib.replay import Replay
 from awac_dist.runs.rate_limiter import RateLimiter
@@ -58,21 +57,24 @@ UNKNOWN = {  # what env runners report once an episode has ended
 }
 
 
-class AWAC(Algorithm):
-    """Advantage-weighted actor-critic, offline to online.
+class OfflineToOnline(Algorithm):
+    """Trains one method of the registry: `AWAC`, `IQL`, ...
 
     Attributes:
+        method: Its name in the registry.
         grad_steps: Updates so far, offline and online.
         replay: Where batches come from.
     """
 
-    config: AWACConfig
+    method: ClassVar[str]
+    config_class: ClassVar[type[OfflineToOnlineConfig]]
+    config: OfflineToOnlineConfig
 
     @classmethod
-    def get_default_config(cls) -> AWACConfig:
-        return AWACConfig()
+    def get_default_config(cls) -> OfflineToOnlineConfig:
+        return cls.config_class()
 
-    def setup(self, config: AWACConfig) -> None:
+    def setup(self, config: OfflineToOnlineConfig) -> None:
         super().setup(config)
         spec = space_spec(str(self.config.env), *self.spaces[INPUT_ENV_SINGLE_SPACES])
         run = self.config.as_run()
@@ -86,6 +88,7 @@ class AWAC(Algorithm):
         self.replay.check_mixture(run)
         self._online = RateLimiter(self.config.updates_per_step, 0)
         self._offline_updates = 0
+        self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
 
     @property
     def grad_steps(self) -> int:
@@ -134,19 +137,20 @@ class AWAC(Algorithm):
         timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.metrics.peek(sampled, default=0)}
         batch_size = self.config.total_train_batch_size
         for start in range(0, count, UPDATES_PER_CALL):
-            updates = min(UPDATES_PER_CALL, count - start)
+            batches = min(UPDATES_PER_CALL, count - start) * self._batches_per_update
+            first = (self.grad_steps + start) * self._batches_per_update
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
-                block = self.replay.sample(self.grad_steps + start, updates, batch_size)
+                block = self.replay.sample(first, batches, batch_size)
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-                batches = self._for_learners(block, updates)
-                results = self.learner_group.update(**batches, timesteps=timesteps)
+                shares = self._for_learners(block, batches)
+                results = self.learner_group.update(**shares, timesteps=timesteps)
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
-    def _for_learners(self, block: Array, updates: int) -> dict[str, Any]:
-        """Each learner's rows [updates * B, width] of the batches in a block."""
+    def _for_learners(self, block: Array, batches: int) -> dict[str, Any]:
+        """Each learner's rows [batches * B, width] of the batches in a block."""
         if self.learner_group.is_local:
             return {"batch": as_batch(block)}
-        parts = np.split(block.reshape(updates, -1, block.shape[1]), len(self.learner_group), 1)
+        parts = np.split(block.reshape(batches, -1, block.shape[1]), len(self.learner_group), 1)
         return {"batches": [as_batch(part.reshape(-1, block.shape[1])) for part in parts]}
 
     def _send_weights(self) -> None:
@@ -187,9 +191,9 @@ class AWAC(Algorithm):
 
         `python -m awac_dist.evaluation FOLDER/policy.npz --env ENV` and `load_policy` read it.
         """
-        spec, vector = self._policy()
+        spec, arrays = self._ask(MethodLearner.acting)
         path = f"{folder}/{POLICY}"
-        save_policy(path, spec, spec.unflatten(np.asarray(vector)), self.grad_steps)
+        save_policy(path, spec, arrays, self.grad_steps)
         return path
 
     def load_policy(self, path: str) -> None:
@@ -198,16 +202,14 @@ class AWAC(Algorithm):
         Raises:
             InputError: There is none, or its shape is another one.
         """
-        policy, (own, _) = read_policy(find_policy(path)), self._policy()
+        policy, (own, _) = read_policy(find_policy(path)), self._ask(MethodLearner.acting)
         if not isinstance(policy, NetworkPolicy) or policy.spec != own:
             its = getattr(policy, "spec", type(policy).__name__)
             raise InputError(f"{path}: its policy is a {its}, but this one's is a {own}")
-        vector = own.flatten(policy.arrays)
-        self.learner_group.foreach_learner(lambda learner: learner.load_actor(vector))
+        arrays = policy.arrays
+        self.learner_group.foreach_learner(lambda learner: learner.adopt(arrays))
         self._send_weights()
 
-    def _policy(self) -> tuple[PolicySpec, Any]:
-        """Shape and parameters [P] of the newest policy."""
-        answers = self.learner_group.foreach_learner(lambda learner: learner.policy())
-        spec, vector = next(iter(answers)).get()
-        return spec, vector
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """What a learner answers; all would answer alike."""
+        return next(iter(self.learner_group.foreach_learner(question))).get()

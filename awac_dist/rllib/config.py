@@ -1,56 +1,59 @@
-"""`AWACConfig`: the method's options under RLlib's methods, and what is refused.
+"""A method's options under RLlib's methods.
 
 .environment(...)                 any task with flat observations and bounded actions
 .prior_data([...])                every format that `--data` of the command line reads
 .training(...)                    the options below, and RLlib's own (gamma, grad_clip, ...)
-.rl_module(model_config={...})    `actor` and `critic`, with fields of `awac_dist.nn.config`
+.rl_module(model_config={...})    by network (`actor`, `critic`, ...), fields of its config
 """
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from awac_dist.algorithms import awac
+from awac_dist.algorithms import config_class
+from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import OnlineConfig, RunConfig
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
+from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.config import ReplayConfig
+from awac_dist.rllib.learner import MethodLearner
 from awac_dist.rllib.limits import check
+from awac_dist.rllib.module import MethodModule
 from awac_dist.rollout.config import RolloutConfig
 
 DEFAULTS = RunConfig()
-METHOD = awac.AWACConfig()
-NETWORKS = ("actor", "critic")  # parts of a module's config that say how large they are
-OWN = [field.name for field in dataclasses.fields(METHOD) if field.name not in NETWORKS]
+RATE = "target_update_rate"
 
 
-class AWACConfig(AlgorithmConfig):
-    """How to build an `AWAC`.
+class OfflineToOnlineConfig(AlgorithmConfig):
+    """How to build the Algorithm of one method: `AWACConfig`, `IQLConfig`, ...
 
     Attributes:
-        actor_lr, critic_lr: Step sizes, or RLlib's schedules [[env steps, value], ...]: like
-            every schedule of RLlib's they count environment steps, so that their first value
-            holds offline.
-        actor_weight_decay, target_update_rate: As in `awac_dist.nn.config`.
+        method: Its name in the registry.
+        actor_lr, critic_lr, ...: Step sizes of each network, or RLlib's schedules
+            [[env steps, value], ...]: like every schedule of RLlib's they count environment
+            steps, so that their first value holds offline.
+        actor_weight_decay, ..., target_update_rate: As in `awac_dist.nn.config`.
         num_offline_updates: Gradient steps on the prior data alone, before any sampling.
         updates_per_training_step: Gradient steps of one offline `training_step`.
         updates_per_step: Gradient steps for each environment step, online.
         replay_capacity, mixture: As in `awac_dist.replay.config.ReplayConfig`.
         prior_sources, clip_prior_actions: What `prior_data` was given.
 
-    All fields of `awac_dist.algorithms.awac.AWACConfig` are attributes, too.
+    All other fields of the method's config are attributes, too.
     """
 
-    def __init__(self, algo_class: type | None = None) -> None:
-        from awac_dist.rllib.algorithm import AWAC
+    method: ClassVar[str]
+    algorithm_class: ClassVar[type]
 
-        super().__init__(algo_class=algo_class or AWAC)
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or self.algorithm_class)
         self.lr = None
         self.train_batch_size = DEFAULTS.learner.batch_size
         self.gamma = DEFAULTS.learner.discount
@@ -59,21 +62,21 @@ class AWACConfig(AlgorithmConfig):
         self.clip_actions = True
         self.prior_sources: list[str] = []
         self.clip_prior_actions = DEFAULTS.replay.clip_prior_actions
-        for name, value in _defaults().items():
+        for name, value in self._defaults().items():
             setattr(self, name, value)
 
-    def training(self, **options: Any) -> AWACConfig:
+    def training(self, **options: Any) -> Self:
         """Set options of the training.
 
         Args:
-            options: Those listed above, those of `awac_dist.algorithms.awac.AWACConfig`
-                (temperature, effective_batch, weights, ...), and RLlib's own: gamma, grad_clip,
-                grad_clip_by, train_batch_size_per_learner, learner_class.
+            options: Those listed above, those of the method (temperature, expectile, ...), and
+                RLlib's own: gamma, grad_clip, grad_clip_by, train_batch_size_per_learner,
+                learner_class.
 
         Raises:
             TypeError: There is no such option.
         """
-        own = {name: options.pop(name) for name in _defaults() if name in options}
+        own = {name: options.pop(name) for name in self._defaults() if name in options}
         super().training(**options)
         for name, value in own.items():
             setattr(self, name, value)
@@ -81,7 +84,7 @@ class AWACConfig(AlgorithmConfig):
 
     def prior_data(
         self, sources: Sequence[str] = NotProvided, *, clip_actions: bool = NotProvided
-    ) -> AWACConfig:
+    ) -> Self:
         """Say what to learn from offline.
 
         Args:
@@ -105,14 +108,10 @@ class AWACConfig(AlgorithmConfig):
         super().validate()
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
-        from awac_dist.rllib.module import AWACTorchRLModule
-
-        return RLModuleSpec(module_class=AWACTorchRLModule)
+        return RLModuleSpec(module_class=MethodModule)
 
     def get_default_learner_class(self) -> type:
-        from awac_dist.rllib.learner import AWACTorchLearner
-
-        return AWACTorchLearner
+        return MethodLearner
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
@@ -128,37 +127,36 @@ class AWACConfig(AlgorithmConfig):
         """The seed of the config, or a fresh one."""
         return secrets.randbits(32) if self.seed is None else self.seed
 
-    def method_options(self) -> awac.AWACConfig:
+    def method_options(self) -> MethodConfig:
         """The options of the method, with the step sizes of the start.
 
         Raises:
             TypeError: `rl_module(model_config=...)` holds something else.
         """
+        default, networks = self.method_defaults(), self.networks()
         for name in self._model_config:
-            if name not in NETWORKS:
-                raise TypeError(f"{name} is not one of {', '.join(NETWORKS)}")
-        networks = {name: dict(self._model_config.get(name, {})) for name in NETWORKS}
-        for options in networks.values():
-            options["hidden"] = tuple(options.get("hidden", NetworkConfig.hidden))
-        actor = ActorConfig(
-            learning_rate=_first(self.actor_lr),
-            weight_decay=self.actor_weight_decay,
-            **networks["actor"],
-        )
-        critic = CriticConfig(
-            learning_rate=_first(self.critic_lr),
-            target_update_rate=self.target_update_rate,
-            **networks["critic"],
-        )
-        return awac.AWACConfig(actor, critic, **{name: getattr(self, name) for name in OWN})
+            if name not in networks:
+                raise TypeError(f"{name} is not one of {', '.join(networks)}")
+        own = {f.name: getattr(self, f.name) for f in fields(default) if f.name not in networks}
+        parts = {name: self._network(name, part) for name, part in networks.items()}
+        return replace(default, **own, **parts)
+
+    def _network(self, name: str, default: NetworkConfig) -> NetworkConfig:
+        sizes = dict(self._model_config.get(name, {}))
+        if "hidden" in sizes:
+            sizes["hidden"] = tuple(sizes["hidden"])
+        if hasattr(default, RATE):
+            sizes[RATE] = self.target_update_rate
+        rate, decay = getattr(self, f"{name}_lr"), getattr(self, f"{name}_weight_decay")
+        return replace(default, learning_rate=_first(rate), weight_decay=decay, **sizes)
 
     def as_run(self) -> RunConfig:
         """The run of our own command line that does the same."""
         return RunConfig(
             env=str(self.env),
             data=tuple(self.prior_sources),
-            clone=dataclasses.replace(DEFAULTS.clone, updates=0),
-            offline=dataclasses.replace(DEFAULTS.offline, updates=self.num_offline_updates),
+            clone=replace(DEFAULTS.clone, updates=0),
+            offline=replace(DEFAULTS.offline, updates=self.num_offline_updates),
             online=OnlineConfig(updates_per_step=self.updates_per_step),
             algorithm=self.method_options(),
             replay=ReplayConfig(self.replay_capacity, self.mixture, self.clip_prior_actions),
@@ -170,21 +168,34 @@ class AWACConfig(AlgorithmConfig):
             rollout=RolloutConfig(self.num_envs_per_env_runner, self.get_rollout_fragment_length()),
         )
 
+    @classmethod
+    def method_defaults(cls) -> MethodConfig:
+        """The method's options as they are by default."""
+        return config_class(cls.method)()
 
-def _defaults() -> dict[str, Any]:
-    """Our own options of `training`, and their defaults."""
-    ours: dict[str, Any] = {
-        "actor_lr": METHOD.actor.learning_rate,
-        "critic_lr": METHOD.critic.learning_rate,
-        "actor_weight_decay": METHOD.actor.weight_decay,
-        "target_update_rate": METHOD.critic.target_update_rate,
-        "num_offline_updates": DEFAULTS.offline.updates,
-        "updates_per_training_step": 1_000,
-        "updates_per_step": DEFAULTS.online.updates_per_step,
-        "replay_capacity": DEFAULTS.replay.capacity,
-        "mixture": DEFAULTS.replay.mixture,
-    }
-    return {name: getattr(METHOD, name) for name in OWN} | ours
+    @classmethod
+    def networks(cls) -> dict[str, NetworkConfig]:
+        """The networks of the method, by name, as they are by default."""
+        parts = vars(cls.method_defaults()).items()
+        return {name: part for name, part in parts if isinstance(part, NetworkConfig)}
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Our own options of `training`, and their defaults."""
+        found = dict(vars(cls.method_defaults()))
+        for name, part in cls.networks().items():
+            del found[name]
+            found[f"{name}_lr"] = part.learning_rate
+            found[f"{name}_weight_decay"] = part.weight_decay
+            if hasattr(part, RATE):
+                found[RATE] = getattr(part, RATE)
+        return found | {
+            "num_offline_updates": DEFAULTS.offline.updates,
+            "updates_per_training_step": 1_000,
+            "updates_per_step": DEFAULTS.online.updates_per_step,
+            "replay_capacity": DEFAULTS.replay.capacity,
+            "mixture": DEFAULTS.replay.mixture,
+        }
 
 
 def _first(learning_rate: Any) -> float:

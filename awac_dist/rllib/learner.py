@@ -1,13 +1,13 @@
-"""The Learner: `AWAC.update` on the batches that the replay drew, many in one call.
+"""The Learner: a method's `update` on the batches that the replay drew, many in one call.
 
-RLlib's conventions stay: both optimisers are registered with their learning rates or schedules;
+RLlib's conventions stay: the optimisers are registered with their learning rates or schedules;
 gradients pass RLlib's `postprocess_gradients` (clipping, logging of norms) between the backward
 pass and the step; several learners average their gradients before that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,11 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
-from awac_dist.algorithms.awac import AWAC
+from awac_dist.algorithms.base import Method
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.learner.record import CallRecord
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.layout import Layout
-from awac_dist.rllib.config import AWACConfig
 from awac_dist.tensors import Batch
 from awac_dist.types import Array
 
@@ -36,10 +35,9 @@ def as_batch(block: Array) -> MultiAgentBatch:
     return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch({BLOCK: block})}, env_steps=len(block))
 
 
-class AWACTorchLearner(TorchLearner):
+class MethodLearner(TorchLearner):
     """Owns the module and its optimisers; one per process."""
 
-    config: AWACConfig
     _weights_seq_no: int
 
     def build(self) -> None:
@@ -57,7 +55,7 @@ class AWACTorchLearner(TorchLearner):
         self.method.before_step = self._before_step
 
     @property
-    def method(self) -> AWAC:
+    def method(self) -> Method:
         """The method in training."""
         return self._only_module.method
 
@@ -65,11 +63,7 @@ class AWACTorchLearner(TorchLearner):
     def _only_module(self) -> Any:
         return self.module[DEFAULT_MODULE_ID]
 
-    def configure_optimizers_for_module(
-        self, module_id: str, config: AWACConfig | None = None
-    ) -> None:
-        assert config is not None
-        learning_rates = {"actor": config.actor_lr, "critic": config.critic_lr}
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         for name, optimizer in self.method.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.register_optimizer(
@@ -77,7 +71,7 @@ class AWACTorchLearner(TorchLearner):
                 optimizer_name=name,
                 optimizer=optimizer,
                 params=parameters,
-                lr_or_lr_schedule=learning_rates[name],
+                lr_or_lr_schedule=getattr(config, f"{name}_lr", optimizer.defaults["lr"]),
             )
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
@@ -95,15 +89,18 @@ class AWACTorchLearner(TorchLearner):
         Raises:
             RunFailed: A loss, a gradient or a parameter is not finite.
         """
-        record = CallRecord()
-        for rows in batch[DEFAULT_MODULE_ID][BLOCK].split(self.config.train_batch_size_per_learner):
-            record.add([rows], self.method.update([Batch.from_block(rows, self._layout)]))
+        record, each = CallRecord(), self.method.batches_per_update
+        blocks = batch[DEFAULT_MODULE_ID][BLOCK].split(self.config.train_batch_size_per_learner)
+        for first in range(0, len(blocks), each):
+            drawn = blocks[first : first + each]
+            batches = [Batch.from_block(block, self._layout) for block in drawn]
+            record.add(drawn, self.method.update(batches))
         means = record.means()
         record.check(self.method, self._updates, None)
-        self._updates += len(batch[DEFAULT_MODULE_ID]) // self.config.train_batch_size_per_learner
+        self._updates += len(blocks) // each
         for name, value in means.items():
             self.metrics.log_value((DEFAULT_MODULE_ID, *name.split("/")), value, reduce="mean")
-        total = torch.tensor(means["critic/loss"] + means["actor/loss"])
+        total = torch.tensor(sum(means[name] for name in means if name.endswith("/loss")))
         return {}, {DEFAULT_MODULE_ID: total}, {}
 
     def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
@@ -130,7 +127,7 @@ class AWACTorchLearner(TorchLearner):
             state[METHOD] = {
                 "generator": self.method.generator.get_state().numpy(),
                 "updates": self._updates,
-                "temperature": self.config.temperature,
+                "starts": self._dual_starts(),
             }
         return state
 
@@ -152,20 +149,24 @@ class AWACTorchLearner(TorchLearner):
     def _set_method_state(self, state: dict[str, Any]) -> None:
         self.method.generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
         self._updates = state["updates"]
-        if state["temperature"] != self.config.temperature:  # a scheduler, or a person, changed it
-            self.method.duals["log_temperature"].fill_(float(np.log(self.config.temperature)))
+        for name, start in self._dual_starts().items():
+            if state["starts"][name] != start:  # a scheduler, or a person, changed the option
+                self.method.duals[name].data.fill_(start)
 
-    def policy(self) -> tuple[PolicySpec, Tensor]:
-        """Shape of the actor, and its parameters [P] on the CPU."""
-        return self._only_module.policy_spec, self.method.actor.flat_vector().cpu()
+    def _dual_starts(self) -> dict[str, float]:
+        """Where the config has each dual begin."""
+        return {name: float(dual) for name, dual in self.method.make_duals().items()}
 
-    def load_actor(self, vector: Array) -> None:
-        """Replace the actor's parameters by a flat vector [P]; its optimiser starts anew."""
-        torch.nn.utils.vector_to_parameters(
-            torch.tensor(vector, device=self.device), self.method.actor.parameters()
-        )
+    def acting(self) -> tuple[PolicySpec, dict[str, Array]]:
+        """Shape of the policy, and its arrays by name."""
+        spec, arrays = self.method.acting()
+        return spec, {name: value.detach().cpu().numpy() for name, value in arrays.items()}
+
+    def adopt(self, arrays: Mapping[str, Array]) -> None:
+        """Go on with another policy of the same shape; the actor's optimiser starts anew."""
+        self.method.adopt(arrays)
         self.method.optimizers["actor"].state.clear()
         self._weights_seq_no += 1
 
 
-ONE_CALL = "AWAC's losses and its step are one call, `awac_dist.algorithms.awac.AWAC.update`"
+ONE_CALL = "a method's losses and steps are one call, its `update`"

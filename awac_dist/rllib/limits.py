@@ -1,4 +1,4 @@
-"""What `AWACConfig` refuses: what cannot work, and what RLlib or we would silently ignore."""
+"""What a config refuses: what cannot work, and what RLlib or we would silently ignore."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.models.catalog import MODEL_DEFAULTS
 
-from awac_dist.algorithms import awac
 from awac_dist.errors import InputError
+from awac_dist.rllib.learner import ONE_CALL, MethodLearner
+from awac_dist.rllib.module import MethodModule
 
 if TYPE_CHECKING:
-    from awac_dist.rllib.config import AWACConfig
+    from awac_dist.rllib.config import OfflineToOnlineConfig
 
 
 class Limit(NamedTuple):
@@ -27,11 +28,11 @@ WRAP = "wrap the environment instead"
 ONE_UPDATE = "each update draws its own batch: set train_batch_size_per_learner"
 NOT_FINITE = "a number that is not finite ends the run"
 LIMITS = (
-    Limit("framework_str", "torch", "AWAC is written in torch"),
-    Limit("enable_rl_module_and_learner", True, "AWAC needs the new API stack"),
-    Limit("enable_env_runner_and_connector_v2", True, "AWAC needs the new API stack"),
-    Limit("is_multi_agent", False, "AWAC has one agent"),
-    Limit("policies_to_train", None, "AWAC has one policy, which is trained"),
+    Limit("framework_str", "torch", "the methods are written in torch"),
+    Limit("enable_rl_module_and_learner", True, "only the new API stack is supported"),
+    Limit("enable_env_runner_and_connector_v2", True, "only the new API stack is supported"),
+    Limit("is_multi_agent", False, "there is one agent"),
+    Limit("policies_to_train", None, "there is one policy, which is trained"),
     Limit("input_", "sampler", "prior_data([...]) takes offline data, RLlib's Parquet too"),
     Limit("offline_evaluation_interval", None, "evaluation(...) works offline, too"),
     Limit("normalize_actions", False, "prior data holds actions in the environment's units"),
@@ -48,11 +49,11 @@ LIMITS = (
     Limit("num_epochs", 1, ONE_UPDATE),
     Limit("minibatch_size", None, ONE_UPDATE),
     Limit("shuffle_batch_per_epoch", False, ONE_UPDATE),
-    Limit("torch_compile_learner", False, "AWAC's update is not compiled"),
+    Limit("torch_compile_learner", False, "updates are not compiled"),
     Limit("torch_compile_worker", False, "RLlib's env runners do not compile"),
     Limit("torch_ddp_kwargs", {}, "learners average their gradients without DDP"),
     Limit("torch_skip_nan_gradients", False, NOT_FINITE),
-    Limit("_torch_grad_scaler_class", None, "AWAC learns in float32"),
+    Limit("_torch_grad_scaler_class", None, "learning is in float32"),
     Limit("_torch_lr_scheduler_classes", None, "give actor_lr and critic_lr RLlib's schedules"),
 )
 RLLIB_NAMES = {  # where they are not the last part of our own path
@@ -62,26 +63,23 @@ RLLIB_NAMES = {  # where they are not the last part of our own path
     "learner.batch_size": "train_batch_size_per_learner",
     "learner.discount": "gamma",
     "learner.updates_per_call": "updates_per_training_step",
-    "algorithm.actor.learning_rate": "actor_lr",
-    "algorithm.critic.learning_rate": "critic_lr",
-    "algorithm.actor.weight_decay": "actor_weight_decay",
     "replay.capacity": "replay_capacity",
     "rollout.fragment_steps": "rollout_fragment_length",
     "rollout.envs_per_worker": "num_envs_per_env_runner",
 }
 
 
-def check(config: AWACConfig) -> None:
+def check(config: OfflineToOnlineConfig) -> None:
     """Refuse a config that cannot work or would not be followed.
 
     Raises:
         InputError: Names the first such setting and the remedy.
     """
     for setting, problem in (*_fixed(config), *_contradictions(config), *_values(config)):
-        raise InputError(f"AWACConfig: {setting}: {problem}")
+        raise InputError(f"{type(config).__name__}: {setting}: {problem}")
 
 
-def _fixed(config: AWACConfig) -> Iterator[tuple[str, str]]:
+def _fixed(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
     for setting, value, remedy in LIMITS:
         found = getattr(config, setting)
         if found != value:
@@ -89,10 +87,7 @@ def _fixed(config: AWACConfig) -> Iterator[tuple[str, str]]:
             yield setting.lstrip("_"), f"{shown} is not supported: {remedy}"
 
 
-def _contradictions(config: AWACConfig) -> Iterator[tuple[str, str]]:
-    from awac_dist.rllib.learner import ONE_CALL, AWACTorchLearner
-    from awac_dist.rllib.module import AWACTorchRLModule
-
+def _contradictions(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
     if config.num_offline_updates and not config.prior_sources:
         count = f"{config.num_offline_updates:,} asked for"
         yield "num_offline_updates", f"{count} but prior_data is empty: give it, or set 0"
@@ -102,18 +97,18 @@ def _contradictions(config: AWACConfig) -> Iterator[tuple[str, str]]:
     if repeats and not config.in_evaluation:
         reason = "RLlib 2.60 starts every sample with a seed in the same state"
         yield "batch_mode", f"complete_episodes: {reason}: set truncate_episodes, or no seed"
-    learner, ours = config.learner_class, AWACTorchLearner
+    learner, ours = config.learner_class, MethodLearner
     if not issubclass(learner, ours):
-        yield "learner_class", f"{learner.__name__} is no AWACTorchLearner"
+        yield "learner_class", f"{learner.__name__} is no MethodLearner"
     elif learner.compute_loss_for_module is not ours.compute_loss_for_module:
         yield "learner_class", f"its compute_loss_for_module would not be called: {ONE_CALL}"
     spec = config.rl_module_spec
-    if not (isinstance(spec, RLModuleSpec) and issubclass(spec.module_class, AWACTorchRLModule)):
-        yield "rl_module_spec", "is not of an AWACTorchRLModule"
+    if not (isinstance(spec, RLModuleSpec) and issubclass(spec.module_class, MethodModule)):
+        yield "rl_module_spec", "is not of a MethodModule"
 
 
-def _values(config: AWACConfig) -> Iterator[tuple[str, str]]:
-    for name, hint in get_type_hints(awac.AWACConfig).items():
+def _values(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
+    for name, hint in get_type_hints(type(config.method_defaults())).items():
         value = getattr(config, name, None)
         if get_origin(hint) is Literal and value not in get_args(hint):
             yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
@@ -122,8 +117,15 @@ def _values(config: AWACConfig) -> Iterator[tuple[str, str]]:
     try:
         run = config.as_run()
     except TypeError as error:
-        yield "model_config", f"{error}: see ActorConfig and CriticConfig in awac_dist.nn.config"
+        yield "model_config", f"{error}: see awac_dist.nn.config"
         return
     for path, problem in run.problems():
         if path != "data" or run.data:
-            yield RLLIB_NAMES.get(path, path.rpartition(".")[2]), problem
+            yield _rllib_name(path), problem
+
+
+def _rllib_name(path: str) -> str:
+    """What a setting of our own is called here."""
+    *_, network, name = f"..{path}".split(".")
+    of_network = {"learning_rate": f"{network}_lr", "weight_decay": f"{network}_weight_decay"}
+    return RLLIB_NAMES.get(path) or of_network.get(name, name)

@@ -1,4 +1,4 @@
-"""The RLModule: AWAC's networks where a Learner trains them, the actor where somebody acts."""
+"""The RLModule: a method's networks where a Learner trains them, the actor where somebody acts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import nn
 
-from awac_dist.algorithms.awac import AWAC
+from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import ALONE, Task
 from awac_dist.errors import InputError
 from awac_dist.nn.actors import make_actor
@@ -19,12 +19,11 @@ from awac_dist.rllib.parallel import Spread
 from awac_dist.types import EnvSpec
 
 
-class AWACTorchRLModule(TorchRLModule, InferenceOnlyAPI):
-    """`method` is an `AWAC`, or only its actor.
+class MethodModule(TorchRLModule, InferenceOnlyAPI):
+    """`method` is one of the registry; where somebody acts, `networks` holds its actor alone.
 
-    A sample of the policy may leave the bounds: the replay keeps it, the environment gets it
-    clipped. Inference and exploration differ in what RLlib does with the distribution: its
-    mean, or a sample.
+    Inference acts by the policy's mean, exploration by a sample of it. A sample may leave the
+    bounds: the replay keeps it, the environment gets it clipped.
     """
 
     def setup(self) -> None:
@@ -37,7 +36,7 @@ class AWACTorchRLModule(TorchRLModule, InferenceOnlyAPI):
                 {"actor": make_actor(self.policy_spec, torch.Generator())}
             )
             return
-        self.method = AWAC(
+        self.method = method_class(name_of(method))(
             method,
             Task(spec, config["discount"]),
             seed=config["seed"],
@@ -55,9 +54,14 @@ class AWACTorchRLModule(TorchRLModule, InferenceOnlyAPI):
         others = [f"networks.{name}" for name in self.networks if name != "actor"]
         return [*others, "targets", *self.method.duals]
 
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    @torch.no_grad()
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {Columns.ACTIONS: self.networks["actor"](batch[Columns.OBS]).mean}
+
+    @torch.no_grad()
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         policy = self.networks["actor"](batch[Columns.OBS])
-        return {Columns.ACTION_DIST_INPUTS: torch.cat((policy.mean, policy.log_std), dim=-1)}
+        return {Columns.ACTIONS: policy.sample(torch.default_generator)}
 
 
 def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:

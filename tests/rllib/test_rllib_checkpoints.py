@@ -95,7 +95,7 @@ def test_a_living_algorithm_continues_exactly(
     path, weights = stopped
     other.restore_from_path(path)
     acting = other.get_module().networks["actor"].flat_vector().numpy()
-    assert np.array_equal(acting, other.learner_group._learner.policy()[1].numpy())
+    assert np.array_equal(acting, other.learner_group._learner.method.actor.flat_vector().numpy())
     other.train()
     assert difference(of_algorithm(other), weights) == 0.0
 

@@ -11,14 +11,14 @@ from awac_dist.algorithms import awac
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
 from awac_dist.rllib import AWACConfig
-from awac_dist.rllib.learner import AWACTorchLearner
+from awac_dist.rllib.learner import MethodLearner
 
 
 def config() -> AWACConfig:
     return AWACConfig().environment("Pendulum-v1").prior_data(["somewhere"])
 
 
-class OwnLoss(AWACTorchLearner):
+class OwnLoss(MethodLearner):
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         return 0.0
 

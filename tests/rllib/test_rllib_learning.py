@@ -13,6 +13,8 @@ from rllib_tasks import (
 )
 from running import write_demonstrations
 
+from awac_dist.algorithms import METHODS
+
 pytestmark = pytest.mark.ray
 
 
@@ -21,8 +23,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_demonstrations(tmp_path_factory.mktemp("data") / "prior.parquet")
 
 
-OPTIONS = [
-    {},
+OPTIONS: list[dict[str, Any]] = [
+    *({"method": method} for method in METHODS),
     {"weights": "exp", "max_weight": 3.0, "effective_batch": None, "temperature": 0.5},
     {"value": "mean", "advantage_clip": 0.1, "max_q": 0.0},
     {"num_value_samples": 3, "gamma": 0.9, "target_update_rate": 0.1, "actor_weight_decay": 0.1},
@@ -45,7 +47,7 @@ def test_fifty_updates_equal_the_standalone_learners(
     algorithm.stop()
 
 
-@pytest.mark.parametrize("options", [{}, pytest.param(OPTIONS[1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("options", [{}, pytest.param(OPTIONS[-3], marks=pytest.mark.slow)])
 def test_two_learners_take_the_steps_of_one_on_the_whole_batch(
     ray_session: None, data: str, options: dict[str, Any]
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_rllib_parquet import ENDS, LENGTHS, WRITERS, recorded, three
+from rllib_recordings import ENDS, LENGTHS, WRITERS, recorded, three
 
 from awac_dist.errors import InputError
 from awac_dist.replay.config import ReplayConfig
