@@ -46,23 +46,9 @@ def _rounds(threads: int, repeats: int) -> Rounds:
 def _rows(rounds: Rounds, threads: int, has_bfloat16: bool) -> Iterator[Row]:
     shape = f"{WIDEST.m} x {WIDEST.k} x {WIDEST.n}"
     on = f"{threads} thread{'s' if threads > 1 else ''}"
-    peak = rounds.median(FLOAT32)
-    yield Row(f"{shape} float32, {on}", peak, "GFLOP/s")
-    yield Row(
-        f"{shape} bfloat16, {on}",
-        rounds.median(BFLOAT16),
-        "GFLOP/s",
-        peer=FLOAT32,
-        peer_value=peak,
-        ratio=rounds.ratio(BFLOAT16, FLOAT32),
-        note="" if has_bfloat16 else "this CPU has no bfloat16 arithmetic",
-    )
-    yield Row(
-        f"all products of an update, {on}",
-        rounds.median("update"),
-        "GFLOP/s",
-        peer="the widest alone",
-        peer_value=peak,
-        ratio=rounds.ratio("update", FLOAT32),
-        note=f"{flops(of_update()) / 1e9:.2f} GFLOP an update of {WIDEST.m}",
-    )
+    yield Row(f"{shape} float32, {on}", rounds.median(FLOAT32), "GFLOP/s")
+    lacking = "" if has_bfloat16 else "this CPU has no bfloat16 arithmetic"
+    yield rounds.row(f"{shape} bfloat16, {on}", "GFLOP/s", BFLOAT16, FLOAT32, note=lacking)
+    note = f"{flops(of_update()) / 1e9:.2f} GFLOP an update of {WIDEST.m}"
+    what = f"all products of an update, {on}"
+    yield rounds.row(what, "GFLOP/s", "update", FLOAT32, told="the widest alone", note=note)

@@ -113,24 +113,8 @@ def rows(repeats: int) -> Iterator[Row]:
     rounds = in_turn(running, repeats)
     name = f"batches of {BATCH} from 1 shard into the learner's process"
     yield Row(name, rounds.median("1"), "batches/s", at_least=WANTED_PER_S)
-    measured = PEER in rounds.figures
-    yield Row(
-        "the same",
-        rounds.median("1"),
-        "batches/s",
-        peer=PEER,
-        peer_value=rounds.median(PEER) if measured else None,
-        ratio=rounds.ratio("1", PEER) if measured else None,
-        at_least=WANTED_RATIO,
-        note="drawn in one process",
-    )
-    for shards in SHARDS[1:]:
-        yield Row(
-            f"from {shards} shards",
-            rounds.median(str(shards)),
-            "batches/s",
-            peer="1 shard",
-            peer_value=rounds.median("1"),
-            ratio=rounds.ratio(str(shards), "1"),
-            note=f"{hardware().cores} cores",
-        )
+    note = "drawn in one process"
+    yield rounds.row("the same", "batches/s", "1", PEER, at_least=WANTED_RATIO, note=note)
+    for shards in map(str, SHARDS[1:]):
+        what, note = f"from {shards} shards", f"{hardware().cores} cores"
+        yield rounds.row(what, "batches/s", shards, "1", told="1 shard", note=note)

@@ -118,16 +118,8 @@ def _measured(contestants: Contestants, repeats: int, *of: int) -> Rounds:
 
 def _rows(name: str, unit: str, rounds: Rounds, share: float | None) -> Iterator[Row]:
     for peer, told, at_least in (("standalone", "standalone", share), ("sac", "RLlib's SAC", None)):
-        yield Row(
-            name,
-            rounds.median("rllib"),
-            unit,
-            peer=told,
-            peer_value=rounds.median(peer),
-            ratio=rounds.ratio("rllib", peer),
-            at_least=at_least,
-            note="one thread, one process",
-        )
+        note = "one thread, one process"
+        yield rounds.row(name, unit, "rllib", peer, told=told, at_least=at_least, note=note)
 
 
 def _shard(sources: list[Any]) -> ReplayShard:

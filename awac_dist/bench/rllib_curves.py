@@ -10,16 +10,14 @@ steps; online they collect with other random numbers.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from awac_dist.bench.curves import Curve, Plan, draw
-from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.bench.runs import rows_of_run
 from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
 from awac_dist.ranges import Count, Natural
@@ -29,25 +27,22 @@ ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
 
 def standalone(plan: Plan, seed: int) -> Curve:
     """Run `awac_dist.launch` in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = {
-            "env": ENV,
-            "seed": seed,
-            "mode": "sync",
-            "runtime": "inline",
-            "workers": 1,
-            "clone.updates": 0,
-            "offline.updates": plan.offline,
-            "online.env_steps": plan.online,
-            "rollout.fragment_steps": FRAGMENT,
-            "learner.threads": 1,
-            "evaluation.episodes": EPISODES,
-            "evaluation.curve_episodes": EPISODES,
-            "evaluation.every_updates": plan.every,
-        }
-        run = Path(folder, "run")
-        make_run(run, options)
-        rows = read_rows(run)
+    options = {
+        "env": ENV,
+        "seed": seed,
+        "mode": "sync",
+        "runtime": "inline",
+        "workers": 1,
+        "clone.updates": 0,
+        "offline.updates": plan.offline,
+        "online.env_steps": plan.online,
+        "rollout.fragment_steps": FRAGMENT,
+        "learner.threads": 1,
+        "evaluation.episodes": EPISODES,
+        "evaluation.curve_episodes": EPISODES,
+        "evaluation.every_updates": plan.every,
+    }
+    rows = rows_of_run(options)
     points = {row["grad_steps"]: row["eval/return"] for row in rows if "eval/return" in row}
     return np.array(list(points.items()), np.float32)
 

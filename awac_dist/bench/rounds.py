@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from awac_dist.bench.report import Row
+
 Measure = Callable[[], float]
 ROUND_S = 1.0
 
@@ -91,6 +93,24 @@ class Rounds:
         """Median over the rounds of one's figure over the other's of the same round."""
         pairs = zip(self.figures[name], self.figures[peer], strict=True)
         return statistics.median(one / other for one, other in pairs)
+
+    def row(
+        self, what: str, unit: str, name: str, peer: str, *, by: float = 1.0, **more: Any
+    ) -> Row:
+        """One's figure, times `by`, beside a peer's of the same rounds, where it is installed.
+
+        Args:
+            what: Was measured.
+            unit: Of the figure.
+            name: Of the contestant.
+            peer: Of the other.
+            by: Turns the contestant's unit into the row's.
+            more: Of the row; `told` is what to call the peer.
+        """
+        beside: dict[str, Any] = {"peer": more.pop("told", peer)}
+        if peer in self.figures:
+            beside |= {"peer_value": self.median(peer), "ratio": by * self.ratio(name, peer)}
+        return Row(what, by * self.median(name), unit, **beside, **more)
 
 
 def in_turn(contestants: Mapping[str, Contestant], repeats: int) -> Rounds:

@@ -7,31 +7,28 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from awac_dist.reporting.metrics import METRICS_FILE
 
 
-def make_run(folder: Path, options: Mapping[str, object]) -> None:
-    """Run `awac_dist.launch` to its end in a new folder.
+def rows_of_run(options: Mapping[str, object]) -> list[dict[str, Any]]:
+    """Run `awac_dist.launch` to its end; returns the rows of its metrics.
 
     Args:
-        folder: Of the run.
         options: Values by the option's dotted name; those of a tuple follow each other.
 
     Raises:
         RuntimeError: It failed; holds what it said.
     """
-    command = [sys.executable, "-m", "awac_dist.launch", "--run-dir", str(folder)]
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        command += [f"--{name}", *map(str, values)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's metrics."""
-    lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    with TemporaryDirectory(prefix="bench-") as folder:
+        command = [sys.executable, "-m", "awac_dist.launch", "--run-dir", f"{folder}/run"]
+        for name, value in options.items():
+            values = value if isinstance(value, tuple) else (value,)
+            command += [f"--{name}", *map(str, values)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+        lines = Path(folder, "run", METRICS_FILE).read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from awac_dist.bench.replay import random_episodes
 from awac_dist.bench.report import Row
-from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.bench.runs import rows_of_run
 from awac_dist.bench.scaling import SLOW
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
@@ -45,17 +45,15 @@ def rows(repeats: int) -> Iterator[Row]:
         data = f"{folder}/prior.parquet"
         write_episodes(data, random_episodes(3), env_spec(SLOW))
         for workers in WORKERS:
-            run = Path(folder) / str(workers)
             steps = SECONDS_ALONE * STEPS_PER_S * workers
             own = {"data": data, "workers": workers, "online.env_steps": steps}
-            make_run(run, OPTIONS | own)
-            row = _row(workers, alone, run)
+            row = _row(workers, alone, rows_of_run(OPTIONS | own))
             alone = alone or row.value
             yield row
 
 
-def _row(workers: int, alone: float, run: Path) -> Row:
-    online = [its for its in read_rows(run) if its["phase"] == "online"]
+def _row(workers: int, alone: float, rows: Sequence[Mapping[str, Any]]) -> Row:
+    online = [its for its in rows if its["phase"] == "online"]
     acted = [its for its in online if "rollout/wait_share" in its]
     wait_share, lag = (
         statistics.mean(its[f"rollout/{name}"] for its in acted)

@@ -123,40 +123,26 @@ def _against_peers(threads: int, repeats: int) -> Rounds:
 
 
 def _precision_rows(rounds: Rounds, threads: int, has_bfloat16: bool) -> Iterator[Row]:
-    measured = PEER in rounds.figures
     for precision, target in TARGETS.items():
         lacking = precision == "bfloat16" and not has_bfloat16
-        yield Row(
-            f"AWAC, batch {products.BATCH}, {precision}, {threads} threads",
-            rounds.median(precision),
-            "updates/s",
-            peer=PEER,
-            peer_value=rounds.median(PEER) if measured else None,
-            ratio=rounds.ratio(precision, PEER) if measured else None,
-            at_least=target,
-            note="this CPU has no bfloat16 arithmetic" if lacking else "",
-        )
+        note = "this CPU has no bfloat16 arithmetic" if lacking else ""
+        what = f"AWAC, batch {products.BATCH}, {precision}, {threads} threads"
+        yield rounds.row(what, "updates/s", precision, PEER, at_least=target, note=note)
 
 
 def _floor_rows(rounds: Rounds) -> Iterator[Row]:
     giga = products.flops(products.of_update()) / 1e9
-    yield Row(
-        "its arithmetic, float32",
-        rounds.median("float32") * giga,
-        "GFLOP/s",
-        peer="peak",
-        peer_value=rounds.median("peak"),
-        ratio=rounds.ratio("float32", "peak") * giga,
+    note = f"the peak is a product {' x '.join(map(str, products.WIDEST[:3]))}"
+    yield rounds.row(
+        *("its arithmetic, float32", "GFLOP/s", "float32", "peak"),
+        by=giga,
         at_least=SHARE_OF_PEAK,
-        note=f"the peak is a product {' x '.join(map(str, products.WIDEST[:3]))}",
+        note=note,
     )
-    yield Row(
-        "its matrix products and nothing else",
-        rounds.median("floor") / giga,
-        "updates/s",
-        peer="with all else",
-        peer_value=rounds.median("float32"),
-        ratio=rounds.ratio("floor", "float32") / giga,
+    yield rounds.row(
+        *("its matrix products and nothing else", "updates/s", "floor", "float32"),
+        told="with all else",
+        by=1 / giga,
         note="what would be left to gain",
     )
 
@@ -166,15 +152,10 @@ def _thread_rows(cores: int, repeats: int) -> Iterator[Row]:
     rounds = in_turn(
         {str(count): Contestant(ours, SMALL_BATCH, count, "float32") for count in counts}, repeats
     )
-    for count in counts:
-        yield Row(
-            f"AWAC, batch {SMALL_BATCH}, float32, {count} thread{'s' if count > 1 else ''}",
-            rounds.median(str(count)),
-            "updates/s",
-            peer="" if count == 1 else "1 thread",
-            peer_value=None if count == 1 else rounds.median("1"),
-            ratio=None if count == 1 else rounds.ratio(str(count), "1"),
-        )
+    what = f"AWAC, batch {SMALL_BATCH}, float32"
+    yield Row(f"{what}, 1 thread", rounds.median("1"), "updates/s")
+    for count in map(str, counts[1:]):
+        yield rounds.row(f"{what}, {count} threads", "updates/s", count, "1", told="1 thread")
 
 
 def _blocks(batch_size: int) -> list[torch.Tensor]:

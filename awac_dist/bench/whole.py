@@ -7,17 +7,15 @@ alone. `whole_curves` shows what is learned by when. Both use all cores as they 
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
 from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Contestant, Measure, in_turn
-from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.bench.runs import rows_of_run
 
 ENV = "HalfCheetah-v5"
 WORKERS = 4
@@ -42,14 +40,7 @@ OPTIONS = {
 
 def ours() -> Measure:
     """Measure runs with as many workers, each from its start to its end."""
-
-    def measure() -> float:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            run = Path(folder, "run")
-            make_run(run, OPTIONS)
-            return online_rate(read_rows(run))
-
-    return measure
+    return lambda: online_rate(rows_of_run(OPTIONS))
 
 
 def online_rate(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -91,14 +82,5 @@ def rows(repeats: int) -> Iterator[Row]:
     if find_spec(PEER):
         contestants[PEER] = Contestant(theirs)
     rounds = in_turn(contestants, repeats)
-    measured = PEER in rounds.figures
-    yield Row(
-        f"{ENV}, {WORKERS} workers, one update of {BATCH} a step",
-        rounds.median("ours"),
-        "steps/s",
-        peer=PEER,
-        peer_value=rounds.median(PEER) if measured else None,
-        ratio=rounds.ratio("ours", PEER) if measured else None,
-        at_least=SOONER,
-        note="both on all cores; the same settings",
-    )
+    what, note = f"{ENV}, {WORKERS} workers, one update of {BATCH} a step", "both on all cores"
+    yield rounds.row(what, "steps/s", "ours", PEER, at_least=SOONER, note=f"{note}; same settings")

@@ -12,12 +12,10 @@ training and takes from it, the time of d3rlpy's evaluations is taken out.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -28,7 +26,7 @@ from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, reached_at
 from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HIDDEN
-from awac_dist.bench.runs import make_run, read_rows
+from awac_dist.bench.runs import rows_of_run
 from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source, read_share
@@ -62,11 +60,7 @@ def ours(plan: Plan, seed: int) -> Curve:
         "evaluation.curve_episodes": EPISODES,
         "evaluation.every_updates": plan.every,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder, "run")
-        make_run(run, options)
-        rows = read_rows(run)
-    return curve_of(rows)
+    return curve_of(rows_of_run(options))
 
 
 def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:

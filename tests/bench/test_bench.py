@@ -77,6 +77,9 @@ def test_contestants_take_turns_and_the_first_round_is_no_figure() -> None:
     assert rounds.median("ours") == 4.0
     assert rounds.median("peer") == 3.0
     assert rounds.ratio("ours", "peer") == 2.0  # of 2, 3 and 1, not 4 / 3
+    row = rounds.row("it", "/s", "ours", "peer", told="theirs", by=10.0, at_least=19.0)
+    assert row == Row("it", 40.0, "/s", "theirs", 3.0, ratio=20.0, at_least=19.0)
+    assert rounds.row("it", "/s", "ours", "absent") == Row("it", 4.0, "/s", "absent")
     assert ours.stopped
     assert peer.stopped
 
