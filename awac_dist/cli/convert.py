@@ -15,7 +15,7 @@ import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
 from awac_dist.cli.commands import Convert
-from awac_dist.cli.records import Row, Whole, join, record
+from awac_dist.cli.records import Record, Row, join, record
 from awac_dist.cli.relabel import relabelled
 from awac_dist.cli.survey import Actions
 from awac_dist.cli.writers import open_writer
@@ -76,7 +76,7 @@ def run(args: Convert) -> None:
     print(f"wrote    {args.to}, of {spec.env_id}")
 
 
-def choose(everything: Sequence[Whole], args: Convert) -> tuple[list[Whole], Counter[str]]:
+def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], Counter[str]]:
     """Episodes to keep, in order, and how many are dropped by what reason."""
     dropped: Counter[str] = Counter()
     kept = []
@@ -93,7 +93,7 @@ def choose(everything: Sequence[Whole], args: Convert) -> tuple[list[Whole], Cou
     return chosen, dropped
 
 
-def _reason(episode: Whole, args: Convert) -> str | None:
+def _reason(episode: Record, args: Convert) -> str | None:
     """Why an episode is dropped, None if it is kept. A return that is NaN is within no bounds."""
     returns, length = episode.total_reward, episode.length
     if args.successful and episode.solved_last is None:
@@ -113,7 +113,7 @@ def _reason(episode: Whole, args: Convert) -> str | None:
     return "fail --successful" if args.successful and not episode.solved_last else None
 
 
-def _some(kept: list[Whole], args: Convert) -> list[Whole]:
+def _some(kept: list[Record], args: Convert) -> list[Record]:
     if args.first is not None:
         return kept[: max(args.first, 0)]
     if args.best is None:
@@ -123,12 +123,10 @@ def _some(kept: list[Whole], args: Convert) -> list[Whole]:
     return [kept[place] for place in sorted(order)]
 
 
-def _read(found: Sequence[Source], changes: Changes) -> list[Whole]:
+def _read(found: Sequence[Source], changes: Changes) -> list[Record]:
     """Every episode in numbers, as the filters should see it."""
-    return join(
-        record(file, number, changes.apply(file, number, episode))
-        for file, number, episode in _fragments(found)
-    )
+    rows = _fragments(found)
+    return join([record(file, n, changes.apply(file, n, fragment)) for file, n, fragment in rows])
 
 
 def _fragments(found: Sequence[Source]) -> Iterator[tuple[SourceFile, int, Episode]]:
@@ -139,7 +137,7 @@ def _fragments(found: Sequence[Source]) -> Iterator[tuple[SourceFile, int, Episo
 def _write(
     found: Sequence[Source],
     changes: Changes,
-    kept: Sequence[Whole],
+    kept: Sequence[Record],
     write: Callable[[Episode], None],
 ) -> None:
     """Write the episodes that are kept, each as soon as all of its fragments were read."""
@@ -189,7 +187,7 @@ def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
 
 
 def _account(
-    everything: Sequence[Whole], kept: Sequence[Whole], dropped: Counter[str]
+    everything: Sequence[Record], kept: Sequence[Record], dropped: Counter[str]
 ) -> Iterator[str]:
     steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
     yield (

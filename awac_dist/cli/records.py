@@ -1,15 +1,15 @@
 """Episodes in numbers: what is left of an episode once its arrays have passed by.
 
 A row of a file can be a fragment of an episode, and the fragments of one episode can lie in the
-files of several shards. So a pass over the rows keeps one small record each, and puts them
-together at its end: memory is bounded by the number of rows, not by their arrays.
+files of several shards. So a pass over the rows keeps one small record each, and joins them at
+its end: memory is bounded by the number of rows, not by their arrays.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -26,11 +26,12 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a file.
+    """An episode, or a fragment of one.
 
     Attributes:
-        row: Where it is.
-        origin: Who made it.
+        rows: Where its fragments are, in order; most often one.
+        origin: Who made the first of them.
+        versions: grad_steps behind the policies that acted.
         length: T.
         total_reward: Undiscounted.
         terminated, truncated: How it ended; neither if it was cut.
@@ -39,8 +40,9 @@ class Record:
         digest: Equal for equal observations, actions and rewards.
     """
 
-    row: Row
+    rows: tuple[Row, ...]
     origin: Origin
+    versions: frozenset[int]
     length: int
     total_reward: float
     terminated: bool
@@ -49,53 +51,44 @@ class Record:
     solved_last: bool | None
     digest: bytes
 
+    def __add__(self, later: Record) -> Record:
+        """With the fragment that follows it."""
+        known = self.solved is not None and later.solved is not None
+        return replace(
+            later,
+            rows=self.rows + later.rows,
+            origin=self.origin,
+            versions=self.versions | later.versions,
+            length=self.length + later.length,
+            total_reward=self.total_reward + later.total_reward,
+            solved=self.solved or later.solved if known else None,
+            digest=self.digest + later.digest,
+        )
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """An episode: its fragments in order, most often one."""
-
-    fragments: tuple[Record, ...]
-
-    @property
-    def length(self) -> int:
-        return sum(fragment.length for fragment in self.fragments)
-
-    @property
-    def total_reward(self) -> float:
-        return sum(fragment.total_reward for fragment in self.fragments)
-
-    @property
-    def terminated(self) -> bool:
-        return self.fragments[-1].terminated
-
-    @property
-    def truncated(self) -> bool:
-        return self.fragments[-1].truncated
+    def goes_on_as(self, later: Record) -> bool:
+        """Whether it is cut where another begins."""
+        cut = not (self.terminated or self.truncated)
+        return cut and self.stream == later.stream and self.end == later.origin.start
 
     @property
-    def solved(self) -> bool | None:
-        known = [fragment.solved for fragment in self.fragments]
-        return None if None in known else any(known)
+    def end(self) -> int:
+        """The step of the episode after its last."""
+        return self.origin.start + self.length
 
     @property
-    def solved_last(self) -> bool | None:
-        return self.fragments[-1].solved_last
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        return tuple(fragment.row for fragment in self.fragments)
-
-    @property
-    def digest(self) -> tuple[bytes, ...]:
-        return tuple(fragment.digest for fragment in self.fragments)
+    def stream(self) -> tuple[str, int, int, int, int]:
+        """Fragments of one episode lie in one folder, in the files of its shards."""
+        folder = str(PurePosixPath(self.rows[0].path).parent)
+        return (folder, *self.origin.stream, self.origin.seed)
 
 
 def record(file: SourceFile, number: int, episode: Episode) -> Record:
     """The numbers of one row."""
     successes = episode.successes
     return Record(
-        row=Row(file.path, number),
+        rows=(Row(file.path, number),),
         origin=episode.origin,
+        versions=frozenset({episode.origin.policy_version}),
         length=len(episode),
         total_reward=episode.total_reward,
         terminated=episode.terminated,
@@ -115,28 +108,13 @@ def digest(episode: Episode) -> bytes:
     return content.digest()
 
 
-def join(records: Iterable[Record]) -> list[Whole]:
+def join(records: Sequence[Record]) -> list[Record]:
     """Put the fragments of each episode together, in the order of their first rows."""
-    numbered = list(enumerate(records))
-    runs: list[list[tuple[int, Record]]] = []
-    for item in sorted(numbered, key=lambda item: (*_stream(item[1]), item[1].origin.start)):
-        if runs and _follows(runs[-1][-1][1], item[1]):
-            runs[-1].append(item)
+    places = {fragment.rows[0]: place for place, fragment in enumerate(records)}
+    whole: list[Record] = []
+    for fragment in sorted(records, key=lambda each: (each.stream, each.origin.start)):
+        if whole and whole[-1].goes_on_as(fragment):
+            whole[-1] += fragment
         else:
-            runs.append([item])
-    runs.sort(key=lambda run: run[0][0])
-    return [Whole(tuple(fragment for _, fragment in run)) for run in runs]
-
-
-def _stream(fragment: Record) -> tuple[str, int, int, int, int]:
-    """Fragments of one episode lie in one folder, in the files of its shards."""
-    folder = str(PurePosixPath(fragment.row.path).parent)
-    return (folder, *fragment.origin.stream, fragment.origin.seed)
-
-
-def _follows(earlier: Record, later: Record) -> bool:
-    return (
-        _stream(earlier) == _stream(later)
-        and not (earlier.terminated or earlier.truncated)
-        and earlier.origin.start + earlier.length == later.origin.start
-    )
+            whole.append(fragment)
+    return sorted(whole, key=lambda episode: places[episode.rows[0]])

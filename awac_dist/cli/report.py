@@ -14,7 +14,7 @@ from typing import TextIO
 import numpy as np
 
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.cli.records import Whole
+from awac_dist.cli.records import Record
 from awac_dist.cli.survey import Survey
 from awac_dist.reporting.wording import number
 
@@ -90,7 +90,7 @@ def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
     if row is None:
         return
     for label, kind in (("demonstrations", "demonstration"), ("prior data", "prior")):
-        made = [e for e in found.episodes if e.fragments[0].origin.kind == kind]
+        made = [e for e in found.episodes if e.origin.kind == kind]
         if made:
             part = replace(found, episodes=made)
             mean = f"mean return {number(float(part.returns.mean()))}"
@@ -175,7 +175,7 @@ def _in_fragments(found: Survey) -> str:
     return f" (in {found.fragments:,} fragments)" if found.fragments > len(found.episodes) else ""
 
 
-def _endings(episodes: Iterable[Whole]) -> str:
+def _endings(episodes: Iterable[Record]) -> str:
     ends = Counter(
         "terminated" if e.terminated else "truncated" if e.truncated else "cut" for e in episodes
     )
@@ -221,11 +221,9 @@ def _duplicates(found: Survey) -> str:
     return f"{_count(found.duplicates, 'episode')} equal to an earlier one"
 
 
-def _makers(episodes: Sequence[Whole]) -> str:
-    kinds = Counter(
-        fragment.origin.kind for episode in episodes for fragment in episode.fragments[:1]
-    )
-    versions = {fragment.origin.policy_version for e in episodes for fragment in e.fragments} - {-1}
+def _makers(episodes: Sequence[Record]) -> str:
+    kinds = Counter(episode.origin.kind for episode in episodes)
+    versions = frozenset().union(*(episode.versions for episode in episodes)) - {-1}
     words = ", ".join(f"{name} ({count:,})" for name, count in sorted(kinds.items()))
     if not versions:
         return words

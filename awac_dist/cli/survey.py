@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
-from awac_dist.cli.records import Record, Whole, join, record
+from awac_dist.cli.records import Record, join, record
 from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source, SourceFile
@@ -71,7 +71,7 @@ class Survey:
     bounds: str
     actions: Actions
     nans: Counter[str] = field(default_factory=Counter)
-    episodes: list[Whole] = field(default_factory=list)
+    episodes: list[Record] = field(default_factory=list)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -88,7 +88,7 @@ class Survey:
     @property
     def fragments(self) -> int:
         """Rows that hold them."""
-        return sum(len(episode.fragments) for episode in self.episodes)
+        return sum(len(episode.rows) for episode in self.episodes)
 
     @property
     def tasks(self) -> list[str]:
