@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 import pytest
+import ray
 import yaml
 from environments import FAILS, TERMINATES, VARIES, Failing
 from gymnasium.spaces import Box
@@ -30,6 +32,8 @@ from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.rollout import collector as collector_module
 from awac_dist.rollout.collector import MAX_FAULTS, Collector
+from awac_dist.runs.evaluating import EvaluatorKeeper
+from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
 
 
@@ -382,3 +386,34 @@ def test_a_policy_of_another_task_is_refused(
     make_run(tmp_path)
     assert main([str(tmp_path), "--env", VARIES]) == 2
     assert "reads 3 observations and gives 1 actions" in capsys.readouterr().err
+
+
+@pytest.mark.ray
+def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_session: None) -> None:
+    from awac_dist.distributed.ray_runtime import RayRuntime
+
+    runtime, deaths = RayRuntime(), list[str]()
+    store = runtime.start(WeightStore)
+    store.post("publish", 5, make_vector()).result()
+    reader, spec = runtime.weights_reader(store), env_spec("Pendulum-v1")
+    handles: list[Any] = []
+
+    def start() -> Any:
+        options = {"seed": 9, "num_envs": 2, "step_timeout_s": 1.0}
+        handles.append(runtime.start(Evaluator, spec, PENDULUM, reader, **options))
+        return handles[-1]
+
+    def hang(evaluator: Any) -> None:
+        from awac_dist.rollout.slot import Slot
+
+        Slot.step = lambda *arguments: time.sleep(1000)  # type: ignore[method-assign]
+
+    keeper = EvaluatorKeeper(start, lambda *death: deaths.append(death[0]), lambda: None)
+    ray.get(handles[0].actor.__ray_call__.remote(hang))
+    keeper.begin("online", 2)
+    assert keeper.finish() is None
+    found = keeper.finish()
+    runtime.close()
+    assert deaths == ["evaluator"]
+    assert found is not None
+    assert found.returns == evaluate_as_a_run(2, seed=9).returns
