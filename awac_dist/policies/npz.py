@@ -57,7 +57,11 @@ def read_policy(path: str) -> FilePolicy:
         content = io.BytesIO(read_sealed(path))
         with np.load(content, allow_pickle=False) as found:
             arrays = dict(found)
-        return _policy(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
+        policy = _policy(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
+        policy.sample(
+            *(np.zeros((1, n), np.float32) for n in (policy.input_size, policy.noise_size))
+        )
+        return policy
     except InputError:
         raise
     except Exception as error:  # whatever a file that is no policy makes of its reader

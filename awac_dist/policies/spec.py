@@ -36,6 +36,11 @@ class PolicySpec:
     exploration_std: float = 0.1
     normalize_observations: bool = False
 
+    def __post_init__(self) -> None:
+        sizes = {len(self.action_low), len(self.action_high), self.action_size}
+        if len(sizes) > 1:
+            raise ValueError(f"a policy of {self.action_size} actions has bounds of {sizes}")
+
     @property
     def input_size(self) -> int:
         return self.layer_sizes[0]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from awac_dist.algorithms.awac import AWAC
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
+from awac_dist.envs.make import make_env
 from awac_dist.errors import NotFinite, RunFailed
+from awac_dist.evaluation import evaluator
 from awac_dist.learner.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -285,6 +288,26 @@ def test_an_action_that_is_no_number_ends_the_run(
     line = only_line(capfd)
     assert "gives NaN or infinite actions; the last good checkpoint is " in line
     check_whole(tmp_path / "run")
+    assert resume(tmp_path / "run") == 0
+    check_finished(tmp_path / "run")
+
+
+def test_an_environment_that_fails_the_evaluator_ends_the_run(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def broken(env_id: str) -> Any:
+        env = make_env(env_id)
+        env.step = lambda action: 1 / 0  # type: ignore[method-assign]
+        return env
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluator, "Collector", partial(evaluator.Collector, make_env=broken))
+        assert begin() == 1
+    line = only_line(capfd)
+    assert "failed in 5 episodes in a row; the last: ZeroDivisionError" in line
     assert resume(tmp_path / "run") == 0
     check_finished(tmp_path / "run")
 

@@ -111,6 +111,7 @@ def test_a_policy_returns_from_its_file(kind: str, normalised: bool, tmp_path: P
         ({"exec": 1}, "unexpected keyword argument 'exec'"),
         ({"layer_sizes": [3, 9, 2]}, "a gaussian policy has arrays"),
         ({"bias_0": np.zeros(3)}, "a gaussian policy has arrays"),
+        ({"action_low": [0.0]}, "a policy of 2 actions has bounds of {1, 2}"),
         ({"bias_0": np.array(["one"] * 8)}, "cannot be read as a policy file"),
     ],
 )
@@ -125,6 +126,17 @@ def test_a_file_that_is_no_policy_is_one_line(
     with pytest.raises(InputError, match=reason) as caught:
         read_policy(str(tmp_path / "p.npz"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_plain_network_whose_layers_do_not_fit_is_one_line(tmp_path: Path) -> None:
+    layers = {"weight_0": np.ones((5, 3)), "bias_0": np.ones(5), "weight_1": np.ones((2, 4))}
+    rest = {"bias_1": np.ones(2), "observation_shift": 0, "observation_scale": 1}
+    names = {"activation": "relu", "squash": "none", "observation_clip": np.inf}
+    np.savez(tmp_path / "p.npz", **layers | rest | names)
+    with pytest.raises(InputError, match="cannot be read as a policy file: .*mismatch"):
+        read_policy(str(tmp_path / "p.npz"))
+    np.savez(tmp_path / "p.npz", **layers | rest | names | {"weight_1": np.ones((2, 5))})
+    assert read_policy(str(tmp_path / "p.npz")).mean(np.zeros((1, 3))).tolist() == [[6.0, 6.0]]
 
 
 class Hostile:
