@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from awac_dist.bench.hardware import Hardware, hardware
-from awac_dist.bench.report import Row, print_table, write_json
 from awac_dist.cli.fields import positional
 from awac_dist.cli.parser import did_you_mean
 from awac_dist.errors import InputError
 from awac_dist.ranges import Checked, Count
+
+if TYPE_CHECKING:
+    from awac_dist.bench.report import Row
 
 # section: a module here with `rows(repeats) -> Iterator[Row]`, imported when it is asked for
 SECTIONS = {
@@ -33,13 +35,14 @@ class Bench(Checked):
     """How fast this machine is, stage by stage.
 
     Attributes:
-        sections: Of the bench; all where none is named: peak, updates, acting, replay, broadcast,
-            memory, scaling, slow, whole, rllib.
         repeats: Rounds of each comparison.
         json: Write the figures to this file, too.
     """
 
-    sections: tuple[str, ...] = positional(default=())
+    sections: tuple[str, ...] = positional(
+        default=(),
+        help="; ".join(f"{name}: {what}" for name, what in SECTIONS.items()) + ". Default: all.",
+    )
     repeats: Count = 5
     json: str | None = None
 
@@ -50,8 +53,11 @@ class Bench(Checked):
                 yield "sections", f"no section {name}{did_you_mean(name, SECTIONS)}"
 
 
-def run(options: Bench) -> int:
+def run(options: Bench) -> None:
     """Measure what was asked for."""
+    from awac_dist.bench.hardware import hardware  # these import torch and rich
+    from awac_dist.bench.report import print_table, write_json
+
     machine = hardware()
     print("\n".join(machine.lines()), flush=True)
     measured = []
@@ -60,19 +66,12 @@ def run(options: Bench) -> int:
         print_table(f"{name}: {SECTIONS[name]}", rows)
         measured.append((name, rows))
     if options.json is not None:
-        _write(options.json, machine, options.repeats, measured)
-    return 0
+        try:
+            write_json(options.json, machine, options.repeats, dict(measured))
+        except OSError as error:
+            raise InputError(f"{options.json}: cannot be written: {error.strerror}") from error
 
 
 def _rows(section: str) -> Callable[[int], Iterator[Row]]:
     rows: Callable[[int], Iterator[Row]] = import_module(f"awac_dist.bench.{section}").rows
     return rows
-
-
-def _write(
-    path: str, machine: Hardware, repeats: int, measured: Sequence[tuple[str, Sequence[Row]]]
-) -> None:
-    try:
-        write_json(path, machine, repeats, dict(measured))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -70,9 +70,9 @@ class Field(NamedTuple):
             raise InputError(f"{where}: {value!r} is not {self.legal}") from None
 
 
-def positional(**options: Any) -> Any:
+def positional(*, help: str = "", **options: Any) -> Any:  # noqa: A002 - as argparse calls it
     """A field whose value is a word without the option's name before it."""
-    return dataclasses.field(metadata={"positional": True}, **options)
+    return dataclasses.field(metadata={"positional": True, "help": help}, **options)
 
 
 def walk(config: Any, prefix: str = "") -> Iterator[Field]:
@@ -88,8 +88,8 @@ def walk(config: Any, prefix: str = "") -> Iterator[Field]:
             choices = get_args(hints[field.name])
             optional = type(None) in choices
             hint = choices[0] if optional else hints[field.name]
-            positional = field.metadata.get("positional", False)
-            yield Field(path, hint, optional, value, texts.get(field.name, ""), positional)
+            text = field.metadata.get("help") or texts.get(field.name, "")
+            yield Field(path, hint, optional, value, text, "positional" in field.metadata)
 
 
 def headline(kind: type) -> str:

@@ -13,30 +13,30 @@ SLOW = {"torch._C", "ray", "pyarrow", "scipy", "matplotlib", "mujoco", "pandas",
 DOOR = """
 import contextlib, io, json, sys, time
 from awac_dist.cli.main import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-    main(sys.argv[1:])
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(words)
 print(json.dumps([time.process_time(), sorted(sys.modules)]))
 """
 
 
-def through(*words: str) -> tuple[float, set[str]]:
-    """Seconds of the CPU that a command takes from the start of Python, and what it imports."""
-    done = subprocess.run(
-        [sys.executable, "-c", DOOR, *words], capture_output=True, text=True, check=True
-    )
+def through(*commands: list[str]) -> tuple[float, set[str]]:
+    """Seconds of the CPU that commands take from the start of Python, and what they import."""
+    words = [sys.executable, "-c", DOOR, json.dumps(commands)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     seconds, modules = json.loads(done.stdout.splitlines()[-1])
     return seconds, set(modules)
 
 
-@pytest.mark.parametrize("words", [[], *([*name.split(), "--help"] for name in COMMANDS)])
-def test_help_is_at_hand(words: list[str]) -> None:
-    seconds, modules = through(*words)
-    assert not modules & SLOW
-    assert seconds < 1
+def test_help_is_at_hand() -> None:
+    for commands in (["launch"],), [name.split() for name in COMMANDS if name != "launch"]:
+        seconds, modules = through([], *([*words, "--help"] for words in commands))
+        assert not modules & SLOW
+        assert seconds < 1
 
 
 def test_a_dry_run_imports_nothing_of_what_trains() -> None:
-    seconds, modules = through("launch", "--env", "Pendulum-v1", "--data", "nowhere", "--dry-run")
+    seconds, modules = through(["launch", "--env", "Pendulum-v1", "--data", "nowhere", "--dry-run"])
     assert "gymnasium.envs.classic_control.pendulum" in modules
     assert not modules & (SLOW - {"pyarrow", "pandas"})
     assert seconds < 3
