@@ -58,9 +58,8 @@ def read_policy(path: str) -> FilePolicy:
         with np.load(content, allow_pickle=False) as found:
             arrays = dict(found)
         policy = _policy(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
-        policy.sample(
-            *(np.zeros((1, n), np.float32) for n in (policy.input_size, policy.noise_size))
-        )
+        sizes = policy.input_size, policy.noise_size
+        policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))  # its parts fit
         return policy
     except InputError:
         raise

@@ -133,7 +133,7 @@ def test_a_plain_network_whose_layers_do_not_fit_is_one_line(tmp_path: Path) -> 
     rest = {"bias_1": np.ones(2), "observation_shift": 0, "observation_scale": 1}
     names = {"activation": "relu", "squash": "none", "observation_clip": np.inf}
     np.savez(tmp_path / "p.npz", **layers | rest | names)
-    with pytest.raises(InputError, match="cannot be read as a policy file: .*mismatch"):
+    with pytest.raises(InputError, match=r"cannot be read as a policy file: .*mismatch"):
         read_policy(str(tmp_path / "p.npz"))
     np.savez(tmp_path / "p.npz", **layers | rest | names | {"weight_1": np.ones((2, 5))})
     assert read_policy(str(tmp_path / "p.npz")).mean(np.zeros((1, 3))).tolist() == [[6.0, 6.0]]
