@@ -18,7 +18,7 @@ class Distribution(ABC):
 
     Attributes:
         mean: [..., A] the action without chance.
-        log_std: [..., A] of the normals that it is made of, where it is.
+        log_std: [..., A] of the normals that its samples are made of.
     """
 
     mean: Tensor
@@ -122,13 +122,14 @@ class Deterministic(Distribution):
     """
 
     def __init__(self, mean: Tensor, half_range: Tensor, exploration_std: float) -> None:
-        self.mean, self._half_range, self._std = mean, half_range, exploration_std
+        self.mean, self._half_range, self._exploration_std = mean, half_range, exploration_std
+        self.log_std = (half_range * exploration_std).log().expand_as(mean)
 
     def at(self, noise: Tensor) -> Tensor:
-        return self.mean + self._half_range * self._std * noise
+        return self.mean + self._half_range * self._exploration_std * noise
 
     def log_prob(self, actions: Tensor) -> Tensor:
         return -0.5 * ((actions - self.mean) / self._half_range).square().sum(dim=-1)
 
     def repeated(self, times: int) -> Deterministic:
-        return Deterministic(self.mean.repeat(times, 1), self._half_range, self._std)
+        return Deterministic(self.mean.repeat(times, 1), self._half_range, self._exploration_std)

@@ -99,9 +99,12 @@ def test_a_new_actor_acts_near_the_centre_with_the_middle_log_std(
 ) -> None:
     policy = make_actor(make_spec(kind, state_dependent_std), seeded())(normal(6, 3))
     np.testing.assert_allclose(policy.mean.detach(), np.tile(CENTRE, (6, 1)), atol=0.05)
-    if kind != "deterministic":
-        unit = np.log(HALF_RANGE) if kind == "gaussian" else np.zeros(2)
-        np.testing.assert_allclose(policy.log_std.detach(), np.tile(unit - 3, (6, 1)), atol=0.05)
+    wanted = {
+        "gaussian": np.log(HALF_RANGE) - 3,
+        "squashed_gaussian": [-3.0, -3.0],
+        "deterministic": np.log(HALF_RANGE * 0.1),
+    }[kind]
+    np.testing.assert_allclose(policy.log_std.detach(), np.tile(wanted, (6, 1)), atol=0.05)
 
 
 def test_means_stay_within_the_bounds_and_a_gaussians_samples_may_leave_them() -> None:

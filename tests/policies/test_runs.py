@@ -1,0 +1,29 @@
+"""A run with every kind of policy: what it leaves acts as it was evaluated."""
+
+import json
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from running import ENV, SMALL, write_demonstrations
+
+from awac_dist import load_policy
+from awac_dist.cli.main import main
+from awac_dist.policies import POLICIES
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_run_of_every_kind_leaves_a_policy_that_acts(kind: str, tmp_path: Path) -> None:
+    run, facts = str(tmp_path / "run"), tmp_path / "facts.json"
+    data = write_demonstrations(tmp_path / "demonstrations.parquet")
+    words = ["--runtime", "inline", "--data", data, "--run-dir", run]
+    assert main(["launch", *SMALL, *words, "--algorithm.actor.kind", kind]) == 0
+    assert main(["evaluate", run, "--episodes", "1", "--json", str(facts)]) == 0
+    policy, env = load_policy(run), gymnasium.make(ENV)
+    rng = np.random.default_rng((0, 0x5EED, 0))  # of the run's first evaluated episode
+    seen, total, ended = env.reset(seed=int(rng.integers(2**31)))[0], 0.0, False
+    while not ended:
+        seen, reward, _, ended, _ = env.step(policy(seen))
+        total += float(reward)
+    assert json.loads(facts.read_text())["returns"] == [pytest.approx(total, rel=1e-6)]
