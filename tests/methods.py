@@ -80,13 +80,13 @@ def one_step_task(rows: int, rng: np.random.Generator, noise: float | None = Non
     Args:
         rows: Transitions.
         rng: Draws them.
-        noise: Of the actions around the best one; None draws them uniformly.
+        noise: Of the actions around the best one, inside the bounds; None draws them uniformly.
     """
     states = rng.uniform(-1, 1, size=(rows, 1))
     if noise is None:
         actions = rng.uniform(-1, 1, size=(rows, 1))
     else:
-        actions = states / 2 + noise * rng.normal(size=(rows, 1))
+        actions = (states / 2 + noise * rng.normal(size=(rows, 1))).clip(-0.95, 0.95)
     rewards = -((actions - states / 2) ** 2)[:, 0]
     columns = states, actions, rewards, np.zeros(rows), np.zeros((rows, 1))
     return Batch(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
@@ -101,24 +101,46 @@ def numpy_batch(batch: Batch) -> tuple[np.ndarray, ...]:
     return tuple(getattr(batch, name).numpy() for name in names)
 
 
-def numpy_gaussian(
+def numpy_head(
     actor: torch.nn.Module, config: ActorConfig, states: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [B, A] and standard deviation [B, A]."""
+    """What the last layer gives, and the log standard deviation between its bounds: [B, A] each."""
     parameters = [parameter.detach().numpy() for parameter in actor.parameters()]
     hidden = states
     for weight, bias in zip(parameters[0:4:2], parameters[1:4:2], strict=True):
         hidden = np.maximum(hidden @ weight.T + bias, 0.0)
-    low, high = np.array(ENV.action_low), np.array(ENV.action_high)
-    raw = hidden @ parameters[4].T + parameters[5]
-    mean = low + (np.tanh(raw) + 1) * (high - low) / 2
     if config.state_dependent_std:
         logits = hidden @ parameters[6].T + parameters[7]
     else:
         logits = np.tile(parameters[6], (len(states), 1))
     smallest, largest = config.log_std_min, config.log_std_max
     log_std = smallest + (largest - smallest) / (1 + np.exp(-logits))
+    return hidden @ parameters[4].T + parameters[5], log_std
+
+
+def numpy_gaussian(
+    actor: torch.nn.Module, config: ActorConfig, states: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [B, A] and standard deviation [B, A]."""
+    raw, log_std = numpy_head(actor, config, states)
+    low, high = np.array(ENV.action_low), np.array(ENV.action_high)
+    mean = low + (np.tanh(raw) + 1) * (high - low) / 2
     return mean, np.exp(log_std) * (high - low) / 2
+
+
+def numpy_sample(
+    actor: torch.nn.Module, config: ActorConfig, states: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Actions [B, A] for standard normal noise, and their log densities [B]."""
+    if config.kind == "gaussian":
+        mean, std = numpy_gaussian(actor, config, states)
+        return mean + std * noise, numpy_log_density(mean + std * noise, mean, std)
+    raw, log_std = numpy_head(actor, config, states)
+    inner = raw + np.exp(log_std) * noise
+    low, high = np.array(ENV.action_low), np.array(ENV.action_high)
+    slope = (high - low) / 2 * (1 - np.tanh(inner) ** 2)
+    density = numpy_log_density(inner, raw, np.exp(log_std)) - np.log(slope).sum(axis=1)
+    return low + (np.tanh(inner) + 1) * (high - low) / 2, density
 
 
 def numpy_log_density(actions: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
@@ -152,11 +174,12 @@ def numpy_q(
     return values if max_q is None else np.minimum(values, max_q)
 
 
-def next_noise(method: Method, *shapes: tuple[int, ...]) -> Any:
-    """Say what the method's generator will draw next, without drawing it."""
+def next_draws(method: Method) -> torch.Generator:
+    """A generator that draws what the method's will draw next."""
     generator = torch.Generator()
     generator.set_state(method.generator.get_state())
-    drawn = [
-        torch.randn(shape, generator=generator, dtype=torch.float64).numpy() for shape in shapes
-    ]
-    return drawn if len(shapes) > 1 else drawn[0]
+    return generator
+
+
+def normal(generator: torch.Generator, *shape: int) -> np.ndarray:
+    return torch.randn(shape, generator=generator, dtype=torch.float64).numpy()

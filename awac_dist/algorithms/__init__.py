@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 METHODS = {
     "awac": "awac_dist.algorithms.awac:AWAC",
     "bc": "awac_dist.algorithms.bc:BC",
+    "iql": "awac_dist.algorithms.iql:IQL",
+    "sac": "awac_dist.algorithms.sac:SAC",
 }
 
 _LOADING = RLock()

@@ -6,11 +6,12 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
-from awac_dist.nn.config import ActorConfig, CriticConfig
+from awac_dist.algorithms.world import ALONE, Acting, Task, World
+from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.ranges import Checked
 from awac_dist.types import EnvSpec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from awac_dist.nn.actors import Actor
-    from awac_dist.nn.critics import CriticEnsemble
+    from awac_dist.nn.critics import CriticEnsemble, StateValue
     from awac_dist.nn.distributions import Distribution
     from awac_dist.tensors import Batch, Metrics
 
@@ -38,44 +39,6 @@ class MethodConfig(Checked):
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
         """Shape of the policy that acts."""
         return self.actor.policy_spec(env)
-
-
-class Task(NamedTuple):
-    """What a method is told of the world."""
-
-    spec: EnvSpec
-    discount: float  # gamma
-
-
-class Acting(NamedTuple):
-    """The policy as it acts: its shape, and its arrays by name."""
-
-    spec: PolicySpec
-    arrays: dict[str, Tensor]
-
-
-class World:
-    """Who shares a batch: here nobody, all B rows of it are here.
-
-    Overridden where each of several learners has its rows of it. Losses coupled over the batch
-    ask for the rows of all; everything random is drawn for the whole batch, by each alike.
-    """
-
-    size = 1  # learners
-
-    def gather(self, rows: Tensor) -> Tensor:
-        """The rows of all learners [size * B, ...], for those [B, ...] of this one."""
-        return rows
-
-    def mine(self, rows: Tensor, dim: int = 0) -> Tensor:
-        """The rows of this learner, of those of all."""
-        return rows
-
-    def average(self, gradients: Sequence[Tensor]) -> None:
-        """Replace each gradient by its mean over the learners."""
-
-
-ALONE = World()
 
 
 class Method(ABC):
@@ -97,7 +60,6 @@ class Method(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
-    batches_per_update: int = 1
 
     def __init__(
         self,
@@ -127,16 +89,35 @@ class Method(ABC):
         return {}
 
     def make_optimizers(self) -> dict[str, Optimizer]:
-        """One Adam a network, as the field of its name says."""
-        parts = {name: getattr(self.config, name) for name in self.networks}
-        return {
-            name: adam(network.parameters(), parts[name].learning_rate, parts[name].weight_decay)
-            for name, network in self.networks.items()
-        }
+        """One Adam a network, as the field of its name says, and one a dual that has a gradient.
+
+        The step size of a dual NAME is the field NAME_learning_rate.
+        """
+        made: dict[str, Optimizer] = {}
+        for name, network in self.networks.items():
+            part = getattr(self.config, name)
+            made[name] = adam(network.parameters(), part.learning_rate, part.weight_decay)
+        for name, dual in self.duals.items():
+            if dual.requires_grad:
+                made[name] = adam([dual], getattr(self.config, f"{name}_learning_rate"))
+        return made
+
+    @property
+    def batches_per_update(self) -> int:
+        """How many batches an update learns from."""
+        return 1
 
     @abstractmethod
     def update(self, batches: Sequence[Batch]) -> Metrics:
         """Learn from `batches_per_update` batches. No host synchronisation."""
+
+    def after_update(self, batch: Batch, metrics: Metrics) -> None:  # noqa: B027 - may do nothing
+        """What follows the steps of all networks, such as a step of a dual.
+
+        Args:
+            batch: The last one.
+            metrics: Of this update; what is known only now may be added.
+        """
 
     # What the methods are composed from.
 
@@ -160,6 +141,12 @@ class Method(ABC):
             layer_norm=config.layer_norm,
             max_value=max_value,
         )
+
+    def make_value(self, config: NetworkConfig, generator: Generator) -> StateValue:
+        """An estimate of V(s)."""
+        from awac_dist.nn.critics import StateValue
+
+        return StateValue(self.task.spec.input_size, config.hidden, generator=generator)
 
     @property
     def actor(self) -> Actor:
@@ -266,6 +253,13 @@ class Method(ABC):
                 for inner, value in module.named_parameters():
                     yield f"{prefix}{name}.{inner}", value
         yield from self.duals.items()
+
+
+def spread_of(policy: Distribution) -> Metrics:
+    """The mean standard deviation of a policy that has one, as a metric."""
+    if not hasattr(policy, "log_std"):
+        return {}
+    return {"actor/std": policy.log_std.detach().exp().mean()}
 
 
 MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam

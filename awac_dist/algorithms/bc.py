@@ -39,4 +39,4 @@ class BC(Joint):
     def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         log_probs = self.actor(batch.observations).log_prob(batch.actions)  # [B]
         loss = -log_probs.mean()
-        return loss, {"clone/loss": loss.detach()}
+        return loss, {"actor/loss": loss.detach()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import reduce
-from operator import add
+from operator import add, or_
 from typing import TYPE_CHECKING
 
 from awac_dist.algorithms.base import Method
@@ -26,16 +26,40 @@ class Joint(Method):
 
     @abstractmethod
     def losses(self, batch: Batch) -> Sequence[tuple[Tensor, Metrics]]:
-        """Scalars, each of which reaches its own network only, and metrics."""
-
-    def after_update(self, batch: Batch, metrics: Metrics) -> None:
-        """What follows the steps."""
+        """Scalars, each of which reaches a network of its own, and metrics."""
 
     def update(self, batches: Sequence[Batch]) -> Metrics:
         (batch,) = batches
         losses, found = zip(*self.losses(batch), strict=True)
-        self.step(reduce(add, losses), self.optimizers)
+        self.step(reduce(add, losses), self.networks)
         self.move_targets()
-        metrics: Metrics = reduce(lambda some, more: some | more, found)
+        metrics: Metrics = reduce(or_, found)
+        self.after_update(batch, metrics)
+        return metrics
+
+
+class Alternating(Method):
+    """The critics first, as often as there are batches, then the actor.
+
+    critic  a step and Q' <- (1 - tau) Q' + tau Q, on each batch
+    actor   a step on the last batch, against the critics as they are then
+    """
+
+    @abstractmethod
+    def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        """Scalar to be lowered by the critics, and metrics."""
+
+    @abstractmethod
+    def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        """Scalar to be lowered by the actor alone, whatever else it depends on, and metrics."""
+
+    def update(self, batches: Sequence[Batch]) -> Metrics:
+        for batch in batches:
+            loss, critic_metrics = self.critic_loss(batch)
+            self.step(loss, ["critic"])
+            self.move_targets()
+        loss, actor_metrics = self.actor_loss(batch)
+        self.step(loss, ["actor"])
+        metrics = critic_metrics | actor_metrics
         self.after_update(batch, metrics)
         return metrics

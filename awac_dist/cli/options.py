@@ -269,10 +269,10 @@ def _flattened(
         raise InputError(f"{place}: {content!r} is not a mapping of options to values")
     for key, value in (content or {}).items():
         path = f"{part}.{key}" if part else str(key)
-        if path in fields or path == METHOD:
+        if path in parts and (isinstance(value, dict) or path not in fields):
+            yield from _flattened(file, path, value, fields)  # an option's name may be a part's
+        elif path in fields or path == METHOD:
             yield Setting(path, f"{file}: {path}", value)
-        elif path in parts:
-            yield from _flattened(file, path, value, fields)
         else:
             raise InputError(f"{file}: no option {path}{did_you_mean(path, {*fields, *parts})}")
 

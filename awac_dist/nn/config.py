@@ -66,6 +66,15 @@ class ActorConfig(NetworkConfig):
         )
 
 
+SQUASHED_ACTOR = ActorConfig(  # what entropy is counted of
+    kind="squashed_gaussian",
+    learning_rate=3e-4,
+    state_dependent_std=True,
+    log_std_min=-5.0,
+    log_std_max=2.0,
+)
+
+
 @dataclass(frozen=True)
 class CriticConfig(NetworkConfig):
     """The critics, an ensemble of Q(s, a).

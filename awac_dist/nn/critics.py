@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.func import functional_call
 
 LAST_LAYER_INIT = 3e-3
 
@@ -55,7 +56,46 @@ class EnsembleLayerNorm(nn.Module):
         return torch.addcmul(self.bias, normalised, self.weight)
 
 
-class CriticEnsemble(nn.Module):
+class Ensemble(nn.Module):
+    """E multi-layer perceptrons of one output each, side by side.
+
+    Args:
+        input_size: n.
+        hidden: Widths of the hidden layers.
+        members: E.
+        layer_norm: Normalise each hidden layer.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden: tuple[int, ...],
+        members: int,
+        *,
+        generator: Generator,
+        layer_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.members = members
+        sizes = (input_size, *hidden)
+        self.layers = nn.ModuleList(
+            EnsembleLinear(members, n, m, n**-0.5, generator) for n, m in pairwise(sizes)
+        )
+        self.norms = nn.ModuleList(
+            EnsembleLayerNorm(members, width) if layer_norm else nn.Identity() for width in hidden
+        )
+        self.head = EnsembleHead(members, sizes[-1], LAST_LAYER_INIT, generator)
+
+    def evaluate(self, inputs: Tensor) -> Tensor:
+        """[B, n] -> [E, B]."""
+        hidden = inputs.expand(self.head.weight.shape[0], *inputs.shape)  # [E, B, n]
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            hidden = torch.relu(norm(layer(hidden)))
+        values: Tensor = self.head(hidden)
+        return values
+
+
+class CriticEnsemble(Ensemble):
     """E estimates of Q(s, a), independent but for their data.
 
     Args:
@@ -77,25 +117,34 @@ class CriticEnsemble(nn.Module):
         layer_norm: bool = False,
         max_value: float | None = None,
     ) -> None:
-        super().__init__()
-        self.members = members
+        super().__init__(input_size, hidden, members, generator=generator, layer_norm=layer_norm)
         self.max_value = max_value
-        sizes = (input_size, *hidden)
-        self.layers = nn.ModuleList(
-            EnsembleLinear(members, n, m, n**-0.5, generator) for n, m in pairwise(sizes)
-        )
-        self.norms = nn.ModuleList(
-            EnsembleLayerNorm(members, width) if layer_norm else nn.Identity() for width in hidden
-        )
-        self.head = EnsembleHead(members, sizes[-1], LAST_LAYER_INIT, generator)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """[B, O] and [B, A] -> [E, B]; [B, O] and [N, B, A] -> [E, N, B]."""
         leading = actions.shape[:-1]
         observations = observations.expand(*leading, observations.shape[-1])
         inputs = torch.cat((observations, actions), dim=-1).flatten(0, -2)  # [N*B, O+A]
-        hidden = inputs.expand(self.members, *inputs.shape)  # [E, N*B, O+A]
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            hidden = torch.relu(norm(layer(hidden)))
-        values: Tensor = self.head(hidden).reshape(self.members, *leading)
+        values = self.evaluate(inputs).reshape(-1, *leading)
         return values if self.max_value is None else values.clamp(max=self.max_value)
+
+    def some(
+        self, count: int, generator: Generator, observations: Tensor, actions: Tensor
+    ) -> Tensor:
+        """Values of `count` members that are drawn at random, or of all E: [M, B]."""
+        if count >= self.members:
+            return self.forward(observations, actions)
+        order = torch.randperm(self.members, generator=generator, device=observations.device)
+        drawn = {name: each[order[:count]] for name, each in self.named_parameters()}
+        values: Tensor = functional_call(self, drawn, (observations, actions))
+        return values
+
+
+class StateValue(Ensemble):
+    """One estimate of V(s): [B, O] -> [B]. Arguments as of `Ensemble`."""
+
+    def __init__(self, input_size: int, hidden: tuple[int, ...], *, generator: Generator) -> None:
+        super().__init__(input_size, hidden, 1, generator=generator)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.evaluate(observations).squeeze(0)

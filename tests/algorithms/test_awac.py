@@ -11,7 +11,8 @@ from methods import (
     ROWS,
     make_batch,
     make_method,
-    next_noise,
+    next_draws,
+    normal,
     numpy_batch,
     numpy_gaussian,
     numpy_log_density,
@@ -42,7 +43,7 @@ def numpy_critic_loss(method: AWAC, batch: Batch) -> float:
     max_q = method.config.max_q
     s, a, r, d, s2 = numpy_batch(batch)
     mean, std = numpy_gaussian(method.actor, method.config.actor, s2)
-    a2 = mean + std * next_noise(method, mean.shape)
+    a2 = mean + std * normal(next_draws(method), *mean.shape)
     y = r + d * numpy_q(method.target_critic, s2, a2, max_q).min(axis=0)
     return float(sum(np.mean((q - y) ** 2) for q in numpy_q(method.critic, s, a, max_q)))
 
@@ -55,7 +56,9 @@ def numpy_advantages(method: AWAC, batch: Batch) -> np.ndarray:
     if config.value == "mean":
         chosen = [mean]
     else:
-        chosen = list(mean + std * next_noise(method, (config.num_value_samples, *mean.shape)))
+        chosen = list(
+            mean + std * normal(next_draws(method), config.num_value_samples, *mean.shape)
+        )
     q = [numpy_q(method.critic, s, actions, config.max_q).min(axis=0) for actions in (a, *chosen)]
     return q[0] - np.mean(q[1:], axis=0)
 

@@ -2,26 +2,41 @@
 
 import copy
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from methods import build, flat, make_batch, make_method, modules, one_step_task
 from running import small
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from awac_dist import algorithms
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.base import Method, MethodConfig
+from awac_dist.algorithms.bc import BC, BCConfig
 from awac_dist.algorithms.skeletons import Joint
+from awac_dist.cli.options import parse, to_mapping
+from awac_dist.errors import InputError
 from awac_dist.nn.config import NetworkConfig
+from awac_dist.policies import POLICIES, make_policy
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
 
-CONFIGS: dict[str, MethodConfig] = {name: config_class(name)() for name in METHODS}
+KINDS = {
+    f"{name}-{kind}": replace(config, actor=replace(config.actor, kind=kind))
+    for name in METHODS
+    for config in [config_class(name)()]
+    for kind in POLICIES
+}
+CONFIGS = {name: config for name, config in KINDS.items() if not list(config.problems())}
 
 
 @pytest.fixture(params=CONFIGS)
@@ -53,8 +68,14 @@ def with_networks(config: MethodConfig, **options: Any) -> Any:
     return replace(config, **parts)
 
 
-def test_the_default_options_are_legal(config: MethodConfig) -> None:
-    assert list(config.problems()) == []
+@pytest.mark.parametrize("name", METHODS)
+def test_options_are_legal_quick_to_read_and_survive_a_file(name: str, tmp_path: Path) -> None:
+    config = parse(["--algorithm", name]).config
+    assert type(config.algorithm) is config_class(name)
+    assert list(config.algorithm.problems()) == []
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(to_mapping(config)))
+    assert parse(["--config", str(file)]).config == config
 
 
 def test_metrics_are_numbers_without_a_gradient(method: Method) -> None:
@@ -275,8 +296,12 @@ def test_the_policy_that_acts_is_the_one_in_training(method: Method) -> None:
     other = make_method(method.config, seed=5)
     other.adopt({name: value.numpy() for name, value in acting.arrays.items()})
     observations = make_batch().observations
-    assert torch.equal(other.actor(observations).mean, method.actor(observations).mean)
+    with torch.no_grad():
+        mean = method.actor(observations).mean
+        assert torch.equal(other.actor(observations).mean, mean)
     assert acting.spec == method.config.policy_spec(method.task.spec)
+    twin = make_policy(acting.spec, acting.spec.flatten(acting.arrays), version=1)
+    np.testing.assert_allclose(twin.mean(observations.numpy()), mean.numpy(), rtol=1e-4, atol=1e-5)
 
 
 # It learns.
@@ -292,3 +317,36 @@ def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
     states = torch.linspace(-1, 1, 21).unsqueeze(1)
     error = (method.actor(states).mean - states / 2).abs()
     assert error.max().item() < 0.15
+
+
+def test_reading_options_executes_no_torch() -> None:
+    """It would take longer than all else that --help does."""
+    source = (
+        "import sys, awac_dist.config, awac_dist.algorithms as a; "
+        "[a.config_class(name) for name in a.METHODS]; print('torch._C' in sys.modules); "
+        "import torch.nn; print(torch.nn.Linear(2, 3)(torch.ones(2)).shape[0])"
+    )
+    found = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert found.stdout.split() == ["False", "3"], found.stderr
+
+
+def test_a_name_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(InputError, match="no algorithm awak; did you mean awac"):
+        config_class("awak")
+    with pytest.raises(InputError, match="no algorithm zzz; there are awac, bc, "):
+        config_class("zzz")
+
+
+def test_a_method_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algorithms, "METHODS", dict(METHODS))
+    algorithms.register_method("mine", f"{__name__}:Mine")
+    assert config_class("mine") is MineConfig
+    assert algorithms.name_of(MineConfig()) == "mine"
+
+
+class MineConfig(BCConfig):
+    """Of a method that is not ours."""
+
+
+class Mine(BC):
+    Config = MineConfig

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from awac_dist.algorithms import METHODS, config_class
 from awac_dist.cli.fields import walk
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
@@ -119,3 +120,13 @@ def test_a_preset_says_how_it_is_run(preset: str) -> None:
     text = (FOLDER / f"{preset}.yaml").read_text()
     assert f"python -m awac_dist.launch --config configs/{preset}.yaml" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_every_method_has_a_preset_of_its_own() -> None:
+    files = {file.stem: file for file in (FOLDER / "algorithms").glob("*.yaml")}
+    assert files.keys() == METHODS.keys()
+    for name, file in files.items():
+        assert type(parse(["--config", str(file)]).config.algorithm) is config_class(name)
+        text = file.read_text()
+        assert f"awac-dist launch --config configs/algorithms/{name}.yaml" in text
+        assert max(map(len, text.splitlines())) <= 100

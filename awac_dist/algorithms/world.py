@@ -1,0 +1,57 @@
+"""What a method is told of the world, and what it tells the world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import EnvSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Task(NamedTuple):
+    """What a method is told of the world."""
+
+    spec: EnvSpec
+    discount: float  # gamma
+
+    @property
+    def log_volume(self) -> float:
+        """Log density of the actions in their half ranges, over that in their own units."""
+        bounds = zip(self.spec.action_low, self.spec.action_high, strict=True)
+        return sum(math.log((high - low) / 2) for low, high in bounds)
+
+
+class Acting(NamedTuple):
+    """The policy as it acts: its shape, and its arrays by name."""
+
+    spec: PolicySpec
+    arrays: dict[str, Tensor]
+
+
+class World:
+    """Who shares a batch: here nobody, all B rows of it are here.
+
+    Overridden where each of several learners has its rows of it. Losses coupled over the batch
+    ask for the rows of all; everything random is drawn for the whole batch, by each alike.
+    """
+
+    size = 1  # learners
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of all learners [size * B, ...], for those [B, ...] of this one."""
+        return rows
+
+    def mine(self, rows: Tensor, dim: int = 0) -> Tensor:
+        """The rows of this learner, of those of all."""
+        return rows
+
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """Replace each gradient by its mean over the learners."""
+
+
+ALONE = World()
