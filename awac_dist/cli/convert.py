@@ -23,6 +23,7 @@ from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.sources import Source, SourceFile
+from awac_dist.envs.make import named_in_file
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Kind
 
@@ -173,10 +174,12 @@ def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
         raise InputError(f"the files have observations and actions of {shown} numbers: give one")
     stated = sorted({info.env_id for info in infos if info.env_id})
     relabelled_id = args.relabel and f"awac_dist/{args.relabel}-v0"
-    env_id = args.env or relabelled_id or (stated[0] if len(stated) == 1 else None)
-    if env_id is None:
+    env_id = args.env or relabelled_id
+    if env_id is None and len(stated) != 1:
         says = f"are of {', '.join(stated)}" if stated else "do not say of which task they are"
         raise InputError(f"the sources {says}: give --env ID")
+    if env_id is None:
+        env_id = named_in_file(stated[0], "the sources")
     bounds = action_bounds(infos, args.env if args.clip_actions else None)
     observation_size, action_size = sizes.pop()
     goal_sizes = {info.goal_size for info in infos}

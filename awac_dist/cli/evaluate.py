@@ -16,7 +16,7 @@ import yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
-from awac_dist.envs.make import Environment, env_spec, make_env
+from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
 from awac_dist.errors import InputError
 from awac_dist.evaluation.episodes import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
@@ -57,9 +57,11 @@ def run(options: Evaluate) -> None:
 
 def _run(args: Evaluate, stream: TextIO) -> str:
     run = _config_of_run(args.policy)
-    env_id, seed = args.env or run.get("env"), args.seed
-    if env_id is None:
+    env_id, seed = args.env, args.seed
+    if env_id is None and "env" not in run:
         raise InputError(f"{args.policy} does not say which task it is for: give --env ID")
+    if env_id is None:
+        env_id = named_in_file(run["env"], f"{args.policy}: config.yaml")
     if seed is None:
         seed = run.get("seed", 0)
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo

@@ -129,7 +129,8 @@ def parse(argv: Sequence[str]) -> Options:
     words = [word for word in argv if word not in ("-h", "--help")]
     given = _parser(RunConfig(), known).read(words)
     launch = Launch(**{path: given.pop(path) for path in _own() if path in given})
-    fixed = [*given, *(name for name in ("algorithm", "config") if getattr(launch, name))]
+    fixed = [path for path in given if path != "env"]  # which may be typed again, to trust it
+    fixed += [name for name in ("algorithm", "config") if getattr(launch, name)]
     if launch.resume is not None and fixed:
         raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")
     if launch.override and launch.resume is None:
@@ -137,6 +138,9 @@ def parse(argv: Sequence[str]) -> Options:
     place = None if launch.resume is None else _place(launch.resume)
     files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
     settings = [setting for file in files for setting in _read_yaml(file, known)]
+    stored = {setting.path: setting.value for setting in settings}
+    if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
+        raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
     defaults = _defaults(launch.algorithm or _named(settings))
@@ -208,6 +212,10 @@ def _config(defaults: RunConfig, settings: Sequence[Setting]) -> RunConfig:
             raise InputError(f"{setting.where} {_whose(setting.path, defaults)}")
         values[setting.path] = fields[setting.path].typed(setting.value, setting.where)
         where[setting.path] = setting.where
+    if where.get("env", "--env") != "--env":
+        from awac_dist.envs.make import named_in_file  # with Gymnasium: slow to import
+
+        named_in_file(values["env"], where["env"])
     config = _replaced(defaults, values)
     for path, problem in config.problems():
         raise InputError(f"{where.get(path, path)}: {problem}")

@@ -17,13 +17,30 @@ from awac_dist.types import EnvSpec
 Environment = gymnasium.Env[Any, Any]
 
 
+def named_in_file(env_id: Any, file: str) -> str:
+    """A task's name that a file gives, if asking Gymnasium for it executes nothing of the file's.
+
+    Raises:
+        InputError: It is no name; or it names a module, which Gymnasium would import: a module is
+            imported only where a person typed it.
+    """
+    if not isinstance(env_id, str):
+        raise InputError(f"{file}: the task is {env_id!r}, which is no name: give --env ID")
+    if ":" in env_id:
+        raise InputError(
+            f"{file}: the task is {env_id!r}, and what a file names is not imported: "
+            f"if you trust it, type --env {env_id}"
+        )
+    return env_id
+
+
 def make_env(env_id: str, *, render_mode: str | None = None) -> Environment:
     """Build an environment whose observations are flat vectors.
 
     Those of a goal task are [observation, desired goal]: see `GoalAsInput`.
 
     Args:
-        env_id: Gymnasium id.
+        env_id: Gymnasium id. One with a module imports it: see `named_in_file`.
         render_mode: As `gymnasium.make` takes it.
 
     Raises:
