@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 import ray
@@ -108,7 +114,29 @@ class RayRuntime:
             ray.kill(actor)
 
 
+def keep_token_private() -> None:
+    """Make the token of this user's local sessions before Ray does, which lets everybody read it.
+
+    One that is there already becomes private. A token that the environment names is left alone.
+    """
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return
+    token = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):  # Ray says what is wrong with the folder
+        token.parent.mkdir(exist_ok=True)
+        descriptor, made = mkstemp(dir=token.parent)  # readable by nobody else
+        with open(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(made, token)  # whole, and never over another process's
+        os.unlink(made)
+        if stat.S_IMODE(token.stat().st_mode) & 0o077:
+            token.chmod(0o600)
+
+
 def _connect(address: str | None) -> None:
+    if address is None and os.environ.get("RAY_AUTH_MODE", "token").lower() == "token":
+        keep_token_private()
     try:
         ray.init(
             address=address or "local",
