@@ -144,7 +144,7 @@ def _run(
             f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
         )
         if session:
-            finish_journals(experience, spec)  # of shards that are no more
+            finish_journals(experience, spec, display.note)  # of shards that are no more
         incarnations = first_incarnations(config, plan.workers, progress, session)
         components = start_components(
             runtime, config, spec, plan, place.shared, sources, session, incarnations

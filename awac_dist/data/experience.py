@@ -11,6 +11,7 @@ becomes a Parquet file of its own: slower, and just as safe.
 from __future__ import annotations
 
 import heapq
+import logging
 import re
 import socket
 import time
@@ -24,7 +25,14 @@ from pyarrow import fs
 from awac_dist.data import journal
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
 from awac_dist.data.journal import Journal
-from awac_dist.data.parquet import open_file, read_batches, to_episode, to_table, write_table
+from awac_dist.data.parquet import (
+    check_whole,
+    open_file,
+    read_batches,
+    to_episode,
+    to_table,
+    write_table,
+)
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
 from awac_dist.messages import Placement
@@ -162,7 +170,7 @@ class ExperienceLog:
         for file in self._files(lambda f: f.session == self._session and f.shard == self._shard):
             self._number = file.number
             if file.path.endswith(journal.SUFFIX):
-                finish_journal(file.path, self._spec)
+                finish_journal(file.path, self._spec, logging.getLogger(__name__).warning)
             self._number += 1
 
     def _files(self, wanted: Callable[[LogFile], bool]) -> list[LogFile]:
@@ -209,19 +217,33 @@ def list_files(folder: str) -> list[LogFile]:
     return [files[key] for key in sorted(files)]
 
 
-def finish_journals(folder: str, spec: EnvSpec) -> None:
-    """Turn every journal in a folder to which nobody writes any more into a Parquet file."""
+def finish_journals(folder: str, spec: EnvSpec, note: Callable[[str], None]) -> None:
+    """Turn every journal in a folder to which nobody writes any more into a Parquet file.
+
+    Args:
+        folder: Of the log.
+        spec: The task.
+        note: Is told of what is damaged.
+    """
     for file in list_files(folder):
         if file.path.endswith(journal.SUFFIX):
-            finish_journal(file.path, spec)
+            finish_journal(file.path, spec, note)
 
 
-def finish_journal(path: str, spec: EnvSpec) -> None:
-    """Turn a journal into a Parquet file, up to its last whole fragment."""
-    fragments = journal.read_fragments(path)
-    if fragments:
-        write_fragments(path.removesuffix(journal.SUFFIX) + ".parquet", fragments, spec)
-    Path(resolve(path)[1]).unlink()
+def finish_journal(path: str, spec: EnvSpec, note: Callable[[str], None]) -> None:
+    """Turn the whole fragments of a journal into a Parquet file; set it aside if it is damaged."""
+    found = journal.read(path)
+    if found.fragments:
+        write_fragments(path.removesuffix(journal.SUFFIX) + ".parquet", found.fragments, spec)
+    local = Path(resolve(path)[1])
+    if found.damaged:
+        local.rename(f"{local}.damaged")
+        note(
+            f"{path}: is damaged, and kept as {local.name}.damaged: lost are "
+            f"{', '.join(found.damaged)}; {len(found.fragments)} fragments go on"
+        )
+    else:
+        local.unlink()
 
 
 def write_fragments(path: str, fragments: list[LoggedFragment], spec: EnvSpec) -> None:
@@ -256,6 +278,7 @@ def read_fragments(
     if path.endswith(journal.SUFFIX):
         return [p for p in journal.read_fragments(path) if belongs(p.episode.origin.stream)]
     fragments: list[LoggedFragment] = []
+    check_whole(path)
     with open_file(path) as file:
         if "pieces" not in file.schema_arrow.names:
             raise InputError(f"{path}: does not tell its fragments: it was not written by a run")

@@ -1,17 +1,23 @@
 """Journals: what the experience log writes before it answers, one record a fragment.
 
-A journal is an Arrow stream, one record batch a fragment, with the columns of our Parquet and how
-the log came by the fragment. Each record goes to the system in one unbuffered write, so the death
-of the process loses nothing that was appended; a record that was cut short is left out when the
-journal is read. There is no fsync: when the machine itself stops (power, kernel), the last
-seconds may be gone.
+    record = magic, length, CRC-32 of the payload, CRC-32 of these three; then the payload
+
+The payload is an Arrow message: the schema in the first two records, then a record batch for each
+fragment, with the columns of our Parquet and how the log came by the fragment. Each record goes to
+the system in one unbuffered write, so the death of the process loses nothing that was appended; a
+record that was cut short is left out when the journal is read. One that is damaged is left out,
+too, and named; the next one is found by its magic. There is no fsync: when the machine itself
+stops (power, kernel), the last seconds may be gone. Journals of versions before this one, which
+had no checksums, are refused.
 """
 
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,10 +27,12 @@ from awac_dist.data import parquet
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import LoggedFragment, join_logged
 from awac_dist.errors import InputError
-from awac_dist.files import first_line, resolve
+from awac_dist.files import first_line, read_file, resolve
 from awac_dist.types import EnvSpec, Episode
 
 SUFFIX = ".journal"
+MAGIC = b"\x93awacj2\n"
+HEADER = struct.Struct("<8sIII")
 OWN_COLUMNS = [("source", pa.string()), ("row", pa.int64()), ("time", pa.int64())]
 
 
@@ -50,7 +58,8 @@ class Journal:
             raise _not_written(path, error) from error
         self._size = 0
         try:
-            self._write(self._schema.serialize())
+            for _ in range(2):  # a damaged byte in one of them costs nothing
+                self._write(self._schema.serialize())
         except InputError:
             self.remove()
             raise
@@ -72,7 +81,9 @@ class Journal:
         os.close(self._file)
         Path(self.path).unlink()
 
-    def _write(self, record: pa.Buffer) -> None:
+    def _write(self, message: pa.Buffer) -> None:
+        payload = message.to_pybytes()
+        record = _header(payload) + payload
         rest = memoryview(record)
         try:
             while rest:
@@ -81,7 +92,85 @@ class Journal:
             os.ftruncate(self._file, self._size)
             os.lseek(self._file, self._size, os.SEEK_SET)
             raise _not_written(self.path, error) from error
-        self._size += record.size
+        self._size += len(record)
+
+
+@dataclass
+class Contents:
+    """What is in a journal.
+
+    Attributes:
+        schema: Of its records, None if that cannot be read.
+        fragments: The whole ones, in the order of their acceptance.
+        damaged: Where records are that are not as they were written.
+        torn: Bytes at the end of one that was never acknowledged.
+    """
+
+    schema: pa.Schema | None = None
+    fragments: list[LoggedFragment] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    torn: int = 0
+
+
+def read(path: str) -> Contents:
+    """Read a journal as far as it can be read.
+
+    Raises:
+        InputError: A record is as it was written, but is no fragment.
+    """
+    found, content = Contents(), read_file(path)
+    for at, payload in _records(content, found):
+        try:
+            if pa.ipc.read_message(payload).type == "schema":
+                found.schema = pa.ipc.read_schema(pa.py_buffer(payload))
+            elif found.schema is None:
+                found.damaged.append(f"byte {at}: nothing says any more what its columns are")
+            else:
+                batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
+                found.fragments.append(_fragment(path, len(found.fragments), batch))
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: byte {at}: {first_line(error)}") from error
+    return found
+
+
+def _records(content: bytes, found: Contents) -> Iterator[tuple[int, bytes]]:
+    """Yield (place, payload) of every record that is whole; tells `found` of all others."""
+    at = 0
+    while at < len(content):
+        header = content[at : at + HEADER.size]
+        length = _length(header)
+        after = _next_header(content, at + 1) if length is None else at + HEADER.size + length
+        if after > len(content) or len(header) < HEADER.size:
+            found.torn = len(content) - at
+            return
+        payload = content[at + HEADER.size : after]
+        if header == _header(payload):
+            yield at, payload
+        else:
+            found.damaged.append(f"bytes {at} to {after}")
+        at = after
+
+
+def _header(payload: bytes) -> bytes:
+    stated = HEADER.pack(MAGIC, len(payload), zlib.crc32(payload), 0)[:-4]
+    return stated + zlib.crc32(stated).to_bytes(4, "little")
+
+
+def _length(header: bytes) -> int | None:
+    """Of the payload; None where the header is cut short or damaged."""
+    if len(header) < HEADER.size or header[:8] != MAGIC:
+        return None
+    _, length, _, checksum = HEADER.unpack(header)
+    return int(length) if zlib.crc32(header[:-4]) == checksum else None
+
+
+def _next_header(content: bytes, start: int) -> int:
+    """Where the next record begins that says so itself; the end if none does."""
+    while (start := content.find(MAGIC, start)) >= 0:
+        if _length(content[start : start + HEADER.size]) is not None:
+            return start
+        start += 1
+    return len(content)
 
 
 def read_fragments(path: str) -> list[LoggedFragment]:
@@ -90,7 +179,7 @@ def read_fragments(path: str) -> list[LoggedFragment]:
     Raises:
         InputError: A record is whole, but is no fragment.
     """
-    return _read(path)[0]
+    return read(path).fragments
 
 
 def recognises(path: str) -> bool:
@@ -98,7 +187,7 @@ def recognises(path: str) -> bool:
     if not path.endswith(SUFFIX) or _is_finished(path):
         return False
     try:
-        _open(path)
+        describe(path)
     except InputError:
         return False
     return True
@@ -110,11 +199,16 @@ def describe(path: str) -> FileInfo:
     Raises:
         InputError: It is none.
     """
-    info = parquet.schema_info(_open(path).schema)
-    assert info is not None
-    fragments, torn = _read(path)
-    facts = {"cut short": f"{torn} bytes of a fragment that was never acknowledged"} if torn else {}
-    return replace(info, episodes=len(join_logged(fragments)), facts=facts)
+    found = read(path)
+    info = None if found.schema is None else parquet.schema_info(found.schema)
+    if info is None:
+        raise InputError(f"{path}: is no journal, or one of an older version of awac_dist")
+    facts = {}
+    if found.torn:
+        facts["cut short"] = f"{found.torn} bytes of a fragment that was never acknowledged"
+    if found.damaged:
+        facts["damaged"] = f"{len(found.damaged)} records: {', '.join(found.damaged)}"
+    return replace(info, episodes=len(join_logged(found.fragments)), facts=facts)
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
@@ -129,29 +223,6 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
             yield number, episode
 
 
-def _read(path: str) -> tuple[list[LoggedFragment], int]:
-    """The whole fragments, and how many bytes follow them."""
-    content = _content(path)
-    source = pa.BufferReader(content)
-    fragments: list[LoggedFragment] = []
-    try:
-        stream = pa.ipc.open_stream(source)
-    except (pa.ArrowException, OSError):
-        return fragments, content.size
-    whole = source.tell()
-    while (batch := _next_batch(stream)) is not None:
-        fragments.append(_fragment(path, len(fragments), batch))
-        whole = source.tell()
-    return fragments, content.size - whole
-
-
-def _next_batch(stream: pa.RecordBatchStreamReader) -> pa.RecordBatch | None:
-    try:
-        return stream.read_next_batch()
-    except (StopIteration, pa.ArrowException, OSError):
-        return None
-
-
 def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:
     try:
         batch.validate(full=True)
@@ -159,22 +230,6 @@ def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:
     except (pa.ArrowException, KeyError, IndexError) as error:
         raise InputError(f"{path}: record {number}: {first_line(error)}") from error
     return LoggedFragment(parquet.to_episode(path, number, batch, 0), source, row, time)
-
-
-def _open(path: str) -> pa.RecordBatchStreamReader:
-    try:
-        stream = pa.ipc.open_stream(pa.BufferReader(_content(path)))
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is no journal: {first_line(error)}") from error
-    if parquet.schema_info(stream.schema) is None:
-        raise InputError(f"{path}: is an Arrow stream, but was not written by awac_dist")
-    return stream
-
-
-def _content(path: str) -> pa.Buffer:
-    filesystem, name = resolve(path)
-    with filesystem.open_input_file(name) as file:
-        return file.read_buffer()
 
 
 def _is_finished(path: str) -> bool:

@@ -4,11 +4,16 @@
 `terminated` and `truncated` say how it ended, the other columns where it comes from. Files
 of goal tasks have `desired_goals` and `achieved_goals` besides, lists of T+1. The file's
 metadata names the task. A row can be a fragment of an episode: `start` says which.
+
+Just before the footer, where no reader of Parquet looks, lies the CRC-32 of all other bytes: a
+damaged file is refused before its numbers are used. (Parquet's own checksums leave out headers
+and footer.)
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -22,6 +27,9 @@ from awac_dist.errors import InputError
 from awac_dist.files import first_line, resolve, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
+TAIL = 8  # bytes behind the footer: its length, and PAR1
+SEAL = b"awac_dist CRC-32"  # 4 bytes follow: the checksum
+CHUNK = 1 << 20
 METADATA_KEY = b"awac_dist.episodes"
 VERSION = 1
 EPISODES_PER_READ = 16
@@ -80,15 +88,24 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> Non
 
 def write_table(path: str, table: pa.Table) -> None:
     """Write a table of episodes, and other columns, to a file that is either whole or absent."""
-    with written_aside(path) as (filesystem, aside):
-        pq.write_table(
-            table,
-            aside,
-            filesystem=filesystem,
-            compression="zstd",
-            use_dictionary=False,
-            use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
-        )
+    memory = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        memory,
+        compression="zstd",
+        use_dictionary=False,
+        use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
+    )
+    content = memoryview(memory.getvalue())
+    end = len(content) - TAIL - int.from_bytes(content[-TAIL:-4], "little")
+    crc = zlib.crc32(content[end:], zlib.crc32(content[:end]))
+    with (
+        written_aside(path) as (filesystem, aside),
+        filesystem.open_output_stream(aside) as file,
+    ):
+        file.write(content[:end])
+        file.write(SEAL + crc.to_bytes(4, "little"))
+        file.write(content[end:])
 
 
 def recognises(path: str) -> bool:
@@ -118,6 +135,7 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
         InputError: A row does not hold an episode; names file and row.
     """
     index, of = share
+    check_whole(path)
     with open_file(path) as file:
         _info(path, file)
         number = 0
@@ -143,6 +161,35 @@ def read_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         if batch is None:
             return
         yield batch
+
+
+def check_whole(path: str) -> None:
+    """Look at every byte of a file, if it says what they add up to.
+
+    Raises:
+        InputError: It is damaged, or cannot be read.
+    """
+    filesystem, name = resolve(path)
+    try:
+        size = filesystem.get_file_info(name).size or 0
+        with filesystem.open_input_file(name) as file:
+            file.seek(max(size - TAIL, 0))
+            footer = int.from_bytes(file.read(4), "little")
+            end = size - TAIL - footer - len(SEAL) - 4
+            if end < 0:
+                return
+            file.seek(end)
+            if file.read(len(SEAL)) != SEAL:
+                return
+            stated, crc = file.read(4), 0
+            for begin, stop in ((0, end), (end + len(SEAL) + 4, size)):
+                file.seek(begin)
+                for at in range(begin, stop, CHUNK):
+                    crc = zlib.crc32(file.read(min(CHUNK, stop - at)), crc)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {first_line(error)}") from error
+    if crc.to_bytes(4, "little") != stated:
+        raise InputError(f"{path}: is damaged: its checksum is another one: bring back a copy")
 
 
 def open_file(path: str) -> pq.ParquetFile:

@@ -1,6 +1,7 @@
 """Files of episodes: what is written is what is read, and wrong input names its place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
 from awac_dist.errors import InputError
+from awac_dist.files import written_aside
 from awac_dist.types import EnvSpec, Episode, Origin
 
 SPEC = EnvSpec("Counting-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
@@ -153,11 +155,14 @@ class PowerCutError(Exception):
 def tear(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the next write stop half-way."""
 
-    def write_half(_: pa.Table, name: str, **__: Any) -> None:
-        Path(name).write_bytes(b"PAR1 half of a file")
-        raise PowerCutError
+    @contextmanager
+    def half(path: str) -> Iterator[tuple[Any, str]]:
+        with written_aside(path) as (filesystem, aside):
+            Path(aside).write_bytes(b"PAR1 half of a file")
+            raise PowerCutError
+        yield filesystem, aside
 
-    monkeypatch.setattr(pq, "write_table", write_half)
+    monkeypatch.setattr(parquet, "written_aside", half)
 
 
 def test_a_torn_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

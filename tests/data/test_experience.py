@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from logging_fragments import SPEC, first, key, same
 
-from awac_dist.data import experience, journal, sources
+from awac_dist.data import experience, journal, parquet, sources
 from awac_dist.data.experience import ExperienceLog, finish_journals, list_files, read_fragments
 from awac_dist.data.fragments import LoggedFragment, join_fragments
 from awac_dist.data.journal import Journal
@@ -50,7 +51,7 @@ def test_a_journal_and_its_parquet_file_give_every_fragment_back_to_the_byte(
     path = tmp_path / "shard-000-s000-000000.journal"
     write_journal(path, fragments, spec)
     assert_same(read_fragments(str(path)), fragments)
-    finish_journals(str(tmp_path), spec)
+    finish_journals(str(tmp_path), spec, pytest.fail)
     assert [file.name for file in tmp_path.iterdir()] == ["shard-000-s000-000000.parquet"]
     assert_same(read_fragments(str(path.with_suffix(".parquet"))), fragments)
 
@@ -98,7 +99,7 @@ def test_a_journal_does_not_count_beside_its_parquet_file(tmp_path: Path) -> Non
     path = tmp_path / "shard-000-s000-000000.journal"
     write_journal(path, logged(9))
     content = path.read_bytes()
-    finish_journals(str(tmp_path), SPEC)
+    finish_journals(str(tmp_path), SPEC, pytest.fail)
     path.write_bytes(content)  # as if it had been killed before it removed the journal
     assert [file.format for file in sources.find(str(tmp_path)).files] == ["awac_dist Parquet"]
     assert [file.path for file in list_files(str(tmp_path))] == [str(path.with_suffix(".parquet"))]
@@ -116,22 +117,63 @@ def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path, at: int) 
     assert "\n" not in str(caught.value)
 
 
-def test_damage_within_a_journal_is_fragments_or_one_line(tmp_path: Path) -> None:
+def test_a_damaged_byte_drops_its_own_record_which_is_named(tmp_path: Path) -> None:
+    fragments = logged(6)
     path = tmp_path / "shard-000-s000-000000.journal"
-    write_journal(path, logged(5))
-    content, rng = path.read_bytes(), np.random.default_rng(0)
-    refused = []
-    for _ in range(100):
+    sizes = write_journal(path, fragments)
+    content = path.read_bytes()
+    for at in range(0, len(content), 13):
         damaged = bytearray(content)
-        for place in rng.integers(len(content), size=rng.integers(1, 6)):
-            damaged[place] = rng.integers(256)
+        damaged[at] ^= 1 << at % 8
         path.write_bytes(damaged)
-        try:
-            assert len(read_fragments(str(path))) <= 5
-        except InputError as error:
-            refused.append(str(error))
-    assert 0 < len(refused) < 100
-    assert all(str(path) in line and "\n" not in line for line in refused)
+        lost = [n for n, (begin, end) in enumerate(pairwise(sizes)) if begin <= at < end]
+        found = journal.read(str(path))
+        assert_same(found.fragments, [f for n, f in enumerate(fragments) if n not in lost])
+        begin, end = next((sizes[n], sizes[n + 1]) for n in lost) if lost else (0, sizes[0])
+        (words,) = found.damaged
+        place = [int(word) for word in words.split() if word.isdigit()]
+        assert begin <= place[0] <= at < place[1] <= end
+        assert found.torn == 0
+
+
+def test_a_damaged_journal_is_set_aside_and_all_else_of_it_goes_on(tmp_path: Path) -> None:
+    fragments = logged(6)
+    path = tmp_path / "shard-000-s000-000000.journal"
+    sizes = write_journal(path, fragments)
+    content = bytearray(path.read_bytes())
+    content[sizes[2] + 100] ^= 1
+    path.write_bytes(content)
+    assert sources.describe(sources.find(str(path)))[0].facts == {
+        "damaged": f"1 records: bytes {sizes[2]} to {sizes[3]}"
+    }
+    notes: list[str] = []
+    finish_journals(str(tmp_path), SPEC, notes.append)
+    (line,) = notes
+    assert line == (
+        f"{path}: is damaged, and kept as {path.name}.damaged: lost are bytes {sizes[2]} to "
+        f"{sizes[3]}; 5 fragments go on"
+    )
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+    log = ExperienceLog(str(tmp_path), 0, SPEC, session=1)
+    assert_same(list(log.earlier(lambda _: True)), fragments[:2] + fragments[3:])
+
+
+@pytest.mark.parametrize("schemas", [0, 1])
+def test_a_journal_that_nobody_can_read_is_kept(tmp_path: Path, schemas: int) -> None:
+    path = tmp_path / "shard-000-s000-000000.journal"
+    write_journal(path, logged(2))
+    content = bytearray(path.read_bytes())
+    if schemas:  # both of them are damaged
+        content[100] ^= 1
+        content[content.index(journal.MAGIC, 1) + 100] ^= 1
+    else:  # of an older version
+        content = bytearray(parquet.schema(SPEC).serialize().to_pybytes())
+    path.write_bytes(content)
+    notes: list[str] = []
+    finish_journals(str(tmp_path), SPEC, notes.append)
+    assert "0 fragments go on" in notes[0]
+    assert [entry.name for entry in tmp_path.iterdir()] == [f"{path.name}.damaged"]
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
 
 
 def fill(log: ExperienceLog, count: int, skip: int = 0) -> list[LoggedFragment]:
@@ -253,3 +295,33 @@ def test_earlier_sessions_are_read_oldest_first_over_all_shards(
     of_worker_1 = newest.earlier(lambda stream: stream[0] == 1)
     wanted_of_1 = [key for _, key in wanted if key[0] == 1]
     assert [key(fragment.episode) for fragment in of_worker_1] == wanted_of_1
+
+
+def test_no_flipped_bit_of_a_file_is_taken_for_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "shard-000-s000-000000.parquet"
+    experience.write_fragments(str(path), logged(5), SPEC)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    fragments = read_fragments(str(path))
+    noticed = 0
+    for at in rng.permutation(len(content))[:500]:
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert_same(read_fragments(str(path)), fragments)
+        except InputError:
+            noticed += 1
+            with pytest.raises(InputError, match=f"^{path}: "):
+                list(parquet.read_episodes(str(path)))
+    seal = content.index(parquet.SEAL)
+    assert noticed >= 500 - len(parquet.SEAL) - 4 - 4  # all but the seal and the footer's length
+    assert content[seal:].endswith(b"PAR1")
+
+
+def test_files_that_were_written_by_others_or_before_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "shard-000-s000-000000.parquet"
+    experience.write_fragments(str(path), logged(5), SPEC)
+    fragments, table = read_fragments(str(path)), pq.read_table(path)
+    pq.write_table(table, path)
+    assert parquet.SEAL not in path.read_bytes()
+    assert_same(read_fragments(str(path)), fragments)
