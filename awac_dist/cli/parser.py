@@ -121,7 +121,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def _add(group: Any, field: Field) -> None:
-    text = field.help + _shown(field)
+    text = (field.help + _shown(field)).replace("%", "%%")
     if field.is_flag:
         group.add_argument(field.option, dest=field.path, action="store_true", help=text)
         return
@@ -153,4 +153,4 @@ def _shown(field: Field) -> str:
         text = " ".join(map(str, default))
     else:
         text = json.dumps(default) if isinstance(default, bool | dict) else str(default)
-    return f" (default: {text})".replace("%", "%%")
+    return f" (default: {text})"

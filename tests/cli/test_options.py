@@ -25,7 +25,7 @@ class SteadyConfig(MethodConfig):
     """A method that waits.
 
     Attributes:
-        patience: How long it waits.
+        patience: How long it waits, in % of a day.
     """
 
     patience: Count = 5
@@ -487,7 +487,7 @@ class TestMethods:
         with pytest.raises(SystemExit):
             parse(words)
         shown = capsys.readouterr().out
-        assert ("How long it waits." in shown) == ("steady" in words)
+        assert ("How long it waits, in % of a day." in shown) == ("steady" in words)
         assert "--algorithm.actor.hidden" in shown
         assert "--algorithm.temperature" not in shown
         assert "one of awac, bc" in " ".join(shown.split())
