@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from awac_dist.algorithms import METHODS
+from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.bc import BCConfig
@@ -350,12 +350,26 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_help_shows_every_field_with_its_text(help_text: str) -> None:
-    words = " ".join(help_text.split())
-    for field in walk(RunConfig()):
-        assert f"--{field.path} " in help_text.replace("--run-dir", "--run_dir"), field.path
+@pytest.mark.parametrize("method", METHODS)
+def test_help_shows_every_field_with_its_text(
+    method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help", "--algorithm", method])
+    shown = capsys.readouterr().out.replace("--run-dir", "--run_dir")
+    words = " ".join(shown.split())
+    for field in walk(RunConfig(algorithm=config_class(method)())):
+        assert f"--{field.path} " in shown, field.path
         assert field.help, field.path
         assert field.help[:40] in words, field.path
+        assert field.legal
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_config_of_every_method_reads_back_equal(method: str, tmp_path: Path) -> None:
+    config = parse(["--algorithm", method]).config
+    file = write(tmp_path, yaml.safe_dump(to_mapping(config)))
+    assert parse(["--config", file]).config == config
 
 
 def test_help_is_fit_to_read(help_text: str) -> None:
