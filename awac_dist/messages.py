@@ -1,4 +1,4 @@
-"""What travels between components: places in the replay, reports, weights, calls.
+"""What travels between components: places in the replay, counts, reports, weights, calls.
 
 Counts and places mostly. Shape letters: A action, G goal, P parameters, n rows.
 """
@@ -6,6 +6,7 @@ Counts and places mostly. Shape letters: A action, G goal, P parameters, n rows.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -47,13 +48,49 @@ class Sums(NamedTuple):
     squares: tuple[int, ...] = ()  # [O]
 
 
-class Loaded(NamedTuple):
-    """What a shard read before it was sampled: counts and places, no arrays."""
+class Cursor(NamedTuple):
+    """How much of what a shard announces was heard."""
 
-    placed: list[tuple[int, Placement]]  # prior data, with each episode's number in its source
-    demonstrations: Counter[str]  # episodes of it that are demonstrations, by source
-    out_of_range: Counter[str]  # steps of it whose action leaves the bounds, by source
-    logged: list[Placement]  # fragments from the experience log that are still held, oldest first
+    boot: int  # names the shard's process: another one announces everything again
+    placements: int
+
+
+class Announced(NamedTuple):
+    """What a shard accepted and was not asked for yet, in that order."""
+
+    placements: list[Placement]
+    cursor: Cursor  # to ask with the next time
+    held_from: int  # the lowest online row that is still held
+
+
+class Loaded(NamedTuple):
+    """What a shard read of the prior data, by source: counts only."""
+
+    episodes: Counter[str]
+    transitions: Counter[str]
+    demonstrations: Counter[str]  # episodes that are demonstrations
+    out_of_range: Counter[str]  # steps whose action leaves the bounds
+
+
+class Tally(NamedTuple):
+    """Some fragments, counted."""
+
+    fragments: int
+    steps: int
+
+
+class Holdings(NamedTuple):
+    """What is registered for learning, over the whole run, and what waits to be."""
+
+    registered: dict[str, Tally]  # by source, the forgotten ones too
+    waiting: Tally  # beyond the positions that were given; registered later
+    strays: Tally  # of them, those of streams that do not go on
+
+    def steps(self, source: str) -> int:
+        return self.registered.get(source, Tally(0, 0)).steps
+
+    def fragments(self, source: str) -> int:
+        return self.registered.get(source, Tally(0, 0)).fragments
 
 
 class Finished(NamedTuple):
@@ -74,11 +111,29 @@ class StreamState(NamedTuple):
     under_way: tuple[tuple[int, int], ...]  # (episode, steps) in each environment; none: all ended
     memories: tuple[tuple[float, ...], ...] = ()  # what the policy keeps of each of them
 
+    @classmethod
+    def start(cls, worker: int, incarnation: int) -> StreamState:
+        """Where a stream begins."""
+        return cls(worker, incarnation, 0, ())
+
+    def covers(self, key: tuple[int, ...], length: int) -> bool:
+        """Whether a fragment of this worker (key: worker, incarnation, episode, start) came before.
+
+        Everything that an incarnation before this one left did.
+        """
+        _, incarnation, episode, start = key
+        if incarnation != self.incarnation:
+            return incarnation < self.incarnation
+        reached = dict(self.under_way).get(episode)
+        if reached is None:
+            return episode < self.next_episode
+        return start + length <= reached
+
 
 class RolloutReport(NamedTuple):
-    """What a call to a rollout worker collected: counts and places, no arrays."""
+    """What a call to a rollout worker collected, and the shards accepted: counts only."""
 
-    placements: list[Placement]
+    fragments: int
     finished: list[Finished]
     env_steps: int
     policy_version: int  # -1 if unknown
@@ -101,6 +156,9 @@ class UpdateReport(NamedTuple):
     seconds: float
     wait_s: float  # of them, waiting for the shards
     copy_s: float = 0.0  # of them, bringing the shards' answers together and to the device
+
+
+Rounds = Sequence[Sequence[StreamState]]
 
 
 class Future(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.fragments import LoggedFragment
+from awac_dist.messages import Placement
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
@@ -66,14 +67,17 @@ def key(fragment: Episode) -> tuple[int, ...]:
     return *fragment.origin.stream, fragment.origin.start
 
 
-def make_shard(
-    folder: str, index: int = 0, of: int = 1, session: int = 0, capacity: int = 150
-) -> ReplayShard:
+def insert(shard: ReplayShard, fragment: Episode, source: str) -> Placement:
+    """Insert a fragment; returns where the shard announces it."""
+    shard.insert(fragment, source)
+    return next(place for place in shard.since(None).placements if place.key == key(fragment))
+
+
+def make_shard(folder: str, index: int = 0, of: int = 1, session: int = 0) -> ReplayShard:
     return ReplayShard(
         index,
         of,
         SPEC,
-        capacity=capacity,
         discount=0.9,
         clip_prior_actions=False,
         log=ExperienceLog(folder, index, SPEC, session),

@@ -18,7 +18,6 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.rllib import AWACConfig, host
 from awac_dist.rllib.config import OfflineToOnlineConfig
 from awac_dist.rllib.module import space_spec
-from awac_dist.runs.loading import PriorData
 from awac_dist.runs.runtime import InlineHandle
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Episode, Origin
@@ -118,7 +117,6 @@ def standalone_learner(config: OfflineToOnlineConfig) -> Learner:
         0,
         1,
         spec,
-        capacity=run.replay.capacity,
         discount=run.learner.discount,
         clip_prior_actions=run.replay.clip_prior_actions,
         log=None,
@@ -132,9 +130,10 @@ def standalone_learner(config: OfflineToOnlineConfig) -> Learner:
         online_capacity=run.replay.capacity,
         seed=config.seed,
         device="cpu",
+        sources={source.name: source.weight for source in sources},
     )
     torch.set_num_threads(1)
-    learner.add(PriorData(sources, [shard.load()]).places)
+    learner.register()
     learner.begin(run.algorithm, run.learner.batch_size)
     return learner
 

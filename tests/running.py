@@ -22,9 +22,7 @@ from awac_dist.nn.config import NetworkConfig
 from awac_dist.rollout.config import RolloutConfig
 from awac_dist.runs.components import start_components
 from awac_dist.runs.driver import Driver
-from awac_dist.runs.learning import newest_progress
 from awac_dist.runs.plan import make_plan
-from awac_dist.runs.progress import first_incarnations
 from awac_dist.runs.runtime import Runtime
 from awac_dist.types import Array, Episode, Origin
 
@@ -158,11 +156,7 @@ def run(
     )
     sources = [open_source(argument, spec) for argument in config.data]
     checkpoints = str(folder / "checkpoints")
-    state = newest_progress(checkpoints, print) if session else {}
-    incarnations = first_incarnations(config, plan.workers, state, session)
-    components = start_components(
-        runtime, config, spec, plan, str(folder), sources, session, incarnations
-    )
+    components = start_components(runtime, config, spec, plan, str(folder), sources, session)
     witness = Witness(lambda: look(driver))
     driver = Driver(
         config,

@@ -18,6 +18,7 @@ from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.messages import Handle
+from awac_dist.replay.books import Books
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
 from awac_dist.replay.shard import ReplayShard
@@ -43,13 +44,12 @@ def through_ray(shards: int) -> Measure:
 def start_shard(
     runtime: RayRuntime, index: int, shards: int, spec: EnvSpec = HALF_CHEETAH
 ) -> Handle:
-    """A shard in a process of its own, with room for four million rows and no log."""
+    """A shard in a process of its own, with no log."""
     return runtime.start(
         ReplayShard,
         index,
         shards,
         spec,
-        capacity=4_000_000,
         discount=0.99,
         clip_prior_actions=False,
         log=None,
@@ -59,8 +59,8 @@ def start_shard(
 def _fetched(shards: list[Handle]) -> Measure:
     sampler, each = Sampler(0, 1), LearnerConfig().batches_per_request
     for number, episode in enumerate(random_episodes(EPISODES)):
-        place = shards[number % len(shards)].post("insert", episode, "prior").result()
-        sampler.add([place])
+        shards[number % len(shards)].post("insert", episode, "prior").result()
+    Books(sampler, shards, ()).register()
     layout, device = Layout.of(HALF_CHEETAH), torch.device("cpu")
     fetcher = BatchFetcher(shards, sampler, layout, each, device)
     numbers = count(step=REQUESTS * each)

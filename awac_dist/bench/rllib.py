@@ -23,7 +23,6 @@ from awac_dist.learner.learner import Learner
 from awac_dist.policies import make_policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
-from awac_dist.runs.loading import PriorData
 from awac_dist.runs.runtime import InlineHandle
 from awac_dist.runs.weights import WeightStore
 
@@ -49,8 +48,9 @@ def standalone(batch_size: int) -> Measure:
         online_capacity=1_000,
         seed=0,
         device="cpu",
+        sources={source.name: source.weight for source in sources},
     )
-    learner.add(PriorData(sources, [shard.load()]).places)
+    learner.register()
     learner.begin(RUN.algorithm, batch_size)
     return lambda: UPDATES * rate(lambda: learner.update(UPDATES))
 
@@ -127,7 +127,6 @@ def _shard(sources: list[Any]) -> ReplayShard:
         0,
         1,
         env_spec(RUN.env),
-        capacity=100_000,
         discount=RUN.learner.discount,
         clip_prior_actions=False,
         log=None,

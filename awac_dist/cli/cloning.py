@@ -50,7 +50,6 @@ def fit_clone(
         0,
         1,
         spec,
-        capacity=1,
         discount=1.0,
         clip_prior_actions=False,
         log=None,
@@ -64,8 +63,9 @@ def fit_clone(
         online_capacity=1,
         seed=seed,
         device="cpu",
+        sources={source.name: 1.0},
     )
-    learner.add([place for _, place in shard.load().placed])
+    learner.register()
     method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
     learner.begin(method, settings.batch_size, sources=[source.name])
     while learner.grad_steps < settings.updates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +15,18 @@ from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
 from awac_dist.envs.make import env_spec
-from awac_dist.messages import Finished, Handle
+from awac_dist.messages import Finished, Future, Handle, RolloutReport, UpdateReport
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
-from awac_dist.runs.collecting import collect_episodes
+from awac_dist.runs.collecting import Collecting, Counts, Order
 from awac_dist.runs.plan import local_resources, make_plan
+from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Runtime
-from awac_dist.runs.workforce import Workforce
+from awac_dist.runs.schedule import FROZEN
 from awac_dist.types import EnvSpec, Kind
 
 POLL_S = 0.5
@@ -142,15 +143,40 @@ def collect(
     runtime: Runtime, workers: Sequence[Handle], episodes: int, kind: Kind, stream: TextIO
 ) -> list[Finished]:
     """Have workers record whole episodes, which are on disk when this returns."""
-    finished: list[Finished] = []
     with progress("episodes", episodes, stream) as advance:
-        crew = Workforce(lambda number, _: workers[number], [0] * len(workers), shards=())
-        reports = collect_episodes(
-            crew, episodes, kind, "collected", lambda futures: runtime.wait(futures, POLL_S)
-        )
-        for _, report in reports:
-            finished += report.finished
-            advance(len(report.finished))
+        control = _Control(runtime, advance)
+        pool = WorkerPool(lambda number, _: workers[number], len(workers), shards=())
+        order = Order("episodes", episodes, kind, "collected")
+        Collecting(control, pool, order, FROZEN, together=True).run()
     for worker in workers:
         worker.post("flush").result()
-    return finished
+    return control.finished
+
+
+class _Control:
+    """What the collecting loop needs where nobody learns."""
+
+    calls_ahead = 0
+
+    def __init__(self, runtime: Runtime, advance: Callable[[int], None]) -> None:
+        self._runtime, self._advance = runtime, advance
+        self.finished: list[Finished] = []
+
+    def counts(self) -> Counts:
+        return Counts(collected=len(self.finished), steps=0, updates=0)
+
+    def look(self, futures: Sequence[Future]) -> list[Future]:
+        return self._runtime.wait(futures, POLL_S)
+
+    def collected(self, report: RolloutReport) -> None:
+        self.finished += report.finished
+        self._advance(len(report.finished))
+
+    def round_over(self) -> None:
+        """Nothing follows from it."""
+
+    def update(self, count: int) -> Future:
+        raise NotImplementedError
+
+    def learned(self, report: UpdateReport) -> None:
+        raise NotImplementedError

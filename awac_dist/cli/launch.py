@@ -34,7 +34,6 @@ from awac_dist.runs.components import start_components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.learning import newest_progress
 from awac_dist.runs.plan import local_resources, named_address
-from awac_dist.runs.progress import first_incarnations
 from awac_dist.runs.runtime import InlineRuntime, Runtime
 from awac_dist.types import EnvSpec
 
@@ -145,10 +144,7 @@ def _run(
         )
         if session:
             finish_journals(experience, spec, display.note)  # of shards that are no more
-        incarnations = first_incarnations(config, plan.workers, progress, session)
-        components = start_components(
-            runtime, config, spec, plan, place.shared, sources, session, incarnations
-        )
+        components = start_components(runtime, config, spec, plan, place.shared, sources, session)
         if runtime.placement:
             display.note(runtime.placement)
         stopped_early = Driver(

@@ -35,7 +35,6 @@ from awac_dist.data.parquet import (
 )
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
-from awac_dist.messages import Placement
 from awac_dist.types import EnvSpec, Episode
 
 STEPS_PER_FILE = 20_000
@@ -191,10 +190,9 @@ class EpisodeSink:
     def __init__(self, log: ExperienceLog) -> None:
         self._log = log
 
-    def insert(self, fragment: Episode, source: str) -> Placement:
+    def insert(self, fragment: Episode, source: str) -> None:
         """Keep a fragment; it has no place from which it could be sampled."""
         self._log.append(fragment, source, row=-1)
-        return Placement(source, shard=-1, row=-1, length=len(fragment))
 
     def flush(self) -> None:
         self._log.flush()

@@ -113,11 +113,12 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
     logged = logged_fragments(folder)
     newest = list_checkpoints(str(folder / "checkpoints"))[-1]
     checkpoint, progress = load_checkpoint(newest), load_progress(newest)
+    books = checkpoint["books"]
+    known = [(source, books["in_play"].get(source)) for source in (CLONE, ONLINE)]
     registered = {
-        (source, key)
-        for source, keys in checkpoint["fragments"].items()
-        if source in (CLONE, ONLINE)
-        for key in map(tuple, keys.tolist())
+        (source, tuple(key))
+        for source, keys in [*known, (ONLINE, books["forgotten"])]
+        for key in ([] if keys is None else keys.tolist())
     }
     lost = {fragment: length for fragment, length in witness.seen.items() if fragment not in logged}
     problems = [

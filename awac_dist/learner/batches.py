@@ -73,7 +73,9 @@ class BatchFetcher:
             if mine.any():
                 positions = slice(None) if mine.all() else np.flatnonzero(mine)
                 relabelling = draw.relabelling(positions)
-                answer = handle.post("take", draw.rows[positions], relabelling)
+                known = self._sampler.known(shard)
+                rows = draw.rows[positions]
+                answer = handle.post("take", rows, relabelling, self._layout.wishes, known)
                 answers.append((positions, answer))
         return _Request(len(numbers), answers)
 

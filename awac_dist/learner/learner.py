@@ -18,9 +18,10 @@ from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.device import autocast, default_threads
 from awac_dist.learner.record import CallRecord
-from awac_dist.messages import Handle, Placement, UpdateReport
+from awac_dist.messages import Handle, Holdings, Rounds, UpdateReport
+from awac_dist.replay.books import Books
 from awac_dist.replay.layout import Layout
-from awac_dist.replay.sampler import Sampler
+from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
 
@@ -33,7 +34,9 @@ class Learner:
         config: The learner's own options.
         shards: Where batches come from.
         weights: Where new policies go.
-        online_capacity: Online transitions that stay in play.
+        online_capacity: Online rows that stay in play.
+        sources: Those of the prior data, in order, and how much likelier their transitions are
+            drawn than others.
         seed: Of networks, batches and sampled actions.
         device: "cpu" or "cuda".
         evidence: Folder for the batches after which a number was not finite.
@@ -49,6 +52,7 @@ class Learner:
         online_capacity: int,
         seed: int,
         device: str,
+        sources: Mapping[str, float] | None = None,
         evidence: str | None = None,
     ) -> None:
         keep_freed_memory()
@@ -56,7 +60,8 @@ class Learner:
         self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)
         self._layout = Layout.of(spec)
-        self._sampler = Sampler(seed, online_capacity)
+        self._sampler = Sampler(seed, online_capacity, sources)
+        self._books = Books(self._sampler, shards, sources or ())
         self._fetcher = BatchFetcher(
             shards, self._sampler, self._layout, config.batches_per_request, self._device
         )
@@ -71,14 +76,25 @@ class Learner:
         assert self._method is not None, "begin comes first"
         return self._method
 
-    def add(self, placements: Sequence[Placement]) -> dict[str, int]:
-        """Register fragments, in an order that matters; returns transitions by source."""
-        self._sampler.add(placements)
-        return self._sampler.sizes()
+    def open(self, checkpoint: str | None, rounds: Rounds | None = None) -> Holdings:
+        """Register what the shards hold, in a run that is resumed as its checkpoint had it.
 
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Draw the transitions of some sources more often than others, from now on."""
-        self._sampler.set_weights(weights)
+        Args:
+            checkpoint: Path of the checkpoint, None where there is none.
+            rounds: As in `register`, for what the checkpoint does not know.
+        """
+        if checkpoint is not None:
+            self._books.restore(_arrays(load_checkpoint(checkpoint)["books"]))
+        return self._books.register(rounds)
+
+    def register(self, rounds: Rounds | None = None) -> Holdings:
+        """Learn from what the shards accepted since they were asked.
+
+        Args:
+            rounds: Only what came before these positions of the workers' streams, round by round;
+                None is everything.
+        """
+        return self._books.register(rounds)
 
     def begin(
         self,
@@ -115,15 +131,19 @@ class Learner:
         self._batch_size = batch_size
         self._sampler.set_mixture(mixture)
 
-    def update(self, count: int, placements: Sequence[Placement] = ()) -> UpdateReport:
+    def update(self, count: int, rounds: Rounds | None = None) -> UpdateReport:
         """Register new fragments, take `count` gradient steps and publish the policy.
+
+        Args:
+            count: How many.
+            rounds: As in `register`.
 
         Raises:
             RunFailed: A batch, a loss or a parameter is not finite; nothing of this call is
                 published.
         """
         start = time.perf_counter()
-        self._sampler.add(placements)
+        self._books.register(rounds)
         each = self.method.batches_per_update
         blocks = self._fetcher.fetch(self.grad_steps * each, count * each, self._batch_size)
         record = CallRecord()
@@ -146,35 +166,30 @@ class Learner:
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
         return UpdateReport(self.grad_steps, count, means, seconds, fetch_s - copy_s, copy_s)
 
-    def save(self, folder: str, progress: dict[str, Any]) -> str:
+    def save(self, folder: str, progress: dict[str, Any], rounds: Rounds | None = None) -> str:
         """Write a checkpoint of everything that learns, and of `progress`; returns its path.
 
-        The driver may not have heard of the newest updates: their number is set right.
+        The driver may not have heard of the newest updates and steps: they are set right.
+
+        Args:
+            folder: Of the checkpoints.
+            progress: What the driver knows.
+            rounds: As in `register`.
         """
-        progress = {**progress, "grad_steps": self.grad_steps}
-        fragments = self._sampler.state()
+        known = self._books.register(rounds)
+        progress = {
+            **progress,
+            "grad_steps": self.grad_steps,
+            "env_steps": known.steps(ONLINE),
+        }
         state = {
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
-            "fragments": {source: torch.from_numpy(keys) for source, keys in fragments.items()},
+            "books": _tensors(self._books.state()),
         }
         acting = self.method.acting()
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, acting, keep=keep)
-
-    def restore_replay(self, checkpoint: str, places: Sequence[Placement]) -> list[Placement]:
-        """Draw from the fragments that a checkpoint knew, as it would have.
-
-        Args:
-            checkpoint: Path of the checkpoint.
-            places: Where all fragments lie by now.
-
-        Returns:
-            Places of fragments that the checkpoint did not know.
-        """
-        fragments = load_checkpoint(checkpoint)["fragments"]
-        state = {source: keys.numpy() for source, keys in fragments.items()}
-        return self._sampler.restore(state, places)
 
     def restore_method(self, checkpoint: str) -> int:
         """Go on where the method in training was; returns its grad_steps."""
@@ -198,3 +213,17 @@ class Learner:
         if not np.isfinite(vector).all():
             raise RunFailed(f"the policy after update {self.grad_steps:,} is not finite")
         self._weights.post("publish", self.grad_steps, vector).result()
+
+
+def _tensors(value: Any) -> Any:
+    """The same nested dicts with tensors for arrays, as checkpoints hold them."""
+    if isinstance(value, dict):
+        return {key: _tensors(item) for key, item in value.items()}
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _arrays(value: Any) -> Any:
+    """The same nested dicts with arrays for tensors."""
+    if isinstance(value, dict):
+        return {key: _arrays(item) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value

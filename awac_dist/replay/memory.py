@@ -68,6 +68,11 @@ class Memory:
         """Forget the online rows below a number, which nobody will ask for any more."""
         self._online.release(row)
 
+    @property
+    def held_from(self) -> int:
+        """The lowest online row that is still held."""
+        return self._online.ring.oldest_row
+
     def holds(self, row: int) -> bool:
         """Whether a row that was written is still there."""
         half = self._online if row >= ONLINE_ROWS else self._prior

@@ -2,7 +2,8 @@
 
 The sampler knows where every fragment lies and how long it is, but holds no data. Draws
 depend on the seed, the batch's number and the order in which fragments were registered,
-never on the number of shards or on timing.
+never on the number of shards or on timing. The fragments of all sources but "online" lie in the
+order of their names, whenever they were registered.
 """
 
 from __future__ import annotations
@@ -67,53 +68,63 @@ class Sampler:
         online_capacity: Rows of online fragments that are kept in play (a fragment of T transitions
             takes T + 1 rows of its ring); older fragments are forgotten whole, oldest first.
             Prior data is never forgotten.
+        sources: Those of the prior data in order -> how much likelier each transition of theirs is
+            drawn than one of weight 1, within an "offline" or uniform share: a mixture's own
+            shares stay as they are.
     """
 
-    def __init__(self, seed: int, online_capacity: int) -> None:
+    def __init__(
+        self, seed: int, online_capacity: int, sources: Mapping[str, float] | None = None
+    ) -> None:
         self._seed = seed
         self._online_capacity = online_capacity
+        self._order = list(sources or ())
+        self._weights = {name: w for name, w in (sources or {}).items() if w != 1.0}
         self._tables: dict[str, Table] = {}
+        self._ends: dict[int, tuple[int, int]] = {}  # by shard, see `known`
         self._mixture: dict[str, float] = {}
-        self._weights: dict[str, float] = {}
         self._goals: dict[str, float] = {}
 
     def add(self, placements: Iterable[Placement]) -> None:
-        """Register fragments; their order matters to the draws that follow."""
+        """Register fragments; the order of online ones matters to the draws that follow."""
+        touched = set()
         for placement in placements:
-            self._tables.setdefault(placement.source, Table()).append(placement)
+            touched.add(placement.source)
+            self._table(placement.source).append(placement)
+            self._note_end(placement)
+        for source in touched - {ONLINE}:
+            self._tables[source] = self._tables[source].in_key_order()
         online = self._tables.get(ONLINE)
         while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Names of the fragments in play, in order, by source: enough to draw as before."""
+    def known(self, shard: int) -> tuple[int, int]:
+        """Prior and online row of a shard from which on nothing was registered."""
+        return self._ends.get(shard, (0, 0))
+
+    def keys(self) -> dict[str, np.ndarray]:
+        """Names of the fragments in play, in order, by source."""
         return {source: table.keys.copy() for source, table in self._tables.items()}
 
-    def restore(
-        self, state: Mapping[str, np.ndarray], places: Iterable[Placement]
-    ) -> list[Placement]:
-        """Put the fragments of a `state` in play again, wherever they lie by now.
+    def oldest_rows(self, num_shards: int) -> list[int | None]:
+        """The lowest online row that may be drawn of each shard, None where there is none."""
+        return self._tables.get(ONLINE, Table()).oldest_rows(num_shards)
 
-        Args:
-            state: What `state` returned.
-            places: Where fragments lie, in any order; they may be more than those of the state.
+    def _note_end(self, placement: Placement) -> None:
+        prior, online = self.known(placement.shard)
+        end = placement.row + placement.length + 1
+        is_online = placement.source == ONLINE
+        ends = (prior, max(online, end)) if is_online else (max(prior, end), online)
+        self._ends[placement.shard] = ends
 
-        Returns:
-            The places of fragments that are not in the state.
-
-        Raises:
-            LookupError: A fragment of the state lies nowhere.
-        """
-        known = {(place.source, place.key): place for place in places}
-        self._tables.clear()
-        for source, keys in state.items():
+    def _table(self, source: str) -> Table:
+        """The table of a source; a new one takes its place: prior data, clone, online."""
+        if source not in self._tables:
             self._tables[source] = Table()
-            for key in map(tuple, keys.tolist()):
-                if (source, key) in known:
-                    self._tables[source].append(known.pop((source, key)))
-                elif source != ONLINE:  # those may have been evicted since
-                    raise LookupError(f"fragment {key} of {source} is in no shard any more")
-        return list(known.values())
+            ranks = {name: rank for rank, name in enumerate(self._order)} | {ONLINE: 2 * 10**9}
+            names = sorted(self._tables, key=lambda name: ranks.get(name, 10**9))
+            self._tables = {name: self._tables[name] for name in names}
+        return self._tables[source]
 
     def sizes(self) -> dict[str, int]:
         """Transitions in play, by source."""
@@ -134,16 +145,6 @@ class Sampler:
         if unknown:
             raise ValueError(f"no source {sorted(unknown)[0]!r}; there are {sorted(self._tables)}")
         self._mixture = dict(mixture)
-
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Draw each transition of a source so many times likelier than one of weight 1.
-
-        Within an "offline" or uniform share only: a mixture's own shares stay as they are.
-
-        Args:
-            weights: Source -> weight above 0; sources that are not named have weight 1.
-        """
-        self._weights = {source: weight for source, weight in weights.items() if weight != 1.0}
 
     def set_goals(self, shares: Mapping[str, float]) -> None:
         """Give each transition of a goal task its own goal or another one, by these shares.
@@ -245,11 +246,11 @@ class Sampler:
     def _pool(self, sources: Sequence[str]) -> _Pool:
         known = [source for source in sources if source in self._tables]
         ends = np.cumsum([self._tables[source].total for source in known])
-        through_all = dict(zip(self._tables, self._ends(), strict=True))
+        through_all = dict(zip(self._tables, self._table_ends(), strict=True))
         shifts = np.array([through_all[source] for source in known]) - ends
         return _Pool(sources, ends, shifts)
 
-    def _ends(self) -> np.ndarray:
+    def _table_ends(self) -> np.ndarray:
         """Where each table ends in the numbers of all transitions."""
         return np.cumsum([table.total for table in self._tables.values()])
 
@@ -257,7 +258,7 @@ class Sampler:
         tables = list(self._tables.values())
         shards, rows = np.empty((2, len(numbers)), np.int64)
         goals = np.empty((len(numbers), tables[0].goal_size), np.float32)
-        for table, end in zip(tables, self._ends(), strict=True):
+        for table, end in zip(tables, self._table_ends(), strict=True):
             start = end - table.total
             mine = np.flatnonzero((numbers >= start) & (numbers < end))
             shards[mine], rows[mine], goals[mine] = table.locate(numbers[mine] - start)

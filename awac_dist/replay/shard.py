@@ -1,13 +1,15 @@
 """One shard of the replay: its share of the prior data, and online fragments as they come.
 
 A fragment is in the experience log before it is acknowledged. A shard that starts again reads the
-prior data and then the log, and holds every fragment in the row in which it was before.
+prior data and then the log, and holds every fragment in the row in which it was before. What it
+accepted it announces to whoever asks; nobody else keeps account of it.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -15,16 +17,22 @@ from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.fragments import LoggedFragment
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
-from awac_dist.errors import InputError, NotFinite
-from awac_dist.messages import Loaded, Placement, Relabelling
+from awac_dist.errors import InputError, NotFinite, RunFailed
+from awac_dist.messages import (
+    Announced,
+    Cursor,
+    Loaded,
+    Placement,
+    Relabelling,
+    StreamState,
+    Tally,
+)
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.hindsight import GoalRewards
+from awac_dist.replay.layout import NO_WISHES, Wishes
 from awac_dist.replay.memory import Memory
 from awac_dist.replay.placement import shard_of
-from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Array, EnvSpec, Episode
-
-REMEMBERED_INSERTS = 10_000  # and all that are still held
 
 
 class ReplayShard:
@@ -36,8 +44,6 @@ class ReplayShard:
     Args:
         index: This shard's number, of `num_shards`.
         spec: The task, whose sizes every episode must have.
-        capacity: Online rows that this shard holds at most; more than the sampler keeps in play
-            over all shards, since fragments arrive before it hears of them.
         discount: gamma.
         clip_prior_actions: Clip the actions of prior data to the task's bounds.
         log: Where every accepted fragment is kept; None forgets them with this object.
@@ -51,7 +57,6 @@ class ReplayShard:
         num_shards: int,
         spec: EnvSpec,
         *,
-        capacity: int,
         discount: float,
         clip_prior_actions: bool,
         log: ExperienceLog | None,
@@ -62,54 +67,72 @@ class ReplayShard:
         self._memory = Memory(
             spec, discount=discount, config=ReplayConfig(), goal_rewards=goal_rewards
         )
-        self._capacity = capacity
         self._clip_prior_actions = clip_prior_actions
         self._log, self._sources = log, sources
-        self._inserted: dict[tuple[int, ...], Placement] = {}
+        self._accepted: dict[tuple[int, ...], Placement] = {}
+        self._announced: list[Placement] = []  # prior data, too; a line for each, for ever
         self._closed: set[tuple[int, ...]] = set()  # (worker, incarnation)
-        self._evictable: deque[tuple[int, ...]] = deque()  # keys of online fragments, oldest first
         self._loaded: Loaded | None = None
+        self._boot = time.time_ns()
 
-    def load(self) -> Loaded:
+    def load(self, forgotten: Collection[tuple[int, ...]] = ()) -> Loaded:
         """Read this shard's share of the prior data, then what the log holds for it.
 
         Here, not through the driver; and once, however often it is asked for. Of earlier sessions
         it reads its share of all shards' logs, then what it logged itself in this session.
 
+        Args:
+            forgotten: Keys of online fragments that nobody asks for any more.
+
         Raises:
             InputError: Something cannot be read, or is not what it was when the log was written.
         """
         if self._loaded is None:
-            loaded = Loaded([], Counter(), Counter(), [])
+            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter())
             for source in self._sources:
-                self._load_prior(source, loaded)
+                self._load_prior(source, self._loaded)
             if self._log is not None:
-                self._load_log(self._log)
-            loaded.logged.extend(filter(self._holds, self._inserted.values()))
+                self._load_log(self._log, forgotten)
             give_back_freed_memory()
-            self._loaded = loaded
         return self._loaded
 
-    def insert(self, fragment: Episode, source: str) -> Placement:
-        """Accept a fragment once, however often it is sent, and say where it lies.
+    def insert(self, fragment: Episode, source: str) -> None:
+        """Accept a fragment once, however often it is sent.
 
-        Fragments of the source "online" may be evicted; all others are prior data.
+        Fragments of the source "online" are released one day; all others are prior data.
+
+        Raises:
+            RunFailed: It is another one than the log has under this name.
         """
+        self.load()
         key = _key(fragment)
         if key[:2] in self._closed:
             raise RuntimeError(
                 f"worker {key[0]} was replaced: its fragments are not taken any more"
             )
-        if key not in self._inserted:
+        if key not in self._accepted:
             if self._log is not None:
                 self._log.append(fragment, source, self._memory.next_row(source))
-            self._remember(self._store(fragment, source, key))
-        return self._inserted[key]
+            self._accepted[key] = self._store(fragment, source, key)
+        elif self._accepted[key].length != len(fragment):
+            raise RunFailed(
+                f"worker {key[0]} brings {len(fragment)} steps where it once brought "
+                f"{self._accepted[key].length}: the environment does not repeat what it did; "
+                "resume with --mode async"
+            )
 
-    def placements(self) -> list[Placement]:
-        """Where everything lies that can be drawn."""
-        prior = [place for _, place in self.load().placed]
-        return prior + list(filter(self._holds, self._inserted.values()))
+    def since(self, cursor: Cursor | None, released: int = 0) -> Announced:
+        """What was accepted since somebody asked, of prior data, too.
+
+        Args:
+            cursor: Of the answer before this one; None announces everything.
+            released: Online rows below this one are never asked for again.
+        """
+        self.load()
+        self._memory.release(released)
+        known = cursor.placements if cursor and cursor.boot == self._boot else 0
+        news = self._announced[known:]
+        return Announced(news, Cursor(self._boot, len(self._announced)), self._memory.held_from)
 
     def fragments_of(self, stream: tuple[int, int, int], steps: int) -> list[Episode]:
         """The fragments of an episode's first `steps` steps, in order, from the log.
@@ -131,24 +154,37 @@ class ReplayShard:
             )
         return fragments
 
-    def close_stream(self, worker: int, incarnation: int) -> list[Placement]:
-        """Take no more from a worker that died; returns its fragments that are remembered here."""
-        mine = (worker, incarnation)
+    def close_stream(self, position: StreamState) -> Tally:
+        """Take no more from a worker that died; counts what it brought beyond a position."""
+        mine = (position.worker, position.incarnation)
         self._closed.add(mine)
-        return [place for key, place in self._inserted.items() if key[:2] == mine]
+        beyond = [
+            place.length
+            for key, place in self._accepted.items()
+            if key[:2] == mine and not position.covers(key, place.length)
+        ]
+        return Tally(len(beyond), sum(beyond))
 
-    def take(self, rows: np.ndarray, relabelling: Relabelling | None = None) -> Array:
+    def take(
+        self,
+        rows: np.ndarray,
+        relabelling: Relabelling | None = None,
+        wishes: Wishes = NO_WISHES,
+        known: tuple[int, int] | None = None,
+    ) -> Array:
         """Transitions [n, width] for the row numbers [n], in one contiguous block.
 
         Args:
             rows: [n] numbers.
             relabelling: Goals to put in place of those of a goal task.
+            wishes: What is wanted besides the base columns.
+            known: Prior and online row from which on nothing counts as known yet; None: all is.
 
         Raises:
             LookupError: A row is not held, or holds NaN; names shard and row.
         """
         try:
-            return self._memory.take(rows, relabelling)
+            return self._memory.take(rows, relabelling, wishes, known)
         except NotFinite as error:
             raise NotFinite(f"replay shard {self._index}: {error}", error.block) from error
         except LookupError as error:
@@ -165,17 +201,18 @@ class ReplayShard:
 
     def _load_prior(self, source: Source, loaded: Loaded) -> None:
         for number, episode in read_share(source, self._spec, self._index, self._num_shards):
+            loaded.episodes[source.name] += 1
+            loaded.transitions[source.name] += len(episode)
             loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
             loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
             kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
-            place = self._store(kept, source.name, key=(number,))
-            loaded.placed.append((number, place))
+            self._store(kept, source.name, key=(number,))
 
-    def _load_log(self, log: ExperienceLog) -> None:
+    def _load_log(self, log: ExperienceLog, forgotten: Collection[tuple[int, ...]]) -> None:
         for fragment in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):
-            self._restore(fragment)
+            self._restore(fragment, forgotten)
         for fragment in log.own():
-            place = self._restore(fragment)
+            place = self._restore(fragment, forgotten)
             if place.row != fragment.row:
                 raise InputError(
                     f"replay shard {self._index}: what it kept in row {fragment.row} would now lie "
@@ -183,31 +220,25 @@ class ReplayShard:
                     "put it back, or start a new run"
                 )
 
-    def _restore(self, fragment: LoggedFragment) -> Placement:
+    def _restore(
+        self, fragment: LoggedFragment, forgotten: Collection[tuple[int, ...]]
+    ) -> Placement:
         key = _key(fragment.episode)
-        if key not in self._inserted:
-            self._remember(self._store(fragment.episode, fragment.source, key))
-        return self._inserted[key]
+        if key not in self._accepted:
+            keep = key not in forgotten
+            self._accepted[key] = self._store(fragment.episode, fragment.source, key, keep=keep)
+        return self._accepted[key]
 
-    def _remember(self, place: Placement) -> None:
-        """Know a fragment by its key, at least as long as it is held."""
-        self._inserted[place.key] = place
-        if place.source == ONLINE:
-            self._evictable.append(place.key)
-        while len(self._evictable) > REMEMBERED_INSERTS:
-            if self._holds(self._inserted[self._evictable[0]]):
-                break
-            del self._inserted[self._evictable.popleft()]
-
-    def _holds(self, place: Placement) -> bool:
-        return self._memory.holds(place.row)
-
-    def _store(self, fragment: Episode, source: str, key: tuple[int, ...]) -> Placement:
-        row = self._memory.store(fragment, source)
-        self._memory.release(self._memory.next_row(ONLINE) - self._capacity)
+    def _store(
+        self, fragment: Episode, source: str, key: tuple[int, ...], *, keep: bool = True
+    ) -> Placement:
+        store = self._memory.store if keep else self._memory.skip
+        row = store(fragment, source)
         goals = fragment.desired_goals if self._spec.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
-        return Placement(source, self._index, row, len(fragment), goal, key)
+        place = Placement(source, self._index, row, len(fragment), goal, key)
+        self._announced.append(place)
+        return place
 
 
 def _key(fragment: Episode) -> tuple[int, ...]:

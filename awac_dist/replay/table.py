@@ -75,6 +75,32 @@ class Table:
         """Names [n, K] of the fragments in play, in order."""
         return self._keys[self._first : self._count]
 
+    def oldest_rows(self, num_shards: int) -> list[int | None]:
+        """The lowest row in play of each shard, None where it has none."""
+        shards, rows, _ = self._in_play()
+        return [
+            int(rows[shards == shard].min()) if (shards == shard).any() else None
+            for shard in range(num_shards)
+        ]
+
+    def in_key_order(self) -> Table:
+        """A table of the fragments in play in the order of their keys; this one if it is that."""
+        order = np.lexsort(self.keys.T[::-1]) if self.keys.shape[1] else np.arange(len(self.keys))
+        if (np.diff(order) == 1).all():
+            return self
+        shards, rows, lengths = self._in_play()
+        goals, keys, table = self._goals[self._first :], self.keys, Table()
+        for n in order.tolist():
+            place = (int(shards[n]), int(rows[n]), int(lengths[n]))
+            table.append(Placement("", *place, tuple(goals[n].tolist()), tuple(keys[n].tolist())))
+        return table
+
+    def _in_play(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Shard, first row and length [n] of each fragment in play."""
+        shards, shifts, ends = self._columns[:, self._first : self._count]
+        firsts = np.concatenate(([self._forgotten], ends[:-1]))[: len(ends)]
+        return shards, shifts + firsts, ends - firsts
+
     def forget_oldest(self) -> None:
         self._forgotten = int(self._columns[2, self._first])
         self._first += 1

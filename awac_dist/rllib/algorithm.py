@@ -35,7 +35,7 @@ from awac_dist.rllib.config import OfflineToOnlineConfig
 from awac_dist.rllib.learner import MethodLearner, as_batch
 from awac_dist.rllib.module import space_spec
 from awac_dist.rllib.replay import Replay
-from awac_dist.runs.rate_limiter import RateLimiter
+from awac_dist.runs.schedule import RateLimiter
 from awac_dist.types import Array
 
 UPDATES_PER_CALL = 25  # of the Learner: they share what RLlib does around a call
@@ -86,13 +86,13 @@ class OfflineToOnline(Algorithm):
             seed=self.config.fixed_seed(),
         )
         self.replay.check_mixture(run)
-        self._online = RateLimiter(self.config.updates_per_step, 0)
-        self._offline_updates = 0
+        self._schedule = RateLimiter(self.config.updates_per_step)
+        self._offline_updates = self._online_updates = self._env_steps = 0
         self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
 
     @property
     def grad_steps(self) -> int:
-        return self._offline_updates + self._online.posted
+        return self._offline_updates + self._online_updates
 
     def step(self) -> dict[str, Any]:
         results = super().step()
@@ -109,9 +109,9 @@ class OfflineToOnline(Algorithm):
         else:
             self.replay.set_mixture(self.config.mixture or {})
             self._collect()
-            due = self._online.updates_due()
+            due = self._schedule.updates_due(self._env_steps, self._online_updates)
             self._update(due)
-            self._online.posted += due
+            self._online_updates += due
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self._send_weights()
         self.metrics.log_value("num_grad_steps_lifetime", self.grad_steps, reduce="max", window=1)
@@ -129,7 +129,7 @@ class OfflineToOnline(Algorithm):
             )
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
-            self._online.inserted += self.replay.add(episodes)
+            self._env_steps += self.replay.add(episodes)
 
     def _update(self, count: int) -> None:
         """Take `count` gradient steps."""
@@ -169,8 +169,8 @@ class OfflineToOnline(Algorithm):
         if self._check_component(PROGRESS, components, not_components):
             state[PROGRESS] = {
                 "offline_updates": self._offline_updates,
-                "env_steps": self._online.inserted,
-                "online_updates": self._online.posted,
+                "env_steps": self._env_steps,
+                "online_updates": self._online_updates,
             }
         if self._check_component(REPLAY, components, not_components):
             state[REPLAY] = self.replay.state()
@@ -181,8 +181,8 @@ class OfflineToOnline(Algorithm):
         if PROGRESS in state:
             progress = state[PROGRESS]
             self._offline_updates = progress["offline_updates"]
-            self._online.inserted = progress["env_steps"]
-            self._online.posted = progress["online_updates"]
+            self._env_steps = progress["env_steps"]
+            self._online_updates = progress["online_updates"]
         if REPLAY in state:
             self.replay.restore(state[REPLAY])
 

@@ -50,7 +50,6 @@ class Replay:
             0,
             1,
             spec,
-            capacity=config.capacity,
             discount=discount,
             clip_prior_actions=config.clip_prior_actions,
             log=None,
@@ -128,9 +127,10 @@ class Replay:
 
     def _begin(self, seed: int) -> None:
         self._seed = seed
-        self._sampler = Sampler(seed, self._capacity)
-        self._sampler.set_weights(self._weights)
-        self._sampler.add(self._prior.places)
+        self._sampler = Sampler(seed, self._capacity, self._weights)
+        there = self._shard.since(None)
+        self._cursor = there.cursor
+        self._sampler.add(place for place in there.placements if place.source != ONLINE)
 
     def _insert(
         self, observations: Array, actions: Array, rewards: Array, terminated: bool
@@ -138,16 +138,20 @@ class Replay:
         origin = Origin("online", incarnation=self._restored, episode=self._fragments)
         self._fragments += 1
         fragment = Episode(observations, actions, rewards, terminated, not terminated, origin)
-        self._sampler.add([self._shard.insert(fragment, ONLINE)])
+        self._shard.insert(fragment, ONLINE)
+        [oldest] = self._sampler.oldest_rows(1)
+        news = self._shard.since(self._cursor, oldest or 0)
+        self._cursor = news.cursor
+        self._sampler.add(news.placements)
 
     def _in_play(self) -> list[Placement]:
         """Online fragments that can be drawn, oldest first."""
         held = {
             fragment.key: fragment
-            for fragment in self._shard.placements()
+            for fragment in self._shard.since(None).placements
             if fragment.source == ONLINE
         }
-        keys = self._sampler.state().get(ONLINE, np.empty((0, 4), np.int64))
+        keys = self._sampler.keys().get(ONLINE, np.empty((0, 4), np.int64))
         return [held[key] for key in map(tuple, keys.tolist())]
 
     def _prior_sizes(self) -> dict[str, int]:

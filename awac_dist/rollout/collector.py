@@ -93,15 +93,23 @@ class Collector:
         return StreamState(worker, incarnation, self._next_episode, under_way, memories)
 
     def resume(self, state: StreamState, fragments: Sequence[Sequence[Episode]]) -> None:
-        """Go on where a stream was, with what was recorded of each episode under way.
+        """Go on with a stream, where it was or anew.
+
+        Args:
+            state: Where it was; of this worker, and of any incarnation.
+            fragments: What was recorded of each episode under way.
 
         Raises:
             RunFailed: An environment does not repeat what it did.
         """
+        known = len(self._stream)  # evaluation has no incarnations
+        self._stream = (*self._stream[:2], state.incarnation)[:known]
         self._next_episode, self._fresh = state.next_episode, not state.under_way
         memories = state.memories or [()] * len(state.under_way)
         places = zip(self._slots, state.under_way, memories, fragments, strict=False)
         with self._watchdog:
+            for slot in self._slots:
+                slot.join(self._stream)
             for slot, (episode, _), memory, recorded in places:
                 self._watchdog.beat()
                 try:

@@ -52,6 +52,10 @@ class Slot:
         self.episode, self.recorded, self.faults_in_a_row = -1, 0, 0
         self.env_s = 0.0
 
+    def join(self, stream: Sequence[int]) -> None:
+        """Belong to another stream of episodes from the next one on."""
+        self._stream = stream
+
     def begin(self, episode: int) -> None:
         """Reset for an episode of the stream.
 

@@ -10,7 +10,6 @@ from awac_dist.errors import ComponentDied
 from awac_dist.messages import (
     Future,
     Handle,
-    Placement,
     RolloutReport,
     StreamState,
     Weights,
@@ -131,7 +130,7 @@ class RolloutWorker:
         """Answers once the worker can be given work."""
 
     def resume(self, state: StreamState) -> None:
-        """Go on where this worker's stream was when a checkpoint was taken."""
+        """Go on with a stream of this worker's number: where it was, or anew."""
         fragments = []
         for episode, steps in state.under_way:
             stream = (state.worker, state.incarnation, episode)
@@ -171,13 +170,11 @@ class RolloutWorker:
         acted = time.perf_counter()
         fragments = collected.fragments
         answers = [self._shard(fragment).post("insert", fragment, source) for fragment in fragments]
-        placements = [
-            self._accepted(fragment, source, answer)
-            for fragment, answer in zip(fragments, answers, strict=True)
-        ]
+        for fragment, answer in zip(fragments, answers, strict=True):
+            self._see_accepted(fragment, source, answer)
         self._ended = ended = time.perf_counter()
         return RolloutReport(
-            placements=placements,
+            fragments=len(fragments),
             finished=collected.finished,
             env_steps=sum(len(fragment) for fragment in fragments),
             policy_version=version,
@@ -194,13 +191,13 @@ class RolloutWorker:
     def _shard(self, fragment: Episode) -> Handle:
         return self._shards[shard_of(fragment.origin.stream, len(self._shards))]
 
-    def _accepted(self, fragment: Episode, source: str, answer: Future) -> Placement:
-        """Where a fragment lies; it is sent again if its shard died, which does no harm."""
+    def _see_accepted(self, fragment: Episode, source: str, answer: Future) -> None:
+        """Wait for the answer; a fragment is sent again if its shard died, which does no harm."""
         deadline = time.monotonic() + SHARD_BACK_S
         while True:
             try:
-                place: Placement = answer.result()
-                return place
+                answer.result()
+                return
             except ComponentDied as death:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"a replay shard did not come back: {death}") from death

@@ -1,58 +1,183 @@
-"""Whole episodes from many workers, a few a call, so that progress shows."""
+"""The one loop that collects: episodes or steps, with or without updates in between."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
-from awac_dist.messages import Future, RolloutReport
-from awac_dist.runs.workforce import Workforce
+from awac_dist.messages import Future, RolloutReport, UpdateReport
+from awac_dist.runs.pool import WorkerPool
+from awac_dist.runs.schedule import Schedule
 from awac_dist.types import Kind
 
-EPISODES_PER_CALL = 2
+EPISODES_PER_CALL = 2  # few, so that progress shows
 
 
-def collect_episodes(
-    workers: Workforce,
-    episodes: int,
-    kind: Kind,
-    source: str,
-    wait: Callable[[list[Future]], list[Future]],
-) -> Iterator[tuple[int, RolloutReport]]:
-    """Have the workers record `episodes` in all; yield (worker, report) as they come.
+@dataclass(frozen=True)
+class Order:
+    """What is to be collected.
 
-    Each worker has a fixed share, so that what is collected depends on no timing; the order in
-    which reports come does. Only where a worker died, and another waits for its place, do the
-    others take over its share.
+    Attributes:
+        unit: Whole episodes, or env_steps.
+        total: How many of them the run shall have.
+        kind: Of the fragments.
+        source: That they are registered under.
+        per_call: Episodes of a call, or steps of each environment.
+        envs: Environments of a worker, which step side by side.
+    """
+
+    unit: str
+    total: int
+    kind: Kind
+    source: str
+    per_call: int = EPISODES_PER_CALL
+    envs: int = 1
+
+    def post(self, workers: WorkerPool, number: int, units: int) -> None:
+        """Have a worker collect some."""
+        if self.unit == "episodes":
+            workers.post(number, "collect_episodes", units, self.kind, self.source)
+        else:
+            envs = min(units, self.envs)
+            workers.post(number, "collect_steps", units // envs, self.kind, self.source, envs)
+
+    def shares(self, units: int, workers: int) -> list[int]:
+        """Units that each of some workers is asked for: whole calls, or what is left of them."""
+        if units < self.envs:  # some died, and had sent some environments' steps
+            return [units] + [0] * (workers - 1)
+        each, more = divmod(min(units // self.envs, workers * self.per_call), workers)
+        return [self.envs * (each + (number < more)) for number in range(workers)]
+
+
+class Counts(NamedTuple):
+    """How far a phase is."""
+
+    collected: int  # in units of the order
+    steps: int  # that updates are owed for
+    updates: int
+
+
+class Control(Protocol):
+    """What the loop needs of the driver."""
+
+    calls_ahead: int
+
+    def counts(self) -> Counts: ...
+    def look(self, futures: Sequence[Future]) -> list[Future]: ...
+    def update(self, count: int) -> Future: ...
+    def learned(self, report: UpdateReport) -> None: ...
+    def collected(self, report: RolloutReport) -> None: ...
+    def round_over(self) -> None: ...
+
+
+@dataclass
+class _Round:
+    """Workers that collect together; what they bring is registered in worker order."""
+
+    workers: list[int]
+    asked: dict[int, int] = field(default_factory=dict)  # units, by worker
+    reports: dict[int, RolloutReport] = field(default_factory=dict)
+
+
+class Collecting:
+    """Collects until there is enough, and updates as the schedule has it.
+
+    Workers that take turns with the learner form one round, which waits until each of them has
+    started; else each is a round of its own, and one that has no place in the cluster keeps
+    nobody waiting.
 
     Args:
+        control: The driver, which keeps the counts.
         workers: Who collects.
-        episodes: How many, over all workers.
-        kind: Kind of the episodes.
-        source: Source that they are registered under.
-        wait: Returns those of some futures that are done.
+        order: What.
+        schedule: When to collect, when to update.
+        together: Whether all workers are one round.
+        updates_per_call: Updates of one call at most.
     """
-    one_each, more = divmod(episodes, len(workers))
-    left = [one_each + (number < more) for number in range(len(workers))]
-    asked: dict[int, int] = {}  # episodes of each worker's call
-    while any(left) or asked:
-        for number in range(len(workers)):
-            if number in asked or not workers.is_ready(number):
-                continue
-            owner = number if left[number] else _orphaned(workers, left)
-            if owner is not None:
-                asked[number] = min(left[owner], EPISODES_PER_CALL)
-                left[owner] -= asked[number]
-                workers.post(number, "collect_episodes", asked[number], kind, source)
-        for number, report in workers.reports(wait(workers.answers())):
-            left[number] += asked.pop(number) - len(
-                report.placements
-            )  # fragments are whole episodes
-            yield number, report
 
+    def __init__(
+        self,
+        control: Control,
+        workers: WorkerPool,
+        order: Order,
+        schedule: Schedule,
+        *,
+        together: bool,
+        updates_per_call: int = 1,
+    ) -> None:
+        self._control, self._workers = control, workers
+        self._order, self._schedule = order, schedule
+        self._updates_per_call = updates_per_call
+        everyone = list(range(len(workers)))
+        self._idle = [everyone] if together else [[worker] for worker in everyone]
+        self._rounds: list[_Round] = []
+        self._updates: deque[Future] = deque()
+        self._posted = 0  # updates that are asked for and not done
 
-def _orphaned(workers: Workforce, left: list[int]) -> int | None:
-    """A worker that died, has no successor yet, and leaves a share."""
-    for number, episodes in enumerate(left):
-        if episodes and workers.incarnations[number] and workers.is_starting(number):
-            return number
-    return None
+    def run(self) -> None:
+        """Go on until all is collected and every update that is owed is done.
+
+        It can be called again with a new learner after one died.
+        """
+        self._updates.clear()
+        self._posted = 0
+        while self._left() or self._rounds or self._updates or self._updates_due():
+            self._start_rounds()
+            self._start_updates()
+            done = self._control.look([*self._updates, *self._workers.answers()])
+            self._finish_updates(done)
+            self._finish_rounds(done)
+
+    def _under_way(self) -> int:
+        return sum(sum(round_.asked.values()) for round_ in self._rounds)
+
+    def _left(self) -> int:
+        return max(0, self._order.total - self._control.counts().collected - self._under_way())
+
+    def _updates_due(self) -> int:
+        counts = self._control.counts()
+        return self._schedule.updates_due(counts.steps, counts.updates + self._posted)
+
+    def _start_rounds(self) -> None:
+        for workers in list(self._idle):
+            counts = self._control.counts()
+            room = self._schedule.room(counts.steps + self._under_way(), counts.updates)
+            units = min(self._left(), room)
+            if units <= 0:
+                return
+            if all(self._workers.is_ready(worker) for worker in workers):
+                self._idle.remove(workers)
+                self._rounds.append(self._begin(workers, units))
+
+    def _begin(self, workers: list[int], units: int) -> _Round:
+        round_ = _Round(workers)
+        for worker, share in zip(workers, self._order.shares(units, len(workers)), strict=True):
+            if share:
+                self._order.post(self._workers, worker, share)
+                round_.asked[worker] = share
+        return round_
+
+    def _start_updates(self) -> None:
+        while (due := self._updates_due()) > 0 and len(self._updates) < self._control.calls_ahead:
+            count = min(self._updates_per_call, due)
+            self._updates.append(self._control.update(count))
+            self._posted += count
+
+    def _finish_updates(self, done: Sequence[Future]) -> None:
+        while self._updates and self._updates[0] in done:
+            report: UpdateReport = self._updates.popleft().result()
+            self._posted -= report.updates
+            self._control.learned(report)
+
+    def _finish_rounds(self, done: Sequence[Future]) -> None:
+        for worker, report in self._workers.reports(done):
+            round_ = next(round_ for round_ in self._rounds if worker in round_.asked)
+            round_.reports[worker] = report
+            if len(round_.reports) == len(round_.asked):
+                self._rounds.remove(round_)
+                self._idle.append(round_.workers)
+                for member in sorted(round_.reports):
+                    self._control.collected(round_.reports[member])
+                self._control.round_over()

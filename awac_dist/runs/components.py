@@ -17,9 +17,10 @@ from awac_dist.messages import Handle, WeightsReader
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
 from awac_dist.runs.plan import Plan
+from awac_dist.runs.pool import WorkerPool
+from awac_dist.runs.progress import INCARNATIONS_PER_SESSION
 from awac_dist.runs.runtime import Runtime
 from awac_dist.runs.weights import WeightStore
-from awac_dist.runs.workforce import Workforce
 from awac_dist.types import EnvSpec
 
 EVIDENCE = "not-finite"  # batches after which a number was not
@@ -32,7 +33,7 @@ class Components:
     weights: Handle
     shards: Sequence[Handle]
     start_learner: Callable[[], Handle]
-    workers: Workforce
+    workers: WorkerPool
     start_evaluator: Callable[[], Handle]
 
 
@@ -44,7 +45,6 @@ def start_components(
     folder: str,
     sources: Sequence[Source],
     session: int = 0,
-    incarnations: Sequence[int] = (),
 ) -> Components:
     """Start everything; each component gets its own part of the config only.
 
@@ -56,21 +56,18 @@ def start_components(
         folder: The run's, which the experience log lies in.
         sources: Prior data.
         session: How often the run was started before.
-        incarnations: Of the workers that begin; none: of a new run.
     """
     runtime.reserve(plan.learner_gpus)
     weights = runtime.start(WeightStore)
     reader = runtime.weights_reader(weights)
     experience = f"{folder}/{EXPERIENCE}"
     shards = _start_shards(runtime, config, spec, plan, experience, sources, session)
-    workers = _start_workers(
-        runtime, config, spec, plan, shards, reader, incarnations or [0] * plan.workers
-    )
+    workers = _start_workers(runtime, config, spec, plan, shards, reader, session)
     policy, evaluation = config.algorithm.policy_spec(spec), config.evaluation
     return Components(
         weights,
         shards,
-        partial(_start_learner, runtime, config, spec, plan, shards, weights, folder),
+        partial(_start_learner, runtime, config, spec, plan, shards, weights, folder, sources),
         workers,
         partial(
             runtime.start,
@@ -100,7 +97,6 @@ def _start_shards(
             index,
             plan.shards,
             spec,
-            capacity=_rows_in_play(config) + _rows_under_way(config, plan),
             discount=config.learner.discount,
             clip_prior_actions=config.replay.clip_prior_actions,
             log=ExperienceLog(experience, index, spec, session),
@@ -119,6 +115,7 @@ def _start_learner(
     shards: Sequence[Handle],
     weights: Handle,
     folder: str,
+    sources: Sequence[Source],
 ) -> Handle:
     return runtime.start(
         Learner,
@@ -130,6 +127,7 @@ def _start_learner(
         seed=config.seed,
         device=plan.device,
         gpus=plan.learner_gpus,
+        sources={source.name: source.weight for source in sources},
         evidence=f"{folder}/{EVIDENCE}",
     )
 
@@ -141,8 +139,8 @@ def _start_workers(
     plan: Plan,
     shards: Sequence[Handle],
     reader: WeightsReader,
-    incarnations: Sequence[int],
-) -> Workforce:
+    session: int,
+) -> WorkerPool:
     policy = config.algorithm.policy_spec(spec)
 
     def start(number: int, incarnation: int) -> Handle:
@@ -159,16 +157,9 @@ def _start_workers(
             cpus=plan.worker_cpus,
         )
 
-    return Workforce(start, incarnations, shards)
+    return WorkerPool(start, plan.workers, shards, INCARNATIONS_PER_SESSION * session)
 
 
 def _rows_in_play(config: RunConfig) -> int:
     """Online rows that the sampler draws from; a step takes two rows at the most."""
     return min(config.replay.capacity, 2 * config.online.env_steps)
-
-
-def _rows_under_way(config: RunConfig, plan: Plan) -> int:
-    """Rows that may arrive between a draw and the answer to it: two rounds of all workers."""
-    round_steps = config.rollout.fragment_steps * config.rollout.envs_per_worker * plan.workers
-    buffer = (config.online.error_buffer or 0) / config.online.updates_per_step
-    return int(2 * (2 * round_steps + 2 * buffer)) + 2

@@ -1,30 +1,28 @@
-"""The control plane: which component does what next. Counts and places only, no arrays."""
+"""The control plane: which component does what next. Counts and positions only, no arrays."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
-from awac_dist.config import CLONE, RunConfig
+from awac_dist.config import RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.errors import ComponentDied
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.messages import Future, Placement, RolloutReport, UpdateReport
-from awac_dist.runs.collecting import collect_episodes
+from awac_dist.messages import Future, RolloutReport, UpdateReport
+from awac_dist.runs.collecting import Collecting, Counts, Order
 from awac_dist.runs.components import Components
 from awac_dist.runs.ending import in_order
-from awac_dist.runs.evaluating import EvaluatorKeeper
-from awac_dist.runs.learning import LearnerKeeper
-from awac_dist.runs.loading import Loader, PriorData
-from awac_dist.runs.online import OnlineLoop, error_buffer
-from awac_dist.runs.progress import Observer, Progress
-from awac_dist.runs.rate_limiter import RateLimiter
+from awac_dist.runs.evaluating import EvaluatorSupervisor
+from awac_dist.runs.event_loop import EventLoop
+from awac_dist.runs.learning import LearnerSupervisor
+from awac_dist.runs.loading import PriorData, Resumption
+from awac_dist.runs.phases import Phase, phases_of, reached
+from awac_dist.runs.progress import Observer, Progress, arrangement
 from awac_dist.runs.runtime import Runtime
 from awac_dist.runs.shard_watch import ShardWatch
 from awac_dist.runs.stopping import StopConditions, Stopped
-from awac_dist.runs.waiting import Lookout
 from awac_dist.runs.weights import StoreWatch
 
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
@@ -32,7 +30,7 @@ CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never
 
 
 class Driver:
-    """Runs the phases of one run: load, clone, collect, offline, online.
+    """Runs the phases of one run.
 
     Args:
         config: The run.
@@ -59,23 +57,27 @@ class Driver:
     ) -> None:
         self._config, self._components = config, components
         self._sources, self._observer = sources, observer
-        self._stop, self._resume = StopConditions(config.online, stop_asked), resume
-        self.learner = LearnerKeeper(
-            config, components.start_learner, components.shards, checkpoints
+        self._resume = resume
+        self._stop = StopConditions(config.online, stop_asked)
+        self._loop = EventLoop(runtime, observer, self._stop)
+        self.look, self._wait = self._loop.look, self._loop.wait
+        self.learner = LearnerSupervisor(config, components.start_learner, checkpoints, self._wait)
+        self._evaluator = EvaluatorSupervisor(
+            components.start_evaluator, observer.died, self._wait, lambda: self._call("publish")
         )
-        self._evaluator = EvaluatorKeeper(
-            components.start_evaluator, observer.died, lambda: self._call("publish")
-        )
-        components.workers.died = observer.died
-        self._shard_watch = ShardWatch(components.shards, observer.died)
         store = StoreWatch(
             components.weights, self._publish_again, lambda futures: runtime.wait(futures, 0)
         )
-        lookout = Lookout(runtime, observer, store, self._stop, self._evaluator, self._evaluated)
-        self.look, self._wait = lookout.look, lookout.wait
+        self._loop.see_to(store, self._evaluator, self._evaluated)
+        self._workers = components.workers
+        self._workers.died = self._worker_died
+        self._shard_watch = ShardWatch(components.shards, observer.died)
+        self._resumption = Resumption(
+            config, self._workers, self.learner, self._wait, observer.note
+        )
         self._loaded = self._evaluate_again = False
-        self._demonstrations: list[str] = []
-        self._loop: OnlineLoop | None = None
+        self._phases: list[Phase] = []
+        self._collecting: Collecting | None = None
         self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
         self.progress = Progress()
 
@@ -87,40 +89,48 @@ class Driver:
             RunFailed: Later; names the checkpoint from which the run can go on.
         """
         shards, note = self._components.shards, self._observer.note
-        with in_order(self.learner, shards, lambda: self.progress.has_begun, note):
+        began = lambda: self.progress.has_begun  # noqa: E731
+        with in_order(self.learner, shards, began, self._loop, self._stop, note):
             return self._run_phases()
 
     def _run_phases(self) -> str | None:
-        reason = None
         try:
-            self._go_through("load", "clone", "collect", "offline", "online", "save")
+            self._go_through()
         except Stopped as stop:
             self._observer.note(f"stopping: {stop}")
-            self._stop.ending, reason = True, str(stop)
+            self._end_early(stop)
+            return str(stop)
+        return None
+
+    def _end_early(self, stop: Stopped) -> None:
+        try:
             if not stop.in_a_hurry and self.progress.phase in ("offline", "online"):
                 self._evaluate_now(self.progress.phase)
-            try:
-                self._save()
-            except ComponentDied as death:
-                self._observer.note(f"the last checkpoint but one is kept: {death}")
-        return reason
+        except Stopped as again:
+            self._observer.note(f"stopping: {again}")
+        self._stop.hurry()
+        try:
+            self._save()
+        except (ComponentDied, Stopped) as reason:
+            self._observer.note(f"the last checkpoint but one is kept: {reason}")
 
-    def _go_through(self, *phases: str) -> None:
-        """Run phases in order, from the one of the checkpoint on; again where the learner dies."""
-        at = 0
-        while at < len(phases):
+    def _go_through(self) -> None:
+        """Go through the phases, from the one of the checkpoint on; again where a learner dies."""
+        at = -1
+        while at <= len(self._phases) or not self._loaded:
             try:
-                getattr(self, f"_{phases[at]}")()
+                if not self._loaded:
+                    self._load()
+                    at = reached(self._phases, self.progress.phase)
+                elif at < len(self._phases):
+                    self._run_phase(self._phases[at])
+                    at += 1
+                else:
+                    self._save()
+                    at += 1
             except ComponentDied as death:
                 self._revive_learner(str(death))
-                at = self._next_of(phases, 0)
-            else:
-                at = self._next_of(phases, at + 1)
-
-    def _next_of(self, phases: Sequence[str], at: int) -> int:
-        """Number of the phase to run: not before the one that goes on, and `load` only once."""
-        goes_on = phases.index(self.progress.phase)
-        return max(at, goes_on, int(self._loaded))
+                at = reached(self._phases, self.progress.phase)
 
     def _revive_learner(self, reason: str) -> None:
         """Start another learner, which knows what the dead one did at its last checkpoint.
@@ -133,7 +143,7 @@ class Driver:
             self.learner.count_death(self.progress.grad_steps, reason)
             try:
                 if self._loaded:
-                    self.progress.go_back_to(self.learner.restart() or Progress().state())
+                    self.progress.go_back_to(self.learner.restart())
                     self._evaluator.drop()  # it may be of updates that are lost
                     self._evaluate_again = again = self.progress.evaluating
                     self._observer.went_back(self.progress.grad_steps, evaluating=again)
@@ -143,101 +153,95 @@ class Driver:
             except ComponentDied as death:
                 reason = str(death)
 
-    # Phases, in the order in which they run.
-
     def _load(self) -> None:
         self._observer.phase("load", len(self._sources), "sources")
+        if self._resume:
+            self.progress = self._resumption.load(self.learner.newest(), self._observer)
+        else:
+            self.progress = self._resumption.begin()
         answers = [shard.post("load") for shard in self._components.shards]
         prior = PriorData(self._sources, [self._wait(answer) for answer in answers])
-        self._demonstrations = prior.demonstrations
-        workers = self._components.workers
-        checkpoint = self.learner.newest() if self._resume else None
-        loader = Loader(self._config, self.learner, self._observer, len(workers), checkpoint)
-        self.progress = loader.load(prior)
-        workers.resume(self.progress.streams.values(), self._wait, self._observer.note)
+        for line in prior.described(clipped=self._config.replay.clip_prior_actions):
+            self._observer.note(line)
+        prior.check_mixture(self._config)
+        if self._config.clone.updates and not prior.demonstrations:
+            self._observer.note("no source holds demonstrations alone: there is nothing to clone")
+        self._phases = phases_of(self._config, prior.demonstrations, len(self._workers))
+        self.progress.arrangement = arrangement(self._config, len(self._workers))
+        self.progress.streams = self._workers.positions
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
-    def _clone(self) -> None:
-        updates = self._config.clone.updates
-        if updates and not self._demonstrations:
-            self._observer.note("no source holds demonstrations alone: there is nothing to clone")
-        if updates and self._demonstrations:
-            self._enter("clone", updates, "updates", trains="clone")
-            self._learn(updates, evaluate=False)
-            self._evaluate_now("clone")
-
-    def _collect(self) -> None:
-        clone = self._config.clone
-        if not (clone.updates and clone.episodes and self._demonstrations):
-            return
-        self._enter("collect", clone.episodes, "episodes", trains="clone")
-        left = clone.episodes - self.progress.clone_episodes
-        workers = self._components.workers
-        placements: list[list[Placement]] = [[] for _ in workers]
-        for worker, report in collect_episodes(workers, left, "prior", CLONE, self.look):
-            self._observer.collected(report, lag=0)
-            self.progress.collected(report)
-            placements[worker] += report.placements
-        self.progress.clone_episodes = clone.episodes
-        self._wait(self.learner.add(list(chain(*placements))))  # in worker order
-
-    def _offline(self) -> None:
-        updates = self._config.offline.updates
-        if updates:
-            self._enter("offline", updates, "updates", trains="awac")
-            self._learn(updates, evaluate=True)
-            self._evaluate_now("offline")
-
-    def _online(self) -> None:
-        online, config = self._config.online, self._config
-        if not online.env_steps:
-            return
-        self._enter("online", online.env_steps, "env_steps", trains="awac")
-        self._call("set_batches", config.learner.batch_size, config.replay.mixture or {})
-        if self._loop is None:
-            buffer = error_buffer(config, len(self._components.workers))
-            self.progress.begin_limiter(RateLimiter(online.updates_per_step, buffer))
-            self._loop = OnlineLoop(self, config, self.learner, self._components.workers)
-        self._loop.run()
-        self._evaluate_now("online")
+    def _run_phase(self, phase: Phase) -> None:
+        self._enter(phase)
+        if phase.order is None:
+            self._learn(phase)
+        else:
+            self._collect(phase, phase.order)
+        if phase.result:
+            self._evaluate_now(phase.name)
 
     def _save(self) -> None:
         self._checkpoint()
         self.learner.finish_saving()
 
-    # What the phases are made of.
-
-    def _enter(self, phase: str, total: int, unit: str, *, trains: str) -> None:
+    def _enter(self, phase: Phase) -> None:
         """Begin a phase, or go on with it where the checkpoint was taken."""
-        progress, goes_on = self.progress, self.progress.phase == phase
+        progress, goes_on = self.progress, self.progress.phase == phase.name
         if not goes_on:
-            progress.phase = phase
+            progress.phase = phase.name
             progress.phase_from = progress.evaluated_at = progress.grad_steps
-        self._observer.phase(phase, total, unit, progress.done(unit))
-        if self.learner.training != trains:
-            self._wait(self.learner.train(trains, self._demonstrations))
+            self._collecting = None
+        self._observer.phase(phase.name, phase.total, phase.unit, progress.done(phase.unit))
+        if self.learner.training != phase.training.name:
+            self._wait(self.learner.train(phase.training))
             if goes_on:
-                self.learner.restore_method()
+                self._wait(self.learner.restore_method())
+        if phase.batch_size:
+            self._call("set_batches", phase.batch_size, phase.mixture)
         if self._evaluate_again:
-            self._evaluator.begin(phase, self._config.evaluation.curve_episodes)
+            self._evaluator.begin(phase.name, self._config.evaluation.curve_episodes)
             self._evaluate_again = False
         if not goes_on:
             self._checkpoint()
 
-    def _learn(self, updates: int, *, evaluate: bool) -> None:
+    def _learn(self, phase: Phase) -> None:
         """Have the learner take what is left of so many steps, always a call ahead of it."""
-        left = updates - (self.progress.grad_steps - self.progress.phase_from)
+        left = phase.updates - (self.progress.grad_steps - self.progress.phase_from)
         calls: deque[Future] = deque()
         while left or calls:
             while left and len(calls) < self.calls_ahead:
                 count = min(self._config.learner.updates_per_call, left)
-                calls.append(self.learner.update(count))
+                calls.append(self.update(count))
                 left -= count
-            self.learned(self._wait(calls.popleft()), evaluate=evaluate)
+            self.learned(self._wait(calls.popleft()), evaluate=phase.curve)
 
-    @property
-    def limiter(self) -> RateLimiter:
-        return self.progress.limiter
+    def _collect(self, phase: Phase, order: Order) -> None:
+        """Collect, and update as the schedule has it; the learner then knows everything."""
+        if self._collecting is None:
+            self._collecting = Collecting(
+                self,
+                self._workers,
+                order,
+                phase.schedule,
+                together=self._config.mode == "sync",
+                updates_per_call=self._config.learner.updates_per_call,
+            )
+        self._collecting.run()
+        if phase is self._phases[-1]:  # a run with more steps may have logged more
+            self._resumption.register_the_rest(self.progress)
+        self._wait(self.learner.register())
+
+    # What the collecting loop asks for.
+
+    def counts(self) -> Counts:
+        progress = self.progress
+        if progress.phase == "collect":
+            return Counts(progress.clone_episodes, 0, 0)
+        updates = progress.grad_steps - progress.phase_from
+        return Counts(progress.env_steps, progress.env_steps, updates)
+
+    def update(self, count: int) -> Future:
+        return self.learner.update(count)
 
     def learned(self, report: UpdateReport, *, evaluate: bool = True) -> None:
         """Take note of updates, and start an evaluation when one is due."""
@@ -251,23 +255,29 @@ class Driver:
             self._shard_watch.look(self._wait)
 
     def collected(self, report: RolloutReport) -> None:
-        """Take note of online steps."""
-        self.progress.env_steps += report.env_steps
-        self.progress.collected(report)
-        known = report.policy_version >= 0
-        lag = self.progress.grad_steps - report.policy_version if known else 0
+        """Take note of episodes of the clone, or of online steps."""
+        if self.progress.phase == "collect":
+            self.progress.clone_episodes += report.fragments  # each is a whole episode
+            lag = 0
+        else:
+            self.progress.env_steps += report.env_steps
+            known = report.policy_version >= 0
+            lag = self.progress.grad_steps - report.policy_version if known else 0
         self._observer.collected(report, lag)
 
+    def round_over(self) -> None:
+        """Take note of where the streams are, once all of a round's workers have reported."""
+        self._resumption.round_over(self.progress)
+        self.progress.streams = self._workers.positions
+        self.learner.round_over(self.progress.streams)
+
+    def _worker_died(self, component: str, reason: str) -> None:
+        self._observer.died(component, reason)
+        self._resumption.worker_died()
+
     def _evaluate_now(self, label: str) -> None:
-        while self._evaluator.answer is not None:
-            self.look()
-        self._evaluator.begin(label, self._config.evaluation.episodes)
-        evaluation = None
-        while evaluation is None:
-            while not self.look([self._evaluator.current]):
-                pass
-            evaluation = self._evaluator.finish()
-        self._observer.evaluated(evaluation)
+        episodes = self._config.evaluation.episodes
+        self._observer.evaluated(self._evaluator.result(label, episodes, self.look))
 
     def _checkpoint(self) -> None:
         if self.learner.training:

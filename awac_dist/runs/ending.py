@@ -7,14 +7,18 @@ from contextlib import contextmanager
 
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.messages import Handle
-from awac_dist.runs.learning import LearnerKeeper
+from awac_dist.runs.event_loop import EventLoop
+from awac_dist.runs.learning import LearnerSupervisor
+from awac_dist.runs.stopping import StopConditions, Stopped
 
 
 @contextmanager
 def in_order(
-    learner: LearnerKeeper,
+    learner: LearnerSupervisor,
     shards: Sequence[Handle],
     began: Callable[[], bool],
+    loop: EventLoop,
+    stop: StopConditions,
     note: Callable[[str], None],
 ) -> Iterator[None]:
     """Whatever happens within, have the shards write what they were given.
@@ -23,6 +27,8 @@ def in_order(
         learner: Knows the checkpoints.
         shards: What was collected is with them.
         began: Whether anything was learned or collected yet.
+        loop: Waits for the shards.
+        stop: Says how long.
         note: Takes lines for the screen.
 
     Raises:
@@ -38,18 +44,19 @@ def in_order(
     except RunFailed as error:
         raise RunFailed(f"{error}; {_left(learner)}") from error
     finally:
-        _flush(shards, note)
+        stop.hurry()
+        _flush(shards, loop, note)
 
 
-def _left(learner: LearnerKeeper) -> str:
+def _left(learner: LearnerSupervisor) -> str:
     newest = learner.newest()
     return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
 
 
-def _flush(shards: Sequence[Handle], note: Callable[[str], None]) -> None:
+def _flush(shards: Sequence[Handle], loop: EventLoop, note: Callable[[str], None]) -> None:
     """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
-    for shard in shards:
-        try:
-            shard.post("flush").result()
-        except (InputError, ComponentDied) as error:
-            note(f"what was collected stays in journals: {error}")
+    try:
+        for answer in [shard.post("flush") for shard in shards]:
+            loop.wait_alone(answer)
+    except (InputError, ComponentDied, Stopped) as error:
+        note(f"what was collected stays in journals: {error}")

@@ -1,4 +1,4 @@
-"""The learner, whichever process it is in: what it was told since its last checkpoint."""
+"""The learner, whichever process it is in."""
 
 from __future__ import annotations
 
@@ -7,84 +7,90 @@ from typing import Any
 
 from awac_dist.config import RunConfig
 from awac_dist.errors import RunFailed
-from awac_dist.learner.checkpoint import list_checkpoints, load_progress, newest_whole
-from awac_dist.messages import Future, Handle, Placement
+from awac_dist.learner.checkpoint import load_progress, newest_whole
+from awac_dist.messages import Future, Handle, StreamState
+from awac_dist.runs.phases import Training
 
 MAX_DEATHS = 4  # in a row and with no update in between
 
 
-class LearnerKeeper:
+class LearnerSupervisor:
     """Posts to the learner, and can put a new one in its place.
-
-    Fragments that were registered since the newest whole checkpoint are remembered here: a
-    checkpoint names all others.
 
     Args:
         config: The run.
         start: Starts a learner that knows nothing.
-        shards: Where the fragments lie.
         checkpoints: Folder of the checkpoints.
+        wait: Gives the answer to a call, and lets the rest of the run go on meanwhile.
 
     Attributes:
-        training: What the living learner was told to train: clone, awac, or nothing yet.
+        training: What the living learner was told to train, by its name; nothing yet.
     """
 
     def __init__(
         self,
         config: RunConfig,
         start: Callable[[], Handle],
-        shards: Sequence[Handle],
         checkpoints: str,
+        wait: Callable[[Future], Any],
     ) -> None:
-        self._config = config
-        self._start, self._shards, self._checkpoints = start, shards, checkpoints
+        self._config, self._wait = config, wait
+        self._start, self._checkpoints = start, checkpoints
         self._handle = start()
         self.training = ""
+        self._positions: Sequence[StreamState] = ()  # of the workers' streams, sync mode only
+        self._rounds: list[Sequence[StreamState]] = []  # that it was not told of
         self._deaths, self._died_at = 0, -1
-        self._weights: Mapping[str, float] = {}
         self._saving: Future | None = None
-        self._since_saved: list[Placement] = []
-        self._since_asked: list[Placement] = []  # to save, which is not done yet
+        self._opened: str | None = None  # the checkpoint that the living learner goes on from
 
-    def train(self, what: str, demonstrations: Sequence[str]) -> Future:
-        """Have it begin to train the clone of some sources, or the algorithm."""
-        self.training, config = what, self._config
-        if what == "clone":
-            clone, size = config.clone_method, config.clone.batch_size
-            return self._handle.post("begin", clone, size, sources=demonstrations)
+    def train(self, training: Training) -> Future:
+        """Have it begin to train a method."""
+        self.training = training.name
         return self._handle.post(
             "begin",
-            config.algorithm,
-            config.offline.batch_size or config.learner.batch_size,
-            adopt=config.clone.initialize_actor,
-            goals=config.replay.goals,
+            training.method,
+            training.batch_size,
+            sources=training.sources,
+            adopt=training.adopt,
+            goals=training.goals,
         )
 
     def post(self, method: str, *arguments: Any, **named: Any) -> Future:
         """Call a method that registers nothing."""
         return self._handle.post(method, *arguments, **named)
 
-    def add(self, placements: Sequence[Placement]) -> Future:
-        """Register fragments, in an order that matters."""
-        self._since_asked += placements
-        return self._handle.post("add", placements)
+    def round_over(self, positions: Sequence[StreamState]) -> None:
+        """Where the workers' streams are now that another round is whole."""
+        self._positions = positions
+        self._rounds.append(positions)
 
-    def update(self, count: int, placements: Sequence[Placement] = ()) -> Future:
-        """Register new fragments and take `count` gradient steps."""
-        self._since_asked += placements
-        return self._handle.post("update", count, placements)
+    def start_rounds(self, positions: Sequence[StreamState]) -> None:
+        """Where the workers' streams are before another round begins."""
+        self._positions, self._rounds = positions, []
 
-    def set_weights(self, weights: Mapping[str, float]) -> Future:
-        """Draw the transitions of some sources more often than others."""
-        self._weights = weights
-        return self._handle.post("set_weights", weights)
+    def open(self, checkpoint: str | None) -> Future:
+        """Have it register what the shards hold, as a checkpoint had it."""
+        self._rounds, self._opened = [self._positions], checkpoint
+        return self._handle.post("open", checkpoint, self._news())
+
+    def register(self) -> Future:
+        """Have it register what is new; the answer tells all that is registered."""
+        return self._handle.post("register", self._news())
+
+    def register_everything(self) -> Future:
+        """Have it register all that the shards hold, whatever the positions of the streams."""
+        self._rounds = []
+        return self._handle.post("register", None)
+
+    def update(self, count: int) -> Future:
+        """Register what is new and take `count` gradient steps."""
+        return self._handle.post("update", count, self._news())
 
     def save(self, progress: Mapping[str, Any]) -> None:
         """Have a checkpoint written, once the one before it is there."""
         self.finish_saving()
-        self._since_saved += self._since_asked
-        self._since_asked = []
-        self._saving = self._handle.post("save", self._checkpoints, dict(progress))
+        self._saving = self._handle.post("save", self._checkpoints, dict(progress), self._news())
 
     def finish_saving(self) -> None:
         """Wait until the checkpoint that was asked for is whole.
@@ -93,13 +99,12 @@ class LearnerKeeper:
             ComponentDied: The learner did not live to write it.
         """
         if self._saving is not None:
-            self._saving.result()
-            self._saving, self._since_saved = None, []
+            saving, self._saving = self._saving, None
+            self._wait(saving)
 
     def newest(self) -> str | None:
         """Path of the newest whole checkpoint."""
-        found = list_checkpoints(self._checkpoints)
-        return found[-1] if found else None
+        return newest_whole(self._checkpoints)
 
     def count_death(self, grad_steps: int, reason: str) -> None:
         """Take note that it died after so many updates.
@@ -113,39 +118,28 @@ class LearnerKeeper:
             raise RunFailed(f"the learner died {MAX_DEATHS} times in a row: {reason}")
 
     def begin_anew(self) -> None:
-        """Put a new learner, to which everything will be told again, in the place of a dead one."""
+        """Put a new learner, which knows nothing, in the place of a dead one."""
         self._handle, self._saving, self.training = self._start(), None, ""
-        self._since_saved, self._since_asked = [], []
 
     def restart(self) -> dict[str, Any]:
-        """Put a new learner in the place of one that died, with all the fragments that it knew.
+        """Put a new learner in the place of one that died, with all the fragments that there are.
 
         Returns:
             The progress in the newest checkpoint, empty if there is none.
         """
-        since = [*self._since_saved, *self._since_asked]
-        self._handle, self._saving, self.training = self._start(), None, ""
-        self._since_saved, self._since_asked = [], since
-        self.set_weights(self._weights)
+        self.begin_anew()
         checkpoint = self.newest()
-        if checkpoint is None:
-            self._handle.post("add", since).result()
-            return {}
-        unknown = {(fragment.source, fragment.key) for fragment in self.restore_replay(checkpoint)}
-        missing = [fragment for fragment in since if (fragment.source, fragment.key) in unknown]
-        self._handle.post("add", missing).result()
-        return load_progress(checkpoint)
+        self._wait(self.open(checkpoint))
+        return load_progress(checkpoint) if checkpoint else {}
 
-    def restore_replay(self, checkpoint: str) -> list[Placement]:
-        """Have the learner draw from the fragments of a checkpoint; returns all other fragments."""
-        answers = [shard.post("placements") for shard in self._shards]
-        places = [place for answer in answers for place in answer.result()]
-        others: list[Placement] = self._handle.post("restore_replay", checkpoint, places).result()
-        return others
+    def restore_method(self) -> Future:
+        """Have the method that was begun go on where the checkpoint left it."""
+        return self._handle.post("restore_method", self._opened)
 
-    def restore_method(self) -> None:
-        """Have the method that was begun go on where the newest checkpoint left it."""
-        self._handle.post("restore_method", self.newest()).result()
+    def _news(self) -> list[Sequence[StreamState]] | None:
+        """Rounds that the learner was not told of; None in async mode: it registers everything."""
+        rounds, self._rounds = self._rounds, []
+        return rounds if self._config.mode == "sync" else None
 
 
 def newest_progress(checkpoints: str, note: Callable[[str], None]) -> dict[str, Any]:

@@ -1,20 +1,20 @@
-"""What the shards read of the prior data and of the log, put in order and told."""
+"""What the shards read of the prior data, and what a resumed run knows of what it collected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import load_progress
-from awac_dist.messages import Loaded, Placement
+from awac_dist.messages import Future, Holdings, Loaded, StreamState
 from awac_dist.replay.sampler import OFFLINE, ONLINE
-from awac_dist.runs.learning import LearnerKeeper
-from awac_dist.runs.progress import Observer, Progress, arrangement, repeats
+from awac_dist.runs.learning import LearnerSupervisor
+from awac_dist.runs.pool import WorkerPool
+from awac_dist.runs.progress import Observer, Progress, repeats
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,13 @@ class PriorData:
     sources: Sequence[Source]
     shares: Sequence[Loaded]
 
-    @cached_property
-    def places(self) -> list[Placement]:
-        """Where its episodes lie, in an order that no number of shards changes."""
-        order = {source.name: number for number, source in enumerate(self.sources)}
-        placed = [item for share in self.shares for item in share.placed]
-        placed.sort(key=lambda item: (order[item[1].source], item[0]))
-        return [place for _, place in placed]
-
-    @property
-    def logged(self) -> list[Placement]:
-        """Where fragments lie that earlier sessions of this run collected."""
-        return [place for share in self.shares for place in share.logged]
-
     @property
     def demonstrations(self) -> list[str]:
         """Sources that hold nothing else."""
         return [
             source.name
             for source in self.sources
-            if sum(share.demonstrations[source.name] for share in self.shares)
-            == sum(place.source == source.name for place in self.places)
+            if self._count("demonstrations", source) == self._count("episodes", source)
         ]
 
     def described(self, *, clipped: bool) -> Iterator[str]:
@@ -59,13 +45,12 @@ class PriorData:
             clipped: Whether actions out of bounds were clipped.
         """
         for source in self.sources:
-            mine = [place for place in self.places if place.source == source.name]
-            outside = sum(share.out_of_range[source.name] for share in self.shares)
+            outside = self._count("out_of_range", source)
             what = "clipped" if clipped else "kept"
             actions = f"{outside:,} actions out of bounds ({what})"
             yield (
-                f"{source.name}: {len(mine):,} episodes, "
-                f"{sum(place.length for place in mine):,} transitions, "
+                f"{source.name}: {self._count('episodes', source):,} episodes, "
+                f"{self._count('transitions', source):,} transitions, "
                 f"{actions if outside else 'no action out of bounds'}"
             )
 
@@ -85,65 +70,87 @@ class PriorData:
                     + ", ".join(sorted(known))
                 )
 
+    def _count(self, what: str, source: Source) -> int:
+        return sum(getattr(share, what)[source.name] for share in self.shares)
 
-class Loader:
-    """Tells the learner what it may draw from, as a checkpoint had it in a run that is resumed.
+
+class Resumption:
+    """How a run that was started before goes on: as if nothing had been, or with new streams.
+
+    In sync mode the workers do again what they did after the checkpoint, and the learner hears of
+    each fragment when it did. Else everything that was logged is learned from at once.
 
     Args:
         config: The run.
+        workers: Who collect.
         learner: Who draws.
-        observer: Is told, and given back what it knew.
-        workers: How many there are.
-        checkpoint: Of the run that is resumed, None for a new one.
+        wait: Gives the answer to a call.
+        note: Takes lines for the screen.
     """
 
     def __init__(
         self,
         config: RunConfig,
-        learner: LearnerKeeper,
-        observer: Observer,
-        workers: int,
-        checkpoint: str | None,
+        workers: WorkerPool,
+        learner: LearnerSupervisor,
+        wait: Callable[[Future], Any],
+        note: Callable[[str], None],
     ) -> None:
-        self._config, self._learner, self._observer = config, learner, observer
-        self._workers, self._checkpoint = workers, checkpoint
+        self._config, self._workers, self._learner = config, workers, learner
+        self._wait, self._note = wait, note
+        self._repeating = self._diverged = False
 
-    def load(self, prior: PriorData) -> Progress:
-        """Register everything; returns how far the run is.
+    def begin(self) -> Progress:
+        """A new run: have the learner draw from the prior data."""
+        self._learner.start_rounds(self._workers.positions)
+        self._wait(self._learner.open(None))
+        return Progress()
 
-        Raises:
-            InputError: A source of the mixture will not be there.
-            ComponentDied: The learner died over it.
-        """
-        for line in prior.described(clipped=self._config.replay.clip_prior_actions):
-            self._observer.note(line)
-        prior.check_mixture(self._config)
+    def load(self, checkpoint: str | None, observer: Observer) -> Progress:
+        """A run that goes on: have the learner draw from all that is there."""
         progress = Progress()
-        state: dict[str, Any] = {}
-        if self._checkpoint is None:
-            self._learner.add(prior.places).result()
-            others = prior.logged
-        else:
-            others = self._learner.restore_replay(self._checkpoint)
-            state = load_progress(self._checkpoint)
+        state: dict[str, Any] = load_progress(checkpoint) if checkpoint else {}
+        if state:
             progress.restore(state)
-            self._observer.restore(state["observer"])
-        self._learner.set_weights({s.name: s.weight for s in prior.sources}).result()
-        if not repeats(self._config, self._workers, state):
-            progress.streams = {}
-            self._add(others, progress)
-        progress.arrangement = arrangement(self._config, self._workers)
+            observer.restore(state["observer"])
+        streams = self._streams(progress)
+        same = repeats(self._config, len(self._workers), state)
+        self._learner.start_rounds(streams)
+        holdings = self._wait(self._learner.open(checkpoint))
+        self._repeating = same and not holdings.strays.fragments
+        if self._repeating:
+            self._workers.go_on(streams, self._wait)
+        else:
+            holdings = self._wait(self._learner.register_everything())
+            self._learner.start_rounds(self._workers.positions)
+        self._tell(holdings, progress)
         return progress
 
-    def _add(self, fragments: Sequence[Placement], progress: Progress) -> None:
-        """Draw from what was logged after the checkpoint, too."""
-        in_order = sorted(fragments, key=lambda fragment: (fragment.source == ONLINE, fragment.key))
-        self._learner.add(in_order).result()
-        online = sum(fragment.length for fragment in fragments if fragment.source == ONLINE)
-        progress.env_steps += online
-        episodes = {fragment.key[:-1] for fragment in fragments if fragment.source == CLONE}
-        progress.clone_episodes += len(episodes)
-        self._observer.note(
-            f"{len(fragments):,} fragments were logged after the checkpoint: "
-            f"{len(episodes):,} episodes of the clone, {online:,} online steps"
+    def worker_died(self) -> None:
+        """What follows is not what was: stop repeating once nobody collects."""
+        self._diverged = self._repeating
+
+    def round_over(self, progress: Progress) -> None:
+        """To be called where nobody collects that takes turns with the learner."""
+        if self._diverged:
+            self.register_the_rest(progress)
+            self._workers.go_on(self._workers.fresh_streams(), self._wait)
+
+    def register_the_rest(self, progress: Progress) -> None:
+        """Learn from all that was logged and not done again; nothing is from now on."""
+        if self._repeating:
+            progress.recount(self._wait(self._learner.register_everything()))
+            self._repeating = self._diverged = False
+
+    def _streams(self, progress: Progress) -> list[StreamState]:
+        known = {stream.worker: stream for stream in progress.streams}
+        return [known.get(n, StreamState.start(n, 0)) for n in range(len(self._workers))]
+
+    def _tell(self, holdings: Holdings, progress: Progress) -> None:
+        steps, episodes = progress.env_steps, progress.clone_episodes
+        progress.recount(holdings)
+        self._note(
+            "logged after the checkpoint: "
+            f"{progress.clone_episodes - episodes:,} episodes of the clone, "
+            f"{progress.env_steps - steps:,} online steps"
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from awac_dist.config import RunConfig
+from awac_dist.config import CLONE, RunConfig
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.messages import RolloutReport, StreamState, UpdateReport
-from awac_dist.runs.rate_limiter import RateLimiter
+from awac_dist.messages import Holdings, RolloutReport, StreamState, UpdateReport
+from awac_dist.replay.sampler import ONLINE
 
 INCARNATIONS_PER_SESSION = 1_000_000  # a worker cannot die so often
+COLLECTED = ("env_steps", "clone_episodes", "streams", "arrangement")
 
 
 class Observer(Protocol):
@@ -41,10 +42,8 @@ class Progress:
         evaluating: Whether that evaluation has not ended yet.
         env_steps: env.step calls of the online phase that the replay accepted.
         clone_episodes: Episodes that the clone has recorded.
-        arrangement: Workers, environments of each, steps of a fragment: what the order in which
-            things are collected follows from.
+        arrangement: What the order in which things are collected follows from.
         streams: Where each worker's stream of episodes is.
-        limiter: Of the online phase.
     """
 
     phase: str = "load"
@@ -55,13 +54,11 @@ class Progress:
     env_steps: int = 0
     clone_episodes: int = 0
     arrangement: list[int] = field(default_factory=list)
-    streams: dict[int, StreamState] = field(default_factory=dict)
-    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(1.0, 0.0))
+    streams: Sequence[StreamState] = ()
 
     def state(self) -> dict[str, Any]:
-        """Plain numbers and strings for a checkpoint; the limiter's follow from them."""
-        state = {name: value for name, value in vars(self).items() if name != "limiter"}
-        return {**state, "streams": [tuple(stream) for stream in self.streams.values()]}
+        """Plain numbers and strings for a checkpoint."""
+        return {**vars(self), "streams": [tuple(stream) for stream in self.streams]}
 
     @property
     def has_begun(self) -> bool:
@@ -76,57 +73,27 @@ class Progress:
             "env_steps": self.env_steps,
         }[unit]
 
-    def begin_limiter(self, limiter: RateLimiter) -> None:
-        """Use a limiter, which then knows what the online phase has done so far."""
-        self.limiter = limiter
-        self._tell_limiter()
-
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up everything of a checkpoint."""
         for name in self.state():
             setattr(self, name, state[name])
-        self.streams = {stream[0]: StreamState(*stream) for stream in state["streams"]}
-        self._tell_limiter()
-
-    def _tell_limiter(self) -> None:
-        done = self.grad_steps - self.phase_from if self.phase == "online" else 0
-        self.limiter.posted = self.limiter.finished = done
-        self.limiter.inserted = self.env_steps
+        self.streams = [StreamState(*stream) for stream in state["streams"]]
 
     def go_back_to(self, state: Mapping[str, Any]) -> None:
         """Forget updates since a checkpoint; what was collected since then stays."""
-        streams = self.streams
-        collected = {"env_steps": self.env_steps, "clone_episodes": self.clone_episodes}
-        self.restore({**state, **collected})
-        self.streams = streams
+        kept = {name: getattr(self, name) for name in COLLECTED}
+        self.restore({**Progress().state(), **state})
+        vars(self).update(kept)
 
-    def collected(self, report: RolloutReport) -> None:
-        """Take note of where a worker's stream is."""
-        if report.stream is not None:
-            self.streams[report.stream.worker] = report.stream
-
-
-def first_incarnations(
-    config: RunConfig, workers: int, state: Mapping[str, Any], session: int
-) -> list[int]:
-    """Which incarnations the workers of a run begin with.
-
-    Args:
-        config: The run.
-        workers: How many there are.
-        state: Progress in the newest checkpoint; empty if there is none.
-        session: How often the run was started before.
-    """
-    if not repeats(config, workers, state):
-        return [INCARNATIONS_PER_SESSION * session] * workers
-    streams = [StreamState(*stream) for stream in state.get("streams", ())]
-    known = {stream.worker: stream.incarnation for stream in streams}
-    return [known.get(worker, 0) for worker in range(workers)]
+    def recount(self, holdings: Holdings) -> None:
+        """Count what is registered, where nobody collects."""
+        self.env_steps, self.clone_episodes = holdings.steps(ONLINE), holdings.fragments(CLONE)
 
 
 def arrangement(config: RunConfig, workers: int) -> list[int]:
-    """What the order in which things are collected follows from."""
-    return [workers, config.rollout.envs_per_worker, config.rollout.fragment_steps]
+    """What the order in which things are collected, and the fragments' ends, follow from."""
+    rollout = config.rollout
+    return [workers, rollout.envs_per_worker, rollout.fragment_steps, config.online.env_steps]
 
 
 def repeats(config: RunConfig, workers: int, state: Mapping[str, Any]) -> bool:
@@ -139,7 +106,5 @@ def repeats(config: RunConfig, workers: int, state: Mapping[str, Any]) -> bool:
         workers: How many there are now.
         state: Of the checkpoint; empty if there is none.
     """
-    if not state:
-        return True
-    same = state["arrangement"] == arrangement(config, workers)
-    return same and (config.mode == "sync" or state["phase"] != "online")
+    same = not state or state["arrangement"] == arrangement(config, workers)
+    return same and config.mode == "sync"

@@ -84,9 +84,9 @@ def test_batches_a_second_are_those_that_arrive(
     asked: list[int] = []
 
     class Counting(ReplayShard):
-        def take(self, rows: np.ndarray, relabelling: Any = None) -> Any:
+        def take(self, rows: np.ndarray, *wishes: Any) -> Any:
             asked.append(len(rows))
-            return super().take(rows, relabelling)
+            return super().take(rows, *wishes)
 
     def once(call: Callable[[], object]) -> float:
         call()
@@ -95,7 +95,7 @@ def test_batches_a_second_are_those_that_arrive(
     monkeypatch.setattr(replay, "EPISODES", 2)
     monkeypatch.setattr(replay, "BATCH", 8)
     monkeypatch.setattr(replay, "rate", once)
-    options = {"capacity": 10, "discount": 0.99, "clip_prior_actions": False, "log": None}
+    options = {"discount": 0.99, "clip_prior_actions": False, "log": None}
     kept = [Counting(index, shards, replay.HALF_CHEETAH, **options) for index in range(shards)]
     measure = replay._fetched([InlineHandle(shard) for shard in kept])
     assert measure() == sum(asked) / 8 == 400  # 8 requests of 50 batches
@@ -108,7 +108,7 @@ class Tireless:
 
     def post(self, method: str, *arguments: Any) -> InlineFuture:
         self.calls += 1
-        return InlineFuture(RolloutReport([], [], 10, 0, act_s=1.0, send_s=0.0))
+        return InlineFuture(RolloutReport(1, [], 10, 0, act_s=1.0, send_s=0.0))
 
 
 def test_steps_of_many_workers_count_while_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,11 +48,9 @@ def write_run(folder: Path, logged: list[Episode], registered: list[Episode]) ->
         log.append(its, "online", row)
         if row == 0:
             log.flush()  # one file of each kind
-    keys = [(*its.origin.stream, its.origin.start) for its in registered]
-    state = {
-        "fragments": {"online": torch.tensor(keys)},
-        "grad_steps": 5,
-    }
+    keys = torch.tensor([(*its.origin.stream, its.origin.start) for its in registered])
+    books = {"in_play": {"online": keys[1:]}, "forgotten": keys[:1]}
+    state = {"books": books, "grad_steps": 5}
     progress, acting = {"env_steps": sum(map(len, registered))}, (UNIT, UNIT.unflatten(np.zeros(2)))
     save_checkpoint(str(folder / "checkpoints"), 5, state, progress, acting, keep=1)
     write_metrics(folder, {"grad_steps": 5, UPDATES: 1.0}, {"grad_steps": 5, EVALUATION: -7.0})

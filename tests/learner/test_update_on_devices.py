@@ -16,7 +16,7 @@ from awac_dist.learner import batches
 from awac_dist.learner.config import LearnerConfig, Precision
 from awac_dist.learner.device import autocast
 from awac_dist.learner.learner import Learner
-from awac_dist.messages import Placement
+from awac_dist.messages import Announced, Cursor, Placement
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.runs.runtime import InlineHandle
@@ -119,7 +119,11 @@ def wanted(states: Tensor) -> Tensor:
 class SlowShard:
     """Answers with numbers after a while."""
 
-    def take(self, rows: np.ndarray, relabelling: Any) -> np.ndarray:
+    def since(self, cursor: Cursor | None, released: int) -> Announced:
+        places = [] if cursor else [Placement("prior", 0, 0, 500, (), (0,))]
+        return Announced(places, Cursor(0, 1), 0)
+
+    def take(self, rows: np.ndarray, *wishes: Any) -> np.ndarray:
         time.sleep(WAIT_S)
         return np.zeros((len(rows), LAYOUT.width), np.float32)
 
@@ -141,7 +145,7 @@ def make_learner(config: LearnerConfig) -> Learner:
         seed=0,
         device="cpu",
     )
-    learner.add([Placement("prior", 0, 0, 500)])
+    learner.register()
     learner.begin(small(AWACConfig()), 32)
     return learner
 

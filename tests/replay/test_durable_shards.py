@@ -17,22 +17,21 @@ import logging_fragments
 import numpy as np
 import pytest
 import ray
-from logging_fragments import SPEC, describe, first, fragments, key, make_shard
+from logging_fragments import SPEC, describe, first, fragments, insert, key, make_shard
 
 from awac_dist.data import experience
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
-from awac_dist.errors import InputError
-from awac_dist.messages import Placement
-from awac_dist.replay import shard as shard_module
+from awac_dist.errors import InputError, RunFailed
+from awac_dist.messages import Placement, StreamState
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.types import Episode
 
-CAPACITY = 150  # some 25 fragments
+NEWEST = 300  # rows
 
 
 def prior_data(folder: Path, episodes: int = 6) -> Source:
@@ -44,7 +43,6 @@ def prior_data(folder: Path, episodes: int = 6) -> Source:
 
 def arguments(folder: Path, source: Source, *, logged: bool = True) -> dict[str, Any]:
     return {
-        "capacity": CAPACITY,
         "discount": 0.9,
         "clip_prior_actions": True,
         "log": ExperienceLog(str(folder / "experience"), 0, SPEC) if logged else None,
@@ -69,50 +67,71 @@ def test_a_shard_built_anew_has_every_row_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flush_every: int
 ) -> None:
     monkeypatch.setattr(experience, "STEPS_PER_FILE", 60)
-    monkeypatch.setattr(shard_module, "REMEMBERED_INSERTS", 10)
     source = prior_data(tmp_path)
     undisturbed = ReplayShard(0, 1, SPEC, **arguments(tmp_path, source, logged=False))
     shard = ReplayShard(0, 1, SPEC, **arguments(tmp_path, source))
-    placed = [place for _, place in shard.load().placed]
+    placed = shard.since(None).placements
     assert undisturbed.load() == shard.load()
     for number, (fragment, name) in enumerate(first(100)):
-        place = undisturbed.insert(fragment, name)
-        assert shard.insert(fragment, name) == place
+        place = insert(undisturbed, fragment, name)
+        assert insert(shard, fragment, name) == place
         placed.append(place)
         if number % flush_every == flush_every - 1:
             shard.flush()
         if number % 11 == 10:
             shard = ReplayShard(0, 1, SPEC, **arguments(tmp_path, source))
-            loaded = shard.load()
-            assert shard.load() is loaded
+            assert shard.load() is shard.load()
             assert_held_alike(shard, undisturbed, placed)
-            held = [p for p in placed if p.source == "clone" or p in loaded.logged]
-            assert loaded.logged == held[-len(loaded.logged) :]
-    assert sum(place.length + 1 for place in placed if place.source == ONLINE) > 2 * CAPACITY
+            assert shard.since(None).placements == placed
 
 
 def test_what_was_recovered_is_not_accepted_twice(tmp_path: Path) -> None:
     folder = str(tmp_path)
-    places = [make_shard(folder).insert(fragment, name) for fragment, name in first(1)]
+    places = [insert(make_shard(folder), fragment, name) for fragment, name in first(1)]
     shard = make_shard(folder)
     shard.load()
-    places += [shard.insert(fragment, name) for fragment, name in first(20)[1:]]
+    places += [insert(shard, fragment, name) for fragment, name in first(20)[1:]]
     again = make_shard(folder)
     again.load()
-    assert [again.insert(fragment, name) for fragment, name in first(20)] == places
+    assert [insert(again, fragment, name) for fragment, name in first(20)] == places
     assert len(list(ExperienceLog(folder, 0, SPEC).own())) == 20
 
 
-def test_fragments_that_left_the_ring_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_shard_announces_everything_once_and_all_of_it_again_after_its_death(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(shard_module, "REMEMBERED_INSERTS", 5)
-    shard = make_shard(str(tmp_path), capacity=CAPACITY)
-    places = [shard.insert(fragment, name) for fragment, name in first(200)]
-    online = [place for place in places if place.source == ONLINE]
-    known = len(shard._inserted) - (len(places) - len(online))
-    assert CAPACITY / 9 - 1 <= known <= CAPACITY / 2
-    assert [place for place in places if place.key in shard._inserted][-known:] == online[-known:]
+    shard, cursor, told = make_shard(str(tmp_path)), None, []
+    for number, (fragment, name) in enumerate(first(60)):
+        shard.insert(fragment, name)
+        if number % 7 == 0:
+            news = shard.since(cursor)
+            told, cursor = told + news.placements, news.cursor
+    told += shard.since(cursor).placements
+    assert [place.key for place in told] == [key(fragment) for fragment, _ in first(60)]
+    again = make_shard(str(tmp_path)).since(cursor)
+    assert again.placements == told
+    assert again.cursor != cursor
+
+
+def test_a_dead_worker_leaves_what_lies_beyond_its_last_report(tmp_path: Path) -> None:
+    shard, mine = make_shard(str(tmp_path)), 1
+    for fragment, name in first(60):
+        shard.insert(fragment, name)
+    sent = [fragment for fragment, _ in first(60) if fragment.origin.worker == mine]
+    episode, reached = sent[7].origin.episode, sent[7].origin.start + len(sent[7])
+    position = StreamState(mine, 0, episode + 1, ((episode, reached),))
+    left = sum(map(len, sent[8:]))
+    assert shard.close_stream(position) == (len(sent) - 8, left)
+    assert shard.close_stream(StreamState.start(mine, 0)) == (len(sent), sum(map(len, sent)))
+    assert shard.close_stream(StreamState.start(mine, 1)) == (0, 0)
+
+
+def test_a_fragment_of_another_length_under_a_known_name_ends_the_run(tmp_path: Path) -> None:
+    shard, (fragment, name) = make_shard(str(tmp_path)), first(1)[0]
+    shard.insert(fragment, name)
+    longer = next(other for other, _ in fragments(1) if len(other) > len(fragment))
+    with pytest.raises(RunFailed, match="does not repeat what it did"):
+        shard.insert(replace(longer, origin=fragment.origin), name)
 
 
 def test_changed_prior_data_is_refused_instead_of_moving_rows(tmp_path: Path) -> None:
@@ -132,8 +151,8 @@ def test_the_next_session_holds_everything_once_on_any_number_of_shards(
 ) -> None:
     sent: dict[tuple[int, ...], Episode] = {}
     for session, shards in enumerate((before, after, before)):
-        running = [make_shard(str(tmp_path), i, shards, session, 10_000) for i in range(shards)]
-        found = [place for shard in running for place in shard.load().logged]
+        running = [make_shard(str(tmp_path), i, shards, session) for i in range(shards)]
+        found = [place for shard in running for place in shard.since(None).placements]
         assert sorted(place.key for place in found) == sorted(sent)
         for place in found:
             assert place.shard == shard_of(place.key[:3], shards)
@@ -144,14 +163,22 @@ def test_the_next_session_holds_everything_once_on_any_number_of_shards(
             sent[key(fragment)] = fragment
 
 
-def test_fewer_shards_keep_the_newest_fragments_of_all(tmp_path: Path) -> None:
+def test_a_shard_does_not_load_what_is_forgotten_and_numbers_its_rows_as_if_it_did(
+    tmp_path: Path,
+) -> None:
     running = [make_shard(str(tmp_path), index, 3) for index in range(3)]
     for fragment, name in first(200):
         running[shard_of(fragment.origin.stream, 3)].insert(fragment, name)
-    one = make_shard(str(tmp_path), session=1)
-    online = [place.key for place in one.load().logged if place.source == ONLINE]
-    assert len(online) > 20
-    assert online == [key(fragment) for fragment, _ in first(200)][-len(online) :]
+    sent = [fragment for fragment, name in first(200) if name == ONLINE]
+    every, one = make_shard(str(tmp_path), session=1), make_shard(str(tmp_path), session=1)
+    one.load(forgotten={key(fragment) for fragment in sent[:100]})
+    online = [place for place in one.since(None).placements if place.source == ONLINE]
+    assert online == [p for p in every.since(None).placements if p.source == ONLINE]
+    assert [place.key for place in online] == [key(fragment) for fragment in sent]
+    assert one.since(None).held_from == online[100].row
+    for place, fragment in zip(online[100:], sent[100:], strict=True):
+        block = one.take(place.row + np.arange(place.length))
+        assert np.array_equal(block[:, :3], fragment.observations[:-1])
 
 
 def test_the_first_steps_of_an_episode_are_found_again(tmp_path: Path) -> None:
@@ -208,8 +235,8 @@ def check_killed_processes(folder: Path, repetitions: int) -> None:
         run = folder / str(number)
         keys = killed_while_logging(run, number, acknowledged=1 + 37 * number)
         assert len(keys) > 37 * number
-        again = make_shard(str(run), capacity=100_000)
-        found = [place.key for place in again.load().logged]
+        again = make_shard(str(run))
+        found = [place.key for place in again.since(None).placements]
         sent = [key(fragment) for fragment, _ in first(len(keys) + 1, seed=number)]
         assert sent[:-1] == keys
         assert found in (keys, sent)  # one may have been written and not acknowledged
@@ -235,12 +262,12 @@ class KilledShard:
         source = prior_data(folder)
         self._folder = folder
         self._runtime = RayRuntime()
-        named = arguments(folder, source) | {"capacity": 4 * CAPACITY}
+        named = arguments(folder, source)
         self._handle = self._runtime.start(ReplayShard, 0, 1, SPEC, **named)
         self._undisturbed = ReplayShard(0, 1, SPEC, **named | {"log": None})
-        loaded = self._undisturbed.load()
-        assert self.call("load") == loaded
-        self._placed = [(place, place) for _, place in loaded.placed]  # ours, theirs
+        assert self.call("load") == self._undisturbed.load()
+        there = self._undisturbed.since(None).placements
+        self._placed = [(place, place) for place in there]  # ours, theirs
         self._fragments = fragments(seed=1)
         self.sent: list[tuple[int, ...]] = []
 
@@ -259,8 +286,12 @@ class KilledShard:
         before = self._undisturbed.take(theirs)
         takes = [self._handle.post("take", ours) for _ in range(3)]
         inserted = [self._handle.post("insert", fragment, name) for fragment, name in sent]
-        for (fragment, name), answer in zip(sent, inserted, strict=True):
-            self._placed.append((answer.result(), self._undisturbed.insert(fragment, name)))
+        for answer in inserted:
+            answer.result()
+        ours = {place.key: place for place in self.call("since", None).placements}
+        for fragment, name in sent:
+            placed = insert(self._undisturbed, fragment, name)
+            self._placed.append((ours[placed.key], placed))
             self.sent.append(key(fragment))
         for answer in takes:
             assert answer.result().tobytes() == before.tobytes()
@@ -273,7 +304,7 @@ class KilledShard:
         for ours, theirs in reversed(self._placed):
             assert ours._replace(row=0) == theirs._replace(row=0)
             online += (ours.length + 1) * (ours.source == ONLINE)
-            if ours.source != ONLINE or online <= 2 * CAPACITY:
+            if ours.source != ONLINE or online <= NEWEST:
                 steps = np.arange(ours.length)
                 rows.append((ours.row + steps, theirs.row + steps))
         return np.concatenate([r for r, _ in rows]), np.concatenate([r for _, r in rows])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from environments import GOALS as ENV
 from environments import CountingGoals
+from logging_fragments import insert
 from running import run, small_config
 from scipy.stats import chisquare
 
@@ -61,14 +62,13 @@ class Memory:
         for number, fragment in enumerate(fragments):
             shard = self.shards[fragment.origin.episode % shards]
             source = "prior" if number < prior else ONLINE
-            self.sampler.add([shard.insert(fragment, source)])
+            self.sampler.add([insert(shard, fragment, source)])
 
     def _shard(self, index: int, of: int) -> ReplayShard:
         return ReplayShard(
             index,
             of,
             SPEC,
-            capacity=100_000,
             discount=float(GAMMA),
             clip_prior_actions=False,
             log=None,

@@ -6,21 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from counting import GAMMA, LAYOUT, SPEC, Counter, check_counting, rows_of
+from logging_fragments import insert
 from scipy.stats import chisquare
 
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.messages import Placement
+from awac_dist.replay.books import Books
 from awac_dist.replay.memory import ONLINE_ROWS
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
 from awac_dist.replay.shard import ReplayShard
+from awac_dist.runs.runtime import InlineHandle
 from awac_dist.types import Array, Episode, Origin
 
 
 def make_shard(
     index: int = 0,
     of: int = 1,
-    capacity: int = 1000,
     *,
     clip_prior_actions: bool = False,
     sources: Sequence[Source] = (),
@@ -29,7 +31,6 @@ def make_shard(
         index,
         of,
         SPEC,
-        capacity=capacity,
         discount=GAMMA,
         clip_prior_actions=clip_prior_actions,
         log=None,
@@ -44,15 +45,15 @@ def make_shard(
 def test_an_inserted_fragment_lies_where_the_placement_says(source: str) -> None:
     counter, shard = Counter(), make_shard(index=2, of=4)
     for steps in (4, 2):
-        placement = shard.insert(counter.episode(steps), source)
+        placement = insert(shard, counter.episode(steps), source)
         assert (placement.source, placement.shard, placement.length) == (source, 2, steps)
         check_counting(shard.take(rows_of(placement.row, steps)))
 
 
 def test_a_shard_answers_in_the_order_of_the_question() -> None:
     counter, shard = Counter(), make_shard()
-    prior = shard.insert(counter.episode(4), "prior")  # numbers 0-4
-    online = shard.insert(counter.episode(4), ONLINE)  # numbers 5-9
+    prior = insert(shard, counter.episode(4), "prior")  # numbers 0-4
+    online = insert(shard, counter.episode(4), ONLINE)  # numbers 5-9
     rows = np.array([online.row + 3, prior.row + 1, online.row, prior.row + 3])
     block = shard.take(rows)
     check_counting(block)
@@ -62,28 +63,29 @@ def test_a_shard_answers_in_the_order_of_the_question() -> None:
 def test_inserting_a_fragment_again_changes_nothing() -> None:
     counter, shard = Counter(), make_shard()
     fragment, other = counter.episode(4), counter.episode(4)
-    first = shard.insert(fragment, ONLINE)
-    second = shard.insert(other, ONLINE)
-    assert shard.insert(fragment, ONLINE) == first
-    assert shard.insert(counter.episode(4), ONLINE).row == second.row + 5
+    first = insert(shard, fragment, ONLINE)
+    second = insert(shard, other, ONLINE)
+    assert insert(shard, fragment, ONLINE) == first
+    assert len(shard.since(None).placements) == 2
+    assert insert(shard, counter.episode(4), ONLINE).row == second.row + 5
 
 
 @pytest.mark.parametrize("name", ["worker", "incarnation", "episode", "start"])
 def test_fragments_differ_by_worker_incarnation_episode_and_start(name: str) -> None:
     counter, shard = Counter(), make_shard()
     same = {"worker": 0, "incarnation": 0, "episode": 0, "start": 0}
-    first = shard.insert(counter.episode(4, **same), ONLINE)
-    assert shard.insert(counter.episode(4, **{**same, name: 1}), ONLINE) != first
+    first = insert(shard, counter.episode(4, **same), ONLINE)
+    assert insert(shard, counter.episode(4, **{**same, name: 1}), ONLINE) != first
 
 
 @pytest.mark.parametrize("column", ["observations", "actions", "rewards"])
 @pytest.mark.parametrize("source", [ONLINE, "prior"])
 def test_a_sampled_nan_names_shard_and_row(column: str, source: str) -> None:
     counter, shard = Counter(), make_shard(index=3, of=4)
-    shard.insert(counter.episode(4), source)
+    insert(shard, counter.episode(4), source)
     fragment = counter.episode(4)
     getattr(fragment, column)[2] = np.nan
-    row = shard.insert(fragment, source).row + 2
+    row = insert(shard, fragment, source).row + 2
     named = row - ONLINE_ROWS if source == ONLINE else row
     with pytest.raises(LookupError, match=f"replay shard 3: row {named} .*NaN"):
         shard.take(np.array([row]))
@@ -92,17 +94,18 @@ def test_a_sampled_nan_names_shard_and_row(column: str, source: str) -> None:
 def test_a_nan_after_a_true_end_is_an_error_too() -> None:
     shard, fragment = make_shard(), Counter().episode(4, terminated=True)
     fragment.observations[4] = np.nan
-    placement = shard.insert(fragment, ONLINE)
+    placement = insert(shard, fragment, ONLINE)
     check_counting(shard.take(rows_of(placement.row, 3)))
     with pytest.raises(LookupError, match="replay shard 0: row 3"):
         shard.take(rows_of(placement.row, 4))
 
 
-def test_online_fragments_never_evict_prior_data() -> None:
-    counter, shard = Counter(), make_shard(capacity=10)
-    prior = [shard.insert(counter.episode(9), "prior") for _ in range(3)]
-    online = [shard.insert(counter.episode(9), ONLINE) for _ in range(20)]
-    for placement in prior:
+def test_what_is_released_is_gone_and_prior_data_never() -> None:
+    counter, shard = Counter(), make_shard()
+    prior = [insert(shard, counter.episode(9), "prior") for _ in range(3)]
+    online = [insert(shard, counter.episode(9), ONLINE) for _ in range(20)]
+    assert shard.since(None, online[-1].row).held_from == online[-1].row
+    for placement in [*prior, online[-1]]:
         check_counting(shard.take(rows_of(placement.row, 9)))
     with pytest.raises(LookupError, match="held"):
         shard.take(np.array([online[0].row]))
@@ -121,7 +124,7 @@ def filled_shards(
         for steps in mine:
             fragment = counter.episode(steps)
             numbers += fragment.observations[:-1, 0].astype(int).tolist()
-            placements.append(shard.insert(fragment, ONLINE))
+            placements.append(insert(shard, fragment, ONLINE))
     return shards, placements, numbers
 
 
@@ -200,11 +203,9 @@ def drawn_from_files(arguments: Sequence[str], num_shards: int) -> Array:
     """Return 20 batches of what the files hold, over a number of shards."""
     sources = [open_source(argument, SPEC) for argument in arguments]
     shards = [make_shard(index, num_shards, sources=sources) for index in range(num_shards)]
-    placed = [entry for shard in shards for entry in shard.load().placed]
-    names = [source.name for source in sources]
-    placed.sort(key=lambda entry: (names.index(entry[1].source), entry[0]))
-    sampler = Sampler(seed=4, online_capacity=1000)
-    sampler.add(placement for _, placement in placed)
+    sampler = Sampler(seed=4, online_capacity=1000, sources=dict.fromkeys(arguments, 1.0))
+    for shard in shards[::-1]:  # in any order
+        sampler.add(shard.since(None).placements)
     return np.concatenate([fetch(shards, sampler.draw(n, 50)) for n in range(20)])
 
 
@@ -313,20 +314,26 @@ def test_forgetting_keeps_draws_uniform() -> None:
 
 @pytest.mark.parametrize("steps", [1, 3, 9])
 @pytest.mark.parametrize("num_shards", [1, 3])
-def test_a_shard_holds_whatever_the_sampler_keeps_in_play(steps: int, num_shards: int) -> None:
+def test_all_shards_together_hold_what_the_sampler_keeps_in_play(
+    steps: int, num_shards: int
+) -> None:
     counter = Counter()
-    shards = [make_shard(index, num_shards, capacity=300) for index in range(num_shards)]
+    shards = [make_shard(index, num_shards) for index in range(num_shards)]
     sampler = Sampler(seed=0, online_capacity=300)
-    for number in range(900 // steps):
-        fragment = counter.episode(steps)
-        sampler.add([shards[number % num_shards].insert(fragment, ONLINE)])
+    books = Books(sampler, [InlineHandle(shard) for shard in shards], ())
+    for number in range(1800 // steps):
+        shards[number % num_shards].insert(counter.episode(steps), ONLINE)
+        books.register()
+    books.register()
     check_counting(fetch(shards, sampler.draw(0, 2000)))
+    rings = [shard._memory._online.ring for shard in shards]
+    held = sum(ring.next_row - ring.oldest_row for ring in rings)
+    assert 300 - steps - 1 <= held <= 300 + (num_shards - 1) * (steps + 1)
 
 
 def test_a_weight_makes_each_transition_of_a_source_likelier() -> None:
-    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler = Sampler(seed=0, online_capacity=1000, sources={"light": 1.0, "heavy": 4.0})
     sampler.add([Placement("light", 0, 0, 100), Placement("heavy", 1, 0, 50)])
-    sampler.set_weights({"light": 1.0, "heavy": 4.0})
     draws = [sampler.draw(number, 30) for number in range(400)]
     heavy = np.array([np.sum(draw.shards == 1) for draw in draws])
     assert set(heavy) == {20}  # 4 x 50 of 4 x 50 + 100
@@ -335,18 +342,16 @@ def test_a_weight_makes_each_transition_of_a_source_likelier() -> None:
 
 
 def test_weights_follow_the_sizes_and_leave_a_mixture_alone() -> None:
-    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler = Sampler(seed=0, online_capacity=1000, sources={"a": 1.0, "b": 3.0})
     sampler.add([Placement("a", 0, 0, 10), Placement("b", 1, 0, 10), Placement(ONLINE, 2, 0, 20)])
-    sampler.set_weights({"b": 3.0})
     sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
     counts = np.bincount(sampler.draw(0, 80).shards)
     assert counts.tolist() == [10, 30, 40]
 
 
 def test_a_weighted_mixture_that_cannot_be_had_is_an_error() -> None:
-    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler = Sampler(seed=0, online_capacity=1000, sources={"a": 2.0})
     sampler.add([Placement("a", 0, 0, 10)])
-    sampler.set_weights({"a": 2.0})
     sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
     with pytest.raises(LookupError, match="online"):
         sampler.draw(0, 10)
@@ -363,6 +368,6 @@ def test_actions_out_of_bounds_are_counted_and_clipped_or_kept(tmp_path: Path, c
     shard = make_shard(clip_prior_actions=clip, sources=[open_source(str(path), SPEC)])
     loaded = shard.load()
     assert loaded.out_of_range[str(path)] == 2
-    [(_, place)] = loaded.placed
+    [place] = shard.since(None).placements
     kept = shard.take(place.row + np.arange(3))[:, LAYOUT.actions]
     assert np.array_equal(kept, np.clip(wide, -1, 1) if clip else wide)

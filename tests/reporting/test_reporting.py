@@ -560,7 +560,7 @@ def test_where_the_workers_time_goes(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path)
     recorder = Recorder(PlainDisplay(io.StringIO(), "the title"), log, {}, "Pendulum-v1")
     for wait_s, env_s in ((30.0, 5.0), (10.0, 7.0)):
-        report = RolloutReport([], [], 250, 4, 8.0, 2.0, env_s=env_s, policy_s=1.5, wait_s=wait_s)
+        report = RolloutReport(1, [], 250, 4, 8.0, 2.0, env_s=env_s, policy_s=1.5, wait_s=wait_s)
         recorder.collected(report, lag=3)
     recorder.updated(UpdateReport(8, 4, {}, seconds=2.0, wait_s=0.5))
     log.close()

@@ -20,9 +20,18 @@ from environments import FAILS, STEP, TAG, TERMINATES, VARIES, Failing
 from awac_dist.config import OnlineConfig, RunConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, InputError, RunFailed
-from awac_dist.messages import Future, Handle, Placement, RolloutReport, UpdateReport, Weights
+from awac_dist.messages import (
+    Future,
+    Handle,
+    Placement,
+    RolloutReport,
+    StreamState,
+    UpdateReport,
+    Weights,
+)
 from awac_dist.policies.policy import PolicyFault, UnitPolicy
 from awac_dist.policies.spec import PolicySpec
+from awac_dist.replay.books import Books
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout import collector as collector_module
@@ -30,11 +39,10 @@ from awac_dist.rollout.collector import Collected, Collector
 from awac_dist.rollout.config import RolloutConfig
 from awac_dist.rollout.slot import all_finite
 from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutWorker
-from awac_dist.runs.collecting import collect_episodes
-from awac_dist.runs.online import OnlineLoop
-from awac_dist.runs.rate_limiter import RateLimiter
+from awac_dist.runs.collecting import Collecting, Counts, Order
+from awac_dist.runs.pool import MAX_DEATHS, WorkerPool
 from awac_dist.runs.runtime import InlineFuture, InlineHandle
-from awac_dist.runs.workforce import MAX_DEATHS, Workforce
+from awac_dist.runs.schedule import FROZEN, RateLimiter
 from awac_dist.types import Array, Episode
 
 # Environments.
@@ -312,9 +320,9 @@ class Passage:
     def __init__(self, shard: ReplayShard, worker: Mortal) -> None:
         self._shard, self._worker = shard, worker
 
-    def insert(self, fragment: Episode, source: str) -> Placement:
+    def insert(self, fragment: Episode, source: str) -> None:
         self._worker.pass_on()
-        return self._shard.insert(fragment, source)
+        self._shard.insert(fragment, source)
 
 
 class Bench:
@@ -332,53 +340,80 @@ class Bench:
         self.limiter = RateLimiter(config.online.updates_per_step, config.online.error_buffer or 0)
         self.shards = [InlineHandle(make_shard(i, 2, env)) for i in range(2)]
         self.sampler = Sampler(0, 10**9)
-        self.registered: list[Placement] = []
+        self.books = Books(self.sampler, self.shards, ())
         self.reports: list[RolloutReport] = []
         self.deaths: list[tuple[str, str]] = []
-        self.grad_steps = 0
+        self.steps = self.grad_steps = 0
         self._rng = np.random.default_rng(0)
-        self.workers = Workforce(
+        self.workers = WorkerPool(
             lambda number, life: Mortal(number, life, lives(number, life), self),
-            [0] * (config.workers or 1),
+            config.workers or 1,
             self.shards,
         )
         self.workers.died = lambda *death: self.deaths.append(death)
+        self.order = Order(
+            "env_steps",
+            config.online.env_steps,
+            "online",
+            ONLINE,
+            config.rollout.fragment_steps,
+            config.rollout.envs_per_worker,
+        )
+
+    def loop(self) -> Collecting:
+        return Collecting(
+            self,
+            self.workers,
+            self.order,
+            self.limiter,
+            together=self.config.mode == "sync",
+            updates_per_call=self.config.learner.updates_per_call,
+        )
 
     def run(self) -> None:
-        OnlineLoop(self, self.config, self, self.workers).run()
+        self.loop().run()
+        self.books.register()
+
+    def counts(self) -> Counts:
+        if self.order.unit == "episodes":
+            return Counts(sum(report.fragments for report in self.reports), 0, 0)
+        return Counts(self.steps, self.steps, self.grad_steps)
+
+    def round_over(self) -> None:
+        """The bench's learner registers all that there is."""
 
     def look(self, futures: Sequence[Future]) -> list[Future]:
         able = [future for future in futures if not isinstance(future, NoFuture)]
         chosen = self._rng.random(len(able)) < 0.5
         return [future for future, is_chosen in zip(able, chosen, strict=True) if is_chosen]
 
-    def update(self, count: int, placements: Sequence[Placement]) -> Future:
-        self.sampler.add(placements)
-        self.registered += placements
-        self.grad_steps += count
-        return InlineFuture(UpdateReport(self.grad_steps, count, {}, 1.0, 0.0))
+    def update(self, count: int) -> Future:
+        self.books.register()
+        done = self.grad_steps + count
+        return InlineFuture(UpdateReport(done, count, {}, 1.0, 0.0))
 
     def learned(self, report: UpdateReport) -> None:
-        assert report.grad_steps <= self.limiter.ratio * self.limiter.inserted + 1e-9
+        self.grad_steps += report.updates
+        assert self.grad_steps <= self.limiter.ratio * self.steps + 1e-9
 
     def collected(self, report: RolloutReport) -> None:
+        self.steps += report.env_steps
         self.reports.append(report)
 
     def held(self) -> list[Placement]:
         """Every fragment that some shard accepted."""
-        return [place for shard in self.shards for place in shard.component._inserted.values()]
+        return [place for shard in self.shards for place in shard.component.since(None).placements]
 
     def check(self, env_steps: int) -> None:
         """Every accepted step is registered once and counted once, and every update done."""
-        keys = [fragment.key for fragment in self.registered]
-        assert len(keys) == len(set(keys))
-        assert sorted(self.registered) == sorted(self.held())
+        held = self.held()
+        keys = self.sampler.keys()[ONLINE].tolist()
+        assert sorted(map(tuple, keys)) == sorted(place.key for place in held)
+        assert sum(place.length for place in held) == env_steps
         assert self.sampler.sizes() == {ONLINE: env_steps}
-        assert sum(report.env_steps for report in self.reports) == env_steps
-        limiter = self.limiter
-        assert (limiter.collecting, limiter.inserted) == (0, env_steps)
-        owed = int(limiter.ratio * env_steps + 1e-9)
-        assert limiter.posted == limiter.finished == self.grad_steps == owed
+        assert self.books.holdings().steps(ONLINE) == env_steps
+        assert sum(report.env_steps for report in self.reports) == self.steps == env_steps
+        assert self.grad_steps == int(self.limiter.ratio * env_steps + 1e-9)
 
 
 def make_shard(index: int, num_shards: int, env: str = VARIES) -> ReplayShard:
@@ -386,7 +421,6 @@ def make_shard(index: int, num_shards: int, env: str = VARIES) -> ReplayShard:
         index,
         num_shards,
         env_spec(env),
-        capacity=10_000,
         discount=0.9,
         clip_prior_actions=False,
         log=None,
@@ -430,7 +464,7 @@ def test_nothing_is_lost_or_doubled_however_workers_die(mode: str, envs: int) ->
         bench.run()
         bench.check(300)
         deaths += len(bench.deaths)
-        assert sum(bench.workers.incarnations) == len(bench.deaths)
+        assert sum(incarnations(bench.workers)) == len(bench.deaths)
     assert deaths > 40
 
 
@@ -439,7 +473,8 @@ def test_an_undisturbed_sync_phase_repeats() -> None:
     for twin in twins:
         twin.run()
         twin.check(300)
-    assert twins[0].registered == twins[1].registered
+    first, second = (twin.sampler.keys()[ONLINE] for twin in twins)
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("lives", [2, 3, 4])
@@ -497,45 +532,39 @@ def test_a_worker_that_cannot_be_built_ends_the_run_at_once() -> None:
             raise InputError("no environment 'Nowhere-v0'")
 
     bench = Bench(make_config(), for_ever)
-    workers = Workforce(lambda number, life: Unbuilt(), [0, 0], bench.shards)
+    bench.workers = WorkerPool(lambda number, life: Unbuilt(), 2, bench.shards)
     with pytest.raises(InputError, match="Nowhere-v0"):
-        OnlineLoop(bench, bench.config, bench, workers).run()
+        bench.run()
 
 
 def test_a_loop_goes_on_with_a_new_learner() -> None:
     bench = Bench(make_config(), drawn_lives(1))
     update, calls = bench.update, iter(range(100))
 
-    def dies(count: int, placements: Sequence[Placement]) -> Future:
-        bench.registered += placements  # as the keeper of the learner remembers them
-        bench.sampler.add(placements)
-        if next(calls) == 3:
-            return DeadFuture()
-        return update(count, [])
+    def dies(count: int) -> Future:
+        return DeadFuture() if next(calls) == 3 else update(count)
 
     bench.update = dies  # type: ignore[method-assign]
-    loop = OnlineLoop(bench, bench.config, bench, bench.workers)
+    loop = bench.loop()
     with pytest.raises(ComponentDied):
         loop.run()
-    bench.limiter.posted = bench.limiter.finished = bench.grad_steps  # as the driver does
     loop.run()
+    bench.books.register()
     bench.check(300)
 
 
 def test_a_resumed_phase_takes_the_steps_that_are_missing() -> None:
     bench = Bench(make_config(), for_ever)
-    limiter = bench.limiter
-    limiter.inserted, limiter.posted, limiter.finished, bench.grad_steps = 250, 175, 175, 175
+    bench.steps, bench.grad_steps = 250, 175
     bench.run()
-    assert limiter.inserted == 300
-    assert limiter.finished == bench.grad_steps == 210
+    assert (bench.steps, bench.grad_steps) == (300, 210)
     assert bench.sampler.sizes() == {ONLINE: 50}
 
 
 def test_a_shard_that_dies_over_the_question_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("awac_dist.runs.workforce.POLL_S", 0.0)
+    monkeypatch.setattr("awac_dist.runs.pool.POLL_S", 0.0)
     bench = Bench(make_config(), drawn_lives(3))
     post, asked = bench.shards[1].post, Counter[tuple[int, int]]()
 
@@ -558,9 +587,9 @@ def test_a_closed_stream_takes_nothing_more() -> None:
     first, second = (
         collector.collect_steps(policy_for(VARIES), 1, "online").fragments[0] for _ in range(2)
     )
-    place = shard.insert(first, ONLINE)
-    assert shard.close_stream(3, 1) == []
-    assert shard.close_stream(3, 0) == [place]
+    shard.insert(first, ONLINE)
+    assert shard.close_stream(StreamState.start(3, 1)) == (0, 0)
+    assert shard.close_stream(StreamState.start(3, 0)) == (1, 1)
     with pytest.raises(RuntimeError, match="worker 3 was replaced"):
         shard.insert(second, ONLINE)
     other = make_collector(VARIES, incarnation=2).collect_steps(policy_for(VARIES), 1, "online")
@@ -570,22 +599,19 @@ def test_a_closed_stream_takes_nothing_more() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_all_the_episodes_that_were_asked_for_in_spite_of_deaths(seed: int) -> None:
     bench = Bench(make_config(envs=2), drawn_lives(seed))
-    reports = list(collect_episodes(bench.workers, 25, "prior", "clone", bench.look))
-    fragments = [fragment for _, report in reports for fragment in report.placements]
-    assert len(fragments) == 25
-    assert sorted(fragments) == sorted(bench.held())
-    assert sum(report.env_steps for _, report in reports) == sum(
-        fragment.length for fragment in fragments
-    )
+    bench.order, bench.limiter = Order("episodes", 25, "prior", "clone"), FROZEN
+    bench.run()
+    assert sum(report.fragments for report in bench.reports) == len(bench.held()) == 25
+    assert bench.steps == sum(place.length for place in bench.held())
     assert bench.deaths
 
 
 def test_others_take_over_the_episodes_of_a_worker_without_a_successor() -> None:
     bench = Bench(make_config(), lambda number, _: 3 if number == 1 else np.inf)
     bench.workers._start = lambda number, life: Pending()
-    by_worker = Counter[int]()
-    for number, report in collect_episodes(bench.workers, 24, "prior", "clone", bench.look):
-        by_worker[number] += len(report.placements)
+    bench.order, bench.limiter = Order("episodes", 24, "prior", "clone"), FROZEN
+    bench.run()
+    by_worker = Counter(place.key[0] for place in bench.held())
     assert by_worker[1] == 3
     assert by_worker.total() == 24
 
@@ -633,15 +659,16 @@ def test_a_fragment_is_sent_again_until_its_shard_is_back(monkeypatch: pytest.Mo
     policies = FixedPolicy(UnitPolicy(spec))
     worker = RolloutWorker(spec, 1, [Dying(shard)], policies, seed=0, worker=0)
     report = worker.collect_steps(30, "online", ONLINE)
-    assert sorted(report.placements) == sorted(shard._inserted.values())
-    assert report.env_steps == 30
+    held = shard.since(None).placements
+    assert report.fragments == len(held)
+    assert report.env_steps == sum(place.length for place in held) == 30
 
 
 # Processes.
 
 
 @pytest.fixture
-def crew(ray_session: None, tmp_path: Path) -> Iterator[tuple[Workforce, list[Any], Any]]:
+def crew(ray_session: None, tmp_path: Path) -> Iterator[tuple[WorkerPool, list[Any], Any]]:
     from awac_dist.distributed.ray_runtime import RayRuntime
 
     yield from make_crew(RayRuntime(), env="Pendulum-v1", step_timeout_s=2.0)
@@ -649,10 +676,10 @@ def crew(ray_session: None, tmp_path: Path) -> Iterator[tuple[Workforce, list[An
 
 def make_crew(
     runtime: Any, *, env: str, step_timeout_s: float | None
-) -> Iterator[tuple[Workforce, list[Any], Any]]:
+) -> Iterator[tuple[WorkerPool, list[Any], Any]]:
     """Two workers and a shard on Ray."""
     spec = env_spec(env)
-    options = {"capacity": 100_000, "discount": 0.9, "clip_prior_actions": False, "log": None}
+    options = {"discount": 0.9, "clip_prior_actions": False, "log": None}
     shard = runtime.start(ReplayShard, 0, 1, spec, **options)
     handles: list[Any] = []
 
@@ -672,12 +699,12 @@ def make_crew(
         )
         return handles[-1]
 
-    yield Workforce(start, [0, 0], [shard]), handles, runtime
+    yield WorkerPool(start, 2, [shard]), handles, runtime
     runtime.close()
 
 
 def collect_until(
-    workers: Workforce, runtime: Any, is_over: Callable[[list[tuple[int, RolloutReport]]], bool]
+    workers: WorkerPool, runtime: Any, is_over: Callable[[list[tuple[int, RolloutReport]]], bool]
 ) -> list[tuple[int, RolloutReport]]:
     """Keep every worker busy until something has come."""
     reports: list[tuple[int, RolloutReport]] = []
@@ -696,23 +723,29 @@ def pid_of(handle: Any) -> int:
     return pid
 
 
-def check_once(reports: list[tuple[int, RolloutReport]], workers: Workforce) -> None:
+def check_once(reports: list[tuple[int, RolloutReport]], workers: WorkerPool) -> None:
     """What was reported is what the shard holds, but for the calls that still go on."""
-    keys = [fragment.key for _, report in reports for fragment in report.placements]
-    assert len(keys) == len(set(keys))
-    held = {
-        fragment.key
-        for number in range(len(workers))
-        for life in range(workers.incarnations[number] + 1)
-        for fragment in workers._shards[0].post("close_stream", number, life).result()
-    }
-    assert set(keys) <= held
-    living = set(enumerate(workers.incarnations))
-    assert {key for key in held - set(keys) if key[:2] not in living} == set()
+    held = workers._shards[0].post("since", None).result().placements
+    positions = workers.positions
+    over = [place for place in held if positions[place.key[0]].covers(place.key, place.length)]
+    assert len(over) == sum(report.fragments for _, report in reports)
+    assert sum(place.length for place in over) == sum(r.env_steps for _, r in reports)
+
+
+def incarnations(workers: WorkerPool) -> list[int]:
+    return [position.incarnation for position in workers.positions]
+
+
+def has_reported(number: int, life: int) -> Callable[[list[tuple[int, RolloutReport]]], bool]:
+    """Whether an incarnation of a worker brought something."""
+    return lambda had: any(
+        report.stream is not None and report.stream[:2] == (number, life) and report.act_s > 0
+        for _, report in had
+    )
 
 
 @pytest.mark.ray
-def test_a_killed_process_is_replaced(crew: tuple[Workforce, list[Any], Any]) -> None:
+def test_a_killed_process_is_replaced(crew: tuple[WorkerPool, list[Any], Any]) -> None:
     workers, handles, runtime = crew
     deaths: list[str] = []
     workers.died = lambda component, reason: deaths.append(component)
@@ -721,15 +754,15 @@ def test_a_killed_process_is_replaced(crew: tuple[Workforce, list[Any], Any]) ->
     reports += collect_until(
         workers,
         runtime,
-        lambda had: any(p.key[:2] == (1, 1) for _, r in had for p in r.placements),
+        has_reported(1, 1),
     )
     assert deaths == ["rollout worker 1"]
-    assert workers.incarnations == [0, 1]
+    assert incarnations(workers) == [0, 1]
     check_once(reports, workers)
 
 
 @pytest.mark.ray
-def test_a_hanging_process_is_replaced(crew: tuple[Workforce, list[Any], Any]) -> None:
+def test_a_hanging_process_is_replaced(crew: tuple[WorkerPool, list[Any], Any]) -> None:
     workers, handles, runtime = crew
     collect_until(workers, runtime, lambda had: {n for n, _ in had} == {0, 1})
 
@@ -743,10 +776,10 @@ def test_a_hanging_process_is_replaced(crew: tuple[Workforce, list[Any], Any]) -
     collect_until(
         workers,
         runtime,
-        lambda had: any(p.key[:2] == (0, 1) for _, r in had for p in r.placements),
+        has_reported(0, 1),
     )
     assert time.monotonic() - began > 2.0
-    assert workers.incarnations == [1, 0]
+    assert incarnations(workers) == [1, 0]
 
 
 @pytest.mark.ray
@@ -756,9 +789,9 @@ def test_a_process_that_cannot_be_built_says_why(ray_session: None) -> None:
     runtime = RayRuntime()
     spec = replace(env_spec("Pendulum-v1"), env_id="Nowhere-v0")
     policies = FixedPolicy(UnitPolicy(spec))
-    workers = Workforce(
+    workers = WorkerPool(
         lambda n, life: runtime.start(RolloutWorker, spec, 1, [], policies, seed=0, worker=n),
-        [0],
+        1,
         [],
     )
     with pytest.raises(InputError, match="Nowhere-v0"):
@@ -778,7 +811,7 @@ def test_twenty_kills_and_how_long_they_hurt(ray_session: None) -> None:
     reports += collect_until(workers, runtime, lambda had: {n for n, _ in had} == {0, 1})
     for kill in range(20):
         number = int(rng.integers(2))
-        life = workers.incarnations[number] + 1
+        life = incarnations(workers)[number] + 1
         pid, wait_s = pid_of(workers[number]), float(rng.uniform(0, 0.3))
         timer = threading.Timer(wait_s, os.kill, (pid, signal.SIGKILL))
         began = time.monotonic() + wait_s
@@ -786,9 +819,7 @@ def test_twenty_kills_and_how_long_they_hurt(ray_session: None) -> None:
         reports += collect_until(
             workers,
             runtime,
-            lambda had, new=(number, life): any(  # type: ignore[misc]
-                fragment.key[:2] == new for _, report in had for fragment in report.placements
-            ),
+            has_reported(number, life),
         )
         seconds.append(time.monotonic() - began)
         print(f"kill {kill}: worker {number}, {seconds[-1]:.1f} s")

@@ -104,7 +104,7 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     assert counts == sorted(set(counts))
     progress = driver.progress
     assert (progress.env_steps, progress.grad_steps) == (300, 20 + 25 + 300)
-    assert driver.learner.post("add", []).result()["online"] == 300
+    assert driver.learner.register().result().steps("online") == 300
 
 
 def test_a_learner_that_dies_again_and_again_ends_the_run(
@@ -163,7 +163,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     vector, _, driver = run(resumed, InlineRuntime(RESOURCES), tmp_path, session=1)
     np.testing.assert_array_equal(vector, undisturbed)
     assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 345)
-    assert driver.learner.post("add", []).result()["online"] == 300
+    assert driver.learner.register().result().steps("online") == 300
     assert logged_steps(tmp_path) == 3 * 200 + 300
 
 
@@ -179,9 +179,10 @@ def test_a_run_goes_on_with_other_workers_and_loses_nothing(
         run(before, InlineRuntime(RESOURCES), tmp_path, look=killed_at(updates))
     kept = logged_steps(tmp_path)
     _, _, driver = run(replace(config, **changes), InlineRuntime(RESOURCES), tmp_path, session=1)
-    sizes = driver.learner.post("add", []).result()
-    assert logged_steps(tmp_path) == sizes["clone"] + sizes["online"] >= kept
-    assert (sizes["clone"], sizes["online"]) == (600, driver.progress.env_steps) == (600, 300)
+    known = driver.learner.register().result()
+    clone, online = known.steps("clone"), known.steps("online")
+    assert logged_steps(tmp_path) == clone + online >= kept
+    assert (clone, online) == (600, driver.progress.env_steps) == (600, 300)
 
 
 def logged_steps(folder: Path) -> int:
@@ -222,12 +223,10 @@ LEFT_OUT: dict[str, Callable[[dict[str, Any]], None]] = {
     "step counts": lambda s: forget_moments(s, "critic", "step"),
     "random state": lambda s: s["method"].update(generator=torch.Generator().get_state()),
     "batch number": lambda s: s.update(grad_steps=s["grad_steps"] + 1),
-    "order of online fragments": lambda s: s["fragments"].update(
-        online=s["fragments"]["online"].flip(0)
+    "order of online fragments": lambda s: s["books"]["in_play"].update(
+        online=s["books"]["in_play"]["online"].flip(0)
     ),
-    "online fragments": lambda s: s["fragments"].pop("online"),
-    "clone's fragments": lambda s: s["fragments"].pop("clone"),
-    "env_steps": lambda s: s["progress"].update(env_steps=0),
+    "totals": lambda s: s["books"]["steps"].update(online=0),
     "start of the phase": lambda s: s["progress"].update(phase_from=0),
     "phase": lambda s: s["progress"].update(phase="offline"),
     "streams of the workers": lambda s: s["progress"].update(streams=[]),

@@ -1,4 +1,4 @@
-"""How the driver waits: the screen stays alive, and whoever has something to say is heard."""
+"""The one place where the driver waits: whoever has something to say is heard meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import Future
-from awac_dist.runs.evaluating import EvaluatorKeeper
+from awac_dist.runs.evaluating import EvaluatorSupervisor
 from awac_dist.runs.progress import Observer
 from awac_dist.runs.runtime import Runtime
 from awac_dist.runs.stopping import StopConditions
@@ -42,30 +42,36 @@ class PlaceWatch:
         self._seen, self._looked = missing, time.monotonic()
 
 
-class Lookout:
+class EventLoop:
     """Waits for answers, and sees to everything else meanwhile.
 
     Args:
         runtime: Waits for answers.
         observer: Keeps the screen alive.
-        store: Is looked after.
         stop: Says whether the run ends.
-        evaluator: May come to the end of an evaluation that nobody waits for.
-        evaluated: Is told what came of that.
     """
 
-    def __init__(
+    def __init__(self, runtime: Runtime, observer: Observer, stop: StopConditions) -> None:
+        self._runtime, self._observer, self._stop = runtime, observer, stop
+        self._places = PlaceWatch(runtime.waits_for, observer.note)
+        self._store: StoreWatch | None = None
+        self._evaluator: EvaluatorSupervisor | None = None
+        self._evaluated: Callable[[Evaluation], None] = observer.evaluated
+
+    def see_to(
         self,
-        runtime: Runtime,
-        observer: Observer,
         store: StoreWatch,
-        stop: StopConditions,
-        evaluator: EvaluatorKeeper,
+        evaluator: EvaluatorSupervisor,
         evaluated: Callable[[Evaluation], None],
     ) -> None:
-        self._runtime, self._observer, self._store = runtime, observer, store
-        self._places = PlaceWatch(runtime.waits_for, observer.note)
-        self._stop, self._evaluator, self._evaluated = stop, evaluator, evaluated
+        """Look after these from now on, too.
+
+        Args:
+            store: Of the weights.
+            evaluator: May come to the end of an evaluation that nobody waits for.
+            evaluated: Is told what came of that.
+        """
+        self._store, self._evaluator, self._evaluated = store, evaluator, evaluated
 
     def wait(self, future: Future) -> Any:
         """The answer.
@@ -77,19 +83,31 @@ class Lookout:
             pass
         return future.result()
 
+    def wait_alone(self, future: Future) -> Any:
+        """The answer, at the end of a run, when nothing else is seen to any more.
+
+        Raises:
+            Stopped: It does not come.
+        """
+        while not self._runtime.wait([future], POLL_S):
+            self._observer.tick()
+            self._stop.check()
+        return future.result()
+
     def look(self, futures: Sequence[Future] = ()) -> list[Future]:
         """One turn of waiting: those of `futures` that are done, none if time ran out.
 
         Raises:
             Stopped: Somebody asked, or a condition was met.
         """
-        evaluation = self._evaluator.answer
+        evaluation = self._evaluator.answer if self._evaluator else None
         aside = [] if evaluation is None or evaluation in futures else [evaluation]
         done = self._runtime.wait([*futures, *aside], POLL_S)
         self._observer.tick()
-        self._store.tick()
+        if self._store is not None:
+            self._store.tick()
         self._places.tick()
-        if aside and evaluation in done:
+        if self._evaluator is not None and aside and evaluation in done:
             result = self._evaluator.finish()
             if result is not None:  # else the evaluator died, and does it again
                 self._evaluated(result)

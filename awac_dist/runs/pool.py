@@ -1,14 +1,15 @@
-"""The rollout workers by number, whichever processes they are in."""
+"""The pool of rollout workers: by number, whichever processes they are in."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from awac_dist.errors import ComponentDied, RunFailed
-from awac_dist.messages import Future, Handle, Placement, RolloutReport, StreamState
+from awac_dist.messages import Future, Handle, RolloutReport, StreamState, Tally
 
 MAX_DEATHS = 5  # of a worker, in a row and without a report
 POLL_S = 0.1
@@ -18,16 +19,25 @@ POLL_S = 0.1
 class _Lost:
     """An incarnation that died while it collected: the shards are asked what they have of it."""
 
-    reported: set[tuple[int, ...]]  # keys of the fragments that it had brought itself
-    incarnation: int
+    position: StreamState  # as far as it had reported
     answers: dict[int, Future]  # by shard
-    fragments: list[Placement] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
 
-    @property
-    def report(self) -> RolloutReport:
-        """Nobody knows any more which episodes ended, and how the policy was called."""
-        steps = sum(fragment.length for fragment in self.fragments)
-        return RolloutReport(self.fragments, [], steps, policy_version=-1, act_s=0.0, send_s=0.0)
+    def report(self, successor: StreamState) -> RolloutReport:
+        """What it brought; nobody knows any more which episodes ended, and by which policy.
+
+        Args:
+            successor: The stream that takes its place: all that it left comes before that.
+        """
+        return RolloutReport(
+            fragments=sum(tally.fragments for tally in self.tallies),
+            finished=[],
+            env_steps=sum(tally.steps for tally in self.tallies),
+            policy_version=-1,
+            act_s=0.0,
+            send_s=0.0,
+            stream=successor,
+        )
 
 
 @dataclass
@@ -36,24 +46,22 @@ class _Worker:
 
     Attributes:
         handle: Who does the work now.
-        incarnation: How often it was replaced.
+        position: Of the stream, as far as it has reported.
         starting: Comes when it can be given work.
         call: What it is doing.
-        reported: Keys of the fragments that this incarnation brought.
         lost: What the incarnation before it leaves behind, until that is known.
         deaths: In a row, since a call ended well.
     """
 
     handle: Handle
-    incarnation: int
+    position: StreamState
     starting: Future | None
     call: Future | None = None
-    reported: set[tuple[int, ...]] = field(default_factory=set)
     lost: _Lost | None = None
     deaths: int = 0
 
 
-class Workforce(Sequence[Handle]):
+class WorkerPool(Sequence[Handle]):
     """Gives work to rollout workers and puts a new one in the place of one that died.
 
     A new worker is given work once it says that it is ready: one that waits for a place in the
@@ -61,9 +69,9 @@ class Workforce(Sequence[Handle]):
 
     Args:
         start: Starts a worker: f(number, incarnation).
-        incarnations: Of the first ones, one for each worker. A resumed run must not use one
-            again, but to go on with its stream.
+        count: How many there are.
         shards: Where they insert what they collect.
+        incarnation: The first of this session: no other session uses one from there on.
 
     Attributes:
         died: Is told of each death: f(component, reason).
@@ -72,12 +80,13 @@ class Workforce(Sequence[Handle]):
     def __init__(
         self,
         start: Callable[[int, int], Handle],
-        incarnations: Sequence[int],
+        count: int,
         shards: Sequence[Handle],
+        incarnation: int = 0,
     ) -> None:
-        self._start, self._shards = start, shards
+        self._start, self._shards, self._first = start, shards, incarnation
         self.died: Callable[[str, str], None] = lambda component, reason: None
-        self._workers = [self._begin(number, one) for number, one in enumerate(incarnations)]
+        self._workers = [self._begin(number, incarnation) for number in range(count)]
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -92,9 +101,9 @@ class Workforce(Sequence[Handle]):
         return self._workers[number].handle
 
     @property
-    def incarnations(self) -> list[int]:
-        """How often each was replaced."""
-        return [worker.incarnation for worker in self._workers]
+    def positions(self) -> list[StreamState]:
+        """Where each one's stream is, as far as it has reported."""
+        return [worker.position for worker in self._workers]
 
     def is_ready(self, number: int) -> bool:
         """Whether a worker lives and has nothing to do."""
@@ -105,24 +114,26 @@ class Workforce(Sequence[Handle]):
         """Whether a worker has not started yet."""
         return self._workers[number].starting is not None
 
-    def resume(
-        self,
-        streams: Iterable[StreamState],
-        wait: Callable[[Future], Any],
-        note: Callable[[str], None],
-    ) -> None:
-        """Have workers go on with their streams; one that dies is replaced once it has work.
+    def go_on(self, streams: Sequence[StreamState], wait: Callable[[Future], Any]) -> None:
+        """Put workers on streams of their numbers; one that dies is replaced once it has work.
 
         Args:
-            streams: Of some of the workers.
+            streams: Of some workers, none of which is busy.
             wait: Gives the answer to a call.
-            note: Takes lines for the screen.
         """
         for stream in streams:
-            try:
-                wait(self[stream.worker].post("resume", stream))
-            except ComponentDied as death:
-                note(f"rollout worker {stream.worker} cannot go on: {death}")
+            self._workers[stream.worker].position = stream
+        for call in [self[stream.worker].post("resume", stream) for stream in streams]:
+            with suppress(ComponentDied):
+                wait(call)
+
+    def fresh_streams(self) -> list[StreamState]:
+        """A new stream for each worker, which none of them has used."""
+        numbers = [worker.position.incarnation for worker in self._workers]
+        return [
+            StreamState.start(number, max(incarnation + 1, self._first))
+            for number, incarnation in enumerate(numbers)
+        ]
 
     def post(self, number: int, method: str, *arguments: Any) -> None:
         """Have a ready worker collect; `reports` will yield what came of it, once."""
@@ -156,13 +167,13 @@ class Workforce(Sequence[Handle]):
                 if report is not None:
                     yield number, report
             worker = self._workers[number]  # a new one, if that one died
-            if worker.lost is not None and self._shards_have_told(number, worker.lost, done):
+            if worker.lost is not None and self._shards_have_told(worker.lost, done):
                 lost, worker.lost = worker.lost, None
-                yield number, lost.report
+                yield number, lost.report(worker.position)
 
     def _begin(self, number: int, incarnation: int) -> _Worker:
         handle = self._start(number, incarnation)
-        return _Worker(handle, incarnation, handle.post("ready"))
+        return _Worker(handle, StreamState.start(number, incarnation), handle.post("ready"))
 
     def _finish_start(self, number: int, answer: Future) -> None:
         try:
@@ -177,15 +188,13 @@ class Workforce(Sequence[Handle]):
         try:
             report: RolloutReport = answer.result()
         except ComponentDied as death:
-            questions = {
-                shard: self._ask(shard, number, worker.incarnation)
-                for shard in range(len(self._shards))
-            }
-            worker.lost = _Lost(worker.reported, worker.incarnation, questions)
+            position = worker.position
+            questions = {n: self._ask(n, position) for n in range(len(self._shards))}
+            worker.lost = _Lost(position, questions)
             self._replace(number, death)
             return None
         worker.call, worker.deaths = None, 0
-        worker.reported.update(fragment.key for fragment in report.placements)
+        worker.position = report.stream or worker.position
         return report
 
     def _replace(self, number: int, death: ComponentDied) -> None:
@@ -196,22 +205,20 @@ class Workforce(Sequence[Handle]):
                 f"rollout worker {number} died {MAX_DEATHS} times in a row before it brought "
                 f"anything; the last time: {death}"
             )
-        new = self._begin(number, old.incarnation + 1)
+        new = self._begin(number, max(old.position.incarnation + 1, self._first))
         new.lost, new.deaths = old.lost, old.deaths + 1
         self._workers[number] = new
 
-    def _ask(self, shard: int, number: int, incarnation: int) -> Future:
-        return self._shards[shard].post("close_stream", number, incarnation)
+    def _ask(self, shard: int, position: StreamState) -> Future:
+        return self._shards[shard].post("close_stream", position)
 
-    def _shards_have_told(self, number: int, lost: _Lost, done: Sequence[Future]) -> bool:
-        """Whether all shards have said which fragments they had; one that died is asked again."""
+    def _shards_have_told(self, lost: _Lost, done: Sequence[Future]) -> bool:
+        """Whether all shards have said what they have; one that died is asked again."""
         for shard, answer in [item for item in lost.answers.items() if item[1] in done]:
             del lost.answers[shard]
             try:
-                places: list[Placement] = answer.result()
+                lost.tallies.append(answer.result())
             except ComponentDied:
                 time.sleep(POLL_S)
-                lost.answers[shard] = self._ask(shard, number, lost.incarnation)
-            else:
-                lost.fragments += [place for place in places if place.key not in lost.reported]
+                lost.answers[shard] = self._ask(shard, lost.position)
         return not lost.answers

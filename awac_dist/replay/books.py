@@ -1,0 +1,183 @@
+"""The one owner of what is known: which fragments there are, and which are learned from.
+
+Shards announce what they hold; the books register it with the sampler, in an order that no
+timing changes, and a checkpoint is written from them. So steps in the log, steps that the sampler
+knows and steps that are counted agree after every resume.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from awac_dist.messages import (
+    Announced,
+    Cursor,
+    Handle,
+    Holdings,
+    Placement,
+    Rounds,
+    StreamState,
+    Tally,
+)
+from awac_dist.replay.placement import shard_of
+from awac_dist.replay.sampler import ONLINE, Sampler
+
+Name = tuple[str, tuple[int, ...]]  # source and key of a fragment
+
+
+class Books:
+    """Registers what the shards announce, each fragment once.
+
+    Of one round, online fragments come in the order of their keys (worker, incarnation, episode,
+    start); where there are no rounds, about in the order in which the shards accepted them.
+
+    Args:
+        sampler: Draws from what is registered.
+        shards: Where the fragments lie.
+        prior: Names of the sources of prior data.
+    """
+
+    def __init__(self, sampler: Sampler, shards: Sequence[Handle], prior: Iterable[str]) -> None:
+        self._sampler, self._shards, self._prior = sampler, shards, frozenset(prior)
+        self._known: set[Name] = set()
+        self._waiting: dict[Name, Placement] = {}
+        self._fragments, self._steps = Counter[str](), Counter[str]()
+        self._positions: dict[int, StreamState] = {}  # the newest, by worker
+        self._cursors: list[Cursor | None] = [None] * len(shards)
+        self._heard = [0] * len(shards)  # online row of each shard, up to which it announced
+        self._held_from = [0] * len(shards)  # online row of each shard, the lowest that it holds
+
+    def register(self, rounds: Rounds | None = None) -> Holdings:
+        """Ask the shards, and register what is new.
+
+        Args:
+            rounds: Positions of the workers' streams, round after round: only what came before
+                them is registered, all of one round before all of the next. None registers
+                everything.
+        """
+        self._listen()
+        waiting = list(self._waiting.values())
+        self._admit([place for place in waiting if rounds is None or place.source in self._prior])
+        for streams in rounds or ():
+            self._positions = {stream.worker: stream for stream in streams}
+            past = filter(self._is_past, self._waiting.values())
+            self._admit(sorted(past, key=lambda place: place.key))
+        return self.holdings()
+
+    def holdings(self) -> Holdings:
+        """Totals of what is registered and of what waits."""
+        registered = {
+            source: Tally(count, self._steps[source]) for source, count in self._fragments.items()
+        }
+        waiting = list(self._waiting.values())
+        strays = [place for place in waiting if not self._goes_on(place)]
+        return Holdings(registered, _tally(waiting), _tally(strays))
+
+    def state(self) -> dict[str, Any]:
+        """Enough to draw as before: names of fragments, in order, and totals."""
+        in_play = self._sampler.keys()
+        drawn = {(ONLINE, tuple(key)) for key in in_play.get(ONLINE, np.empty((0, 4))).tolist()}
+        gone = [
+            key for source, key in self._known if source == ONLINE and (source, key) not in drawn
+        ]
+        return {
+            "in_play": in_play,
+            "forgotten": np.array(sorted(gone), np.int64).reshape(-1, 4),
+            "fragments": dict(self._fragments),
+            "steps": dict(self._steps),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put the fragments of a `state` in play again, wherever they lie by now.
+
+        Shards that have not loaded do so, and leave out what is forgotten.
+
+        Raises:
+            LookupError: A fragment that is never forgotten lies nowhere.
+        """
+        forgotten = [tuple(key) for key in state["forgotten"].tolist()]
+        homes = [shard_of(key[:3], len(self._shards)) for key in forgotten]
+        answers = [
+            shard.post("load", {k for k, home in zip(forgotten, homes, strict=True) if home == n})
+            for n, shard in enumerate(self._shards)
+        ]
+        for answer in answers:
+            answer.result()
+        self._known = {(ONLINE, key) for key in forgotten}
+        self._listen()
+        in_play = [
+            (source, tuple(key))
+            for source, keys in state["in_play"].items()
+            for key in keys.tolist()
+        ]
+        for source, key in in_play:
+            if source != ONLINE and (source, key) not in self._waiting:
+                raise LookupError(f"fragment {key} of {source} is in no shard any more")
+        self._enter([self._waiting[name] for name in in_play if name in self._waiting])
+        self._known.update(in_play)
+        self._fragments, self._steps = Counter(state["fragments"]), Counter(state["steps"])
+
+    def _listen(self) -> None:
+        """Hear what the shards hold, and tell them what is never asked for again."""
+        oldest = self._sampler.oldest_rows(len(self._shards))
+        for place in self._waiting.values():
+            if place.source == ONLINE:
+                low = oldest[place.shard]
+                oldest[place.shard] = place.row if low is None else min(low, place.row)
+        answers = [
+            shard.post("since", cursor, heard if low is None else low)
+            for shard, cursor, low, heard in zip(
+                self._shards, self._cursors, oldest, self._heard, strict=True
+            )
+        ]
+        news: list[tuple[float, Placement]] = []  # with its place among its shard's, from 0 to 1
+        for number, answer in enumerate(answers):
+            told: Announced = answer.result()
+            self._cursors[number], self._held_from[number] = told.cursor, told.held_from
+            news += [(n / len(told.placements), its) for n, its in enumerate(told.placements)]
+        for _, place in sorted(news, key=lambda item: item[0]):
+            self._hear(place)
+
+    def _hear(self, place: Placement) -> None:
+        if place.source == ONLINE:
+            end = place.row + place.length + 1
+            self._heard[place.shard] = max(self._heard[place.shard], end)
+        name = place.source, place.key
+        if name not in self._known:
+            self._waiting[name] = place
+
+    def _is_past(self, place: Placement) -> bool:
+        """Whether a fragment came before the position of its worker's stream."""
+        position = self._positions.get(place.key[0])
+        return position is not None and position.covers(place.key, place.length)
+
+    def _goes_on(self, place: Placement) -> bool:
+        """Whether a fragment is of a stream that will come to it."""
+        worker, incarnation = place.key[:2]
+        position = self._positions.get(worker)
+        return incarnation == (position.incarnation if position else 0)
+
+    def _admit(self, places: Sequence[Placement]) -> None:
+        self._enter(places)
+        for place in places:
+            self._fragments[place.source] += 1
+            self._steps[place.source] += place.length
+
+    def _enter(self, places: Sequence[Placement]) -> None:
+        """Have fragments drawn from; those that a shard has released are only known."""
+        for place in places:
+            name = place.source, place.key
+            del self._waiting[name]
+            self._known.add(name)
+        self._sampler.add(place for place in places if not self._is_released(place))
+
+    def _is_released(self, place: Placement) -> bool:
+        return place.source == ONLINE and place.row < self._held_from[place.shard]
+
+
+def _tally(places: Sequence[Placement]) -> Tally:
+    return Tally(len(places), sum(place.length for place in places))

@@ -1,0 +1,129 @@
+"""The phases of a run as data: what trains, what collects, and when updates follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.config import CLONE, RunConfig
+from awac_dist.replay.sampler import ONLINE
+from awac_dist.runs.collecting import Order
+from awac_dist.runs.schedule import FROZEN, RateLimiter, Schedule
+
+NAMES = ("load", "clone", "collect", "offline", "warm-up", "online")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the learner is told to train.
+
+    Attributes:
+        name: By which two trainings are told apart.
+        method: Its options.
+        batch_size: Transitions of a batch.
+        sources: It learns from these alone; none is from all.
+        adopt: Start from the policy that was trained before.
+        goals: Shares of the batches by whose goal a transition is after.
+    """
+
+    name: str
+    method: MethodConfig
+    batch_size: int
+    sources: Sequence[str] = ()
+    adopt: bool = False
+    goals: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase.
+
+    Attributes:
+        name: One of `NAMES`.
+        training: Whose policy acts, and is updated.
+        updates: Of a phase that collects nothing.
+        order: What a phase collects.
+        schedule: When it does, and how many updates follow.
+        batch_size: Transitions of its batches; None leaves them as they are.
+        mixture: Shares of its batches by source.
+        curve: Whether the policy is evaluated now and then.
+        result: Whether it is evaluated at the end.
+    """
+
+    name: str
+    training: Training
+    updates: int = 0
+    order: Order | None = None
+    schedule: Schedule = FROZEN
+    batch_size: int | None = None
+    mixture: Mapping[str, float] = field(default_factory=dict)
+    curve: bool = False
+    result: bool = True
+
+    @property
+    def unit(self) -> str:
+        """What its progress is told in."""
+        return "updates" if self.order is None else self.order.unit
+
+    @property
+    def total(self) -> int:
+        """How many of them there are to be."""
+        return self.updates if self.order is None else self.order.total
+
+
+def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) -> list[Phase]:
+    """The phases that a run goes through once its data is loaded.
+
+    Args:
+        config: The run.
+        demonstrations: Sources that can be cloned.
+        workers: How many collect.
+    """
+    clone, offline, online, learner = config.clone, config.offline, config.online, config.learner
+    cloning = Training("clone", config.clone_method, clone.batch_size, demonstrations)
+    size = offline.batch_size or learner.batch_size
+    adopt, goals = clone.initialize_actor, config.replay.goals
+    algorithm = Training("algorithm", config.algorithm, size, adopt=adopt, goals=goals)
+    phases = []
+    if clone.updates and demonstrations:
+        phases.append(Phase("clone", cloning, clone.updates))
+        if clone.episodes:
+            order = Order("episodes", clone.episodes, "prior", CLONE)
+            phases.append(Phase("collect", cloning, order=order, result=False))
+    if offline.updates:
+        phases.append(Phase("offline", algorithm, offline.updates, batch_size=size, curve=True))
+    if online.env_steps:
+        phases.append(
+            Phase(
+                "online",
+                algorithm,
+                order=_steps(config, online.env_steps),
+                schedule=RateLimiter(online.updates_per_step, error_buffer(config, workers)),
+                batch_size=learner.batch_size,
+                mixture=config.replay.mixture or {},
+                curve=True,
+            )
+        )
+    return phases
+
+
+def reached(phases: Sequence[Phase], name: str) -> int:
+    """Number of the phase of a name, or of the first one after it that there is."""
+    return sum(NAMES.index(phase.name) < NAMES.index(name) for phase in phases)
+
+
+def error_buffer(config: RunConfig, workers: int) -> float:
+    """Updates by which the learner may be behind when a worker starts to collect."""
+    online, rollout = config.online, config.rollout
+    if config.mode == "sync":
+        return 0.0
+    if online.error_buffer is not None:
+        return online.error_buffer
+    return online.updates_per_step * rollout.fragment_steps * rollout.envs_per_worker * workers
+
+
+def _steps(config: RunConfig, total: int) -> Order:
+    rollout = config.rollout
+    fragment, envs = rollout.fragment_steps, rollout.envs_per_worker
+    return Order("env_steps", total, "online", ONLINE, fragment, envs)

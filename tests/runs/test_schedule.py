@@ -1,0 +1,38 @@
+from awac_dist.runs.schedule import FROZEN, RateLimiter
+
+
+def test_updates_are_owed_for_inserted_steps_only() -> None:
+    limiter = RateLimiter(ratio=0.5, buffer=10)
+    assert limiter.updates_due(0, 0) == 0
+    assert limiter.updates_due(9, 0) == 4
+    assert limiter.updates_due(9, 3) == 1
+
+
+def test_a_buffer_of_zero_makes_collecting_and_learning_take_turns() -> None:
+    limiter = RateLimiter(ratio=1.0)
+    assert limiter.room(0, 0)
+    assert not limiter.room(5, 4)
+    assert limiter.room(5, 5)
+
+
+def test_workers_wait_once_the_learner_is_further_behind_than_the_buffer() -> None:
+    limiter = RateLimiter(ratio=2.0, buffer=10)
+    assert limiter.room(5, 0)
+    assert not limiter.room(6, 0)
+
+
+def test_a_ratio_that_floats_cannot_hold_owes_every_whole_update() -> None:
+    limiter = RateLimiter(ratio=0.1)
+    assert limiter.updates_due(30, 0) == 3  # 0.1 * 30 is 3.0000000000000004, 0.1 * 3 * 10 below 3
+    assert limiter.updates_due(29, 0) == 2
+
+
+def test_half_an_update_owed_holds_nobody_up() -> None:
+    limiter = RateLimiter(ratio=0.5)
+    assert limiter.updates_due(33, 16) == 0
+    assert limiter.room(33, 16)
+
+
+def test_a_frozen_policy_only_collects() -> None:
+    assert FROZEN.room(10**6, 0)
+    assert FROZEN.updates_due(10**6, 0) == 0
