@@ -449,6 +449,8 @@ class TestMethods:
 
     @pytest.fixture(autouse=True)
     def _another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in METHODS.keys() - {"awac", "bc"}:  # who may have any option, too
+            monkeypatch.delitem(METHODS, name)
         monkeypatch.setitem(METHODS, "steady", f"{__name__}:Steady")
 
     @pytest.mark.parametrize("words", [[], ["--patience", "1"]])
