@@ -10,16 +10,14 @@ The dataclasses are the only list of options there is.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-import yaml
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli.fields import Field, headline, walk
 from awac_dist.cli.parser import Parser, did_you_mean
+from awac_dist.cli.yaml_file import METHOD, Setting, read_yaml
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
 
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 
 COMMON = ("env", "data", "workers", "seed", "run_dir")
 CONFIG_FILE = "config.yaml"  # of a run's folder
-METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
 CHANGEABLE = (
     "workers",
     "shards",
@@ -110,14 +107,6 @@ class Options:
     resume: RunPlace | None = None
 
 
-class Setting(NamedTuple):
-    """A value that somebody gave."""
-
-    path: str
-    where: str  # how an error names it
-    value: Any  # as YAML or the command line had it
-
-
 def parse(argv: Sequence[str]) -> Options:
     """Read a command line, without the program's name.
 
@@ -137,7 +126,7 @@ def parse(argv: Sequence[str]) -> Options:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     place = None if launch.resume is None else _place(launch.resume)
     files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
-    settings = [setting for file in files for setting in _read_yaml(file, known)]
+    settings = [setting for file in files for setting in read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
     if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
         raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
@@ -250,39 +239,6 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     mapping = {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
     mapping["algorithm"] = {"name": name_of(config.algorithm), **mapping["algorithm"]}
     return mapping
-
-
-def _read_yaml(file: str, fields: Mapping[str, Field]) -> list[Setting]:
-    from awac_dist.files import read_file  # it knows object stores: slow to import
-
-    try:
-        content = yaml.safe_load(read_file(file))
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"--config: cannot read {file}: {reason}") from None
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
-    return list(_flattened(file, "", content, fields))
-
-
-def _flattened(
-    file: str, part: str, content: Any, fields: Mapping[str, Field]
-) -> Iterator[Setting]:
-    """The settings in one mapping of a file: the whole, or one part of the config."""
-    parts = {path[:at] for path in fields for at, letter in enumerate(path) if letter == "."}
-    if not isinstance(content, dict | None):
-        place = f"{file}: {part}" if part else file
-        raise InputError(f"{place}: {content!r} is not a mapping of options to values")
-    for key, value in (content or {}).items():
-        path = f"{part}.{key}" if part else str(key)
-        if path in parts and (isinstance(value, dict) or path not in fields):
-            yield from _flattened(file, path, value, fields)  # an option's name may be a part's
-        elif path in fields or path == METHOD:
-            yield Setting(path, f"{file}: {path}", value)
-        else:
-            raise InputError(f"{file}: no option {path}{did_you_mean(path, {*fields, *parts})}")
 
 
 def _replaced(config: Config, values: Mapping[str, Any], prefix: str = "") -> Config:
