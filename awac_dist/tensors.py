@@ -48,7 +48,7 @@ class Batch:
             columns={
                 name: block[:, where]
                 if isinstance(where, int)
-                else block[:, where].unflatten(1, layout.shapes[name])
+                else block[:, where].reshape(-1, *layout.shapes[name])
                 for name, where in layout.columns.items()
             },
         )

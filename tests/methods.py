@@ -9,7 +9,8 @@ import torch
 from running import small
 
 from awac_dist.algorithms import method_class, name_of
-from awac_dist.algorithms.base import Method, MethodConfig, Task
+from awac_dist.algorithms.base import Method, MethodConfig
+from awac_dist.algorithms.world import Task
 from awac_dist.nn.config import ActorConfig
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec

@@ -85,7 +85,7 @@ class Method(ABC):
         """Networks by name, their first weights drawn from the generator, on the CPU."""
 
     def make_duals(self) -> dict[str, Tensor]:
-        """Numbers that are learned or adapted, by name: tensors [] on the device."""
+        """Numbers that are learned (parameters) or adapted, by name: [] each, on the device."""
         return {}
 
     def make_optimizers(self) -> dict[str, Optimizer]:

@@ -4,9 +4,9 @@
     actor   max_pi E[ mean_e Q_e(s, a) - alpha log pi(a|s) ],                a ~ pi(.|s)
     alpha   min_alpha alpha * (entropy of pi - target)
 
-M are some of the critics, drawn anew for each batch: with 10 of them, 20 batches an update and half
-of each from prior data this is RLPD (Ball et al., 2023, https://arxiv.org/abs/2302.02948).
-Departure from both: target_entropy is that of actions in half ranges, whatever their units.
+M are drawn anew for each batch. With 10 critics and 20 batches an update, half of prior data, it is
+RLPD (Ball et al., 2023, https://arxiv.org/abs/2302.02948). Departure: the target of the entropy is
+told in half ranges of the actions, whatever their units.
 """
 
 from __future__ import annotations
@@ -83,15 +83,14 @@ class SAC(Alternating):
     def make_duals(self) -> dict[str, Tensor]:
         if self.config.target_entropy is None:
             return {}
-        start = math.log(self.config.entropy_coef)
-        return {"entropy_coef": torch.tensor(start, device=self.device, requires_grad=True)}
+        start = torch.tensor(math.log(self.config.entropy_coef), device=self.device)
+        return {"entropy_coef": torch.nn.Parameter(start)}
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
             states, count = batch.next_observations, self.config.target_members
             actions, log_probs = self.sample_with_log_prob(self.actor(states))  # [B, A], [B]
-            next_q = self.target_critic.some(count, self.generator, states, actions)  # [M, B]
-            next_values = next_q.amin(dim=0)
+            next_values = self.target_critic.some(count, self.generator, states, actions).amin(0)
             if self.config.entropy_in_target:
                 next_values = next_values - self._entropy_coef() * log_probs
             targets = td.one_step_target(batch.rewards, batch.discounts, next_values)
@@ -117,5 +116,5 @@ class SAC(Alternating):
             metrics["actor/entropy_coef"] = coef.detach()
 
     def _entropy_coef(self) -> Tensor | float:  # alpha, without gradient
-        log_coef = self.duals.get("entropy_coef")
-        return self.config.entropy_coef if log_coef is None else log_coef.detach().exp()
+        dual = self.duals.get("entropy_coef")
+        return self.config.entropy_coef if dual is None else dual.detach().exp()

@@ -11,7 +11,7 @@ from itertools import cycle
 import torch
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import Task
+from awac_dist.algorithms.world import Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench import products
 from awac_dist.bench.hardware import hardware

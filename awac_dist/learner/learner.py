@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from awac_dist.algorithms import method_class, name_of
-from awac_dist.algorithms.base import Method, MethodConfig, Task
+from awac_dist.algorithms.base import Method, MethodConfig
+from awac_dist.algorithms.world import Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher

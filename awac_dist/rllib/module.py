@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import nn
 
 from awac_dist.algorithms import method_class, name_of
-from awac_dist.algorithms.base import ALONE, Task
+from awac_dist.algorithms.world import ALONE, Task
 from awac_dist.errors import InputError
 from awac_dist.nn.actors import make_actor
 from awac_dist.rllib.parallel import Spread
@@ -46,7 +46,8 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
         self.networks = nn.ModuleDict(self.method.networks)
         self.targets = nn.ModuleDict(self.method.targets)
         for name, dual in self.method.duals.items():
-            self.register_buffer(name, dual)
+            register = self.register_parameter if dual.requires_grad else self.register_buffer
+            register(name, dual)
 
     def get_non_inference_attributes(self) -> list[str]:
         if self.inference_only:

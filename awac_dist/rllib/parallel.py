@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, distributed
 
-from awac_dist.algorithms.base import World
+from awac_dist.algorithms.world import World
 
 
 class Spread(World):

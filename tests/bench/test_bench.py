@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import Task
+from awac_dist.algorithms.world import Task
 from awac_dist.bench import command, hardware, products
 from awac_dist.bench.products import Product
 from awac_dist.bench.report import Row, digits

@@ -11,7 +11,8 @@ from running import small
 from torch import Tensor
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
-from awac_dist.algorithms.base import Method, Task
+from awac_dist.algorithms.base import Method
+from awac_dist.algorithms.world import Task
 from awac_dist.learner import batches
 from awac_dist.learner.config import LearnerConfig, Precision
 from awac_dist.learner.device import autocast
