@@ -39,7 +39,7 @@ given where a text says what None means. Names may be written with dashes for un
 if TYPE_CHECKING:
     from awac_dist.reporting.run_place import RunPlace
 
-COMMON = ("env", "data", "workers", "seed", "run_dir")
+COMMON = dict.fromkeys(("env", "data", "workers", "seed", "run_dir"), "common")
 CONFIG_FILE = "config.yaml"  # of a run's folder
 CHANGEABLE = (
     "workers",
@@ -163,7 +163,8 @@ def _named(settings: Iterable[Setting]) -> str:
 def _parser(config: RunConfig, fields: Mapping[str, Field]) -> Parser:
     groups: dict[str, str | None] = {"common": None, "run": None}
     groups |= {name: headline(type(part)) for name, part in _parts(config)}
-    placed = [field._replace(group=_group(field)) for field in fields.values()]
+    part = {path: path.rpartition(".")[0] or "run" for path in fields} | COMMON
+    placed = [field._replace(group=part[path]) for path, field in fields.items()]
     groups |= {field.group: None for field in placed if field.group not in groups}
     placed += [field._replace(group="common") for field in _own().values()]
     usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
@@ -177,10 +178,6 @@ def _parts(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if dataclasses.is_dataclass(value):
             yield prefix + field.name, value
             yield from _parts(value, f"{prefix}{field.name}.")
-
-
-def _group(field: Field) -> str:
-    return "common" if field.path in COMMON else field.path.rpartition(".")[0] or "run"
 
 
 def _place(run: str) -> RunPlace:
