@@ -476,8 +476,8 @@ class TestMethods:
     def test_an_option_of_another_is_refused_and_says_whose_it_is(self, tmp_path: Path) -> None:
         line = refusal("--algorithm.patience", "1")
         assert line == "--algorithm.patience is steady's; this run's algorithm is awac"
-        line = refusal("--algorithm", "steady", "--algorithm.temperature", "1")
-        assert line == "--algorithm.temperature is awac's; this run's algorithm is steady"
+        line = refusal("--algorithm", "steady", "--algorithm.effective_batch", "0.1")
+        assert line == "--algorithm.effective_batch is awac's; this run's algorithm is steady"
         file = write(tmp_path, "algorithm: {name: bc, critic: {members: 3}}")
         line = refusal("--config", file)
         assert line.startswith(f"{file}: algorithm.critic.members is awac's")
