@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.config import CloneConfig
-from awac_dist.data.sources import open_source
+from awac_dist.data.sources import Source, open_source
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
 from awac_dist.nn.config import ActorConfig
@@ -46,14 +46,20 @@ def fit_clone(
         InputError: There is no such source, or it does not fit the task.
     """
     source = open_source(argument, spec)
+    learner = _learner(spec, source, seed)
+    method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
+    learner.begin(method, settings.batch_size, sources=[source.name])
+    while learner.grad_steps < settings.updates:
+        count = min(UPDATES_PER_CALL, settings.updates - learner.grad_steps)
+        learner.update(count)
+        advance(count)
+    return make_policy(actor.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
+
+
+def _learner(spec: EnvSpec, source: Source, seed: int) -> Learner:
+    """A learner with a shard that holds the source, both in this process."""
     shard = ReplayShard(
-        0,
-        1,
-        spec,
-        discount=1.0,
-        clip_prior_actions=False,
-        log=None,
-        sources=[source],
+        0, 1, spec, discount=1.0, clip_prior_actions=False, log=None, sources=[source]
     )
     learner = Learner(
         spec,
@@ -66,10 +72,4 @@ def fit_clone(
         sources={source.name: 1.0},
     )
     learner.register()
-    method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
-    learner.begin(method, settings.batch_size, sources=[source.name])
-    while learner.grad_steps < settings.updates:
-        count = min(UPDATES_PER_CALL, settings.updates - learner.grad_steps)
-        learner.update(count)
-        advance(count)
-    return make_policy(actor.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
+    return learner

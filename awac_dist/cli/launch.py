@@ -126,8 +126,7 @@ def _run(
     stop: StopRequest,
 ) -> str:
     session = place.session
-    checkpoints, experience = f"{place.shared}/checkpoints", f"{place.shared}/{EXPERIENCE}"
-    progress = newest_progress(checkpoints, display.note) if session else {}
+    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if session else {}
     runtime = _start_runtime(config)
     stop.listen()  # Ray ends a process on SIGTERM at once
     metrics = MetricsLog(
@@ -138,25 +137,7 @@ def _run(
     )
     recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
     try:
-        plan = plan_of(config, runtime.resources)
-        display.note(
-            f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
-        )
-        if session:
-            finish_journals(experience, spec, display.note)  # of shards that are no more
-        components = start_components(runtime, config, spec, plan, place.shared, sources, session)
-        if runtime.placement:
-            display.note(runtime.placement)
-        stopped_early = Driver(
-            config,
-            runtime,
-            components,
-            sources,
-            recorder,
-            checkpoints,
-            lambda: stop.asked,
-            resume=session > 0,
-        ).run()
+        stopped_early = _driver(config, spec, sources, place, runtime, recorder, stop).run()
     finally:
         runtime.close()
         metrics.close()
@@ -173,6 +154,37 @@ def _run(
         recorder.env_steps,
         recorder.grad_steps,
         stopped_early,
+    )
+
+
+def _driver(
+    config: RunConfig,
+    spec: EnvSpec,
+    sources: Sequence[Source],
+    place: RunPlace,
+    runtime: Runtime,
+    recorder: Recorder,
+    stop: StopRequest,
+) -> Driver:
+    """Start all components; returns who conducts them."""
+    resumed, plan = place.session > 0, plan_of(config, runtime.resources)
+    recorder.note(
+        f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
+    )
+    if resumed:
+        finish_journals(f"{place.shared}/{EXPERIENCE}", spec, recorder.note)  # of shards that died
+    components = start_components(runtime, config, spec, plan, place.shared, sources, place.session)
+    if runtime.placement:
+        recorder.note(runtime.placement)
+    return Driver(
+        config,
+        runtime,
+        components,
+        sources,
+        recorder,
+        f"{place.shared}/checkpoints",
+        lambda: stop.asked,
+        resume=resumed,
     )
 
 
