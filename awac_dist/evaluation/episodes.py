@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import itemgetter
 
-from awac_dist.messages import Finished, StreamState
+from awac_dist.messages import Finished
 from awac_dist.policies.policy import Policy
 from awac_dist.rollout.collector import Collector
 
@@ -24,15 +24,15 @@ def play(
     """Play `count` whole episodes from number `first` on, and yield them in order.
 
     Args:
-        collector: Of a stream as above; as many episodes as it has environments go side by side.
+        collector: Of a stream as above.
         policy: Who acts.
         first: An episode whose environment fails is dropped, and the next number played.
         count: How many.
         faults: Is told why episodes were dropped.
     """
-    collector.resume(StreamState(SEED_STREAM, 0, first, ()), ())
+    collector.next_episode = first
     while count > 0:
-        wave = collector.collect_episodes(policy, min(count, len(collector)), "prior")
+        wave = collector.collect_episodes(policy, min(count, SIDE_BY_SIDE), "prior")
         numbers = [fragment.origin.episode for fragment in wave.fragments]
         for _, episode in sorted(zip(numbers, wave.finished, strict=True), key=itemgetter(0)):
             yield episode

@@ -56,6 +56,9 @@ class Collector:
         noise: What the policy's samples are made of; None: it acts by its mean.
         make_env: Builds an environment.
         watchdog: Is told of every step.
+
+    Attributes:
+        next_episode: Number of the episode that begins next.
     """
 
     def __init__(
@@ -72,12 +75,8 @@ class Collector:
         self._low, self._high = np.array([spec.action_low, spec.action_high], np.float32)
         self._watchdog, self._by_mean = watchdog or Watchdog(None), noise is None
         with self._watchdog:
-            parts = spec, self._stream, noise or WhiteNoise, make_env
-            self._slots = [Slot(*parts) for _ in range(num_envs)]
-        self._next_episode, self._fresh = 0, True
-
-    def __len__(self) -> int:
-        return len(self._slots)
+            self._slots = [Slot(spec, noise or WhiteNoise, make_env) for _ in range(num_envs)]
+        self.next_episode, self._fresh = 0, True
 
     def close(self) -> None:
         """Close the environments."""
@@ -89,31 +88,24 @@ class Collector:
         slots = [] if self._fresh else self._slots
         under_way = tuple((slot.episode, slot.steps) for slot in slots)
         memories = tuple(() if s.memory is None else tuple(s.memory.tolist()) for s in slots)
-        _, worker, incarnation, *_ = (*self._stream, 0)
-        return StreamState(worker, incarnation, self._next_episode, under_way, memories)
+        _, worker, incarnation = self._stream
+        return StreamState(worker, incarnation, self.next_episode, under_way, memories)
 
     def resume(self, state: StreamState, fragments: Sequence[Sequence[Episode]]) -> None:
-        """Go on with a stream, where it was or anew.
-
-        Args:
-            state: Where it was; of this worker, and of any incarnation.
-            fragments: What was recorded of each episode under way.
+        """Go on with a stream of this worker, with what was recorded of each episode under way.
 
         Raises:
             RunFailed: An environment does not repeat what it did.
         """
-        known = len(self._stream)  # evaluation has no incarnations
-        self._stream = (*self._stream[:2], state.incarnation)[:known]
-        self._next_episode, self._fresh = state.next_episode, not state.under_way
+        self._stream = (self._stream[0], self._stream[1], state.incarnation)
+        self.next_episode, self._fresh = state.next_episode, not state.under_way
         memories = state.memories or [()] * len(state.under_way)
         places = zip(self._slots, state.under_way, memories, fragments, strict=False)
         with self._watchdog:
-            for slot in self._slots:
-                slot.join(self._stream)
             for slot, (episode, _), memory, recorded in places:
                 self._watchdog.beat()
                 try:
-                    slot.go_on(episode, recorded)
+                    slot.go_on(self._stream, episode, recorded)
                 except EnvironmentFault as fault:
                     raise RunFailed(
                         f"environment {self._env_id} cannot be put back into episode {episode}: "
@@ -177,9 +169,9 @@ class Collector:
         """Begin the stream's next episode, or the next that can be begun."""
         while True:
             self._watchdog.beat()
-            number, self._next_episode = self._next_episode, self._next_episode + 1
+            number, self.next_episode = self.next_episode, self.next_episode + 1
             try:
-                slot.begin(number)
+                slot.begin(self._stream, number)
                 return
             except EnvironmentFault as fault:
                 self._drop(slot, fault, collected)
@@ -219,15 +211,10 @@ class Collector:
 
     def _actions(self, slots: Sequence[Slot], policy: Policy, collected: Collected) -> Array:
         """What the policy does in each [n, A]; it changes what the slots keep for it."""
-        observations = stacked([slot.observation for slot in slots])
-        memory = _memory(slots, policy.memory_size)
-        if not self._by_mean:
-            noise = stacked([slot.noise(policy.noise_size) for slot in slots])
-        began = time.perf_counter()
-        if self._by_mean:
-            actions = policy.mean(observations, memory)
-        else:
-            actions = policy.sample(observations, noise, memory)
+        seen = stacked([slot.observation for slot in slots])
+        noise = None if self._by_mean else stacked([s.noise(policy.noise_size) for s in slots])
+        memory, began = _memory(slots, policy.memory_size), time.perf_counter()
+        actions = policy.mean(seen, memory) if noise is None else policy.sample(seen, noise, memory)
         collected.policy_s += time.perf_counter() - began
         if not all_finite(actions):
             raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")

@@ -26,7 +26,6 @@ class Slot:
 
     Args:
         spec: The task.
-        stream: (seed, worker, incarnation), and whatever else tells streams apart.
         noise: What the policy's samples are made of.
         make: Builds the environment.
 
@@ -39,32 +38,22 @@ class Slot:
         memory: [M] what the policy keeps from step to step, None after a reset.
     """
 
-    def __init__(
-        self,
-        spec: EnvSpec,
-        stream: Sequence[int],
-        noise: MakeNoise,
-        make: Callable[[str], Environment],
-    ) -> None:
-        self._spec, self._stream, self._process, self._make = spec, stream, noise, make
+    def __init__(self, spec: EnvSpec, noise: MakeNoise, make: Callable[[str], Environment]) -> None:
+        self._spec, self._process, self._make = spec, noise, make
         self._env: Environment | None = make(spec.env_id)
         self._input_shape, self._goal_shape = (spec.input_size,), (spec.goal_size,)
         self.episode, self.recorded, self.faults_in_a_row = -1, 0, 0
         self.env_s = 0.0
 
-    def join(self, stream: Sequence[int]) -> None:
-        """Belong to another stream of episodes from the next one on."""
-        self._stream = stream
-
-    def begin(self, episode: int) -> None:
-        """Reset for an episode of the stream.
+    def begin(self, stream: Sequence[int], episode: int) -> None:
+        """Reset for an episode of a stream, which is (seed, worker, incarnation).
 
         Raises:
             EnvironmentFault: The environment cannot be made or reset.
         """
-        self.episode, self.steps, self._return = episode, 0, 0.0
+        self._stream, self.episode, self.steps, self._return = stream, episode, 0, 0.0
         self._successes: list[float] = []  # of each step, NaN where it does not say
-        self._rng = np.random.default_rng((*self._stream, episode))
+        self._rng = np.random.default_rng((*stream, episode))
         self._reset_seed = int(self._rng.integers(2**31))
         self._noise: NoiseProcess | None = None
         self.memory: Array | None = None
@@ -89,17 +78,18 @@ class Slot:
         self._actions: list[Array] = []
         self._rewards: list[float] = []
 
-    def go_on(self, episode: int, fragments: Sequence[Episode]) -> None:
+    def go_on(self, stream: Sequence[int], episode: int, fragments: Sequence[Episode]) -> None:
         """Go into the middle of an episode, by doing again what was done in it.
 
         Args:
+            stream: As of `begin`.
             episode: Its number.
             fragments: What was recorded of it, from its reset on.
 
         Raises:
             EnvironmentFault: The environment fails, or shows something else than it did then.
         """
-        self.begin(episode)
+        self.begin(stream, episode)
         bounds = np.array([self._spec.action_low, self._spec.action_high], np.float32)
         for fragment in fragments:
             for action, shown in zip(fragment.actions, fragment.observations[1:], strict=True):

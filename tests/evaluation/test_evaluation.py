@@ -32,7 +32,7 @@ from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.rollout import collector as collector_module
 from awac_dist.rollout.collector import MAX_FAULTS, Collector
-from awac_dist.runs.evaluating import EvaluatorKeeper
+from awac_dist.runs.evaluating import EvaluatorSupervisor
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
 
@@ -408,12 +408,11 @@ def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_sessi
 
         Slot.step = lambda *arguments: time.sleep(1000)  # type: ignore[method-assign]
 
-    keeper = EvaluatorKeeper(start, lambda *death: deaths.append(death[0]), lambda: None)
+    supervisor = EvaluatorSupervisor(
+        start, lambda *death: deaths.append(death[0]), lambda answer: answer.result(), lambda: None
+    )
     ray.get(handles[0].actor.__ray_call__.remote(hang))
-    keeper.begin("online", 2)
-    assert keeper.finish() is None
-    found = keeper.finish()
+    found = supervisor.result("online", 2, lambda futures: runtime.wait(futures, 0.1))
     runtime.close()
     assert deaths == ["evaluator"]
-    assert found is not None
     assert found.returns == evaluate_as_a_run(2, seed=9).returns

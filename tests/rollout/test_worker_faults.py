@@ -84,7 +84,7 @@ def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
     assert finished == [(15.0, 5, 2, True)] * len(finished)
     under_way = [fragment for fragment in fragments if not fragment.terminated]
     assert all(fragment.origin.start == 0 for fragment in fragments)
-    dealt = collector._next_episode
+    dealt = collector.next_episode
     assert len({fragment.origin.episode for fragment in fragments}) == len(fragments)
     assert dealt - len(fragments) - len(collected.faults) in range(
         num_envs + 1
