@@ -1,6 +1,6 @@
 """Methods in float64 with weights that reach every bound, batches, and their networks in NumPy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,14 @@ from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.nn.config import ActorConfig
+from awac_dist.replay.layout import NEEDS
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
 
 ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
 ROWS = 24
+SIZES = {"O": 3, "A": 2, "H": 1}
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def flat(method: Method) -> torch.Tensor:
     return torch.cat([t.detach().flatten() for t in (*tensors, *method.duals.values())])
 
 
-def make_batch(rows: int = ROWS, seed: int = 1) -> Batch:
+def make_batch(rows: int = ROWS, seed: int = 1, needs: Iterable[str] = ()) -> Batch:
     """Draw a batch in float64, of which every third transition ended the task."""
     rng = np.random.default_rng(seed)
     discounts = np.where(np.arange(rows) % 3 == 0, 0.0, 0.99)
@@ -72,7 +74,12 @@ def make_batch(rows: int = ROWS, seed: int = 1) -> Batch:
         discounts,
         rng.normal(size=(rows, 3)),
     )
-    return Batch(*map(torch.from_numpy, columns))
+    shapes = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
+    extra = {
+        name: torch.from_numpy(rng.normal(size=(rows, *map(SIZES.__getitem__, shape))))
+        for name, shape in shapes.items()
+    }
+    return Batch(*map(torch.from_numpy, columns), extra)
 
 
 def one_step_task(rows: int, rng: np.random.Generator, noise: float | None = None) -> Batch:

@@ -163,6 +163,17 @@ class Method(ABC):
         """The critic's slowly moving copy."""
         return cast("CriticEnsemble", self.targets["critic"])
 
+    @property
+    def target_actor(self) -> Actor:
+        """The actor's, where `slow_copies` names it."""
+        return cast("Actor", self.targets["actor"])
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers in the shape of `like`, [B, ...]."""
+        shape = (self.world.size * len(like), *like.shape[1:])
+        drawn = torch.randn(shape, generator=self.generator, device=like.device, dtype=like.dtype)
+        return self.world.mine(drawn)
+
     def sample(self, policy: Distribution, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw actions [*shape, B, A]; gradients reach the policy."""
         drawn = self._everywhere(policy).sample(self.generator, shape)
@@ -190,9 +201,9 @@ class Method(ABC):
             optimizer.step()
 
     def move_targets(self) -> None:
-        """Q' <- (1 - tau) Q' + tau Q."""
+        """Q' <- (1 - tau) Q' + tau Q, and so for every target: tau is of the critic's options."""
         for name, target in self.targets.items():
-            rate = getattr(self.config, name).target_update_rate
+            rate = cast("Any", self.config).critic.target_update_rate
             moving, towards = target.parameters(), self.networks[name].parameters()
             with torch.no_grad():
                 torch._foreach_lerp_(list(moving), list(towards), rate)

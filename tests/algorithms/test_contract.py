@@ -52,7 +52,7 @@ def method(config: MethodConfig) -> Method:
 def batches(method: Method, seed: int = 0, rows: int = 24) -> list[Batch]:
     """What one update takes, in float64."""
     count = method.batches_per_update
-    return [make_batch(rows, seed * count + number) for number in range(count)]
+    return [make_batch(rows, seed * count + number, method.needs) for number in range(count)]
 
 
 def networks_of(config: MethodConfig) -> dict[str, NetworkConfig]:
