@@ -2,9 +2,10 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
@@ -313,6 +314,25 @@ def test_ranges(path: str, wrong: list[Any], right: list[Any]) -> None:
     partner = path.replace("log_std_max", "log_std_min")  # which of two is wrong, nobody knows
     for value in wrong:
         assert {path, partner} & {found for found, _ in changed(path, value).problems()}
+
+
+def unbounded(config: Any, prefix: str = "") -> list[str]:
+    """Numbers of a config, by path, whose type names no range."""
+    hints = get_type_hints(type(config), include_extras=True)
+    found = []
+    for field in fields(config):
+        value, hint = getattr(config, field.name), repr(hints[field.name])
+        if is_dataclass(value):
+            found += unbounded(value, f"{prefix}{field.name}.")
+        elif re.search(r"\b(int|float)\b", hint) and "Range(" not in hint:
+            found.append(prefix + field.name)
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_type_of_every_number_names_its_range(method: str) -> None:
+    allowed = {"replay.mixture", "replay.goals"}  # shares, which are checked together
+    assert set(unbounded(RunConfig(algorithm=config_class(method)()))) <= allowed
 
 
 def test_every_number_has_a_range() -> None:
