@@ -60,7 +60,9 @@ class OnlineConfig(Checked):
 
     Attributes:
         env_steps: Environment steps of the whole phase, over all workers.
-        updates_per_step: Gradient steps for each environment step.
+        warmup_steps: The first of them, which are collected with the policy as it is before any
+            update follows; no updates are owed for them.
+        updates_per_step: Gradient steps for each environment step after that.
         error_buffer: Updates by which the learner may be behind before workers wait; None is
             what a fragment of every worker is worth. Async mode only: in sync mode they take turns.
         stop_at_return: End the run once an evaluation reaches this mean return; None never.
@@ -68,10 +70,16 @@ class OnlineConfig(Checked):
     """
 
     env_steps: Natural = 20_000
+    warmup_steps: Natural = 0
     updates_per_step: Positive = 1.0
     error_buffer: Natural | None = None
     stop_at_return: Finite | None = None
     max_minutes: Positive | None = None
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps of the whole phase."""
+        return int((self.env_steps - self.warmup_steps) * self.updates_per_step + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,10 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Options that cannot hold together, or of which one would silently do nothing."""
     if config.mode == "sync" and config.online.error_buffer is not None:
         yield "online.error_buffer", f"{config.online.error_buffer} has no effect in sync mode"
+    online = config.online
+    if online.warmup_steps and online.warmup_steps >= online.env_steps:
+        legal = f"below online.env_steps ({online.env_steps})"
+        yield "online.warmup_steps", f"{online.warmup_steps} is not {legal}"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
     if config.replay.capacity <= config.rollout.fragment_steps:

@@ -26,6 +26,8 @@ class EnvSpec:
         action_low, action_high: [A] bounds of the actions.
         max_episode_steps: Steps after which the clock cuts an episode.
         goal_size: G; 0 where the task has no goals.
+        repeatable: Whether the same seed and actions show the same again. Where they do not, as
+            on hardware, no recorded action is ever done again.
     """
 
     env_id: str
@@ -35,6 +37,7 @@ class EnvSpec:
     action_high: tuple[float, ...]
     max_episode_steps: int | None
     goal_size: int = 0
+    repeatable: bool = True
 
     @property
     def input_size(self) -> int:

@@ -133,15 +133,16 @@ class Witness:
         self.restored = True
 
 
-def run(
+def make_driver(
     config: RunConfig,
     runtime: Runtime,
     folder: Path,
     *,
     session: int = 0,
     look: Callable[[Driver], None] = lambda driver: None,
-) -> tuple[Array, Witness, Driver]:
-    """Run a config to its end; returns the final policy's parameters [P].
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Witness, Driver]:
+    """A run that is about to begin.
 
     Args:
         config: The run.
@@ -149,6 +150,7 @@ def run(
         folder: Of the run.
         session: How often it was started before.
         look: Called again and again while it runs.
+        stop: Whether it is asked to stop.
     """
     spec = env_spec(config.env)
     plan = make_plan(
@@ -165,11 +167,20 @@ def run(
         sources,
         witness,
         checkpoints,
-        stop_asked=lambda: False,
+        stop_asked=stop,
         resume=session > 0,
     )
+    return witness, driver
+
+
+def run(
+    config: RunConfig, runtime: Runtime, folder: Path, **options: Any
+) -> tuple[Array, Witness, Driver]:
+    """Run a config to its end; returns the final policy's parameters [P]. See `make_driver`."""
+    witness, driver = make_driver(config, runtime, folder, **options)
     driver.run()
-    vector = driver.learner.post("policy_vector").result().copy()
+    began = driver.learner.training
+    vector = driver.learner.post("policy_vector").result().copy() if began else np.empty(0)
     runtime.close()
     return vector, witness, driver
 

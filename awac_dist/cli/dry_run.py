@@ -106,6 +106,5 @@ def _phases(config: RunConfig) -> list[str]:
     return [
         f"clone     {clone.updates:,} updates, then {clone.episodes} episodes collected with it",
         f"offline   {config.offline.updates:,} updates",
-        f"online    {online.env_steps:,} env_steps, "
-        f"{int(online.env_steps * online.updates_per_step):,} updates ({config.mode})",
+        f"online    {online.env_steps:,} env_steps, {online.updates:,} updates ({config.mode})",
     ]

@@ -211,5 +211,4 @@ def _start_runtime(config: RunConfig) -> Runtime:
 
 
 def _planned_updates(config: RunConfig) -> dict[str, int]:
-    online = int(config.online.env_steps * config.online.updates_per_step)
-    return {"offline": config.offline.updates, "online": online}
+    return {"offline": config.offline.updates, "online": config.online.updates}

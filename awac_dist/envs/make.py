@@ -88,6 +88,7 @@ def env_spec(env_id: str) -> EnvSpec:
             action_high=tuple(map(float, actions.high)),
             max_episode_steps=env.spec.max_episode_steps,
             goal_size=goal_size,
+            repeatable=not env.spec.nondeterministic,  # as it was registered with Gymnasium
         )
     finally:
         env.close()

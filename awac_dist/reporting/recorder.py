@@ -113,7 +113,7 @@ class Recorder:
     def collected(self, report: RolloutReport, lag: int) -> None:
         """A worker's steps were accepted; its policy was `lag` updates behind."""
         self._steps_ever += report.env_steps
-        if self._phase == "online":
+        if self._unit == "env_steps":
             self.env_steps += report.env_steps
             self._done += report.env_steps
         else:

@@ -28,8 +28,13 @@ EVIDENCE = "not-finite"  # batches after which a number was not
 
 @dataclass(frozen=True)
 class Components:
-    """Handles to everything that runs, and starters of what the driver can replace."""
+    """Handles to everything that runs, and starters of what the driver can replace.
 
+    Attributes:
+        repeatable: Whether workers may do recorded actions again.
+    """
+
+    repeatable: bool
     weights: Handle
     shards: Sequence[Handle]
     start_learner: Callable[[], Handle]
@@ -65,6 +70,7 @@ def start_components(
     workers = _start_workers(runtime, config, spec, plan, shards, reader, session)
     policy, evaluation = config.algorithm.policy_spec(spec), config.evaluation
     return Components(
+        spec.repeatable,
         weights,
         shards,
         partial(_start_learner, runtime, config, spec, plan, shards, weights, folder, sources),

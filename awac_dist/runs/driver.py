@@ -73,7 +73,12 @@ class Driver:
         self._workers.died = self._worker_died
         self._shard_watch = ShardWatch(components.shards, observer.died)
         self._resumption = Resumption(
-            config, self._workers, self.learner, self._wait, observer.note
+            config,
+            self._workers,
+            self.learner,
+            self._wait,
+            observer.note,
+            repeatable=components.repeatable,
         )
         self._loaded = self._evaluate_again = False
         self._phases: list[Phase] = []
@@ -238,7 +243,8 @@ class Driver:
         if progress.phase == "collect":
             return Counts(progress.clone_episodes, 0, 0)
         updates = progress.grad_steps - progress.phase_from
-        return Counts(progress.env_steps, progress.env_steps, updates)
+        owing = max(0, progress.env_steps - self._config.online.warmup_steps)
+        return Counts(progress.env_steps, owing, updates)
 
     def update(self, count: int) -> Future:
         return self.learner.update(count)

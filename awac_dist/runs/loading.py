@@ -86,6 +86,7 @@ class Resumption:
         learner: Who draws.
         wait: Gives the answer to a call.
         note: Takes lines for the screen.
+        repeatable: Whether the task shows the same again where actions are done again.
     """
 
     def __init__(
@@ -95,7 +96,10 @@ class Resumption:
         learner: LearnerSupervisor,
         wait: Callable[[Future], Any],
         note: Callable[[str], None],
+        *,
+        repeatable: bool,
     ) -> None:
+        self._repeatable = repeatable
         self._config, self._workers, self._learner = config, workers, learner
         self._wait, self._note = wait, note
         self._repeating = self._diverged = False
@@ -114,7 +118,7 @@ class Resumption:
             progress.restore(state)
             observer.restore(state["observer"])
         streams = self._streams(progress)
-        same = repeats(self._config, len(self._workers), state)
+        same = self._repeatable and repeats(self._config, len(self._workers), state)
         self._learner.start_rounds(streams)
         holdings = self._wait(self._learner.open(checkpoint))
         self._repeating = same and not holdings.strays.fragments

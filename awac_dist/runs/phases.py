@@ -93,6 +93,9 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
             phases.append(Phase("collect", cloning, order=order, result=False))
     if offline.updates:
         phases.append(Phase("offline", algorithm, offline.updates, batch_size=size, curve=True))
+    if online.env_steps and online.warmup_steps:
+        order = _steps(config, online.warmup_steps)
+        phases.append(Phase("warm-up", algorithm, order=order, result=False))
     if online.env_steps:
         phases.append(
             Phase(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,7 @@ from awac_dist.learner.checkpoint import (
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
+from awac_dist.rollout.slot import Slot
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
 from awac_dist.types import Array
 
@@ -167,6 +169,71 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     assert logged_steps(tmp_path) == 3 * 200 + 300
 
 
+@pytest.mark.parametrize("steps", [60, 100, 160])
+def test_a_run_that_was_killed_in_its_warm_up_ends_as_if_it_had_not_been(
+    config: RunConfig, tmp_path: Path, steps: int
+) -> None:
+    config = replace(config, online=replace(config.online, warmup_steps=100))
+    whole = run(config, InlineRuntime(RESOURCES), tmp_path / "whole")[0]
+
+    def look(driver: Any) -> None:
+        if driver.progress.env_steps >= steps:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(config, InlineRuntime(RESOURCES), tmp_path / "killed", look=look)
+    vector, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "killed", session=1)
+    np.testing.assert_array_equal(vector, whole)
+    assert logged_steps(tmp_path / "killed") == 3 * 200 + 300
+
+
+def test_nothing_is_done_again_where_the_task_does_not_repeat(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise AssertionError("recorded actions were done again")
+
+    monkeypatch.setattr(Slot, "go_on", refuse)
+    registered = gymnasium.registry[config.env]
+    monkeypatch.setattr(registered, "nondeterministic", True)
+    with pytest.raises(Killed):
+        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(200))
+    kept = logged_steps(tmp_path)
+    _, _, driver = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)
+    known = driver.learner.register().result()
+    assert logged_steps(tmp_path) == known.steps("clone") + known.steps("online") >= kept
+    assert driver.progress.env_steps == known.steps("online") == 300
+    assert {place.incarnation for place in driver.progress.streams} == {1_000_000}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("looks", [3, 9, 14, 20, 26, 33, 45, 70, 110])
+def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
+    config: RunConfig, undisturbed: Array, tmp_path: Path, mode: str, looks: int
+) -> None:
+    """Stopped in order (Ctrl-C) at the n-th message: what was collected counts, and once."""
+    config = replace(config, mode=mode, shards=2)
+    left = [looks]
+
+    def stop() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    run(config, InlineRuntime(RESOURCES), tmp_path, stop=stop)
+    kept = logged_steps(tmp_path)
+    vector, witness, driver = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)
+    known = driver.learner.register().result()
+    assert known.steps("clone") == 600
+    assert known.steps("online") == driver.progress.env_steps == 300
+    assert logged_steps(tmp_path) == 900
+    assert driver.progress.grad_steps == 20 + 25 + 300
+    collected = sum(report.env_steps for report, _ in witness.rollouts)
+    if mode == "sync":
+        np.testing.assert_array_equal(vector, undisturbed)
+    else:
+        assert collected == 900 - kept  # nothing is collected again
+
+
 @pytest.mark.parametrize(
     "changes", [{"mode": "async"}, {"workers": 3}, {"mode": "async", "workers": 5, "shards": 2}]
 )
@@ -187,6 +254,8 @@ def test_a_run_goes_on_with_other_workers_and_loses_nothing(
 
 def logged_steps(folder: Path) -> int:
     """Steps in the experience log, every fragment of which may be there only once."""
+    if not any((folder / "experience").iterdir()):
+        return 0
     source = find(str(folder))
     fragments = [episode for _, _, episode in episodes(source)]
     keys = {(e.origin.stream, e.origin.start) for e in fragments}

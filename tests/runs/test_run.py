@@ -87,6 +87,26 @@ def test_exactly_the_steps_and_updates_that_were_asked_for(
     assert max(taken) <= envs * fragment
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_warm_up_collects_with_the_policy_as_it_is(
+    config: RunConfig, tmp_path: Path, mode: str
+) -> None:
+    online = replace(config.online, warmup_steps=100, updates_per_step=0.5)
+    changed = replace(config, mode=mode, online=online)
+    _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
+    assert witness.phases[-2:] == ["warm-up", "online"]
+    assert driver.progress.env_steps == 300
+    assert driver.progress.grad_steps == 20 + 25 + 100
+    online_reports = witness.rollouts[-len(witness.rollouts) :]
+    steps, versions = 0, []
+    for report, _ in online_reports:
+        if report.policy_version >= 45 and steps < 100:
+            steps += report.env_steps
+            versions.append(report.policy_version)
+    assert set(versions) == {45}
+    assert steps == 100
+
+
 def test_the_newest_rows_are_always_there_to_be_drawn(config: RunConfig, tmp_path: Path) -> None:
     small = replace(
         config,
