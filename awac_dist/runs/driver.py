@@ -72,14 +72,7 @@ class Driver:
         self._workers = components.workers
         self._workers.died = self._worker_died
         self._shard_watch = ShardWatch(components.shards, observer.died)
-        self._resumption = Resumption(
-            config,
-            self._workers,
-            self.learner,
-            self._wait,
-            observer.note,
-            repeatable=components.repeatable,
-        )
+        self._resumption = Resumption(config, components, self.learner, self._wait, observer.note)
         self._loaded = self._evaluate_again = False
         self._phases: list[Phase] = []
         self._collecting: Collecting | None = None
@@ -96,16 +89,13 @@ class Driver:
         shards, note = self._components.shards, self._observer.note
         began = lambda: self.progress.has_begun  # noqa: E731
         with in_order(self.learner, shards, began, self._loop, self._stop, note):
-            return self._run_phases()
-
-    def _run_phases(self) -> str | None:
-        try:
-            self._go_through()
-        except Stopped as stop:
-            self._observer.note(f"stopping: {stop}")
-            self._end_early(stop)
-            return str(stop)
-        return None
+            try:
+                self._go_through()
+            except Stopped as stop:
+                note(f"stopping: {stop}")
+                self._end_early(stop)
+                return str(stop)
+            return None
 
     def _end_early(self, stop: Stopped) -> None:
         try:

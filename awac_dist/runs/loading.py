@@ -12,8 +12,8 @@ from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import load_progress
 from awac_dist.messages import Future, Holdings, Loaded, StreamState
 from awac_dist.replay.sampler import OFFLINE, ONLINE
+from awac_dist.runs.components import Components
 from awac_dist.runs.learning import LearnerSupervisor
-from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.progress import Observer, Progress, repeats
 
 
@@ -82,25 +82,22 @@ class Resumption:
 
     Args:
         config: The run.
-        workers: Who collect.
+        components: Who collect, and whether they may do recorded actions again.
         learner: Who draws.
         wait: Gives the answer to a call.
         note: Takes lines for the screen.
-        repeatable: Whether the task shows the same again where actions are done again.
     """
 
     def __init__(
         self,
         config: RunConfig,
-        workers: WorkerPool,
+        components: Components,
         learner: LearnerSupervisor,
         wait: Callable[[Future], Any],
         note: Callable[[str], None],
-        *,
-        repeatable: bool,
     ) -> None:
-        self._repeatable = repeatable
-        self._config, self._workers, self._learner = config, workers, learner
+        self._repeatable, self._workers = components.repeatable, components.workers
+        self._config, self._learner = config, learner
         self._wait, self._note = wait, note
         self._repeating = self._diverged = False
 
