@@ -79,7 +79,6 @@ def make_shard(folder: str, index: int = 0, of: int = 1, session: int = 0) -> Re
         of,
         SPEC,
         discount=0.9,
-        clip_prior_actions=False,
         log=ExperienceLog(folder, index, SPEC, session),
     )
 

@@ -118,9 +118,9 @@ def standalone_learner(config: OfflineToOnlineConfig) -> Learner:
         1,
         spec,
         discount=run.learner.discount,
-        clip_prior_actions=run.replay.clip_prior_actions,
         log=None,
         sources=sources,
+        config=run.replay,
     )
     learner = Learner(
         spec,

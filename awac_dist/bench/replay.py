@@ -51,7 +51,6 @@ def start_shard(
         shards,
         spec,
         discount=0.99,
-        clip_prior_actions=False,
         log=None,
     )
 

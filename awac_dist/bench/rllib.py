@@ -128,7 +128,6 @@ def _shard(sources: list[Any]) -> ReplayShard:
         1,
         env_spec(RUN.env),
         discount=RUN.learner.discount,
-        clip_prior_actions=False,
         log=None,
         sources=sources,
     )

@@ -58,9 +58,7 @@ def fit_clone(
 
 def _learner(spec: EnvSpec, source: Source, seed: int) -> Learner:
     """A learner with a shard that holds the source, both in this process."""
-    shard = ReplayShard(
-        0, 1, spec, discount=1.0, clip_prior_actions=False, log=None, sources=[source]
-    )
+    shard = ReplayShard(0, 1, spec, discount=1.0, log=None, sources=[source])
     learner = Learner(
         spec,
         LearnerConfig(threads=1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +32,13 @@ class BatchFetcher:
     Args:
         shards: Where the rows lie.
         sampler: Says which rows.
-        layout: Columns of a block.
+        layout: Columns of a block, until another one is asked for.
         batches_per_request: Batches fetched in one call to each shard.
         device: Where the blocks are wanted.
 
     Attributes:
+        layout: Columns of the blocks from the next call on.
+        normalize: Applied to all rows that arrive.
         copy_s: Time spent so far on bringing answers together and to the device.
     """
 
@@ -48,9 +50,10 @@ class BatchFetcher:
         batches_per_request: int,
         device: torch.device,
     ) -> None:
-        self._shards, self._sampler, self._layout = shards, sampler, layout
+        self._shards, self._sampler, self.layout = shards, sampler, layout
         self._batches_per_request = batches_per_request
         self._device = device
+        self.normalize: Callable[[Tensor], Tensor] = lambda block: block
         self.copy_s = 0.0
 
     def fetch(self, first: int, count: int, batch_size: int) -> Iterator[Tensor]:
@@ -75,7 +78,7 @@ class BatchFetcher:
                 relabelling = draw.relabelling(positions)
                 known = self._sampler.known(shard)
                 rows = draw.rows[positions]
-                answer = handle.post("take", rows, relabelling, self._layout.wishes, known)
+                answer = handle.post("take", rows, relabelling, self.layout.wishes, known)
                 answers.append((positions, answer))
         return _Request(len(numbers), answers)
 
@@ -83,10 +86,10 @@ class BatchFetcher:
         answers = [(positions, answer.result()) for positions, answer in request.answers]
         began = time.perf_counter()
         on_gpu = self._device.type == "cuda"
-        size = (request.batches * batch_size, self._layout.width)
+        size = (request.batches * batch_size, self.layout.width)
         block = torch.empty(size, pin_memory=on_gpu)
         for positions, rows in answers:
             block.numpy()[positions] = rows
-        moved = block.to(self._device, non_blocking=on_gpu)
+        moved = self.normalize(block.to(self._device, non_blocking=on_gpu))
         self.copy_s += time.perf_counter() - began
         yield from moved.split(batch_size)

@@ -18,10 +18,12 @@ from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.device import autocast, default_threads
+from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
 from awac_dist.messages import Handle, Holdings, Rounds, UpdateReport
 from awac_dist.replay.books import Books
-from awac_dist.replay.layout import Layout
+from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
+from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
@@ -40,6 +42,7 @@ class Learner:
             drawn than others.
         seed: Of networks, batches and sampled actions.
         device: "cpu" or "cuda".
+        replay: What is done to batches.
         evidence: Folder for the batches after which a number was not finite.
     """
 
@@ -53,6 +56,7 @@ class Learner:
         online_capacity: int,
         seed: int,
         device: str,
+        replay: ReplayConfig = NOTHING_CHANGED,
         sources: Mapping[str, float] | None = None,
         evidence: str | None = None,
     ) -> None:
@@ -66,6 +70,8 @@ class Learner:
         self._fetcher = BatchFetcher(
             shards, self._sampler, self._layout, config.batches_per_request, self._device
         )
+        self._shards, self._replay = shards, replay
+        self._normalization: Normalization | None = None
         self._weights, self._evidence = weights, evidence
         self._method: Method | None = None
         self._batch_size = config.batch_size
@@ -116,16 +122,29 @@ class Learner:
             goals: Shares of the batches by whose goal a transition is after.
         """
         before = self._method
+        if self._replay.normalize_observations and self._normalization is None:
+            self._normalization = Normalization.of_prior_data(self._shards, self._device)
         self._method = method_class(name_of(method))(
             method, self._task, seed=self._seed, device=self._device
         )
         if adopt and before is not None:
             self._method.adopt(before.acting().arrays)
+        self._wish(goals or {})
         sizes = self._sampler.sizes()
         total = sum(sizes[source] for source in sources)
-        self._sampler.set_goals(goals or {})
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
         self.publish()
+
+    def _wish(self, goals: Mapping[str, float]) -> None:
+        """Ask for the columns that the method needs, of transitions after these goals."""
+        method = self.method
+        wishes = Wishes(method.needs, self._replay.n_steps, method.segment_length)
+        if goals:
+            wishes.check_goals()
+        self._sampler.set_goals(goals)
+        self._layout = self._fetcher.layout = Layout.of(self._task.spec, wishes)
+        if self._normalization is not None:
+            self._fetcher.normalize = self._normalization.of_blocks(self._layout)
 
     def set_batches(self, batch_size: int, mixture: Mapping[str, float]) -> None:
         """Change size and mixture of the batches from now on."""
@@ -189,6 +208,8 @@ class Learner:
             "books": _tensors(self._books.state()),
         }
         acting = self.method.acting()
+        if self._normalization is not None:
+            acting = self._normalization.acting(acting)
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, acting, keep=keep)
 
@@ -201,8 +222,9 @@ class Learner:
         return self.grad_steps
 
     def policy_vector(self) -> Any:
-        """The actor as a flat NumPy vector [P]."""
-        return self.method.actor.flat_vector().cpu().numpy()
+        """The policy that acts as a flat NumPy vector [P]."""
+        vector = self.method.actor.flat_vector().cpu().numpy()
+        return vector if self._normalization is None else self._normalization.vector(vector)
 
     def publish(self) -> None:
         """Hand the policy to whoever acts.

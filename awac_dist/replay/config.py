@@ -46,3 +46,6 @@ class ReplayConfig(Checked):
         if self.reward_scale == 1 and self.reward_shift == 0:
             return rewards
         return self.reward_scale * rewards + self.reward_shift
+
+
+NOTHING_CHANGED = ReplayConfig()

@@ -55,7 +55,9 @@ class Memory:
     def store(self, fragment: Episode, source: str) -> int:
         """Keep a fragment; returns the number of its first row."""
         rewards = self._config.learned_rewards(fragment.rewards)
-        return self._of(source).store(replace(fragment, rewards=rewards), source)
+        if rewards is not fragment.rewards:
+            fragment = replace(fragment, rewards=rewards)
+        return self._of(source).store(fragment, source)
 
     def skip(self, fragment: Episode, source: str) -> int:
         """Leave a fragment out that nobody will ask for: numbers go on as if it were kept.
@@ -196,8 +198,8 @@ def _filled(taken: Taken) -> Array:
         COLUMNS[need](taken, columns)
     bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
     if len(bad):
-        row = taken.rest.rows[bad[0]]
-        raise NotFinite(f"what follows row {row} in its episode holds NaN or infinity", block)
+        row = taken.rest.rows[bad[0]] % ONLINE_ROWS
+        raise NotFinite(f"the episode of row {row} holds NaN or infinity", block)
     return block
 
 

@@ -6,6 +6,7 @@ in any order: so the statistics do not depend on the number of shards.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -26,8 +27,12 @@ def sums_of(observations: Array) -> Sums:
 
 def added(sums: Iterable[Sums]) -> Sums:
     """The sums over everything that some sums are over."""
-    counts, firsts, squares = zip(*(each for each in sums if each.observations), strict=True)
-    return Sums(sum(counts), _columns(firsts), _columns(squares))
+    found = [each for each in sums if each.observations]
+    return Sums(
+        sum(each.observations for each in found),
+        _columns(each.sums for each in found),
+        _columns(each.squares for each in found),
+    )
 
 
 def statistics(sums: Sums) -> tuple[Array, Array]:
@@ -46,7 +51,7 @@ def statistics(sums: Sums) -> tuple[Array, Array]:
 
 
 def _fixed(values: np.ndarray) -> tuple[int, ...]:
-    return tuple(round(Fraction(value) * (1 << FIXED_POINT_BITS)) for value in values.tolist())
+    return tuple(int(math.ldexp(value, FIXED_POINT_BITS)) for value in values.tolist())
 
 
 def _columns(rows: Iterable[tuple[int, ...]]) -> tuple[int, ...]:

@@ -25,13 +25,16 @@ from awac_dist.messages import (
     Placement,
     Relabelling,
     StreamState,
+    Sums,
     Tally,
 )
-from awac_dist.replay.config import ReplayConfig
+from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
 from awac_dist.replay.hindsight import GoalRewards
-from awac_dist.replay.layout import NO_WISHES, Wishes
+from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
 from awac_dist.replay.memory import Memory
+from awac_dist.replay.normalization import added, sums_of
 from awac_dist.replay.placement import shard_of
+from awac_dist.replay.ring import inputs
 from awac_dist.types import Array, EnvSpec, Episode
 
 
@@ -45,9 +48,9 @@ class ReplayShard:
         index: This shard's number, of `num_shards`.
         spec: The task, whose sizes every episode must have.
         discount: gamma.
-        clip_prior_actions: Clip the actions of prior data to the task's bounds.
         log: Where every accepted fragment is kept; None forgets them with this object.
         sources: Prior data.
+        config: What is done to prior data and to rewards.
         goal_rewards: The rule by which a goal task rewards other goals; None for other tasks.
     """
 
@@ -58,16 +61,14 @@ class ReplayShard:
         spec: EnvSpec,
         *,
         discount: float,
-        clip_prior_actions: bool,
         log: ExperienceLog | None,
         sources: Sequence[Source] = (),
+        config: ReplayConfig = NOTHING_CHANGED,
         goal_rewards: GoalRewards | None = None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
-        self._memory = Memory(
-            spec, discount=discount, config=ReplayConfig(), goal_rewards=goal_rewards
-        )
-        self._clip_prior_actions = clip_prior_actions
+        self._memory = Memory(spec, discount=discount, config=config, goal_rewards=goal_rewards)
+        self._config = config
         self._log, self._sources = log, sources
         self._accepted: dict[tuple[int, ...], Placement] = {}
         self._announced: list[Placement] = []  # prior data, too; a line for each, for ever
@@ -88,7 +89,7 @@ class ReplayShard:
             InputError: Something cannot be read, or is not what it was when the log was written.
         """
         if self._loaded is None:
-            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter())
+            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter(), [])
             for source in self._sources:
                 self._load_prior(source, self._loaded)
             if self._log is not None:
@@ -200,13 +201,18 @@ class ReplayShard:
         return 0
 
     def _load_prior(self, source: Source, loaded: Loaded) -> None:
+        sums = Sums()
         for number, episode in read_share(source, self._spec, self._index, self._num_shards):
             loaded.episodes[source.name] += 1
             loaded.transitions[source.name] += len(episode)
             loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
             loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
-            kept = clipped(episode, self._spec) if self._clip_prior_actions else episode
+            kept = clipped(episode, self._spec) if self._config.clip_prior_actions else episode
             self._store(kept, source.name, key=(number,))
+            if self._config.normalize_observations:
+                seen = inputs(kept, Layout.of(self._spec))[:-1]
+                sums = added((sums, sums_of(seen)))
+        loaded.observation_sums.append(sums)
 
     def _load_log(self, log: ExperienceLog, forgotten: Collection[tuple[int, ...]]) -> None:
         for fragment in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):

@@ -51,9 +51,9 @@ class Replay:
             1,
             spec,
             discount=discount,
-            clip_prior_actions=config.clip_prior_actions,
             log=None,
             sources=opened,
+            config=config,
         )
         self._weights = {source.name: source.weight for source in opened}
         self._prior = PriorData(opened, [self._shard.load()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from awac_dist.config import RunConfig
@@ -14,6 +14,7 @@ from awac_dist.evaluation.episodes import SIDE_BY_SIDE
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.messages import Handle, WeightsReader
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
 from awac_dist.runs.plan import Plan
@@ -68,7 +69,7 @@ def start_components(
     experience = f"{folder}/{EXPERIENCE}"
     shards = _start_shards(runtime, config, spec, plan, experience, sources, session)
     workers = _start_workers(runtime, config, spec, plan, shards, reader, session)
-    policy, evaluation = config.algorithm.policy_spec(spec), config.evaluation
+    policy, evaluation = _policy_spec(config, spec), config.evaluation
     return Components(
         spec.repeatable,
         weights,
@@ -104,9 +105,9 @@ def _start_shards(
             plan.shards,
             spec,
             discount=config.learner.discount,
-            clip_prior_actions=config.replay.clip_prior_actions,
             log=ExperienceLog(experience, index, spec, session),
             sources=sources,
+            config=config.replay,
             goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
         )
         for index in range(plan.shards)
@@ -132,6 +133,7 @@ def _start_learner(
         online_capacity=_rows_in_play(config),
         seed=config.seed,
         device=plan.device,
+        replay=config.replay,
         gpus=plan.learner_gpus,
         sources={source.name: source.weight for source in sources},
         evidence=f"{folder}/{EVIDENCE}",
@@ -147,7 +149,7 @@ def _start_workers(
     reader: WeightsReader,
     session: int,
 ) -> WorkerPool:
-    policy = config.algorithm.policy_spec(spec)
+    policy = _policy_spec(config, spec)
 
     def start(number: int, incarnation: int) -> Handle:
         return runtime.start(
@@ -164,6 +166,12 @@ def _start_workers(
         )
 
     return WorkerPool(start, plan.workers, shards, INCARNATIONS_PER_SESSION * session)
+
+
+def _policy_spec(config: RunConfig, spec: EnvSpec) -> PolicySpec:
+    """Of the policy that acts, which the learner publishes."""
+    normalize = config.replay.normalize_observations
+    return replace(config.algorithm.policy_spec(spec), normalize_observations=normalize)
 
 
 def _rows_in_play(config: RunConfig) -> int:

@@ -95,7 +95,7 @@ def test_batches_a_second_are_those_that_arrive(
     monkeypatch.setattr(replay, "EPISODES", 2)
     monkeypatch.setattr(replay, "BATCH", 8)
     monkeypatch.setattr(replay, "rate", once)
-    options = {"discount": 0.99, "clip_prior_actions": False, "log": None}
+    options = {"discount": 0.99, "log": None}
     kept = [Counting(index, shards, replay.HALF_CHEETAH, **options) for index in range(shards)]
     measure = replay._fetched([InlineHandle(shard) for shard in kept])
     assert measure() == sum(asked) / 8 == 400  # 8 requests of 50 batches

@@ -299,7 +299,8 @@ def test_columns_equal_plain_loops_while_old_rows_are_released(seed: int) -> Non
         story = Story(SPEC, [])
         for _ in range(200):
             end = random.choice(("",) * 6 + ("terminated", "truncated"))
-            piece = Piece(random.randint(0, 3), random.randint(1, 4), end, lost=False, kept=40)
+            stream = random.choice((0, 1, 1, 1, 1, 1, 1, 1, 3))
+            piece = Piece(stream, random.randint(1, 4), end, lost=False, kept=20)
             story._tell(piece, skip=False)
             rows = rows_to_take(story, None)[-40:]
             check(story, Wishes(needs, n_steps=6, segment_length=4), random.choices(rows, k=3))
@@ -360,6 +361,16 @@ def test_a_nan_that_only_a_column_reads_is_an_error_too() -> None:
     for wishes in (Wishes(frozenset({"returns"})), Wishes(n_steps=5)):
         with pytest.raises(NotFinite, match="row 5"):
             story.memory.take(np.array([0]), None, wishes)
+
+
+def test_a_nan_in_an_observation_that_is_kept_aside_is_an_error_too() -> None:
+    story = Story(SPEC, [])
+    fragment = story._fragment(Piece(0, 2, "", lost=False), 0)
+    fragment.observations[0] = np.nan
+    row = story.memory.store(fragment, SOURCES[0]) + 1
+    assert len(story.memory.take(np.array([row]))) == 1
+    with pytest.raises(NotFinite, match="the episode of row 1 holds NaN"):
+        story.memory.take(np.array([row]), None, Wishes(frozenset({"initial_observations"})))
 
 
 def test_returns_grow_with_their_episode_by_hand() -> None:

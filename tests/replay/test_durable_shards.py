@@ -26,6 +26,7 @@ from awac_dist.data.sources import Source, open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.errors import InputError, RunFailed
 from awac_dist.messages import Placement, StreamState
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.replay.shard import ReplayShard
@@ -44,7 +45,7 @@ def prior_data(folder: Path, episodes: int = 6) -> Source:
 def arguments(folder: Path, source: Source, *, logged: bool = True) -> dict[str, Any]:
     return {
         "discount": 0.9,
-        "clip_prior_actions": True,
+        "config": ReplayConfig(clip_prior_actions=True),
         "log": ExperienceLog(str(folder / "experience"), 0, SPEC) if logged else None,
         "sources": [source],
     }

@@ -70,7 +70,6 @@ class Memory:
             of,
             SPEC,
             discount=float(GAMMA),
-            clip_prior_actions=False,
             log=None,
             goal_rewards=TaskRewards(ENV),
         )

@@ -13,6 +13,7 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.messages import Placement
 from awac_dist.replay.books import Books
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.memory import ONLINE_ROWS
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
 from awac_dist.replay.shard import ReplayShard
@@ -32,7 +33,7 @@ def make_shard(
         of,
         SPEC,
         discount=GAMMA,
-        clip_prior_actions=clip_prior_actions,
+        config=ReplayConfig(clip_prior_actions=clip_prior_actions),
         log=None,
         sources=sources,
     )

@@ -422,7 +422,6 @@ def make_shard(index: int, num_shards: int, env: str = VARIES) -> ReplayShard:
         num_shards,
         env_spec(env),
         discount=0.9,
-        clip_prior_actions=False,
         log=None,
     )
 
@@ -679,7 +678,7 @@ def make_crew(
 ) -> Iterator[tuple[WorkerPool, list[Any], Any]]:
     """Two workers and a shard on Ray."""
     spec = env_spec(env)
-    options = {"discount": 0.9, "clip_prior_actions": False, "log": None}
+    options = {"discount": 0.9, "log": None}
     shard = runtime.start(ReplayShard, 0, 1, spec, **options)
     handles: list[Any] = []
 
