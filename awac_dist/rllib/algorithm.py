@@ -88,6 +88,7 @@ class OfflineToOnline(Algorithm):
         self.replay.check_mixture(run)
         self._schedule = RateLimiter(self.config.updates_per_step)
         self._offline_updates = self._online_updates = self._env_steps = 0
+        self.replay.wishes = self._ask(lambda learner: learner.wishes)
         self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
 
     @property

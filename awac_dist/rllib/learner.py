@@ -22,7 +22,7 @@ from awac_dist.algorithms.base import Method
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.learner.record import CallRecord
 from awac_dist.policies.spec import PolicySpec
-from awac_dist.replay.layout import Layout
+from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.tensors import Batch
 from awac_dist.types import Array
 
@@ -45,7 +45,7 @@ class MethodLearner(TorchLearner):
         self._updates = 0
         super().build()
         policy = self._only_module.policy_spec
-        self._layout = Layout(policy.layer_sizes[0], policy.layer_sizes[-1])
+        self._layout = Layout(policy.layer_sizes[0], policy.layer_sizes[-1], wishes=self.wishes)
         if self.device.type != "cpu":  # the module was built on the CPU
             seed = self._only_module.model_config["seed"]
             self.method.generator = torch.Generator(self.device).manual_seed(seed)
@@ -58,6 +58,11 @@ class MethodLearner(TorchLearner):
     def method(self) -> Method:
         """The method in training."""
         return self._only_module.method
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the method needs of its batches."""
+        return Wishes(self.method.needs, segment_length=self.method.segment_length)
 
     @property
     def _only_module(self) -> Any:

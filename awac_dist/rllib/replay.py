@@ -13,7 +13,7 @@ from awac_dist.data.sources import open_source
 from awac_dist.errors import InputError
 from awac_dist.messages import Placement
 from awac_dist.replay.config import ReplayConfig
-from awac_dist.replay.layout import Layout
+from awac_dist.replay.layout import NO_WISHES, Layout
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.loading import PriorData
@@ -30,6 +30,9 @@ class Replay:
         discount: gamma.
         seed: Of the draws.
 
+    Attributes:
+        wishes: What batches hold besides their base columns. Each fragment counts as an episode.
+
     Raises:
         InputError: Prior data cannot be read, or is another task's.
     """
@@ -44,6 +47,7 @@ class Replay:
         seed: int,
     ) -> None:
         self._layout = Layout.of(spec)
+        self.wishes = NO_WISHES
         self._capacity = config.capacity
         opened = [open_source(source, spec) for source in sources]
         self._shard = ReplayShard(
@@ -69,7 +73,8 @@ class Replay:
 
     def sample(self, first: int, count: int, batch_size: int) -> Array:
         """Batches number `first` and after as one block [count * batch_size, width]."""
-        return self._shard.take(self._sampler.draw(first, batch_size, count).rows)
+        rows = self._sampler.draw(first, batch_size, count).rows
+        return self._shard.take(rows, wishes=self.wishes)
 
     def set_mixture(self, mixture: Mapping[str, float]) -> None:
         """Change the mixture of the batches from now on."""

@@ -9,6 +9,7 @@ from rllib_recordings import ENDS, LENGTHS, WRITERS, recorded, three
 
 from awac_dist.errors import InputError
 from awac_dist.replay.config import ReplayConfig
+from awac_dist.replay.layout import Wishes
 from awac_dist.rllib.replay import Replay
 from awac_dist.types import Array, EnvSpec
 
@@ -42,6 +43,17 @@ def test_episodes_become_transitions() -> None:
     assert replay.add(three()) == 9
     assert np.array_equal(transitions(replay), by_hand())
     assert replay.add([recorded(0, 0, (False, False))]) == 0
+
+
+def test_batches_hold_what_the_method_needs() -> None:
+    replay = make_replay()
+    replay.wishes = Wishes(frozenset({"returns"}))
+    replay.add(three())
+    rows = transitions(replay)
+    assert np.array_equal(rows[:, :-2], by_hand())
+    last = np.cumsum(LENGTHS) - 1
+    assert rows[last, -2] == pytest.approx(rows[last, 5])
+    assert rows[0, -2] == pytest.approx(sum(0.9**k * rows[k, 5] for k in range(LENGTHS[0])))
 
 
 def test_a_fragment_leaves_out_what_was_looked_back_at() -> None:
