@@ -93,6 +93,7 @@ def test_a_step_moves_what_its_optimizers_own_and_nothing_else(method: Method) -
 
     def watched(loss: Tensor, names: Any) -> None:
         names = list(names)
+        assert isinstance(method, Joint) or len(names) == 1
         own = {p for n in names for g in method.optimizers[n].param_groups for p in g["params"]}
         before = {name: value.clone() for name, value in tensors(method)}
         step(loss, names)
