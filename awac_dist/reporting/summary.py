@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -57,7 +58,9 @@ def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:
         return 0.0
     from scipy.stats import ttest_ind  # slow to import, and the last that a run needs
 
-    interval = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of returns that are nearly all the same
+        interval = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     return float(interval.high - interval.low) / 2
 
 

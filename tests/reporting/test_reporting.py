@@ -539,6 +539,7 @@ def test_summary_of_a_run_that_was_stopped_before_it_began() -> None:
     assert "inf" not in one
 
 
+@pytest.mark.filterwarnings("error")
 def test_summary_leads_with_success_where_the_task_tells() -> None:
     phases = [
         solving("offline", (0,) * 18 + (27, 3), (False,) * 20),
