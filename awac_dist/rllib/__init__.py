@@ -20,7 +20,7 @@ def host(method: str) -> type[OfflineToOnline]:
     title = METHODS[method].rpartition(":")[2]
     if title not in globals():
         named = {"__module__": __name__, "method": method}
-        config = type(f"{title}Config", (OfflineToOnlineConfig,), named)
+        config: Any = type(f"{title}Config", (OfflineToOnlineConfig,), named)
         algorithm = type(title, (OfflineToOnline,), {**named, "config_class": config})
         config.algorithm_class = algorithm
         globals().update({config.__name__: config, title: algorithm})

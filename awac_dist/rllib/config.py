@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -137,9 +137,11 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         for name in self._model_config:
             if name not in networks:
                 raise TypeError(f"{name} is not one of {', '.join(networks)}")
-        own = {f.name: getattr(self, f.name) for f in fields(default) if f.name not in networks}
-        parts = {name: self._network(name, part) for name, part in networks.items()}
-        return replace(default, **own, **parts)
+        values: dict[str, Any] = {
+            name: self._network(name, networks[name]) if name in networks else getattr(self, name)
+            for name in vars(default)
+        }
+        return replace(default, **values)
 
     def _network(self, name: str, default: NetworkConfig) -> NetworkConfig:
         sizes = dict(self._model_config.get(name, {}))
