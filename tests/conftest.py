@@ -4,13 +4,18 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
 import environments
 import pytest
 import ray
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
+
+from awac_dist import files
 
 torch.set_num_threads(1)
 environments.register()
@@ -60,4 +65,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Path or URI at which there is nothing yet: every law of storage holds for both."""
     if request.param == "folder":
         return str(tmp_path / "there")
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.parent.name}-{tmp_path.name}"
+    return f"{request.getfixturevalue('bucket')}/{uuid4().hex}"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of an object store in memory: quick, where no other process has to see it."""
+    memory = fs.PyFileSystem(fs.FSSpecHandler(MemoryFileSystem()))
+
+    class Known:
+        @staticmethod
+        def from_uri(uri: str) -> tuple[fs.FileSystem, str]:
+            return memory, uri.removeprefix("memory:/")
+
+    known = SimpleNamespace(**vars(fs) | {"FileSystem": Known})
+    monkeypatch.setattr(files, "fs", known)
+    return f"memory://{uuid4().hex}"

@@ -136,7 +136,7 @@ class Witness:
 def make_driver(
     config: RunConfig,
     runtime: Runtime,
-    folder: Path,
+    folder: Path | str,
     *,
     session: int = 0,
     look: Callable[[Driver], None] = lambda driver: None,
@@ -147,7 +147,7 @@ def make_driver(
     Args:
         config: The run.
         runtime: Where it runs.
-        folder: Of the run.
+        folder: Of the run; may be a URI.
         session: How often it was started before.
         look: Called again and again while it runs.
         stop: Whether it is asked to stop.
@@ -157,7 +157,7 @@ def make_driver(
         runtime.resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
     )
     sources = [open_source(argument, spec) for argument in config.data]
-    checkpoints = str(folder / "checkpoints")
+    checkpoints = f"{folder}/checkpoints"
     components = start_components(runtime, config, spec, plan, str(folder), sources, session)
     witness = Witness(lambda: look(driver))
     driver = Driver(

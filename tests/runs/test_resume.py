@@ -70,6 +70,15 @@ class MortalRuntime(InlineRuntime):
         return handle
 
 
+@pytest.fixture(params=["folder", "store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a run: a local one, or the URI of one in an object store. Every law holds for both."""
+    if request.param == "folder":
+        return str(tmp_path)
+    uri: str = request.getfixturevalue("store")
+    return uri
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     path = tmp_path_factory.mktemp("data") / "demonstrations.parquet"
@@ -85,9 +94,9 @@ def undisturbed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("call", [1, 6, 8, 9, 13])
 def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
-    config: RunConfig, undisturbed: Array, tmp_path: Path, call: int, after: bool
+    config: RunConfig, undisturbed: Array, folder: str, call: int, after: bool
 ) -> None:
-    vector, witness, driver = run(config, MortalRuntime(Learner, [call], after=after), tmp_path)
+    vector, witness, driver = run(config, MortalRuntime(Learner, [call], after=after), folder)
     assert [component for component, _ in witness.deaths] == ["learner"]
     np.testing.assert_array_equal(vector, undisturbed)
     assert driver.progress.grad_steps == 20 + 25 + 300
@@ -96,11 +105,11 @@ def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
 @pytest.mark.parametrize("lives", [[22], [30, 12], [25, 12, 14]])
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_learner_that_dies_online_loses_updates_and_no_experience(
-    config: RunConfig, tmp_path: Path, lives: list[int], mode: str
+    config: RunConfig, folder: str, lives: list[int], mode: str
 ) -> None:
     changed = replace(config, mode=mode, shards=2)
     runtime = MortalRuntime(Learner, lives)
-    _, witness, driver = run(changed, runtime, tmp_path)
+    _, witness, driver = run(changed, runtime, folder)
     assert len(witness.deaths) == len(lives)
     counts = [report.grad_steps for report in witness.updates]
     assert counts == sorted(set(counts))
@@ -109,18 +118,16 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     assert driver.learner.register().result().steps("online") == 300
 
 
-def test_a_learner_that_dies_again_and_again_ends_the_run(
-    config: RunConfig, tmp_path: Path
-) -> None:
+def test_a_learner_that_dies_again_and_again_ends_the_run(config: RunConfig, folder: str) -> None:
     with pytest.raises(RunFailed, match="the learner died 4 times in a row: killed by the test"):
-        run(config, MortalRuntime(Learner, [8, 1, 2, 1]), tmp_path)
+        run(config, MortalRuntime(Learner, [8, 1, 2, 1]), folder)
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 5])
 def test_an_evaluator_that_dies_does_its_work_again(
-    config: RunConfig, undisturbed: Array, tmp_path: Path, call: int
+    config: RunConfig, undisturbed: Array, folder: str, call: int
 ) -> None:
-    vector, witness, _ = run(config, MortalRuntime(Evaluator, [call]), tmp_path)
+    vector, witness, _ = run(config, MortalRuntime(Evaluator, [call]), folder)
     assert [component for component, _ in witness.deaths] == ["evaluator"]
     assert [e.label for e in witness.evaluations if len(e.returns) == 2] == [
         "clone",
@@ -131,11 +138,11 @@ def test_an_evaluator_that_dies_does_its_work_again(
 
 
 def test_an_evaluator_that_dies_again_and_again_ends_the_run(
-    config: RunConfig, tmp_path: Path
+    config: RunConfig, folder: str
 ) -> None:
     told = "evaluator died 3 times in a row: .* the last good checkpoint is"
     with pytest.raises(RunFailed, match=told):
-        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path)
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), folder)
 
 
 class Killed(Exception):  # noqa: N818 - says what happened
@@ -157,38 +164,38 @@ def killed_at(updates: int) -> Callable[[Any], None]:
     [(0, 1), (10, 1), (20, 3), (37, 1), (45, 2), (150, 1), (200, 3), (340, 1)],
 )
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    config: RunConfig, undisturbed: Array, tmp_path: Path, updates: int, shards: int
+    config: RunConfig, undisturbed: Array, folder: str, updates: int, shards: int
 ) -> None:
     with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(updates))
+        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(updates))
     resumed = replace(config, shards=shards)
-    vector, _, driver = run(resumed, InlineRuntime(RESOURCES), tmp_path, session=1)
+    vector, _, driver = run(resumed, InlineRuntime(RESOURCES), folder, session=1)
     np.testing.assert_array_equal(vector, undisturbed)
     assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 345)
     assert driver.learner.register().result().steps("online") == 300
-    assert logged_steps(tmp_path) == 3 * 200 + 300
+    assert logged_steps(folder) == 3 * 200 + 300
 
 
 @pytest.mark.parametrize("steps", [60, 100, 160])
 def test_a_run_that_was_killed_in_its_warm_up_ends_as_if_it_had_not_been(
-    config: RunConfig, tmp_path: Path, steps: int
+    config: RunConfig, folder: str, steps: int
 ) -> None:
     config = replace(config, online=replace(config.online, warmup_steps=100))
-    whole = run(config, InlineRuntime(RESOURCES), tmp_path / "whole")[0]
+    whole = run(config, InlineRuntime(RESOURCES), folder / "whole")[0]
 
     def look(driver: Any) -> None:
         if driver.progress.env_steps >= steps:
             raise Killed
 
     with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), tmp_path / "killed", look=look)
-    vector, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "killed", session=1)
+        run(config, InlineRuntime(RESOURCES), folder / "killed", look=look)
+    vector, _, _ = run(config, InlineRuntime(RESOURCES), folder / "killed", session=1)
     np.testing.assert_array_equal(vector, whole)
-    assert logged_steps(tmp_path / "killed") == 3 * 200 + 300
+    assert logged_steps(folder / "killed") == 3 * 200 + 300
 
 
 def test_nothing_is_done_again_where_the_task_does_not_repeat(
-    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any) -> None:
         raise AssertionError("recorded actions were done again")
@@ -197,11 +204,11 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
     registered = gymnasium.registry[config.env]
     monkeypatch.setattr(registered, "nondeterministic", True)
     with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(200))
-    kept = logged_steps(tmp_path)
-    _, _, driver = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)
+        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(200))
+    kept = logged_steps(folder)
+    _, _, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
     known = driver.learner.register().result()
-    assert logged_steps(tmp_path) == known.steps("clone") + known.steps("online") >= kept
+    assert logged_steps(folder) == known.steps("clone") + known.steps("online") >= kept
     assert driver.progress.env_steps == known.steps("online") == 300
     assert {place.incarnation for place in driver.progress.streams} == {1_000_000}
 
@@ -209,7 +216,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("looks", [3, 9, 14, 20, 26, 33, 45, 70, 110])
 def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
-    config: RunConfig, undisturbed: Array, tmp_path: Path, mode: str, looks: int
+    config: RunConfig, undisturbed: Array, folder: str, mode: str, looks: int
 ) -> None:
     """Stopped in order (Ctrl-C) at the n-th message: what was collected counts, and once."""
     config = replace(config, mode=mode, shards=2)
@@ -219,13 +226,13 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
         left[0] -= 1
         return left[0] < 0
 
-    run(config, InlineRuntime(RESOURCES), tmp_path, stop=stop)
-    kept = logged_steps(tmp_path)
-    vector, witness, driver = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)
+    run(config, InlineRuntime(RESOURCES), folder, stop=stop)
+    kept = logged_steps(folder)
+    vector, witness, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
     known = driver.learner.register().result()
     assert known.steps("clone") == 600
     assert known.steps("online") == driver.progress.env_steps == 300
-    assert logged_steps(tmp_path) == 900
+    assert logged_steps(folder) == 900
     assert driver.progress.grad_steps == 20 + 25 + 300
     collected = sum(report.env_steps for report, _ in witness.rollouts)
     if mode == "sync":
@@ -239,24 +246,24 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
 )
 @pytest.mark.parametrize("updates", [25, 200])
 def test_a_run_goes_on_with_other_workers_and_loses_nothing(
-    config: RunConfig, tmp_path: Path, changes: dict[str, Any], updates: int
+    config: RunConfig, folder: str, changes: dict[str, Any], updates: int
 ) -> None:
     before = replace(config, mode=changes.get("mode", "sync"))
     with pytest.raises(Killed):
-        run(before, InlineRuntime(RESOURCES), tmp_path, look=killed_at(updates))
-    kept = logged_steps(tmp_path)
-    _, _, driver = run(replace(config, **changes), InlineRuntime(RESOURCES), tmp_path, session=1)
+        run(before, InlineRuntime(RESOURCES), folder, look=killed_at(updates))
+    kept = logged_steps(folder)
+    _, _, driver = run(replace(config, **changes), InlineRuntime(RESOURCES), folder, session=1)
     known = driver.learner.register().result()
     clone, online = known.steps("clone"), known.steps("online")
-    assert logged_steps(tmp_path) == clone + online >= kept
+    assert logged_steps(folder) == clone + online >= kept
     assert (clone, online) == (600, driver.progress.env_steps) == (600, 300)
 
 
-def logged_steps(folder: Path) -> int:
+def logged_steps(folder: str) -> int:
     """Steps in the experience log, every fragment of which may be there only once."""
     if not any((folder / "experience").iterdir()):
         return 0
-    source = find(str(folder))
+    source = find(folder)
     fragments = [episode for _, _, episode in episodes(source)]
     keys = {(e.origin.stream, e.origin.start) for e in fragments}
     assert len(keys) == len(fragments)
