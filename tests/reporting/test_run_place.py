@@ -206,20 +206,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_demonstrations(tmp_path_factory.mktemp("data") / "demonstrations.parquet")
 
 
+@pytest.mark.parametrize("damaged", [False, True])
 def test_a_run_at_a_uri_goes_on_on_another_machine(
     data: str,
+    bucket: str,
     tmp_path_factory: pytest.TempPathFactory,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    damaged: bool,
 ) -> None:
-    there = tmp_path_factory.mktemp("there") / "run"
-    uri = f"file://{there}"
+    """Also where its newest checkpoint was damaged meanwhile."""
+    uri = f"{bucket}/goes-on-{damaged}"
     short = [word if word != "120" else "60" for word in SMALL]
     assert main([*short, "--runtime", "inline", "--data", data, "--run-dir", uri]) == 0
     assert not list((tmp_path / "runs").glob("*/checkpoints"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    newest = list_checkpoints(f"{uri}/checkpoints")[-1]
+    if damaged:
+        state = bytearray(read_file(f"{newest}/state.pt"))
+        state[1000] ^= 1
+        write_file(f"{newest}/state.pt", bytes(state))
     assert main(["--resume", uri, "--override", "online.env_steps=120"]) == 0
-    rows = [json.loads(line) for line in (there / "metrics.jsonl").read_text().splitlines()]
+    assert (f"{newest}/state.pt: is damaged" in capfd.readouterr().out) == damaged
+    rows = [json.loads(line) for line in read_file(f"{uri}/metrics.jsonl").splitlines()]
     counts = [row["grad_steps"] for row in rows if "critic/loss" in row]
     assert counts == sorted(set(counts))
     assert counts[-1] == ALL_UPDATES
@@ -227,6 +237,4 @@ def test_a_run_at_a_uri_goes_on_on_another_machine(
     logged = (episode for _, _, episode in episodes(find(f"{uri}/experience")))
     collected = [episode for episode in logged if episode.origin.kind == "online"]
     assert sum(map(len, collected)) == 120
-    assert {"config.yaml", "log.txt", "learning_curve.png"} <= {
-        path.name for path in there.iterdir()
-    }
+    assert all(RunPlace.at(uri).holds(name) for name in ("config.yaml", "learning_curve.png"))
