@@ -90,6 +90,22 @@ def modules() -> list[tuple[str, Path]]:
     return [(".".join(path.relative_to(ROOT).with_suffix("").parts), path) for path in found]
 
 
+def picture() -> list[list[str]]:
+    """Rows of rooms in the docs, the highest first."""
+    blocks = (ROOT.parent / "docs" / "architecture.md").read_text().split("\n\n")
+    drawn = next(block for block in blocks if block.startswith("    launch"))
+    return [line.split() for line in drawn.splitlines()]
+
+
+def test_the_picture_in_the_docs_is_the_law() -> None:
+    rows = picture()
+    depth = {room: number for number, row in enumerate(rows) for room in row}
+    assert sum(map(len, rows)) == len(depth)
+    assert depth.keys() == MAY_IMPORT.keys() - {"__init__"}
+    for room, below in MAY_IMPORT.items():
+        assert all(depth[other] > depth.get(room, -1) for other in below), room
+
+
 def test_every_room_has_its_place() -> None:
     assert {module.split(".")[0] for module, _ in modules()} <= set(MAY_IMPORT)
 
