@@ -53,7 +53,7 @@ class Progress:
     evaluating: bool = False
     env_steps: int = 0
     clone_episodes: int = 0
-    arrangement: list[int] = field(default_factory=list)
+    arrangement: list[Any] = field(default_factory=list)
     streams: Sequence[StreamState] = ()
 
     def state(self) -> dict[str, Any]:
@@ -90,10 +90,11 @@ class Progress:
         self.env_steps, self.clone_episodes = holdings.steps(ONLINE), holdings.fragments(CLONE)
 
 
-def arrangement(config: RunConfig, workers: int) -> list[int]:
+def arrangement(config: RunConfig, workers: int) -> list[Any]:
     """What the order in which things are collected, and the fragments' ends, follow from."""
-    rollout = config.rollout
-    return [workers, rollout.envs_per_worker, rollout.fragment_steps, config.online.env_steps]
+    rollout, online = config.rollout, config.online
+    cut = [rollout.envs_per_worker, rollout.fragment_steps, online.env_steps]
+    return [config.mode, workers, *cut, online.warmup_steps]
 
 
 def repeats(config: RunConfig, workers: int, state: Mapping[str, Any]) -> bool:
