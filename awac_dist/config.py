@@ -63,6 +63,9 @@ class OnlineConfig(Checked):
         warmup_steps: The first of them, which are collected with the policy as it is before any
             update follows; no updates are owed for them.
         updates_per_step: Gradient steps for each environment step after that.
+        round_steps: On-policy learning: collect rounds of so many steps, all with one policy, and
+            learn from the newest round alone before the next (with the demonstrations, too, where
+            replay.mixture says so); None learns from everything, while it is collected.
         error_buffer: Updates by which the learner may be behind before workers wait; None is
             what a fragment of every worker is worth. Async mode only: in sync mode they take turns.
         stop_at_return: End the run once an evaluation reaches this mean return; None never.
@@ -72,6 +75,7 @@ class OnlineConfig(Checked):
     env_steps: Natural = 20_000
     warmup_steps: Natural = 0
     updates_per_step: Positive = 1.0
+    round_steps: Count | None = None
     error_buffer: Natural | None = None
     stop_at_return: Finite | None = None
     max_minutes: Positive | None = None
@@ -79,7 +83,10 @@ class OnlineConfig(Checked):
     @property
     def updates(self) -> int:
         """Gradient steps of the whole phase."""
-        return int((self.env_steps - self.warmup_steps) * self.updates_per_step + 1e-9)
+        steps = self.env_steps - self.warmup_steps
+        if self.round_steps is None:
+            return int(steps * self.updates_per_step + 1e-9)
+        return steps // self.round_steps * int(self.round_steps * self.updates_per_step + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,15 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     if online.warmup_steps and online.warmup_steps >= online.env_steps:
         legal = f"below online.env_steps ({online.env_steps})"
         yield "online.warmup_steps", f"{online.warmup_steps} is not {legal}"
+    if online.round_steps is not None:
+        if online.round_steps > online.env_steps - online.warmup_steps:
+            legal = f"at most online.env_steps ({online.env_steps}) less online.warmup_steps"
+            yield "online.round_steps", f"{online.round_steps} is not {legal}"
+        if online.round_steps * online.updates_per_step < 1:
+            told = f"{online.updates_per_step} owes no update for {online.round_steps} steps"
+            yield "online.updates_per_step", told
+        if online.error_buffer is not None:
+            yield "online.error_buffer", f"{online.error_buffer} has no effect in rounds"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
     if config.replay.capacity <= config.rollout.fragment_steps:

@@ -146,10 +146,19 @@ class Learner:
         if self._normalization is not None:
             self._fetcher.normalize = self._normalization.of_blocks(self._layout)
 
-    def set_batches(self, batch_size: int, mixture: Mapping[str, float]) -> None:
-        """Change size and mixture of the batches from now on."""
+    def set_batches(
+        self, batch_size: int, mixture: Mapping[str, float], newest: int | None = None
+    ) -> None:
+        """Change the batches from now on.
+
+        Args:
+            batch_size: Transitions of each.
+            mixture: Shares by source; empty is uniform.
+            newest: Of online transitions, only the so many that came last; None is all.
+        """
         self._batch_size = batch_size
         self._sampler.set_mixture(mixture)
+        self._sampler.set_newest(newest)
 
     def update(self, count: int, rounds: Rounds | None = None) -> UpdateReport:
         """Register new fragments, take `count` gradient steps and publish the policy.

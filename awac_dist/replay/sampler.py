@@ -84,6 +84,7 @@ class Sampler:
         self._ends: dict[int, tuple[int, int]] = {}  # by shard, see `known`
         self._mixture: dict[str, float] = {}
         self._goals: dict[str, float] = {}
+        self._newest: int | None = None
 
     def add(self, placements: Iterable[Placement]) -> None:
         """Register fragments; the order of online ones matters to the draws that follow."""
@@ -145,6 +146,10 @@ class Sampler:
         if unknown:
             raise ValueError(f"no source {sorted(unknown)[0]!r}; there are {sorted(self._tables)}")
         self._mixture = dict(mixture)
+
+    def set_newest(self, steps: int | None) -> None:
+        """Draw, of online transitions, only from the so many that were registered last."""
+        self._newest = steps
 
     def set_goals(self, shares: Mapping[str, float]) -> None:
         """Give each transition of a goal task its own goal or another one, by these shares.
@@ -245,10 +250,15 @@ class Sampler:
 
     def _pool(self, sources: Sequence[str]) -> _Pool:
         known = [source for source in sources if source in self._tables]
-        ends = np.cumsum([self._tables[source].total for source in known])
+        ends = np.cumsum([self._drawn_from(source) for source in known])
         through_all = dict(zip(self._tables, self._table_ends(), strict=True))
         shifts = np.array([through_all[source] for source in known]) - ends
         return _Pool(sources, ends, shifts)
+
+    def _drawn_from(self, source: str) -> int:
+        """How many of a source's transitions, the newest, are drawn from."""
+        total = self._tables[source].total
+        return total if source != ONLINE or self._newest is None else min(total, self._newest)
 
     def _table_ends(self) -> np.ndarray:
         """Where each table ends in the numbers of all transitions."""

@@ -192,7 +192,7 @@ class Driver:
             if goes_on:
                 self._wait(self.learner.restore_method())
         if phase.batch_size:
-            self._call("set_batches", phase.batch_size, phase.mixture)
+            self._call("set_batches", phase.batch_size, phase.mixture, phase.newest)
         if self._evaluate_again:
             self._evaluator.begin(phase.name, self._config.evaluation.curve_episodes)
             self._evaluate_again = False

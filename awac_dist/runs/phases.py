@@ -9,7 +9,7 @@ from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.runs.collecting import Order
-from awac_dist.runs.schedule import FROZEN, RateLimiter, Schedule
+from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, Schedule
 
 NAMES = ("load", "clone", "collect", "offline", "warm-up", "online")
 
@@ -47,6 +47,7 @@ class Phase:
         schedule: When it does, and how many updates follow.
         batch_size: Transitions of its batches; None leaves them as they are.
         mixture: Shares of its batches by source.
+        newest: Online transitions, the newest, that its batches are of; None is all.
         curve: Whether the policy is evaluated now and then.
         result: Whether it is evaluated at the end.
     """
@@ -58,6 +59,7 @@ class Phase:
     schedule: Schedule = FROZEN
     batch_size: int | None = None
     mixture: Mapping[str, float] = field(default_factory=dict)
+    newest: int | None = None
     curve: bool = False
     result: bool = True
 
@@ -97,18 +99,26 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
         order = _steps(config, online.warmup_steps)
         phases.append(Phase("warm-up", algorithm, order=order, result=False))
     if online.env_steps:
-        phases.append(
-            Phase(
-                "online",
-                algorithm,
-                order=_steps(config, online.env_steps),
-                schedule=RateLimiter(online.updates_per_step, error_buffer(config, workers)),
-                batch_size=learner.batch_size,
-                mixture=config.replay.mixture or {},
-                curve=True,
-            )
-        )
+        phases.append(_online(config, algorithm, workers))
     return phases
+
+
+def _online(config: RunConfig, algorithm: Training, workers: int) -> Phase:
+    online, newest = config.online, config.online.round_steps
+    mixture = config.replay.mixture or {}
+    schedule: Schedule = RateLimiter(online.updates_per_step, error_buffer(config, workers))
+    if newest is not None:
+        schedule = OnPolicy(newest, int(newest * online.updates_per_step + 1e-9))
+    return Phase(
+        "online",
+        algorithm,
+        order=_steps(config, online.env_steps),
+        schedule=schedule,
+        batch_size=config.learner.batch_size,
+        mixture=mixture if newest is None else mixture or {ONLINE: 1.0},
+        newest=newest,
+        curve=True,
+    )
 
 
 def reached(phases: Sequence[Phase], name: str) -> int:

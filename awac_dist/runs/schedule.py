@@ -55,4 +55,23 @@ class RateLimiter:
         return int(self.ratio * steps + 1e-9)
 
 
+@dataclass(frozen=True)
+class OnPolicy:
+    """Rounds: so many steps with one policy, then so many updates.
+
+    Attributes:
+        steps: Of a round.
+        updates: That follow it.
+    """
+
+    steps: int
+    updates: int
+
+    def room(self, steps: int, updates: int) -> int:
+        return (updates // self.updates + 1) * self.steps - steps
+
+    def updates_due(self, steps: int, updates: int) -> int:
+        return steps // self.steps * self.updates - updates
+
+
 FROZEN = RateLimiter(0.0)  # collect, and leave the policy as it is

@@ -258,6 +258,7 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("offline.batch_size", [0], [1]),
         ("online.env_steps", [-1], [0]),
         ("online.warmup_steps", [-1, 20_000], [0, 19_999]),
+        ("online.round_steps", [0, 20_001], [1, 20_000]),
         ("online.updates_per_step", [0.0, *INFINITE], [0.1, 20.0]),
         ("online.error_buffer", [-1], [0]),
         ("online.stop_at_return", INFINITE, [-200.0, 0.0]),

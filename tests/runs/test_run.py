@@ -107,6 +107,22 @@ def test_a_warm_up_collects_with_the_policy_as_it_is(
     assert steps == 100
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_on_policy_each_round_is_of_one_policy(
+    config: RunConfig, tmp_path: Path, mode: str
+) -> None:
+    online = replace(config.online, round_steps=100, updates_per_step=0.07)
+    changed = replace(config, mode=mode, online=online)
+    _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
+    assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 20 + 25 + 21)
+    assert changed.online.updates == 21
+    steps: dict[int, int] = {}
+    for report, _ in witness.rollouts:
+        version = report.policy_version
+        steps[version] = steps.get(version, 0) + report.env_steps
+    assert [steps[version] for version in (45, 52, 59)] == [100, 100, 100]
+
+
 def test_the_newest_rows_are_always_there_to_be_drawn(config: RunConfig, tmp_path: Path) -> None:
     small = replace(
         config,

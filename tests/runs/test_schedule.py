@@ -1,4 +1,4 @@
-from awac_dist.runs.schedule import FROZEN, RateLimiter
+from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter
 
 
 def test_updates_are_owed_for_inserted_steps_only() -> None:
@@ -36,3 +36,13 @@ def test_half_an_update_owed_holds_nobody_up() -> None:
 def test_a_frozen_policy_only_collects() -> None:
     assert FROZEN.room(10**6, 0)
     assert FROZEN.updates_due(10**6, 0) == 0
+
+
+def test_rounds_take_turns_with_their_updates() -> None:
+    rounds = OnPolicy(steps=100, updates=7)
+    assert rounds.room(0, 0) == 100
+    assert rounds.room(60, 0) == 40
+    assert rounds.updates_due(99, 0) == 0
+    assert rounds.updates_due(100, 3) == 4
+    assert rounds.room(100, 6) == 0
+    assert rounds.room(100, 7) == 100
