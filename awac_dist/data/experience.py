@@ -16,6 +16,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,7 +142,10 @@ class ExperienceLog:
             for file in files:
                 if file.session == session:
                     by_shard.setdefault(file.shard, []).append(file)
-            logs = [_read_all(of_shard, belongs) for of_shard in by_shard.values()]
+            logs = [
+                chain.from_iterable(read_fragments(file.path, belongs) for file in of_shard)
+                for of_shard in by_shard.values()
+            ]
             yield from heapq.merge(*logs, key=lambda fragment: fragment.time)
 
     def fragments_of(self, stream: Stream) -> list[Episode]:
@@ -216,13 +220,7 @@ def list_files(folder: str) -> list[LogFile]:
 
 
 def finish_journals(folder: str, spec: EnvSpec, note: Callable[[str], None]) -> None:
-    """Turn every journal in a folder to which nobody writes any more into a Parquet file.
-
-    Args:
-        folder: Of the log.
-        spec: The task.
-        note: Is told of what is damaged.
-    """
+    """Turn every journal to which nobody writes any more into a Parquet file; tell of damage."""
     for file in list_files(folder):
         if file.path.endswith(journal.SUFFIX):
             finish_journal(file.path, spec, note)
@@ -295,11 +293,6 @@ def _fragments_in(path: str, number: int, batch: Any, row: int) -> list[LoggedFr
     marks = [Mark(**mark) for mark in batch.column("pieces")[row].as_py()]
     source: str = batch.column("source")[row].as_py()
     return split(source, to_episode(path, number, batch, row), marks)
-
-
-def _read_all(files: list[LogFile], belongs: Callable[[Stream], bool]) -> Iterator[LoggedFragment]:
-    for file in files:
-        yield from read_fragments(file.path, belongs)
 
 
 def _can_grow(filesystem: Any) -> bool:
