@@ -198,6 +198,8 @@ class Driver:
             self._evaluate_again = False
         if not goes_on:
             self._checkpoint()
+            if phase.order is not None:  # or a death could leave it while workers collect
+                self.learner.finish_saving()
 
     def _learn(self, phase: Phase) -> None:
         """Have the learner take what is left of so many steps, always a call ahead of it."""
