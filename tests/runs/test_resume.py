@@ -71,13 +71,22 @@ class MortalRuntime(InlineRuntime):
         return handle
 
 
-@pytest.fixture(params=["folder", "store"])
+PLACES = ("folder", "store")
+
+
+@pytest.fixture(params=PLACES)
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a run: a local one, or the URI of one in an object store. Every law holds for both."""
     if request.param == "folder":
         return str(tmp_path)
     uri: str = request.getfixturevalue("store")
     return uri
+
+
+def everywhere(name: str, values: Sequence[Any]) -> pytest.MarkDecorator:
+    """Each value once, in a local folder and on an object store in turn."""
+    pairs = [(value, PLACES[number % 2]) for number, value in enumerate(values)]
+    return pytest.mark.parametrize((name, "folder"), pairs, indirect=["folder"])
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +102,7 @@ def undisturbed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("call", [1, 6, 8, 9, 13])
+@everywhere("call", [1, 6, 8, 9, 13])
 def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
     config: RunConfig, undisturbed: Array, folder: str, call: int, after: bool
 ) -> None:
@@ -103,7 +112,7 @@ def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
     assert driver.progress.grad_steps == 20 + 25 + 300
 
 
-@pytest.mark.parametrize("lives", [[22], [30, 12], [25, 12, 14]])
+@everywhere("lives", [[22], [30, 12], [25, 12, 14]])
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     config: RunConfig, folder: str, lives: list[int], mode: str
@@ -124,7 +133,7 @@ def test_a_learner_that_dies_again_and_again_ends_the_run(config: RunConfig, fol
         run(config, MortalRuntime(Learner, [8, 1, 2, 1]), folder)
 
 
-@pytest.mark.parametrize("call", [1, 2, 3, 5])
+@everywhere("call", [1, 2, 3, 5])
 def test_an_evaluator_that_dies_does_its_work_again(
     config: RunConfig, undisturbed: Array, folder: str, call: int
 ) -> None:
@@ -160,13 +169,11 @@ def killed_at(updates: int) -> Callable[[Any], None]:
     return look
 
 
-@pytest.mark.parametrize(
-    ("updates", "shards"),
-    [(0, 1), (10, 1), (20, 3), (37, 1), (45, 2), (150, 1), (200, 3), (340, 1)],
-)
+@everywhere("killed", [(0, 1), (10, 1), (20, 3), (37, 1), (45, 2), (150, 1), (200, 3), (340, 1)])
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    config: RunConfig, undisturbed: Array, folder: str, updates: int, shards: int
+    config: RunConfig, undisturbed: Array, folder: str, killed: tuple[int, int]
 ) -> None:
+    updates, shards = killed  # shards of the resumed run
     with pytest.raises(Killed):
         run(config, InlineRuntime(RESOURCES), folder, look=killed_at(updates))
     resumed = replace(config, shards=shards)
@@ -177,7 +184,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     assert logged_steps(folder) == 3 * 200 + 300
 
 
-@pytest.mark.parametrize("steps", [60, 100, 160])
+@everywhere("steps", [60, 100, 160])
 def test_a_run_that_was_killed_in_its_warm_up_ends_as_if_it_had_not_been(
     config: RunConfig, folder: str, steps: int
 ) -> None:
@@ -215,7 +222,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-@pytest.mark.parametrize("looks", [3, 9, 14, 20, 26, 33, 45, 70, 110])
+@everywhere("looks", [3, 9, 14, 20, 26, 33, 45, 70, 110])
 def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
     config: RunConfig, undisturbed: Array, folder: str, mode: str, looks: int
 ) -> None:
@@ -245,7 +252,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
 @pytest.mark.parametrize(
     "changes", [{"mode": "async"}, {"workers": 3}, {"mode": "async", "workers": 5, "shards": 2}]
 )
-@pytest.mark.parametrize("updates", [25, 200])
+@everywhere("updates", [25, 200])
 def test_a_run_goes_on_with_other_workers_and_loses_nothing(
     config: RunConfig, folder: str, changes: dict[str, Any], updates: int
 ) -> None:
