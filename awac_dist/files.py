@@ -56,6 +56,16 @@ def read_file(path: str) -> bytes:
         return bytes(file.read())
 
 
+def head(path: str, count: int) -> bytes:
+    """The first bytes of the file at a path or URI; none where there is no file."""
+    try:
+        filesystem, name = resolve(path)
+        with filesystem.open_input_file(name) as file:
+            return bytes(file.read(count))
+    except (OSError, ValueError):
+        return b""
+
+
 def write_file(path: str, content: bytes) -> None:
     """Write the file at a path or URI, whole or not at all, in a folder that is made for it."""
     filesystem, name = resolve(path)

@@ -1,31 +1,55 @@
-"""The stack machine of a pickle: instructions that build lists, dicts, tuples, text and numbers.
+"""Pickles of trajectories that stay data: nothing of them is imported, called or executed.
 
-What it may import is in the table `numpy_names.NAMES`; all else is refused by its name.
+A pickle is a program for a small stack machine. This one is the standard library's, the one that is
+written in Python, with only those of its instructions that build lists, dicts, tuples, text and
+numbers. A name that the pickle imports is one of a table, and stands for a method here that makes
+a NumPy array, or a part of one, of checked arguments. Everything else is refused by its name.
+
+`pickle.Unpickler` with a checked `find_class` would not do, measured: 300 kB of tuples within
+tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV) whatever
+`find_class` says; 7 bytes (a memo place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as
+they name in `pickle._Unpickler` as it is. Here these take 13 MB, nothing and nothing.
+
+Pickles of Python 2 are read as `latin1`, as is everything that NumPy wrote then.
 """
 
 from __future__ import annotations
 
-import codecs
 import io
+import math
+import pickle
 import pickletools
+import re
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from awac_dist.data.formats.numpy_names import (
-    NAMES,
-    DType,
-    Name,
-    PendingArray,
-    build_array,
-    demand,
-    put,
-)
+import numpy as np
+
 from awac_dist.errors import InputError
 
 EXPANSION = 8  # bytes of arrays for a byte of file: one NONE (1 byte) is one pointer (8)
 SLACK_BYTES = 1 << 16
 STACK_LIMIT = 1_000_000  # pickle.dump hands over lists and dicts a thousand entries at a time
+MARK_LIMIT = 100_000  # lists within lists; pickle.dump ends at a thousand
 REMEDY = "convert it where it was made, to dicts and lists of NumPy arrays and numbers only"
+KEY_TYPES = (str, bytes, int)  # a deeply nested tuple as a key would overflow the C stack
+DTYPE = re.compile(r"(b1|\?|[iufc]\d{1,2}|[SU][1-9]\d{0,8}|O\d?)")
+OPCODES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
+INHERITED = (  # instructions that do no more than push, pop and remember what the file holds
+    *("PROTO", "FRAME", "STOP", "POP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
+    *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
+    *("EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("APPEND", "APPENDS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+    *("GET", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE"),
+)
+
+
+def demand(condition: bool, wanted: str) -> None:
+    """Raise ValueError with what was wanted unless the condition holds."""
+    if not condition:
+        raise ValueError(f"expected {wanted}")
 
 
 class Stream:
@@ -47,177 +71,193 @@ class Stream:
         return line
 
 
-class Machine:
-    """Carries out one pickle."""
+class Machine(pickle._Unpickler):
+    """Carries out one pickle; names it makes of imports are its own methods."""
+
+    stack: list[Any]  # since the last mark
+    metastack: list[list[Any]]  # before each of the marks
+    pop_mark: Callable[[], list[Any]]
+    load_global: Callable[[], None]
 
     def __init__(self, stream: Stream, place: str):
-        self._stream, self._place = stream, place
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
+        super().__init__(stream, encoding="latin1")
+        self._place = place
         self._bytes_left = EXPANSION * stream.size + SLACK_BYTES
+        self.dispatch = Instructions(self)  # type: ignore[misc, assignment]
 
     def run(self) -> Any:
         try:
-            return self._run()
-        except (ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
+            return self.load()
+        except InputError:
+            raise
+        except Exception as error:  # whatever damaged instructions come to
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise InputError(
                 f"{self._place}: is no pickle of trajectories, or damaged ({reason}): "
                 f"copy it again, or {REMEDY}"
             ) from error
 
-    def charge(self, count: int) -> None:
-        """Account for memory that is not simply a part of the file."""
-        self._bytes_left -= count
-        demand(self._bytes_left >= 0, f"at most {EXPANSION} times the file's size in arrays")
-
-    def _run(self) -> Any:
-        stream, handlers = self._stream, HANDLERS
-        while (code := stream.read(1)) != b".":
-            opcode = handlers.get(code)
-            if opcode is None:
-                self._refuse_opcode(code)
-            else:
-                read, handle = opcode
-                handle(self, read(stream) if read else None)
-            demand(len(self._stack) <= STACK_LIMIT, "fewer values at a time")
-        return self._pop()
-
-    def _refuse_opcode(self, code: bytes) -> None:
-        stream: Any = self._stream
-        known = {op.code.encode("latin1"): op.name for op in pickletools.opcodes}
-        demand(code in known, "a pickle")
-        if known[code] == "INST":  # module and name follow, on a line each
-            self._global(pickletools.read_stringnl_noescape_pair(stream))
+    def refuse(self, opcode: str) -> None:
+        if opcode == "INST":  # module and name follow, on a line each
+            self.load_global()
         raise InputError(
-            f"{self._place}: uses the pickle instruction {known[code]}, which builds more than "
+            f"{self._place}: uses the pickle instruction {opcode}, which builds more than "
             f"data: refused; {REMEDY}"
         )
 
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    def _pop(self) -> Any:
-        return self._stack.pop()
-
-    def _mark(self, _: None) -> None:
-        self._marks.append(len(self._stack))
-        demand(len(self._marks) <= STACK_LIMIT, "fewer marks at a time")
-
-    def _to_mark(self) -> list[Any]:
-        start = self._marks.pop()
-        items = self._stack[start:]
-        del self._stack[start:]
-        return items
-
-    def _last(self, count: int) -> list[Any]:
-        demand(len(self._stack) >= count, "more values")
-        items = self._stack[-count:]
-        del self._stack[-count:]
-        return items
-
-    def _extend(self, items: list[Any]) -> None:
-        demand(type(self._stack[-1]) is list, "a list to append to")
-        self._stack[-1].extend(items)
-
-    def _set(self, flat: list[Any]) -> None:
-        put(self._stack[-1], flat)
-
-    def _discard(self, _: None) -> None:
-        self._pop()
-
-    def _memoise(self, index: int | None) -> None:
-        value, place = self._stack[-1], len(self._memo) if index is None else index
-        self._memo[place] = value
-        if isinstance(value, PendingArray):
-            value.memoised.append(place)
-
-    def _recall(self, index: int) -> None:
-        self._push(self._memo[index])
-
-    def _global(self, joined: str) -> None:
-        module, _, name = joined.partition(" ")
-        self._import(module, name)
-
-    def _stack_global(self, _: None) -> None:
-        module, name = self._last(2)
-        demand(type(module) is str and type(name) is str, "a name to import")
-        self._import(module, name)
-
-    def _import(self, module: str, name: str) -> None:
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in NAMES:
             wanted = ascii(f"{module}.{name}"[:120])[1:-1]
             raise InputError(
                 f"{self._place}: wants to import {wanted}, which could run a command: "
                 f"refused; {REMEDY}"
             )
-        self._push(NAMES[module, name])
+        found: Callable[..., Any] = getattr(self, NAMES[module, name])
+        return found
 
-    def _reduce(self, _: None) -> None:
-        called, arguments = self._last(2)
-        demand(isinstance(called, Name) and type(arguments) is tuple, "a call of a known name")
-        self._push(called.build(self.charge, arguments))
+    def load_stack_global(self) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        demand(type(module) is str and type(name) is str, "a name to import")
+        self.stack.append(self.find_class(module, name))
 
-    def _build(self, _: None) -> None:
-        target, state = self._last(2)
-        if isinstance(target, DType):
-            target.set_state(state)
-            self._push(target)
+    def load_dict(self) -> None:
+        entries = _pairs(self.pop_mark())  # which puts the stack of before into its place
+        self.stack.append(entries)
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._update(_pairs([key, value]))
+
+    def load_setitems(self) -> None:
+        self._update(_pairs(self.pop_mark()))
+
+    def _update(self, entries: dict[Any, Any]) -> None:
+        demand(type(self.stack[-1]) is dict, "a dict to fill")
+        self.stack[-1].update(entries)
+
+    def load_build(self) -> None:
+        """Give a dtype its byte order, or an array its content."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, np.dtype):
+            _set_order(target, state)
             return
-        demand(isinstance(target, PendingArray), "an array to fill")
+        demand(isinstance(target, np.ndarray), "an array to fill")
         demand(type(state) is tuple and len(state) == 5, "the content of an array")
-        array = build_array(self.charge, state[1], state[2], state[4], "F" if state[3] else "C")
-        for index in target.memoised:
-            self._memo[index] = array
-        self._push(array)
+        _, shape, dtype, by_column, data = state
+        data = self._content(shape, dtype, data)
+        target.__setstate__((1, shape, dtype.newbyteorder("="), bool(by_column), data))
+        if not dtype.isnative:
+            target.dtype = dtype  # __setstate__ would swap the bytes
+
+    def _content(self, shape: Any, dtype: Any, data: Any) -> Any:
+        """What an array is filled with: bytes, or a list of objects, as many as its shape says."""
+        demand(isinstance(dtype, np.dtype), "a dtype")
+        demand(type(shape) is tuple and len(shape) <= 32, "a shape")
+        demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
+        count = math.prod(shape)
+        self._charge(count * dtype.itemsize)
+        if dtype.kind == "O":
+            demand(type(data) is list and len(data) == count, "as many objects as the shape says")
+            return data
+        if isinstance(data, str):
+            data = data.encode("latin1")  # Python 2 wrote bytes as text
+        demand(isinstance(data, bytes), "the bytes of an array")
+        demand(len(data) == count * dtype.itemsize, "as many bytes as shape and dtype say")
+        return data
+
+    def _charge(self, count: int) -> None:
+        """Account for memory that is not simply a part of the file."""
+        self._bytes_left -= count
+        demand(self._bytes_left >= 0, f"at most {EXPANSION} times the file's size in arrays")
+
+    def _ndarray(self, *_: Any) -> None:
+        raise ValueError("expected numpy.ndarray to be named, not called")
+
+    def _empty_array(self, kind: Any, shape: Any, code: Any) -> Any:
+        demand(kind == self._ndarray, "numpy.ndarray and no subclass of it")
+        return np.empty(0)
+
+    def _dtype(self, code: Any, *_: Any) -> np.dtype[Any]:
+        demand(isinstance(code, str) and DTYPE.fullmatch(code) is not None, "a plain dtype")
+        return np.dtype("O" if code[0] == "O" else code, copy=True)
+
+    def _scalar(self, dtype: Any, data: Any) -> Any:
+        demand(isinstance(dtype, np.dtype) and dtype.kind != "O", "the dtype of a number")
+        return np.frombuffer(self._content((), dtype, data), dtype)[0]
+
+    def _array(self, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
+        demand(order in ("C", "F", "A"), "the order of an array")
+        data = self._content(shape, dtype, data)
+        demand(dtype.kind != "O", "numbers")
+        flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
+        return flat.reshape(shape, order=order)
+
+    def _encode(self, text: Any, encoding: Any) -> bytes:
+        demand(isinstance(text, str) and encoding in ("latin1", "latin-1"), "latin1 text")
+        self._charge(len(text))
+        return str(text).encode("latin1")
+
+    def _bytes(self) -> bytes:
+        return b""
+
+    def _ordered_dict(self, pairs: Any = ()) -> dict[Any, Any]:
+        self._charge(8 * len(pairs))
+        return _pairs([part for key, value in pairs for part in (key, value)])
 
 
-def _read_string(stream: Any) -> str:
-    """A quoted Python 2 string: pickletools would refuse what is not ASCII."""
-    line = stream.readline().rstrip(b"\r\n")
-    demand(len(line) >= 2 and line[:1] == line[-1:] and line[:1] in b"'\"", "a quoted string")
-    return codecs.escape_decode(line[1:-1])[0].decode("latin1")
+def _pairs(flat: list[Any]) -> dict[Any, Any]:
+    """A dict of keys and values in turn, as the instructions hand them over."""
+    demand(len(flat) % 2 == 0, "pairs")
+    demand(
+        all(type(key) in KEY_TYPES for key in flat[::2]), "text or a number as the key of a dict"
+    )
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
-    "PROTO": lambda m, _: None,
-    "FRAME": lambda m, _: None,
-    "NONE": lambda m, _: m._push(None),
-    "NEWTRUE": lambda m, _: m._push(True),
-    "NEWFALSE": lambda m, _: m._push(False),
-    "EMPTY_LIST": lambda m, _: m._push([]),
-    "EMPTY_DICT": lambda m, _: m._push({}),
-    "EMPTY_TUPLE": lambda m, _: m._push(()),
-    "LIST": lambda m, _: m._push(m._to_mark()),
-    "TUPLE": lambda m, _: m._push(tuple(m._to_mark())),
-    "TUPLE1": lambda m, _: m._push(tuple(m._last(1))),
-    "TUPLE2": lambda m, _: m._push(tuple(m._last(2))),
-    "TUPLE3": lambda m, _: m._push(tuple(m._last(3))),
-    "DICT": lambda m, _: m._push(put({}, m._to_mark())),
-    "APPEND": lambda m, _: m._extend(m._last(1)),
-    "APPENDS": lambda m, _: m._extend(m._to_mark()),
-    "SETITEM": lambda m, _: m._set(m._last(2)),
-    "SETITEMS": lambda m, _: m._set(m._to_mark()),
-    "POP": Machine._discard,
-    "MARK": Machine._mark,
-    "GLOBAL": Machine._global,
-    "STACK_GLOBAL": Machine._stack_global,
-    "REDUCE": Machine._reduce,
-    "BUILD": Machine._build,
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), Machine._memoise),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), Machine._recall),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"), Machine._push),
-    **dict.fromkeys(("LONG4", "FLOAT", "BINFLOAT", "BYTEARRAY8"), Machine._push),
-    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), Machine._push),
-    **dict.fromkeys(("UNICODE", "SHORT_BINUNICODE"), Machine._push),
-    **dict.fromkeys(("BINUNICODE", "BINUNICODE8"), Machine._push),
-    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINBYTES8"), Machine._push),
+def _set_order(dtype: Any, state: Any) -> None:
+    """Set a dtype's byte order and nothing else of what a pickle says of it."""
+    demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
+    demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
+    demand(all(part is None for part in state[2:5]), "a dtype without fields")
+    version, _, *rest = dtype.__reduce__()[2]
+    dtype.__setstate__((version, state[1], *rest))
+
+
+class Instructions:
+    """A machine's table of instructions: those that it may carry out, while it has room."""
+
+    def __init__(self, machine: Machine):
+        self._machine = machine
+
+    def __getitem__(self, code: int) -> Callable[[Machine], None]:
+        demand(len(self._machine.stack) <= STACK_LIMIT, "fewer values at a time")
+        demand(len(self._machine.metastack) <= MARK_LIMIT, "fewer marks at a time")
+        if code not in ALLOWED:
+            demand(code in OPCODES, "a pickle")
+            self._machine.refuse(OPCODES[code])
+        found: Callable[[Machine], None] = ALLOWED[code]
+        return found
+
+
+ALLOWED: dict[int, Any] = {
+    code: pickle._Unpickler.dispatch[code] for code, name in OPCODES.items() if name in INHERITED
+} | {
+    pickle.DICT[0]: Machine.load_dict,
+    pickle.SETITEM[0]: Machine.load_setitem,
+    pickle.SETITEMS[0]: Machine.load_setitems,
+    pickle.BUILD[0]: Machine.load_build,
+    pickle.STACK_GLOBAL[0]: Machine.load_stack_global,
+    pickle.BYTEARRAY8[0]: Machine.load_binbytes8,  # type: ignore[attr-defined]
 }
-# First byte -> (how to read its argument, what to do with it).
-HANDLERS: dict[bytes, tuple[Any, Callable[[Machine, Any], None]]] = {
-    op.code.encode("latin1"): (op.arg.reader if op.arg else None, ACTIONS[op.name])
-    for op in pickletools.opcodes
-    if op.name in ACTIONS
+NAMES = {  # what a pickle may import -> the method that it stands for
+    ("numpy", "ndarray"): "_ndarray",
+    ("numpy", "dtype"): "_dtype",
+    ("_codecs", "encode"): "_encode",
+    ("__builtin__", "bytes"): "_bytes",  # b"" below protocol 3
+    ("builtins", "bytes"): "_bytes",
+    ("collections", "OrderedDict"): "_ordered_dict",
 }
-HANDLERS[b"S"] = (_read_string, Machine._push)
+for core in ("numpy.core", "numpy._core"):  # before and from NumPy 2 on
+    NAMES[f"{core}.multiarray", "_reconstruct"] = "_empty_array"
+    NAMES[f"{core}.multiarray", "scalar"] = "_scalar"
+    NAMES[f"{core}.numeric", "_frombuffer"] = "_array"

@@ -1,18 +1,4 @@
-"""Pickles of trajectories, read without Python's unpickler: they stay data.
-
-A pickle is a program for a small stack machine, and Python's own machine imports and calls
-whatever the program names. Ours, in `pickle_machine`, knows the instructions that build lists,
-dicts, tuples, text and numbers, and it has a table of the names that NumPy arrays are pickled
-under. Each name stands for a function of `numpy_names` that checks its arguments; nothing is
-ever imported, and no method of an object is called. Everything else is refused by its name.
-
-`pickle.Unpickler` with a checked `find_class` would not do, measured: 300 kB of tuples within
-tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV) whatever
-`find_class` says; 7 bytes (a memo place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as
-they name in Python's own `pickle._Unpickler`. Here these take 13 MB, nothing and nothing.
-
-Pickles of Python 2 are read as `latin1`, as is everything that NumPy wrote then.
-"""
+"""Pickles and object arrays of trajectories, read by `pickle_machine`: they stay data."""
 
 from __future__ import annotations
 
@@ -26,7 +12,7 @@ from numpy.lib import format as npy
 
 from awac_dist.data.formats.pickle_machine import EXPANSION, REMEDY, SLACK_BYTES, Machine, Stream
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import first_line, resolve
 
 NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -71,16 +57,6 @@ def holds_objects(path: str) -> bool:
         return False
 
 
-def head(path: str, count: int) -> bytes:
-    """The first bytes of a file; none where there is no file."""
-    try:
-        filesystem, name = resolve(path)
-        with filesystem.open_input_file(name) as file:
-            return bytes(file.read(count))
-    except (OSError, ValueError):
-        return b""
-
-
 def size_limit(path: str) -> int:
     """Bytes that a column of a file may take as an array, from the size of the file."""
     filesystem, name = resolve(path)
@@ -93,7 +69,7 @@ def _opened(path: str) -> Iterator[Stream]:
     try:
         file = filesystem.open_input_file(name)
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path}: cannot be opened: {first_line(error)}") from error
     with file:
         yield Stream(io.BufferedReader(file, 1 << 18), file.size())
 

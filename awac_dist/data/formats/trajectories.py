@@ -28,13 +28,13 @@ from awac_dist.data.columns import (
 )
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.formats.restricted_pickle import (
-    head,
     holds_objects,
     load_npy,
     load_pickle,
     size_limit,
 )
 from awac_dist.errors import InputError
+from awac_dist.files import head
 from awac_dist.types import Array, Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
