@@ -36,9 +36,7 @@ def matrix(column: Any, place: Place, name: str) -> Array:
     Raises:
         InputError: It is ragged, of another shape, no numbers, or not finite.
     """
-    if _is_sequence(column):
-        column = _stack(_steps(column, place, name), place, name)
-    column = np.asarray(_checked(column, place, name))
+    column = _numbers(column, place, name)
     if column.ndim != 2:
         raise place.error(name, f"has shape {column.shape}", "store one vector a step, [T, width]")
     return _finite(column, place, name)
@@ -50,10 +48,7 @@ def vector(column: Any, place: Place, name: str) -> Array:
     Raises:
         InputError: As for a matrix.
     """
-    if _is_sequence(column):
-        steps = [np.asarray(step).ravel() for step in _steps(column, place, name)]
-        column = _stack(steps, place, name)
-    column = np.asarray(_checked(column, place, name))
+    column = _numbers(column, place, name)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:
@@ -88,46 +83,48 @@ def assemble(
     if not steps:
         raise place.error("actions", "has no steps", "leave the episode out of the file")
     if len(observations) not in (steps, steps + 1):
-        raise place.error(
-            "observations",
-            f"has {len(observations)} rows for {steps} actions",
-            f"give {steps} or {steps + 1}",
-        )
-    if len(rewards) != steps:
-        raise place.error("rewards", f"has {len(rewards)} rows for {steps} actions", "give as many")
+        what = f"has {len(observations)} rows for {steps} actions"
+        raise place.error("observations", what, f"give {steps} or {steps + 1}")
+    check_rows(rewards, steps, place, "rewards")
     if len(observations) == steps:
         if successor is None and terminated:
             successor = observations[-1]
         if successor is not None:
             observations = np.vstack([observations, successor])
         elif steps == 1:
-            raise place.error(
-                "observations",
-                "its only step has no observation after it",
-                "leave the episode out of the file",
-            )
+            what = "its only step has no observation after it"
+            raise place.error("observations", what, "leave the episode out of the file")
         else:
             actions, rewards = actions[:-1], rewards[:-1]
     return Episode(observations, actions, rewards, terminated, truncated, origin)
 
 
+def check_rows(column: Array, steps: int, place: Place, name: str) -> None:
+    """Refuse a column that has not one row an action."""
+    if len(column) != steps:
+        raise place.error(name, f"has {len(column)} rows for {steps} actions", "give as many")
+
+
 def check_successors(observations: Array, successors: Array, place: Place, name: str) -> None:
     """Refuse successors that are not the next observations: an episode stores them once."""
     if successors.shape[0] < 1 or successors.shape[1] != observations.shape[1]:
-        raise place.error(
-            name,
-            f"has shape {successors.shape}, observations {observations.shape}",
-            "give one a step",
-        )
+        what = f"has shape {successors.shape}, observations {observations.shape}"
+        raise place.error(name, what, "give one a step")
     count = min(len(successors), len(observations) - 1)
     gaps = ~np.isclose(successors[:count], observations[1 : count + 1], ALLOWED_GAP, ALLOWED_GAP)
     if gaps.any():
         step = int(gaps.any(axis=1).argmax())
-        raise place.error(
-            name,
-            f"at step {step} is not the observation of step {step + 1}",
-            "put the steps in order, and split the episode where one is missing",
-        )
+        what = f"at step {step} is not the observation of step {step + 1}"
+        remedy = "put the steps in order, and split the episode where one is missing"
+        raise place.error(name, what, remedy)
+
+
+def ends_once(flags: Any, place: Place, name: str, remedy: str) -> bool:
+    """Whether the last of an episode's flags, [T], is set; refuses one that is set before."""
+    if flags[:-1].any():
+        what = f"ends at step {int(flags.argmax())} of {len(flags)} and goes on"
+        raise place.error(name, what, remedy)
+    return bool(flags[-1])
 
 
 def check_widths(episode: Episode, wanted: tuple[int, int], place: Place) -> None:
@@ -135,26 +132,43 @@ def check_widths(episode: Episode, wanted: tuple[int, int], place: Place) -> Non
     for name, width in zip(("observations", "actions"), wanted, strict=True):
         found = getattr(episode, name).shape[1]
         if found != width:
-            raise place.error(
-                name,
-                f"is {found} wide, in the first episode {width}",
-                "keep the data of different tasks in different files",
+            what = f"is {found} wide, in the first episode {width}"
+            raise place.error(name, what, "keep the data of different tasks in different files")
+
+
+def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
+    """Refuse NaN and infinity, naming row and column; [T] or [T, D] each."""
+    for name, values in columns.items():
+        if values is not None and not np.isfinite(values).all():
+            row = first_row + int(np.argwhere(~np.isfinite(values))[0, 0])
+            raise InputError(
+                f"{place}, row {row}: {name} is NaN or infinite: drop that episode; "
+                "`awac-dist data validate` lists all such places"
             )
 
 
-def _is_sequence(column: Any) -> bool:
-    return isinstance(column, list | tuple) or (
-        isinstance(column, np.ndarray) and column.dtype.kind == "O" and column.ndim == 1
-    )
+def _numbers(column: Any, place: Place, name: str) -> Any:
+    """A column as an array of numbers, whatever it holds its steps in."""
+    is_array = isinstance(column, np.ndarray)
+    if isinstance(column, list | tuple) or (
+        is_array and column.dtype.kind == "O" and column.ndim == 1
+    ):
+        column = _stacked(column, place, name)
+    return np.asarray(_checked(column, place, name))
 
 
-def _steps(column: Any, place: Place, name: str) -> list[Any]:
-    """Each step's numbers, never more of them than the file can mean."""
+def _stacked(column: Any, place: Place, name: str) -> Any:
+    """Each step's numbers side by side, never more of them than the file can mean."""
     steps = [_looked_up(step, place, name) for step in column]
     size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
     if size > place.limit_bytes:  # the same object again and again
         raise place.error(name, f"repeats itself to {size} bytes", "write it out in full")
-    return [_checked(_from_list(step), place, name) for step in steps]
+    steps = [_checked(_from_list(step), place, name) for step in steps]
+    shapes = {np.shape(step) for step in steps}
+    if len(shapes) > 1:
+        widths = " and ".join(map(str, sorted(shapes)[:2]))
+        raise place.error(name, f"is ragged: steps of shape {widths}", "store equal steps")
+    return np.asarray(steps)
 
 
 def _looked_up(step: Any, place: Place, name: str) -> Any:
@@ -164,25 +178,14 @@ def _looked_up(step: Any, place: Place, name: str) -> Any:
     for key in OBSERVATION_KEYS:
         if key in step:
             return step[key]
-    found = ", ".join(map(ascii, list(step)[:5]))
-    raise place.error(
-        name, f"is a dict of {found}", f"store one vector under {' or '.join(OBSERVATION_KEYS)}"
-    )
+    what = f"is a dict of {', '.join(map(ascii, list(step)[:5]))}"
+    raise place.error(name, what, f"store one vector under {' or '.join(OBSERVATION_KEYS)}")
 
 
 def _from_list(step: Any) -> Any:
     if not isinstance(step, list | tuple):
         return step
     return np.asarray(step) if all(isinstance(n, int | float | np.number) for n in step) else None
-
-
-def _stack(steps: list[Any], place: Place, name: str) -> Any:
-    """Rows side by side, all of one shape."""
-    shapes = {np.shape(step) for step in steps}
-    if len(shapes) > 1:
-        widths = " and ".join(map(str, sorted(shapes)[:2]))
-        raise place.error(name, f"is ragged: steps of shape {widths}", "store equal steps")
-    return np.asarray(steps)
 
 
 def _checked(column: Any, place: Place, name: str) -> Any:
@@ -200,7 +203,6 @@ def _finite(column: Any, place: Place, name: str) -> Array:
     wrong = ~np.isfinite(column)
     if wrong.any():
         step = int(wrong.reshape(len(column), -1).any(axis=1).argmax())
-        raise place.error(
-            name, f"NaN or infinite at step {step}", "mend it or leave the episode out"
-        )
+        what = f"NaN or infinite at step {step}"
+        raise place.error(name, what, "mend it or leave the episode out")
     return np.asarray(column)

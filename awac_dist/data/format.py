@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
+from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
 
@@ -51,3 +54,13 @@ class Format:
     describe: Callable[[str], FileInfo]
     read: Callable[[str, tuple[int, int]], Iterator[tuple[int, Episode]]]
     suffixes: tuple[str, ...] = ()
+
+
+def needed_package(module: str, file: str) -> Any:
+    """A module of a package that only this file needs; its absence is told with the remedy."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"{file}: needs the package {module.split('.')[0]}: pip install 'awac_dist[data]'"
+        ) from error

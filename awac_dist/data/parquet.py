@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
 
@@ -110,12 +111,10 @@ def write_table(path: str, table: pa.Table) -> None:
 
 def recognises(path: str) -> bool:
     """Whether it is Parquet that was written by `write_episodes`."""
-    filesystem, name = resolve(path)
     try:
-        found = pq.read_schema(filesystem.open_input_file(name))
-    except (OSError, ValueError, TypeError, pa.ArrowException):
+        return METADATA_KEY in (open_file(path).schema_arrow.metadata or {})
+    except (InputError, ValueError):  # ValueError: no such file system
         return False
-    return METADATA_KEY in (found.metadata or {})
 
 
 def read_info(path: str) -> FileInfo:
@@ -146,21 +145,19 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
                 number += 1
 
 
-def read_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    path: str,
+    file: pq.ParquetFile,
+    rows: int = EPISODES_PER_READ,
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
     """The rows of a file, a few at a time.
 
     Raises:
         InputError: They cannot be read.
     """
-    batches = file.iter_batches(EPISODES_PER_READ)
-    while True:
-        try:
-            batch = next(batches, None)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise InputError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
-        if batch is None:
-            return
-        yield batch
+    with arrow_errors(path):
+        yield from file.iter_batches(rows, columns=columns)
 
 
 def check_whole(path: str) -> None:
@@ -170,24 +167,16 @@ def check_whole(path: str) -> None:
         InputError: It is damaged, or cannot be read.
     """
     filesystem, name = resolve(path)
-    try:
-        size = filesystem.get_file_info(name).size or 0
-        with filesystem.open_input_file(name) as file:
-            file.seek(max(size - TAIL, 0))
-            footer = int.from_bytes(file.read(4), "little")
-            end = size - TAIL - footer - len(SEAL) - 4
-            if end < 0:
-                return
-            file.seek(end)
-            if file.read(len(SEAL)) != SEAL:
-                return
-            stated, crc = file.read(4), 0
-            for begin, stop in ((0, end), (end + len(SEAL) + 4, size)):
-                file.seek(begin)
-                for at in range(begin, stop, CHUNK):
-                    crc = zlib.crc32(file.read(min(CHUNK, stop - at)), crc)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {first_line(error)}") from error
+    with arrow_errors(path), filesystem.open_input_file(name) as file:
+        size = file.size()
+        footer = int.from_bytes(file.read_at(4, max(size - TAIL, 0)), "little")
+        end = size - TAIL - footer - len(SEAL) - 4
+        if end < 0 or file.read_at(len(SEAL), end) != SEAL:
+            return
+        stated, crc = file.read_at(4, end + len(SEAL)), 0
+        for begin, stop in ((0, end), (end + len(SEAL) + 4, size)):
+            for at in range(begin, stop, CHUNK):
+                crc = zlib.crc32(file.read_at(min(CHUNK, stop - at), at), crc)
     if crc.to_bytes(4, "little") != stated:
         raise InputError(f"{path}: is damaged: its checksum is another one: bring back a copy")
 
@@ -199,12 +188,20 @@ def open_file(path: str) -> pq.ParquetFile:
         InputError: It cannot be read.
     """
     filesystem, name = resolve(path)
-    try:
+    with arrow_errors(path):
         file = pq.ParquetFile(filesystem.open_input_file(name))
         assert file.schema_arrow is not None  # read now, where a damaged one is reported
         return file
+
+
+@contextmanager
+def arrow_errors(path: str) -> Iterator[None]:
+    """Turn what Arrow raises over a damaged file into one line that names it."""
+    try:
+        yield
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
+        reason = first_line(error)[:160]
+        raise InputError(f"{path}: cannot be read as Parquet: {reason}: copy it again") from error
 
 
 def _info(path: str, file: pq.ParquetFile) -> FileInfo:
@@ -230,10 +227,8 @@ def schema_info(found: pa.Schema) -> FileInfo | None:
 
 
 def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
-    if field.name in ORIGIN_COLUMNS:
-        values = [getattr(episode.origin, field.name) for episode in episodes]
-    else:
-        values = [getattr(episode, field.name) for episode in episodes]
+    of_origin = field.name in ORIGIN_COLUMNS
+    values = [getattr(e.origin if of_origin else e, field.name) for e in episodes]
     return _lists(field, values) if pa.types.is_list(field.type) else pa.array(values, field.type)
 
 
@@ -263,34 +258,30 @@ def to_episode(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episo
         InputError: There is none; names the file and the row's number in it.
     """
 
-    def flat(name: str) -> Array:
-        values = batch.column(name)[row].values
+    def optional(name: str) -> Array | None:
+        values = batch.column(name)[row].values if name in batch.schema.names else None
         if values is None:
-            raise ValueError(f"{name} is missing")
-        return np.asarray(values.to_numpy(zero_copy_only=False), np.float32)
+            return None
+        if not pa.types.is_fixed_size_list(values.type):
+            return np.asarray(values.to_numpy(zero_copy_only=False), np.float32)
+        flat = values.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, np.float32).reshape(-1, values.type.list_size)
 
-    def optional(name: str, read: Callable[[str], Array]) -> Array | None:
-        known = name in batch.schema.names and batch.column(name)[row].is_valid
-        return read(name) if known else None
-
-    def matrix(name: str) -> Array:
-        values = batch.column(name)[row].values
-        if values is None:
+    def needed(name: str) -> Array:
+        found = optional(name)
+        if found is None:
             raise ValueError(f"{name} is missing")
-        width = values.type.list_size
-        entries = values.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(entries, np.float32).reshape(-1, width)
+        return found
 
     try:
         return Episode(
-            observations=matrix("observations"),
-            actions=matrix("actions"),
-            rewards=flat("rewards"),
+            observations=needed("observations"),
+            actions=needed("actions"),
+            rewards=needed("rewards"),
             terminated=batch.column("terminated")[row].as_py(),
             truncated=batch.column("truncated")[row].as_py(),
             origin=Origin(**{name: batch.column(name)[row].as_py() for name in ORIGIN_COLUMNS}),
-            successes=optional("successes", flat),
-            **{name: optional(name, matrix) for name in GOALS},
+            **{name: optional(name) for name in (*GOALS, "successes")},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: row {number}: {first_line(error)}") from error

@@ -27,17 +27,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from awac_dist.data.columns import check_finite
 from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.hdf5 import (
-    UNREADABLE,
-    as_text,
-    check_finite,
-    find_column,
-    open_hdf5,
-    read_rows,
-)
+from awac_dist.data.formats.hdf5 import as_text, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import head
 from awac_dist.types import Array, Episode, Origin
 
 Columns = dict[str, Any]  # h5py datasets by name
@@ -67,7 +61,7 @@ def recognises(path: str) -> bool:
         with open_hdf5(path) as file:
             return "observations" in file or "actions" in file
     except InputError:
-        return _has_signature(path)
+        return head(path, len(SIGNATURE)) == SIGNATURE
 
 
 def describe(path: str) -> FileInfo:
@@ -99,15 +93,6 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
                 yield from _read_span(path, columns, bounds, mine)
 
 
-def _has_signature(path: str) -> bool:
-    try:
-        filesystem, name = resolve(path)
-        with filesystem.open_input_file(name) as file:
-            return bool(file.read(len(SIGNATURE)) == SIGNATURE)
-    except UNREADABLE:
-        return False
-
-
 def _find_columns(path: str, file: Any) -> Columns:
     names = [*NEEDED, *(name for name in OPTIONAL if name in file)]
     columns = {name: find_column(path, file, name) for name in names}
@@ -116,10 +101,10 @@ def _find_columns(path: str, file: Any) -> Columns:
         if len(shape) != 2 or 0 in shape:
             raise InputError(f"{path}: {name} has shape {shape}, not [N, D]: write a row a step")
     steps, width = columns["observations"].shape
+    widths = {"observations": width, "next_observations": width}
+    widths["actions"] = columns["actions"].shape[1]
     for name, column in columns.items():
-        matrix = name in ("observations", "actions", "next_observations")
-        inner = columns["actions"].shape[1] if name == "actions" else width
-        fitting = [(steps, inner)] if matrix else [(steps,), (steps, 1)]
+        fitting = [(steps, widths[name])] if name in widths else [(steps,), (steps, 1)]
         if column.shape not in fitting:
             raise InputError(
                 f"{path}: {name} has shape {column.shape}, {steps} rows of observations "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from awac_dist.data.format import needed_package
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
 from awac_dist.types import Array
@@ -44,8 +45,7 @@ def open_hdf5(path: str) -> Iterator[Any]:
     Raises:
         InputError: It is no HDF5 file, or h5py is not installed.
     """
-    with naming(f"{path}: HDF5 is read with h5py", "pip install 'awac_dist[data]'"):
-        import h5py
+    h5py = needed_package("h5py", path)
     with naming(f"{path}: cannot be read as HDF5"):
         filesystem, name = resolve(path)
         source = filesystem.open_input_file(name) if "://" in path else path
@@ -79,11 +79,3 @@ def read_rows(place: str, name: str, dataset: Any, start: int, stop: int) -> Arr
         if len(values) != stop - start:
             raise InputError(f"{place}: {name} ends at row {start + len(values)}: {FETCH_AGAIN}")
     return values
-
-
-def check_finite(place: str, first_row: int, **columns: Array) -> None:
-    """Refuse NaN and infinity, naming row and column; [T] or [T, D] each."""
-    for name, values in columns.items():
-        if not np.isfinite(values).all():
-            row = first_row + int(np.argwhere(~np.isfinite(values))[0, 0])
-            raise InputError(f"{place}, row {row}: {name} is NaN or infinite: drop that episode")

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.hdf5 import as_text, check_finite, find_column, naming, open_hdf5
+from awac_dist.data.columns import check_finite
+from awac_dist.data.format import FileInfo, Format, needed_package
+from awac_dist.data.formats.hdf5 import as_text, find_column, naming, open_hdf5
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 
@@ -53,17 +54,16 @@ def describe(path: str) -> FileInfo:
         InputError: It cannot be had or read, or its spaces are not vectors; names the remedy.
     """
     dataset, metadata = _open(path)
-    space = dataset.observation_space
-    spaces = getattr(space, "spaces", {"observation": space})
+    spaces = _parts(dataset.observation_space)
+    sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
     stated = dataset.env_spec
-    facts = {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)}
     return FileInfo(
         None if stated is None else as_text(stated.id),
-        int(np.prod(spaces["observation"].shape)),
+        sizes["observation"],
         int(np.prod(dataset.action_space.shape)),
         len(dataset),
-        facts,
-        int(np.prod(spaces["desired_goal"].shape)) if "desired_goal" in spaces else 0,
+        {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)},
+        sizes.get("desired_goal", 0),
     )
 
 
@@ -96,9 +96,13 @@ def _is_metadata(folder: Path) -> bool:
     return isinstance(found, dict) and found.get("data_format") in FORMS
 
 
+def _parts(space: Any) -> dict[str, Any]:
+    """The spaces that an observation consists of."""
+    return dict(getattr(space, "spaces", {"observation": space}))
+
+
 def _open(path: str) -> tuple[Any, dict[str, Any]]:
-    with naming(f"{path}: Minari datasets are read with minari", INSTALL):
-        import minari
+    minari = needed_package("minari", path)
     folder = _local_folder(path) or _stored_folder(path)
     metadata = _read_metadata(path, folder)
     with naming(f"{path}: cannot be read as a Minari dataset"), warnings.catch_warnings():
@@ -112,30 +116,24 @@ def _open(path: str) -> tuple[Any, dict[str, Any]]:
 
 def _stored_folder(dataset_id: str) -> Path:
     """Where `minari` keeps a dataset of this id, after a download if need be."""
-    from minari.storage.datasets_root_dir import (
-        get_dataset_path,
-    )
-
     if not _is_id(dataset_id):
         raise InputError(
             f"{dataset_id}: neither a folder with {METADATA} nor a dataset id such as "
             "mujoco/hopper/medium-v0: give one of them"
         )
-    root = Path(get_dataset_path(dataset_id))
-    folder = _local_folder(str(root))
-    if folder is None:
+    places = needed_package("minari.storage.datasets_root_dir", dataset_id)
+    root = str(places.get_dataset_path(dataset_id))
+    if _local_folder(root) is None:
         _download(dataset_id)
-        folder = _local_folder(str(root))
+    folder = _local_folder(root)
     if folder is None:
         raise InputError(f"{dataset_id}: {root} has no {METADATA}: delete it and download again")
     return folder
 
 
 def _download(dataset_id: str) -> None:
-    import minari
-
     try:
-        minari.download_dataset(dataset_id)
+        needed_package("minari", dataset_id).download_dataset(dataset_id)
     except ImportError as error:
         raise InputError(
             f"{dataset_id}: is not on this machine, and downloads need more: {INSTALL}"
@@ -169,9 +167,8 @@ def _read_metadata(path: str, folder: Path) -> dict[str, Any]:
 
 
 def _check_spaces(path: str, dataset: Any) -> None:
-    space = dataset.observation_space
-    spaces = dict(getattr(space, "spaces", {"observation": space}))
-    if hasattr(space, "spaces") and set(spaces) != GOAL_KEYS:
+    spaces = _parts(dataset.observation_space)
+    if set(spaces) not in ({"observation"}, GOAL_KEYS):
         raise InputError(
             f"{path}: observations have keys {', '.join(map(str, spaces))}: only those of a goal "
             f"environment are read ({', '.join(sorted(GOAL_KEYS))}): flatten them first"
@@ -184,19 +181,15 @@ def _check_spaces(path: str, dataset: Any) -> None:
 def _episode(place: str, number: int, dataset: Any) -> Episode:
     if dataset.storage.FORMAT == "hdf5":
         _check_claims(place, str(dataset.storage.data_path / "main_data.hdf5"), number)
-    found = dataset[number]
-    steps = _check_steps(place, number, dataset, found)
+    found, stated = dataset[number], next(iter(dataset.storage.get_episode_metadata([number])))
+    steps, seed = int(stated["total_steps"]), stated.get("seed")
     columns = _columns(place, found, dataset, steps)
-    successes = _successes(found.infos, steps)
-    if successes is not None:
-        columns["successes"] = successes
-    check_finite(place, 0, **columns)
     terminated = bool(found.terminations[-1])
     return Episode(
         **columns,
         terminated=terminated,
         truncated=bool(found.truncations[-1]) and not terminated,
-        origin=Origin("prior", episode=number, seed=_seed(number, dataset)),
+        origin=Origin("prior", episode=number, seed=seed if isinstance(seed, int) else -1),
     )
 
 
@@ -212,32 +205,25 @@ def _check_claims(place: str, path: str, number: int) -> None:
                 find_column(place, group, name)
 
 
-def _check_steps(place: str, number: int, dataset: Any, found: Any) -> int:
-    """T; the columns must agree with it, and it with what the writer counted."""
-    stated = next(iter(dataset.storage.get_episode_metadata([number])))["total_steps"]
+def _columns(place: str, found: Any, dataset: Any, steps: int) -> dict[str, Any]:
+    """The columns of an episode, which must agree with what the writer counted."""
     for name in ("rewards", "terminations", "truncations"):
         values = np.asarray(getattr(found, name))
-        if values.shape != (int(stated),) or values.size == 0 or values.dtype.kind not in "biuf":
+        if values.shape != (steps,) or steps == 0 or values.dtype.kind not in "biuf":
             raise InputError(
                 f"{place}: {name} has shape {values.shape} of {values.dtype}, total_steps says "
-                f"{stated}: drop that episode"
+                f"{steps}: drop that episode"
             )
-    return int(stated)
-
-
-def _columns(place: str, found: Any, dataset: Any, steps: int) -> dict[str, Array]:
-    parts = found.observations
-    space = dataset.observation_space
-    if not isinstance(parts, dict):
-        parts, spaces = {"observation": parts}, {"observation": space}
-    else:
-        spaces = space.spaces
-    columns = {
-        f"{name}s": _matrix(place, f"observations/{name}", parts[name], steps + 1, spaces[name])
-        for name in spaces
+    whole, spaces = found.observations, _parts(dataset.observation_space)
+    parts = whole if isinstance(whole, dict) else {"observation": whole}
+    columns: dict[str, Any] = {
+        f"{name}s": _matrix(place, f"observations/{name}", parts[name], steps + 1, space)
+        for name, space in spaces.items()
     }
     columns["actions"] = _matrix(place, "actions", found.actions, steps, dataset.action_space)
     columns["rewards"] = np.asarray(found.rewards, np.float32)
+    columns["successes"] = _successes(found.infos, steps)
+    check_finite(place, 0, **columns)
     return columns
 
 
@@ -258,11 +244,6 @@ def _successes(infos: Any, steps: int) -> Array | None:
         if values.shape in ((steps,), (steps + 1,)) and values.dtype.kind in "biuf":
             return values[-steps:].astype(np.float32)
     return None
-
-
-def _seed(number: int, dataset: Any) -> int:
-    stated = next(iter(dataset.storage.get_episode_metadata([number]))).get("seed")
-    return int(stated) if isinstance(stated, int) else -1
 
 
 FORMAT = Format("Minari", recognises, describe, read_episodes)

@@ -22,16 +22,14 @@ from awac_dist.data.columns import Place, check_widths
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.formats.rllib_files import (
     ITEM,
-    REQUIRED,
-    arrow_errors,
-    batches,
     checked_files,
     find_files,
     form_of,
-    open_parquet,
+    tables,
 )
 from awac_dist.data.formats.rllib_items import from_item, read_items
-from awac_dist.data.formats.rllib_steps import Index, read_steps, stacked_matrix
+from awac_dist.data.formats.rllib_steps import find_episodes, matrix_of, read_steps
+from awac_dist.data.parquet import arrow_errors, open_file
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
@@ -40,7 +38,7 @@ def recognises(path: str) -> bool:
     """Whether it is a file, or a folder of nothing but files, with RLlib's columns."""
     try:
         found = find_files(path)
-        return bool(found) and all(form_of(open_parquet(file).schema_arrow) for file in found)
+        return bool(found) and all(form_of(open_file(file).schema_arrow) for file in found)
     except (OSError, pa.ArrowException, InputError, ValueError):
         return False
 
@@ -55,10 +53,10 @@ def describe(path: str) -> FileInfo:
     with arrow_errors(path):
         widths = _widths(files, form)
         if form == ITEM:
-            rows = episodes = sum(open_parquet(file).metadata.num_rows for file in files)
+            rows = episodes = sum(open_file(file).metadata.num_rows for file in files)
         else:
-            counts = Index(files).counts
-            rows, episodes = sum(counts), len(counts)
+            _, counts = find_episodes(files)
+            rows, episodes = sum(counts.values()), len(counts)
     facts = {"form": "episodes" if form == ITEM else "steps", "rows": f"{rows:,}"}
     return FileInfo(None, *widths, episodes, facts | {"files": str(len(files))})
 
@@ -72,8 +70,7 @@ def read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     files, form = checked_files(path)
     with arrow_errors(path):
         widths = _widths(files, form)
-    episodes = read_items(files, share) if form == ITEM else read_steps(files, share)
-    with arrow_errors(path):
+        episodes = read_items(files, share) if form == ITEM else read_steps(files, share)
         for number, episode, place in episodes:
             check_widths(episode, widths, place)
             yield number, episode
@@ -82,15 +79,12 @@ def read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
 def _widths(files: list[str], form: str) -> tuple[int, int]:
     """O and A, from the first row of all."""
     for file in files:
-        names = [ITEM] if form == ITEM else list(REQUIRED)
-        for batch in batches(file, names, 1):
+        place = Place(file, "episode 0")
+        for row in tables(file, [ITEM, "obs", "actions"], 1):
             if form == ITEM:
-                episode = from_item(batch[ITEM][0].as_py(), 0, 0, Place(file, "episode 0"))
+                episode = from_item(row[ITEM][0].as_py(), 0, place)
                 return episode.observations.shape[1], episode.actions.shape[1]
-            place = Place(file, "episode 0")
-            obs, actions = (
-                stacked_matrix([batch[name]], place, name) for name in ("obs", "actions")
-            )
+            obs, actions = (matrix_of(row, name, place) for name in ("obs", "actions"))
             return obs.shape[1], actions.shape[1]
     return 0, 0
 

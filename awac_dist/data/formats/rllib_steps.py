@@ -3,123 +3,113 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from awac_dist.data.columns import Place, assemble, check_successors, matrix, vector
+from awac_dist.data.columns import Place, assemble, check_successors, ends_once, matrix, vector
+from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
-from awac_dist.data.formats.rllib_files import REMEDY, REQUIRED, batches, optional_package
+from awac_dist.data.formats.rllib_files import REQUIRED, tables
 from awac_dist.errors import InputError
+from awac_dist.files import first_line
 from awac_dist.types import Array, Episode, Origin
 
-OPTIONAL = ("new_obs", "terminateds", "truncateds", "t")
+COLUMNS = [*REQUIRED, "new_obs", "terminateds", "truncateds", "t"]
 ROWS_PER_READ = 4096
 UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
 
 
-class Index:
-    """Which episode each row belongs to, and how many rows each has."""
-
-    def __init__(self, files: list[str]):
-        self._keys: dict[Any, int] = {}  # eps_id -> rank of its first row
-        counts, last, row = [0], [0], 0
-        for file in files:
-            for batch in batches(file, ["eps_id"], 1 << 16):
-                for rank, place in self._ranks(file, batch["eps_id"], grow=True):
-                    if rank == len(counts) - 1:
-                        counts.append(0)
-                        last.append(0)
-                    counts[rank] += len(place)
-                    last[rank] = row + int(place[-1])
-                row += len(batch["eps_id"])
-        by_last = np.argsort(np.array(last[:-1], np.int64), kind="stable")
-        self._numbers = np.argsort(by_last, kind="stable")
-        self.counts = [counts[rank] for rank in by_last]
-        self.names = [list(self._keys)[rank] for rank in by_last]
-
-    def rows(self, file: str, column: pa.Array) -> list[tuple[int, Any]]:
-        """(number, its rows in the batch) of every episode in a batch, by number."""
-        return sorted(
-            ((int(self._numbers[rank]), rows) for rank, rows in self._ranks(file, column)),
-            key=lambda pair: pair[0],
-        )
-
-    def _ranks(self, file: str, column: pa.Array, grow: bool = False) -> Iterator[tuple[int, Any]]:
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if column.null_count or not _is_name(column.type):
-            raise InputError(
-                f"{file}: every episode: eps_id: a row has none, or it is neither text nor a "
-                "whole number: name the episode of each row"
-            )
-        encoded = column.dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
-        order = np.argsort(codes, kind="stable")
-        bounds = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
-        for code, key in enumerate(encoded.dictionary.to_pylist()):
-            rows = order[bounds[code] : bounds[code + 1]]
-            if len(rows):
-                yield (
-                    (self._keys.setdefault(key, len(self._keys)) if grow else self._keys[key]),
-                    rows,
-                )
+def find_episodes(files: list[str]) -> tuple[dict[Any, int], Counter[Any]]:
+    """The number of each episode, and of its rows, by its eps_id."""
+    counts: Counter[Any] = Counter()
+    last_rows: dict[Any, int] = {}
+    for file in files:
+        for table in tables(file, ["eps_id"], 1 << 16):
+            ids = _ids(file, table)
+            last_rows.update(zip(ids, count(counts.total()), strict=False))
+            counts.update(ids)
+    order = sorted(last_rows, key=last_rows.__getitem__)
+    return {id_: number for number, id_ in enumerate(order)}, counts
 
 
-def _is_name(kind: pa.DataType) -> bool:
+def _ids(file: str, table: pa.Table) -> list[Any]:
+    """Each row's episode."""
+    column = table["eps_id"]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     types = pa.types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind))
+    if column.null_count or not (
+        types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
+    ):
+        raise InputError(
+            f"{file}: every episode: eps_id: a row has none, or it is neither text nor a "
+            "whole number: name the episode of each row"
+        )
+    found: list[Any] = column.to_pylist()
+    return found
 
 
 def read_steps(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
     """Yield (number, episode, place) of a share, each as its last row is read."""
-    index, (first, of) = Index(files), share
-    fragments: dict[int, list[dict[str, pa.Array]]] = {}
+    (numbers, counts), (index, of) = find_episodes(files), share
+    parts: dict[Any, list[pa.Table]] = {}
     for file in files:
-        for batch in batches(file, [*REQUIRED, *OPTIONAL], ROWS_PER_READ):
-            for number, rows in index.rows(file, batch["eps_id"]):
-                if number % of != first:
+        for table in tables(file, COLUMNS, ROWS_PER_READ):
+            rows: dict[Any, list[int]] = {}
+            for row, id_ in enumerate(_ids(file, table)):
+                rows.setdefault(id_, []).append(row)
+            for id_ in sorted(rows, key=numbers.__getitem__):
+                if numbers[id_] % of != index:
                     continue
-                taken = {name: column.take(pa.array(rows)) for name, column in batch.items()}
-                fragments.setdefault(number, []).append(taken)
-                if sum(len(p["eps_id"]) for p in fragments[number]) == index.counts[number]:
-                    name = ascii(str(index.names[number])[:40])[1:-1]
-                    place = Place(file, f"episode {number} ({name})")
-                    yield number, _from_steps(fragments.pop(number), number, place), place
+                parts.setdefault(id_, []).append(table.drop_columns("eps_id").take(rows[id_]))
+                if sum(part.num_rows for part in parts[id_]) == counts[id_]:
+                    name = ascii(str(id_)[:40])[1:-1]
+                    place = Place(file, f"episode {numbers[id_]} ({name})")
+                    whole = _joined(parts.pop(id_), place)
+                    yield numbers[id_], _episode(whole, numbers[id_], place), place
 
 
-def _from_steps(fragments: list[dict[str, pa.Array]], number: int, place: Place) -> Episode:
-    columns = {name: [p[name] for p in fragments if name in p] for name in (*REQUIRED, *OPTIONAL)}
-    for name, found in columns.items():
-        if found and len(found) < len(fragments):
+def _joined(parts: list[pa.Table], place: Place) -> pa.Table:
+    names = {name for part in parts for name in part.column_names}
+    for name in names:
+        if any(name not in part.column_names for part in parts):
             raise place.error(name, "is missing in one of its files", "add it")
-    order, start = _order(columns["t"], sum(len(p["eps_id"]) for p in fragments), place)
-    observations = stacked_matrix(columns["obs"], place, "obs")[order]
-    successors = (
-        stacked_matrix(columns["new_obs"], place, "new_obs")[order] if columns["new_obs"] else None
-    )
-    if successors is not None:
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise place.error("columns", first_line(error), "store them alike in all files") from error
+
+
+def _episode(table: pa.Table, number: int, place: Place) -> Episode:
+    order, start = _order(table, place)
+    observations = matrix_of(table, "obs", place)[order]
+    successor = None
+    if "new_obs" in table.column_names:
+        successors = matrix_of(table, "new_obs", place)[order]
         check_successors(observations, successors, place, "new_obs")
+        successor = successors[-1]
     return assemble(
         place,
         observations,
-        stacked_matrix(columns["actions"], place, "actions")[order],
-        _stacked_vector(columns["rewards"], place, "rewards")[order],
-        successor=None if successors is None else successors[-1],
-        terminated=_ended(columns["terminateds"], order, place, "terminateds"),
-        truncated=_ended(columns["truncateds"], order, place, "truncateds"),
+        matrix_of(table, "actions", place)[order],
+        _vector_of(table, "rewards", place)[order],
+        successor=successor,
+        terminated=_ended(table, "terminateds", order, place),
+        truncated=_ended(table, "truncateds", order, place),
         origin=Origin("prior", episode=number, start=start),
     )
 
 
-def _order(column: list[pa.Array], count: int, place: Place) -> tuple[Any, int]:
+def _order(table: pa.Table, place: Place) -> tuple[Any, int]:
     """Rows in order of time, and the first step's time."""
-    if not column:
-        return np.arange(count), 0
-    times = _stacked_vector(column, place, "t").astype(np.int64)
+    if "t" not in table.column_names:
+        return np.arange(table.num_rows), 0
+    times = _vector_of(table, "t", place).astype(np.int64)
     order = np.argsort(times, kind="stable")
     gaps = np.flatnonzero(np.diff(times[order]) != 1)
     if len(gaps):
@@ -129,70 +119,61 @@ def _order(column: list[pa.Array], count: int, place: Place) -> tuple[Any, int]:
     return order, int(times[order[0]])
 
 
-def _ended(column: list[pa.Array], order: Any, place: Place, name: str) -> bool:
-    if not column:
+def _ended(table: pa.Table, name: str, order: Any, place: Place) -> bool:
+    if name not in table.column_names:
         return False
-    flags = (
-        _stacked_vector([pc.fill_null(c.cast(pa.float32()), 0) for c in column], place, name)[order]
-        != 0
-    )
-    if flags[:-1].any():
-        what = f"ends at step {int(flags.argmax())} of {len(flags)} and goes on"
-        raise place.error(name, what, "give what follows its own eps_id")
-    return bool(flags[-1])
+    flags = vector(
+        _numbers(pc.fill_null(table[name].cast(pa.float32()), 0), place, name), place, name
+    )[order]
+    return ends_once(flags != 0, place, name, "give what follows its own eps_id")
 
 
-def stacked_matrix(column: list[pa.Array], place: Place, name: str) -> Array:
-    """The fragments of a column of vectors as one, [n, width]."""
-    return _joined([matrix(_plain(part, place, name), place, name) for part in column], place, name)
+def matrix_of(table: pa.Table, name: str, place: Place) -> Array:
+    """A column of vectors, [n, width]."""
+    return matrix(_numbers(table[name], place, name), place, name)
 
 
-def _stacked_vector(column: list[pa.Array], place: Place, name: str) -> Array:
-    return _joined([vector(_plain(part, place, name), place, name) for part in column], place, name)
+def _vector_of(table: pa.Table, name: str, place: Place) -> Array:
+    return vector(_numbers(table[name], place, name), place, name)
 
 
-def _joined(parts: list[Array], place: Place, name: str) -> Array:
-    widths = sorted({part.shape[1:] for part in parts})
-    if len(widths) > 1:
-        what = f"is ragged: steps of shape {widths[0]} and {widths[1]}"
-        raise place.error(name, what, "store equal steps")
-    return np.concatenate(parts)
-
-
-def _plain(column: pa.Array, place: Place, name: str) -> Any:
-    """A column as NumPy numbers, or as a list of steps where it is compressed or ragged."""
-    kind = column.type
-    if column.null_count and not pa.types.is_primitive(kind):
+def _numbers(column: Any, place: Place, name: str) -> Any:
+    """A column as NumPy numbers, or as a list of steps where it is compressed."""
+    kind, types = column.type, pa.types
+    if column.null_count and not types.is_primitive(kind):
         raise place.error(name, "a step has none", "complete it or leave the episode out")
-    if pa.types.is_struct(kind) and {f.name for f in kind} == {"data", "shape"}:
-        return _plain(column.field("data"), place, name)  # Ray's column of arrays unlike in shape
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if types.is_struct(kind) and {f.name for f in kind} == {"data", "shape"}:
+        # Ray's column of arrays unlike in shape
+        return _numbers(pc.struct_field(column, "data"), place, name)
+    if types.is_string(kind) or types.is_large_string(kind):
         return [_unpacked(text, place, name) for text in column.to_pylist()]
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _rows(column, place, name)
-    if pa.types.is_primitive(kind) and not pa.types.is_temporal(kind):
-        values = column.to_numpy(zero_copy_only=False)
+    if types.is_primitive(kind) and not types.is_temporal(kind):
+        values = column.to_numpy()
         return values if values.dtype.kind != "O" else values.astype(np.float32)  # has nulls
     raise place.error(name, f"is a column of {str(kind)[:60]}", "store a list of floats a step")
 
 
-def _rows(column: pa.Array, place: Place, name: str) -> Any:
-    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
-    values = _plain(column.flatten(), place, name)
-    if lengths.min() != lengths.max():
-        what = f"is ragged: steps of {lengths.min()} and {lengths.max()} numbers"
+def _rows(column: Any, place: Place, name: str) -> Any:
+    """Lists of numbers, [n, width]."""
+    shortest, longest = pc.min_max(pc.list_value_length(column)).as_py().values()
+    if shortest != longest:
+        what = f"is ragged: steps of {shortest} and {longest} numbers"
         raise place.error(name, what, "store equal steps")
+    values = _numbers(pc.list_flatten(column), place, name)
     if isinstance(values, list):
         raise place.error(name, "is a list of text", "store a list of floats a step")
-    return values.reshape(len(column), -1) if values.size else values.reshape(len(column), 0)
+    return values.reshape(len(column), longest)
 
 
 def _unpacked(text: str, place: Place, name: str) -> Any:
     """What RLlib's compression holds; its pickle goes through our own unpickler."""
-    lz4 = optional_package("lz4.frame", place.file)
+    lz4 = needed_package("lz4.frame", place.file)
     try:
         packed = base64.b64decode(text.encode("ascii"), validate=True)
         data = lz4.LZ4FrameDecompressor().decompress(packed, max_length=UNPACKED_LIMIT_BYTES)
     except (ValueError, RuntimeError, EOFError) as error:
-        raise place.error(name, "is text that RLlib did not compress", REMEDY) from error
+        what = "is text that RLlib did not compress"
+        raise place.error(name, what, "copy it again") from error
     return restricted_pickle.loads(data, f"{place.file}: {place.episode}: {name}")

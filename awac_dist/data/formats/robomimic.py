@@ -23,19 +23,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from awac_dist.data.columns import Place, assemble, check_finite
 from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.hdf5 import (
-    as_text,
-    check_finite,
-    find_column,
-    naming,
-    open_hdf5,
-    read_rows,
-)
+from awac_dist.data.formats.hdf5 import as_text, find_column, naming, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 
@@ -51,12 +46,7 @@ class _Contents(NamedTuple):
     keys: Keys
     skipped: list[str]
     arguments: dict[str, Any]  # env_args
-
-    @property
-    def shaped(self) -> bool:
-        """Whether the environment says that its rewards are shaped."""
-        named = self.arguments.get("env_kwargs")
-        return bool(isinstance(named, dict) and named.get("reward_shaping"))
+    shaped: bool  # whether the environment says that its rewards are shaped
 
 
 def recognises(path: str) -> bool:
@@ -109,16 +99,19 @@ def _find_contents(path: str, file: Any) -> _Contents:
         raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
     demos = sorted(found, key=lambda name: int(name.removeprefix("demo_")))
     keys, skipped = _choose_keys(path, data, demos[0])
-    contents = _Contents(
-        [], _action_width(path, data, demos), keys, skipped, _arguments(path, data)
-    )
-    for demo in demos:
-        alone = len(data[demo]["actions"]) == 1
-        if not alone or _read_demo(path, data, demo, contents, -1):
-            contents.demos.append(demo)
-    if not contents.demos:
+    arguments = _arguments(path, data)
+    options = arguments.get("env_kwargs")
+    shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
+    width = _action_width(path, data, demos)
+    contents = _Contents(demos, width, keys, skipped, arguments, shaped)
+    yielding = [
+        demo
+        for demo in demos
+        if len(data[demo]["actions"]) > 1 or _read_demo(path, data, demo, contents, -1)
+    ]
+    if not yielding:
         raise InputError(f"{path}: no step has a successor: write next_obs")
-    return contents
+    return contents._replace(demos=yielding)
 
 
 def _action_width(path: str, data: Any, demos: list[str]) -> int:
@@ -177,69 +170,62 @@ def _facts(contents: _Contents, data: Any) -> dict[str, str]:
     return facts
 
 
-def _columns(path: str, data: Any, demo: str, keys: Keys) -> dict[str, Any]:
+def _columns(path: str, data: Any, demo: str, keys: Keys) -> dict[str, Array]:
+    """The columns of a demonstration, all as long as its actions and as wide as the first's."""
     place = f"{path}: data/{demo}"
     with naming(f"{place} cannot be read"):
         group = data[demo]
         if not hasattr(group, "keys"):
             raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
-        names = [*("actions", "rewards", "dones"), *(f"obs/{key}" for key in keys)]
-        if "next_obs" in group:
-            names += [f"next_obs/{key}" for key in keys]
-        return {name: find_column(place, group, name) for name in names}
-
-
-def _check_shapes(place: str, columns: dict[str, Any], keys: Keys) -> None:
-    steps, width = columns["actions"].shape
-    for name, column in columns.items():
-        size = width if name == "actions" else keys.get(name.partition("/")[2], 1)
+        folders = [folder for folder in ("obs", "next_obs") if folder == "obs" or folder in group]
+        widths = {f"{folder}/{key}": keys[key] for folder in folders for key in keys}
+        names = ["actions", "rewards", "dones", *widths]
+        found = {name: find_column(place, group, name) for name in names}
+    steps = len(found["actions"])
+    for name, column in found.items():
+        size = widths.get(name, 1)
         fitting = [(steps, size), (steps,)] if size == 1 else [(steps, size)]
         if name != "actions" and column.shape not in fitting:
             raise InputError(
                 f"{place}: {name} has shape {column.shape}, {steps} actions and the first "
                 f"demonstration need {fitting[0]}: drop that demo"
             )
+    columns = {name: read_rows(place, name, column, 0, steps) for name, column in found.items()}
+    check_finite(place, 0, **columns)
+    return columns
 
 
 def _read_demo(path: str, data: Any, demo: str, contents: _Contents, number: int) -> Episode | None:
     """The episode, or None if it has one step and that has no successor."""
-    place, found = f"{path}: data/{demo}", _columns(path, data, demo, contents.keys)
-    _check_shapes(place, found, contents.keys)
-    columns = {n: read_rows(place, n, column, 0, len(column)) for n, column in found.items()}
-    check_finite(place, 0, **columns)
+    columns = _columns(path, data, demo, contents.keys)
     rewards, dones = columns["rewards"].reshape(-1), columns["dones"].reshape(-1)
     sparse = not contents.shaped and bool(np.isin(rewards, (0.0, 1.0)).all())
-    terminated = sparse and dones[-1] != 0 and rewards[-1] == 1.0
-    observations = _joined(columns, "obs", contents.keys)
-    last = _successor(columns, observations, contents.keys, terminated)
-    steps = len(rewards) if last is not None else len(rewards) - 1
-    if steps == 0:
+    terminated = bool(sparse and dones[-1] != 0 and rewards[-1] == 1.0)
+    observations, following = (_joined(columns, of, contents.keys) for of in ("obs", "next_obs"))
+    told = len(following) > 0 and (
+        terminated or not np.array_equal(following[-1], observations[-1])
+    )
+    if len(rewards) == 1 and not told and not terminated:
         return None
-    return Episode(
-        observations=observations if last is None else np.vstack([observations, last]),
-        actions=columns["actions"][:steps],
-        rewards=rewards[:steps],
+    episode = assemble(
+        Place(path, f"data/{demo}"),
+        observations,
+        columns["actions"],
+        rewards,
+        successor=following[-1] if told else None,
         terminated=terminated,
         truncated=not terminated,
         origin=Origin("demonstration", episode=number),
-        successes=rewards[:steps].copy() if sparse else None,
     )
+    return replace(episode, successes=episode.rewards.copy()) if sparse else episode
 
 
 def _joined(columns: dict[str, Array], folder: str, keys: Keys) -> Array:
-    return np.hstack([columns[f"{folder}/{k}"].reshape(-1, width) for k, width in keys.items()])
-
-
-def _successor(
-    columns: dict[str, Array], observations: Array, keys: Keys, terminated: bool
-) -> Array | None:
-    """The observation after the last step, [1, O], None if nothing tells it."""
-    last = observations[-1:]
-    if f"next_obs/{next(iter(keys))}" in columns:
-        stated = _joined(columns, "next_obs", keys)[-1:]
-        if terminated or not np.array_equal(stated, last):
-            return stated
-    return last if terminated else None
+    """The keys of an observation side by side, [T, O]; [0, 0] where there are none."""
+    names = [name for name in (f"{folder}/{key}" for key in keys) if name in columns]
+    steps = len(columns["actions"]) if names else 0
+    parts = [columns[name].reshape(steps, -1) for name in names]
+    return np.hstack([np.zeros((steps, 0), np.float32), *parts])
 
 
 FORMAT = Format("robomimic HDF5", recognises, describe, read_episodes)

@@ -21,8 +21,10 @@ import numpy as np
 from awac_dist.data.columns import (
     Place,
     assemble,
+    check_rows,
     check_successors,
     check_widths,
+    ends_once,
     matrix,
     vector,
 )
@@ -35,7 +37,7 @@ from awac_dist.data.formats.restricted_pickle import (
 )
 from awac_dist.errors import InputError
 from awac_dist.files import head
-from awac_dist.types import Array, Episode, Kind, Origin
+from awac_dist.types import Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
 HEAD_BYTES = 256
@@ -58,57 +60,29 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
             raise place.error(name, f"is missing, there is {found}", "add it")
     observations = matrix(trajectory["observations"], place, "observations")
     actions = matrix(trajectory["actions"], place, "actions")
-    terminated = _terminated(trajectory, len(actions), place)
+    rewards, steps = vector(trajectory["rewards"], place, "rewards"), len(actions)
+    if steps and len(rewards) == steps + 1:  # the hand demonstrations have one for no action
+        rewards = rewards[:-1]
+    terminated, successor = False, None
+    if steps and trajectory.get("terminals") is not None:
+        terminals = vector(trajectory["terminals"], place, "terminals")
+        check_rows(terminals, steps, place, "terminals")
+        terminated = ends_once(terminals != 0, place, "terminals", "split the trajectory there")
+    if steps and trajectory.get("next_observations") is not None:
+        successors = matrix(trajectory["next_observations"], place, "next_observations")
+        check_successors(observations, successors, place, "next_observations")
+        check_rows(successors, steps, place, "next_observations")
+        successor = successors[-1]
     return assemble(
         place,
         observations,
         actions,
-        _rewards(trajectory["rewards"], len(actions), place),
-        successor=_successor(trajectory, observations, len(actions), place),
+        rewards,
+        successor=successor,
         terminated=terminated,
         truncated=not terminated,
         origin=Origin(kind, episode=number),
     )
-
-
-def _rewards(column: Any, steps: int, place: Place) -> Array:
-    """One a step; the hand demonstrations have one more at the end, for no action."""
-    rewards = vector(column, place, "rewards")
-    return rewards[:-1] if steps and len(rewards) == steps + 1 else rewards
-
-
-def _terminated(trajectory: dict[Any, Any], steps: int, place: Place) -> bool:
-    if trajectory.get("terminals") is None or not steps:
-        return False
-    terminals = vector(trajectory["terminals"], place, "terminals") != 0
-    if len(terminals) != steps:
-        raise place.error(
-            "terminals", f"has {len(terminals)} rows for {steps} actions", "give as many"
-        )
-    if terminals[:-1].any():
-        raise place.error(
-            "terminals",
-            f"ends at step {int(terminals.argmax())} of {steps} and goes on",
-            "split the trajectory there",
-        )
-    return bool(terminals[-1])
-
-
-def _successor(
-    trajectory: dict[Any, Any], observations: Array, steps: int, place: Place
-) -> Array | None:
-    if trajectory.get("next_observations") is None or not steps:
-        return None
-    successors = matrix(trajectory["next_observations"], place, "next_observations")
-    check_successors(observations, successors, place, "next_observations")
-    if len(successors) != steps:
-        raise place.error(
-            "next_observations", f"has {len(successors)} rows for {steps} actions", "give as many"
-        )
-    return np.asarray(successors[-1])
-
-
-Load = Callable[[str], Any]
 
 
 def _load_list(path: str) -> list[Any]:
@@ -130,9 +104,9 @@ def _listed(path: str, found: Any) -> list[Any]:
 
 
 def _read(
-    path: str, share: tuple[int, int], load: Load, kind: Kind
+    path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
 ) -> Iterator[tuple[int, Episode]]:
-    trajectories, limit = load(path), size_limit(path)
+    limit = size_limit(path)
     index, of = share
     widths: tuple[int, int] | None = None
     for number in sorted({0, *range(index, len(trajectories), of)}):
@@ -144,10 +118,9 @@ def _read(
             yield number, episode
 
 
-def _describe(path: str, load: Load, kind: Kind) -> FileInfo:
-    trajectories = load(path)
+def _describe(path: str, trajectories: list[Any], kind: Kind) -> FileInfo:
     lengths, ended, widths = [], [], (0, 0)
-    for _, episode in _read(path, (0, 1), lambda _: trajectories, kind):
+    for _, episode in _read(path, (0, 1), trajectories, kind):
         lengths.append(len(episode))
         ended.append(episode.terminated)
         widths = (episode.observations.shape[1], episode.actions.shape[1])
@@ -171,20 +144,21 @@ def _facts(steps: int, lengths: list[int], ended: list[bool]) -> dict[str, str]:
     return facts
 
 
+def _format(
+    name: str, recognises: Callable[[str], bool], load: Callable[[str], list[Any]], kind: Kind
+) -> Format:
+    return Format(
+        name,
+        recognises,
+        lambda path: _describe(path, load(path), kind),
+        lambda path, share: _read(path, share, load(path), kind),
+    )
+
+
 def _is_pickle(path: str) -> bool:
     return PICKLE_HEAD.match(head(path, HEAD_BYTES)) is not None
 
 
-DEMONSTRATIONS = Format(
-    "demonstration pickle",
-    _is_pickle,
-    lambda path: _describe(path, _load_list, "demonstration"),
-    lambda path, share: _read(path, share, _load_list, "demonstration"),
-)
-AWAC_NPY = Format(
-    "AWAC .npy",
-    holds_objects,
-    lambda path: _describe(path, _load_array, "prior"),
-    lambda path, share: _read(path, share, _load_array, "prior"),
-)
+DEMONSTRATIONS = _format("demonstration pickle", _is_pickle, _load_list, "demonstration")
+AWAC_NPY = _format("AWAC .npy", holds_objects, _load_array, "prior")
 FORMATS = (DEMONSTRATIONS, AWAC_NPY)
