@@ -16,7 +16,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from awac_dist.data.journal import Journal
 from awac_dist.data.parquet import (
     check_whole,
     open_file,
-    read_batches,
+    read_rows,
     to_episode,
     to_table,
     write_table,
@@ -123,39 +123,32 @@ class ExperienceLog:
     def own(self) -> Iterator[LoggedFragment]:
         """What this shard logged in this session, in the order of acceptance."""
         self._open()
-        for file in self._files(lambda f: f.session == self._session and f.shard == self._shard):
+        for file in self._own_files():
             for fragment in read_fragments(file.path):
                 self._time = max(self._time, fragment.time)
                 yield fragment
 
     def earlier(self, belongs: Callable[[Stream], bool]) -> Iterator[LoggedFragment]:
-        """What all shards of earlier sessions logged, oldest first.
+        """What all shards of earlier sessions logged of some streams, oldest first.
 
         Holds a file of each of those shards in memory at a time.
-
-        Args:
-            belongs: Which streams are wanted.
         """
-        files = self._files(lambda f: f.session < self._session)
-        for session in sorted({file.session for file in files}):
-            by_shard: dict[int, list[LogFile]] = {}
-            for file in files:
-                if file.session == session:
-                    by_shard.setdefault(file.shard, []).append(file)
+        files = [file for file in list_files(self._folder) if file.session < self._session]
+        for _, of_session in groupby(files, lambda file: file.session):
+            by_shard = [list(its) for _, its in groupby(of_session, lambda file: file.shard)]
             logs = [
                 chain.from_iterable(read_fragments(file.path, belongs) for file in of_shard)
-                for of_shard in by_shard.values()
+                for of_shard in by_shard
             ]
             yield from heapq.merge(*logs, key=lambda fragment: fragment.time)
 
     def fragments_of(self, stream: Stream) -> list[Episode]:
         """Every fragment of one episode that any session logged, in the order of its steps."""
         own = self._journal.path if self._journal is not None else None
-        found = [
-            fragment for fragment in self._fragments if fragment.episode.origin.stream == stream
-        ]
-        for file in self._files(lambda f: f.path != own):
-            found += read_fragments(file.path, lambda its: its == stream)
+        found = [kept for kept in self._fragments if kept.episode.origin.stream == stream]
+        for file in list_files(self._folder):
+            if file.path != own:
+                found += read_fragments(file.path, lambda its: its == stream)
         by_start = {fragment.episode.origin.start: fragment.episode for fragment in found}
         return [by_start[start] for start in sorted(by_start)]
 
@@ -170,14 +163,15 @@ class ExperienceLog:
                 "needs a folder that all of them share, or a URI"
             )
         self._number = 0
-        for file in self._files(lambda f: f.session == self._session and f.shard == self._shard):
+        for file in self._own_files():
             self._number = file.number
             if file.path.endswith(journal.SUFFIX):
                 finish_journal(file.path, self._spec, logging.getLogger(__name__).warning)
             self._number += 1
 
-    def _files(self, wanted: Callable[[LogFile], bool]) -> list[LogFile]:
-        return [file for file in list_files(self._folder) if wanted(file)]
+    def _own_files(self) -> list[LogFile]:
+        own = (self._session, self._shard)
+        return [file for file in list_files(self._folder) if file[:2] == own]
 
     def _path(self, suffix: str) -> str:
         name = f"shard-{self._shard:03d}-s{self._session:03d}-{self._number:06d}"
@@ -210,9 +204,8 @@ def list_files(folder: str) -> list[LogFile]:
     filesystem, name = resolve(folder)
     files: dict[tuple[int, int, int], LogFile] = {}
     for info in filesystem.get_file_info(fs.FileSelector(name, allow_not_found=True)):
-        matched = NAME.fullmatch(info.base_name)
-        if matched:
-            shard, session, number = (int(part) for part in matched.groups()[:3])
+        if matched := NAME.fullmatch(info.base_name):
+            shard, session, number = map(int, matched.groups()[:3])
             key = (session, shard, number)
             if key not in files or matched[4] == "parquet":
                 files[key] = LogFile(*key, f"{folder}/{info.base_name}")
@@ -262,17 +255,13 @@ def write_fragments(path: str, fragments: list[LoggedFragment], spec: EnvSpec) -
 def read_fragments(
     path: str, belongs: Callable[[Stream], bool] = lambda _: True
 ) -> list[LoggedFragment]:
-    """The fragments in a file of a log, in the order of their acceptance.
-
-    Args:
-        path: A journal or a Parquet file.
-        belongs: Which streams are wanted.
+    """Fragments of some streams in a file of a log, in the order of their acceptance.
 
     Raises:
-        InputError: It is no such file.
+        InputError: It is no journal, and no Parquet file of a log.
     """
     if path.endswith(journal.SUFFIX):
-        return [p for p in journal.read_fragments(path) if belongs(p.episode.origin.stream)]
+        return [f for f in journal.read(path).fragments if belongs(f.episode.origin.stream)]
     fragments: list[LoggedFragment] = []
     check_whole(path)
     with open_file(path) as file:
@@ -280,19 +269,12 @@ def read_fragments(
             raise InputError(f"{path}: does not tell its fragments: it was not written by a run")
         streams = file.read(STREAM_COLUMNS).to_pylist()
         wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
-        number = 0
-        for batch in read_batches(path, file) if any(wanted) else ():
-            for row in range(batch.num_rows):
-                if wanted[number]:
-                    fragments += _fragments_in(path, number, batch, row)
-                number += 1
+        for number, batch, row in read_rows(path, file) if any(wanted) else ():
+            if wanted[number]:
+                episode = to_episode(path, number, batch, row)
+                marks = [Mark(**mark) for mark in batch["pieces"][row].as_py()]
+                fragments += split(batch["source"][row].as_py(), episode, marks)
     return sorted(fragments, key=lambda fragment: fragment.time)
-
-
-def _fragments_in(path: str, number: int, batch: Any, row: int) -> list[LoggedFragment]:
-    marks = [Mark(**mark) for mark in batch.column("pieces")[row].as_py()]
-    source: str = batch.column("source")[row].as_py()
-    return split(source, to_episode(path, number, batch, row), marks)
 
 
 def _can_grow(filesystem: Any) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from awac_dist.types import Array, Episode
+from awac_dist.types import Episode
+
+STATES = ("observations", "desired_goals", "achieved_goals")  # [T+1, ...]
+STEPS = ("actions", "rewards", "successes")  # [T, ...]
 
 
 class LoggedFragment(NamedTuple):
@@ -51,24 +55,11 @@ def join_logged(fragments: Iterable[LoggedFragment]) -> list[tuple[str, Episode,
 
 def split(source: str, episode: Episode, marks: Sequence[Mark]) -> list[LoggedFragment]:
     """The fragments of an episode as they were before `join_logged`."""
-    origin = episode.origin
-    bounds = [mark.start - origin.start for mark in marks] + [len(episode)]
-    fragments = []
-    for mark, first, end in zip(marks, bounds[:-1], bounds[1:], strict=True):
-        last = end == len(episode)
-        fragment = Episode(
-            episode.observations[first : end + 1],
-            episode.actions[first:end],
-            episode.rewards[first:end],
-            terminated=episode.terminated and last,
-            truncated=episode.truncated and last,
-            origin=replace(origin, start=mark.start, policy_version=mark.policy_version),
-            desired_goals=_part(episode.desired_goals, first, end + 1),
-            achieved_goals=_part(episode.achieved_goals, first, end + 1),
-            successes=_part(episode.successes, first, end),
-        )
-        fragments.append(LoggedFragment(fragment, source, mark.row, mark.time))
-    return fragments
+    bounds = [mark.start - episode.origin.start for mark in marks] + [len(episode)]
+    return [
+        LoggedFragment(_part(episode, mark, first, end), source, mark.row, mark.time)
+        for mark, (first, end) in zip(marks, pairwise(bounds), strict=True)
+    ]
 
 
 def _mark(fragment: LoggedFragment) -> Mark:
@@ -76,8 +67,17 @@ def _mark(fragment: LoggedFragment) -> Mark:
     return Mark(origin.start, fragment.row, fragment.time, origin.policy_version)
 
 
-def _part(column: Array | None, first: int, end: int) -> Array | None:
-    return None if column is None else column[first:end]
+def _part(episode: Episode, mark: Mark, first: int, end: int) -> Episode:
+    """Steps [first, end) of an episode."""
+    known = {name: getattr(episode, name) for name in (*STATES, *STEPS)}
+    ends = {name: end + (name in STATES) for name in known}
+    last = end == len(episode)
+    return Episode(
+        **{name: None if of is None else of[first : ends[name]] for name, of in known.items()},
+        terminated=episode.terminated and last,
+        truncated=episode.truncated and last,
+        origin=replace(episode.origin, start=mark.start, policy_version=mark.policy_version),
+    )
 
 
 def _runs(fragments: Iterable[Episode]) -> list[list[Episode]]:
@@ -102,27 +102,11 @@ def _follows(earlier: Episode, later: Episode) -> bool:
 def _joined(run: list[Episode]) -> Episode:
     if len(run) == 1:
         return run[0]
-    return replace(
-        run[0],
-        observations=_states([fragment.observations for fragment in run]),
-        actions=np.vstack([fragment.actions for fragment in run]),
-        rewards=np.concatenate([fragment.rewards for fragment in run]),
-        terminated=run[-1].terminated,
-        truncated=run[-1].truncated,
-        desired_goals=_where_all([fragment.desired_goals for fragment in run], _states),
-        achieved_goals=_where_all([fragment.achieved_goals for fragment in run], _states),
-        successes=_where_all([fragment.successes for fragment in run], np.concatenate),
-    )
-
-
-def _states(columns: Sequence[Array]) -> Array:
-    """Columns [T+1, ...] as one: a fragment's last row is the next one's first."""
-    return np.vstack([*(column[:-1] for column in columns), columns[-1][-1:]])
-
-
-def _where_all(
-    columns: Sequence[Array | None], join: Callable[[Sequence[Array]], Array]
-) -> Array | None:
-    """The columns joined, None where a fragment lacks it."""
-    known = [column for column in columns if column is not None]
-    return join(known) if len(known) == len(columns) else None
+    columns = {name: [getattr(part, name) for part in run] for name in (*STATES, *STEPS)}
+    for name in STATES:  # a fragment's last row is the next one's first
+        columns[name][:-1] = [None if of is None else of[:-1] for of in columns[name][:-1]]
+    joined: dict[str, Any] = {
+        name: None if any(of is None for of in parts) else np.concatenate(parts)
+        for name, parts in columns.items()
+    }
+    return replace(run[0], **joined, terminated=run[-1].terminated, truncated=run[-1].truncated)

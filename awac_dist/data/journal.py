@@ -173,15 +173,6 @@ def _next_header(content: bytes, start: int) -> int:
     return len(content)
 
 
-def read_fragments(path: str) -> list[LoggedFragment]:
-    """The whole fragments of a journal, in the order of their acceptance.
-
-    Raises:
-        InputError: A record is whole, but is no fragment.
-    """
-    return read(path).fragments
-
-
 def recognises(path: str) -> bool:
     """Whether it is a journal whose Parquet file is not there yet."""
     if not path.endswith(SUFFIX) or _is_finished(path):
@@ -218,9 +209,9 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
         InputError: A record is whole, but is no fragment.
     """
     index, of = share
-    for number, (_, episode, _) in enumerate(join_logged(read_fragments(path))):
-        if number % of == index:
-            yield number, episode
+    joined = join_logged(read(path).fragments)
+    for number in range(index, len(joined), of):
+        yield number, joined[number][1]
 
 
 def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 from pyarrow import fs
 
 from awac_dist.data import journal, parquet
-from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.columns import check_finite
+from awac_dist.data.format import FileInfo
 from awac_dist.data.formats import d4rl, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
@@ -21,6 +22,7 @@ from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = {"halfcheetah-demonstrations": "HalfCheetah-v5"}
 EXPERIENCE = "experience"
+FINITE = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
 FORMATS = {  # in the order in which they are asked
     known.name: known
     for known in (
@@ -78,7 +80,7 @@ def find(argument: str) -> Source:
 
 def describe(source: Source) -> list[FileInfo]:
     """What each file of a source says of itself."""
-    return [_format(file).describe(file.path) for file in source.files]
+    return [FORMATS[file.format].describe(file.path) for file in source.files]
 
 
 def episodes(
@@ -106,10 +108,7 @@ def open_source(argument: str, spec: EnvSpec) -> Source:
         raise InputError(
             f"{source.name} are of {made_for}, not of {spec.env_id}: give that task's own --data"
         )
-    infos = describe(source)
-    for file, info in zip(source.files, infos, strict=True):
-        _check_sizes(file.path, info, spec)
-    if not any(info.episodes for info in infos):
+    if not any(info.episodes for info in _fitting(source, spec)):
         raise InputError(f"{argument}: holds no episodes: collect some, or give another dataset")
     return source
 
@@ -121,11 +120,9 @@ def count_episodes(source: Source) -> int:
 
 def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[tuple[int, Episode]]:
     """Yield (number in the source, episode) of a shard's share, checked against the task."""
-    infos = describe(source)
-    for file, info in zip(source.files, infos, strict=True):
-        _check_sizes(file.path, info, spec)
-    for file, number, of_source, episode in _read(source, infos, (index, of)):
-        _check_finite(file.path, number, episode)
+    for file, number, of_source, episode in _read(source, _fitting(source, spec), (index, of)):
+        columns = {name: getattr(episode, name) for name in FINITE}
+        check_finite(f"{file.path}: episode {number}", 0, **columns)
         yield of_source, episode
 
 
@@ -133,32 +130,25 @@ def _read(
     source: Source, infos: list[FileInfo], share: tuple[int, int]
 ) -> Iterator[tuple[SourceFile, int, int, Episode]]:
     """Yield (file, number in the file, number in the source, episode) of a share."""
-    index, of = share
-    before = 0
+    (index, of), before = share, 0
     for file, info in zip(source.files, infos, strict=True):
         own_share = ((index - before) % of, of)
-        for number, episode in _format(file).read(file.path, own_share):
-            yield file, number, before + number, _with_kind(episode, source.kind)
+        for number, episode in FORMATS[file.format].read(file.path, own_share):
+            kind = source.kind or episode.origin.kind
+            told = replace(episode, origin=replace(episode.origin, kind=kind))
+            yield file, number, before + number, told
         before += info.episodes
 
 
 def out_of_range(episode: Episode, spec: EnvSpec) -> int:
     """Steps whose action leaves the task's bounds in some dimension."""
-    low = np.array(spec.action_low, np.float32)
-    high = np.array(spec.action_high, np.float32)
-    outside = (episode.actions < low) | (episode.actions > high)
-    return int(outside.any(axis=1).sum())
+    return int((clipped(episode, spec).actions != episode.actions).any(axis=1).sum())
 
 
 def clipped(episode: Episode, spec: EnvSpec) -> Episode:
     """The episode with its actions clipped to the task's bounds."""
-    low = np.array(spec.action_low, np.float32)
-    high = np.array(spec.action_high, np.float32)
+    low, high = (np.array(bound, np.float32) for bound in (spec.action_low, spec.action_high))
     return replace(episode, actions=np.clip(episode.actions, low, high))
-
-
-def _format(file: SourceFile) -> Format:
-    return FORMATS[file.format]
 
 
 def _options(argument: str, options: list[str]) -> dict[str, Any]:
@@ -189,10 +179,10 @@ def _find_files(name: str) -> tuple[SourceFile, ...]:
         folder = resources.files("awac_dist.data") / "embedded"
         return (SourceFile(str(folder / f"{name}.parquet"), parquet.FORMAT.name),)
     if glob.has_magic(name):
-        found = [file for path in sorted(glob.glob(name)) if (file := _recognised(path))]
+        found = _all_recognised(glob.glob(name))
         if not found:
             raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
-        return tuple(found)
+        return found
     whole = _recognised(name)
     return (whole,) if whole else _files_in(name)
 
@@ -210,12 +200,15 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
         raise InputError(f"{name}: is none of the formats that we read: {', '.join(FORMATS)}")
     prefix = name.rstrip("/").removesuffix(path)
     for folder in (f"{path}/{EXPERIENCE}", path):
-        selector = fs.FileSelector(folder, allow_not_found=True)
-        paths = sorted(prefix + info.path for info in filesystem.get_file_info(selector))
-        found = [file for path in paths if (file := _recognised(path))]
+        inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        found = _all_recognised(prefix + info.path for info in inside)
         if found:
-            return tuple(found)
+            return found
     raise InputError(f"{name}: holds nothing that we read: {', '.join(FORMATS)}")
+
+
+def _all_recognised(paths: Iterable[str]) -> tuple[SourceFile, ...]:
+    return tuple(file for path in sorted(paths) if (file := _recognised(path)))
 
 
 def _absolute(path: str) -> str:
@@ -224,27 +217,16 @@ def _absolute(path: str) -> str:
 
 
 def _recognised(path: str) -> SourceFile | None:
-    for candidate in FORMATS.values():
-        if candidate.recognises(path):
-            return SourceFile(path, candidate.name)
-    return None
+    names = (name for name, candidate in FORMATS.items() if candidate.recognises(path))
+    return next((SourceFile(path, name) for name in names), None)
 
 
-def _with_kind(episode: Episode, kind: Kind | None) -> Episode:
-    if kind is None or episode.origin.kind == kind:
-        return episode
-    return replace(episode, origin=replace(episode.origin, kind=kind))
-
-
-def _check_finite(file: str, number: int, episode: Episode) -> None:
-    for name in ("observations", "actions", "rewards", "desired_goals", "achieved_goals"):
-        column = getattr(episode, name)
-        wrong = np.argwhere(~np.isfinite([] if column is None else column))
-        if len(wrong):
-            raise InputError(
-                f"{file}: episode {number}, row {wrong[0][0]}: {name} is NaN or infinite; "
-                "`python -m awac_dist.data validate` lists all such places"
-            )
+def _fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
+    """What each file says of itself; refuses one whose sizes are not the task's."""
+    infos = describe(source)
+    for file, info in zip(source.files, infos, strict=True):
+        _check_sizes(file.path, info, spec)
+    return infos
 
 
 def _check_sizes(file: str, info: FileInfo, spec: EnvSpec) -> None:
