@@ -69,11 +69,14 @@ def _mark(fragment: LoggedFragment) -> Mark:
 
 def _part(episode: Episode, mark: Mark, first: int, end: int) -> Episode:
     """Steps [first, end) of an episode."""
-    known = {name: getattr(episode, name) for name in (*STATES, *STEPS)}
-    ends = {name: end + (name in STATES) for name in known}
+    known: dict[str, Any] = {name: getattr(episode, name) for name in (*STATES, *STEPS)}
+    cut: dict[str, Any] = {
+        name: None if of is None else of[first : end + (name in STATES)]
+        for name, of in known.items()
+    }
     last = end == len(episode)
     return Episode(
-        **{name: None if of is None else of[first : ends[name]] for name, of in known.items()},
+        **cut,
         terminated=episode.terminated and last,
         truncated=episode.truncated and last,
         origin=replace(episode.origin, start=mark.start, policy_version=mark.policy_version),
