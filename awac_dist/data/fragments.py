@@ -85,21 +85,20 @@ def _part(episode: Episode, mark: Mark, first: int, end: int) -> Episode:
 
 def _runs(fragments: Iterable[Episode]) -> list[list[Episode]]:
     """Fragments that follow each other, together."""
-    streams: dict[tuple[int, int, int], list[list[Episode]]] = {}
     runs: list[list[Episode]] = []
-    for fragment in sorted(fragments, key=lambda p: (p.origin.stream, p.origin.start)):
-        known = streams.setdefault(fragment.origin.stream, [])
-        if known and _follows(known[-1][-1], fragment):
-            known[-1].append(fragment)
+    for fragment in sorted(fragments, key=lambda f: (f.origin.stream, f.origin.start)):
+        if runs and _follows(runs[-1][-1], fragment):
+            runs[-1].append(fragment)
         else:
-            known.append([fragment])
-            runs.append(known[-1])
+            runs.append([fragment])
     return runs
 
 
 def _follows(earlier: Episode, later: Episode) -> bool:
+    before, after = earlier.origin, later.origin
     ended = earlier.terminated or earlier.truncated
-    return not ended and earlier.origin.start + len(earlier) == later.origin.start
+    meets = before.stream == after.stream and before.start + len(earlier) == after.start
+    return meets and not ended
 
 
 def _joined(run: list[Episode]) -> Episode:
