@@ -159,10 +159,15 @@ def read_batches(
     """The rows of a file, a few at a time.
 
     Raises:
-        InputError: They cannot be read.
+        InputError: They cannot be read, or are not as many as the file says.
     """
+    left = file.metadata.num_rows
     with arrow_errors(path):
-        yield from file.iter_batches(rows, columns=columns)
+        for batch in file.iter_batches(rows, columns=columns):
+            left -= batch.num_rows
+            yield batch
+        if left:
+            raise ValueError(f"{left} rows are missing")
 
 
 def check_whole(path: str) -> None:
@@ -204,7 +209,7 @@ def arrow_errors(path: str) -> Iterator[None]:
     """Turn what Arrow raises over a damaged file into one line that names it."""
     try:
         yield
-    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
         reason = first_line(error)[:160]
         raise InputError(f"{path}: cannot be read as Parquet: {reason}: copy it again") from error
 
