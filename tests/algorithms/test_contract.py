@@ -2,11 +2,14 @@
 
 import copy
 import io
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.bc import BC, BCConfig
 from awac_dist.algorithms.skeletons import Joint
+from awac_dist.algorithms.world import World
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.nn.config import NetworkConfig
@@ -37,6 +41,8 @@ KINDS = {
     for kind in POLICIES
 }
 CONFIGS = {name: config for name, config in KINDS.items() if not list(config.problems())}
+METRICS = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+EXPLAINED = set(re.findall(r"`(\w+/\w+)`", "".join(re.findall(r"^\|([^|]*)", METRICS, re.M))))
 
 
 @pytest.fixture(params=CONFIGS)
@@ -82,7 +88,7 @@ def test_metrics_are_numbers_without_a_gradient(method: Method) -> None:
     metrics = method.update(batches(method))
     assert metrics
     for name, value in metrics.items():
-        assert "/" in name
+        assert name in EXPLAINED, f"{name} has no row in docs/metrics.md"
         assert value.shape == ()
         assert value.isfinite()
         assert not value.requires_grad
@@ -191,6 +197,62 @@ def test_all_that_is_kept_is_looked_through_for_what_is_not_finite(method: Metho
     assert {id(value) for value in found.values()} == kept
     assert any(name.startswith("gradient of actor.") for name in found)
     assert any(name.startswith("parameter actor.") for name in found)
+
+
+# Several learners.
+
+
+class Half(World):
+    """One of two learners, each in its thread, that wait for each other at every exchange."""
+
+    size = 2
+
+    def __init__(self, rank: int, table: list[Any], barrier: Barrier) -> None:
+        self.rank, self.table, self.barrier = rank, table, barrier
+
+    def exchange(self, value: Any) -> list[Any]:
+        self.table[self.rank] = value
+        self.barrier.wait()
+        both = list(self.table)
+        self.barrier.wait()
+        return both
+
+    def gather(self, rows: Tensor) -> Tensor:
+        return torch.cat(self.exchange(rows))
+
+    def mine(self, rows: Tensor, dim: int = 0) -> Tensor:
+        return rows.chunk(2, dim)[self.rank]
+
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        pairs = zip(*self.exchange([g.clone() for g in gradients]), strict=True)
+        for gradient, (one, other) in zip(gradients, pairs, strict=True):
+            gradient.copy_((one + other) / 2)
+
+
+def half(batch: Batch, rank: int) -> Batch:
+    parts = {n: v.chunk(2)[rank] for n, v in vars(batch).items() if isinstance(v, Tensor)}
+    return Batch(**parts, columns={n: v.chunk(2)[rank] for n, v in batch.columns.items()})
+
+
+def learn_half(method: Any) -> None:
+    try:
+        for number in range(3):
+            method.update([half(batch, method.world.rank) for batch in batches(method, number)])
+    except BaseException:
+        method.world.barrier.abort()  # nobody waits for a learner that failed
+        raise
+
+
+def test_two_learners_take_the_steps_of_one(config: MethodConfig) -> None:
+    table, barrier = [None, None], Barrier(2, timeout=60)
+    pair = [make_method(config) for _ in range(2)]
+    for rank, method in enumerate(pair):
+        method.world = Half(rank, table, barrier)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(learn_half, pair))
+    alone = after(make_method(config), 3)
+    for method in pair:
+        torch.testing.assert_close(flat(method), alone)
 
 
 # The state.
