@@ -87,6 +87,7 @@ def test_options_are_legal_quick_to_read_and_survive_a_file(name: str, tmp_path:
 def test_metrics_are_numbers_without_a_gradient(method: Method) -> None:
     metrics = method.update(batches(method))
     assert metrics
+    assert method.update(batches(method, 1)).keys() == metrics.keys()
     for name, value in metrics.items():
         assert name in EXPLAINED, f"{name} has no row in docs/metrics.md"
         assert value.shape == ()
