@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import psutil
 from environments import VARIES, register
-from latency import Blow, Clock, Component, LateRuntime, Vanished, instead_of_time
+from latency import Blow, Clock, LateRuntime, Vanished, instead_of_time
 from running import Witness, small
 
 from awac_dist.algorithms.awac import AWACConfig
@@ -33,7 +33,8 @@ from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import make_plan
 from awac_dist.types import Array, Episode, Origin
 
-EPISODES, ENV_STEPS, RATIO = 5, 40, 0.5
+EPISODES, ENV_STEPS, WARMUP_STEPS, RATIO = 5, 40, 10, 0.5
+Mode = Literal["sync", "async"]
 Key = tuple[int, ...]
 Fragments = dict[str, dict[Key, int]]  # source -> key -> steps
 
@@ -48,7 +49,7 @@ class Session:
     blows: tuple[Blow, ...] = ()
     shards: int = 2
     workers: int | None = None  # None: as the case has it
-    mode: Literal["sync", "async"] | None = None
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,15 @@ class Case:
     seed: int
     sessions: tuple[Session, ...]  # one more follows, which nothing befalls
     paces: tuple[tuple[str, float], ...]
-    mode: Literal["sync", "async"] = "sync"
+    mode: Mode = "sync"
     workers: int = 2
     envs: int = 1
     clone: bool = True
     capacity: int = 1_000_000
     awac: bool = False  # else BC, which is quicker and reads the batches, too
+    offline: bool = True
+    warmup: bool = False
+    repeatable: bool = True
 
 
 @dataclass
@@ -98,9 +102,10 @@ def config_of(case: Case, session: Session) -> RunConfig:
         shards=session.shards,
         mode=session.mode or case.mode,
         clone=CloneConfig(updates=4 * case.clone, batch_size=4, episodes=EPISODES * case.clone),
-        offline=OfflineConfig(updates=4, batch_size=4),
+        offline=OfflineConfig(updates=4 * case.offline, batch_size=4),
         online=OnlineConfig(
             env_steps=ENV_STEPS,
+            warmup_steps=WARMUP_STEPS * case.warmup,
             updates_per_step=RATIO,
             max_minutes=seconds[0] / 60 if seconds else None,
         ),
@@ -115,9 +120,9 @@ def config_of(case: Case, session: Session) -> RunConfig:
 class Inspector(Witness):
     """Tells the runtime of phases, and looks at a run once it is loaded."""
 
-    def __init__(self, folder: Path, runtime: LateRuntime) -> None:
+    def __init__(self, folder: Path, runtime: LateRuntime, online: OnlineConfig) -> None:
         super().__init__()
-        self._folder, self._runtime = folder, runtime
+        self._folder, self._runtime, self._online = folder, runtime, online
         self.driver: Any = None
 
     def phase(self, name: str, total: int, unit: str, done: int = 0) -> None:
@@ -131,12 +136,15 @@ class Inspector(Witness):
         progress = self.driver.progress
         if progress.phase == "online":
             done = progress.grad_steps - progress.phase_from
-            assert done <= RATIO * progress.env_steps, "more updates than steps allow"
+            steps = progress.env_steps - self._online.warmup_steps
+            assert done <= RATIO * steps, "more updates than steps allow"
 
     def inspect(self, *, ended: bool = False) -> None:
         """Log = books = counters, and every fragment once."""
         logged = log_of(self._folder)
-        learner = components(self._runtime, "Learner")[-1].object
+        learner = self._runtime.newest("Learner")
+        if learner is None:  # it has just died, and nobody heard of it yet
+            return
         progress = self.driver.progress
         for source in (CLONE, ONLINE):
             mine = logged.get(source, {})
@@ -147,11 +155,7 @@ class Inspector(Witness):
             assert source == CLONE or steps == progress.env_steps, "counted otherwise than known"
         if ended:
             assert progress.env_steps == ENV_STEPS
-            assert progress.grad_steps - progress.phase_from == RATIO * ENV_STEPS
-
-
-def components(runtime: LateRuntime, kind: str) -> list[Component]:
-    return [c for c in runtime.components if c.kind == kind and not c.dead]
+            assert progress.grad_steps - progress.phase_from == self._online.updates
 
 
 def books_of(learner: Any, source: str) -> tuple[list[Key], list[Key], int]:
@@ -182,11 +186,12 @@ def run_session(
     config = config_of(case, session)
     plan = make_plan(runtime.resources, workers=config.workers, shards=config.shards, gpus=0)
     checkpoints = f"{folder}/checkpoints"
-    inspector = Inspector(folder, runtime)
+    inspector = Inspector(folder, runtime, config.online)
     finish_journals(f"{folder}/{EXPERIENCE}", SPEC, inspector.note)
     sources = [open_source(argument, SPEC) for argument in config.data]
     try:
-        started = start_components(runtime, config, SPEC, plan, str(folder), sources, number)
+        spec = replace(SPEC, repeatable=case.repeatable)
+        started = start_components(runtime, config, spec, plan, str(folder), sources, number)
         driver = inspector.driver = Driver(
             config,
             runtime,
@@ -222,7 +227,7 @@ def run_case(case: Case) -> Outcome:
             try:
                 outcome.ends.append(run_session(case, number, session, Path(name), runtime))
                 if outcome.ends[-1] == "ended":
-                    outcome.learner = components(runtime, "Learner")[-1].object
+                    outcome.learner = runtime.newest("Learner")
             finally:
                 runtime.close()
                 close_journals(name)

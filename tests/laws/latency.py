@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 from coroutines import Gone, Life
 
 from awac_dist.errors import ComponentDied
+from awac_dist.runs.phases import NAMES
 from awac_dist.runs.runtime import Resources
 
-PHASES = ("load", "clone", "collect", "offline", "online")
 LASTING = ("ReplayShard", "WeightStore")  # Ray starts them again and repeats their calls
 MAX_EVENTS = 100_000  # of a session; with more of them nothing comes to its end
 
@@ -277,7 +277,12 @@ class LateRuntime:
 
     def enter(self, phase: str) -> None:
         """Count messages from now on as those of a phase."""
-        self._rank, self._messages = PHASES.index(phase), 0
+        self._rank, self._messages = NAMES.index(phase), 0
+
+    def newest(self, kind: str) -> Any:
+        """The plain object of the component of a kind that was started last, None if it is dead."""
+        last = [component for component in self.components if component.kind == kind][-1]
+        return None if last.dead else last.object
 
     def sends(self, receiver: Component) -> Life | None:
         """Who sends the message that is to be sent now, unless that one dies over it."""
@@ -298,7 +303,7 @@ class LateRuntime:
 
     def _is_due(self, blow: Blow, parties: Sequence[Component]) -> bool:
         here = not blow.aimed or blow.what in {party.kind for party in parties}
-        return here and PHASES.index(blow.phase) <= self._rank and blow.after <= self._messages
+        return here and NAMES.index(blow.phase) <= self._rank and blow.after <= self._messages
 
     def wait_for(self, call: Call) -> None:
         self._check()
