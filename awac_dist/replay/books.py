@@ -151,9 +151,12 @@ class Books:
             self._waiting[name] = place
 
     def _is_past(self, place: Placement) -> bool:
-        """Whether a fragment came before the position of its worker's stream."""
+        """Whether a fragment came before the position of its worker's stream.
+
+        One without a position is of an earlier session, of more workers.
+        """
         position = self._positions.get(place.key[0])
-        return position is not None and position.covers(place.key, place.length)
+        return position is None or position.covers(place.key, place.length)
 
     def _goes_on(self, place: Placement) -> bool:
         """Whether a fragment is of a stream that will come to it."""

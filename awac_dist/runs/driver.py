@@ -65,10 +65,10 @@ class Driver:
         self._evaluator = EvaluatorSupervisor(
             components.start_evaluator, observer.died, self._wait, lambda: self._call("publish")
         )
-        store = StoreWatch(
+        self._store = StoreWatch(
             components.weights, self._publish_again, lambda futures: runtime.wait(futures, 0)
         )
-        self._loop.see_to(store, self._evaluator, self._evaluated)
+        self._loop.see_to(self._store, self._evaluator, self._evaluated)
         self._workers = components.workers
         self._workers.died = self._worker_died
         self._shard_watch = ShardWatch(components.shards, observer.died)
@@ -98,10 +98,11 @@ class Driver:
             return None
 
     def _end_early(self, stop: Stopped) -> None:
+        phase = self.progress.phase if self.learner.training else "load"
         try:
-            if not stop.in_a_hurry and self.progress.phase in ("offline", "online"):
-                self._evaluate_now(self.progress.phase)
-        except Stopped as again:
+            if not stop.in_a_hurry and phase in ("offline", "online"):
+                self._evaluate_now(phase)
+        except (ComponentDied, Stopped) as again:
             self._observer.note(f"stopping: {again}")
         self._stop.hurry()
         try:
@@ -189,6 +190,7 @@ class Driver:
         self._observer.phase(phase.name, phase.total, phase.unit, progress.done(phase.unit))
         if self.learner.training != phase.training.name:
             self._wait(self.learner.train(phase.training))
+            self._store.was_filled()
             if goes_on:
                 self._wait(self.learner.restore_method())
         if phase.batch_size:
@@ -285,10 +287,11 @@ class Driver:
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
         return self._wait(self.learner.post(method, *arguments, **named))
 
-    def _publish_again(self) -> None:
-        if self.learner.training:
-            self._observer.died("weight store", "it came back empty")
-            self.learner.post("publish")
+    def _publish_again(self) -> Future | None:
+        if not self.learner.training:
+            return None
+        self._observer.died("weight store", "it came back empty")
+        return self.learner.post("publish")
 
     def _evaluated(self, evaluation: Evaluation) -> None:
         self._observer.evaluated(evaluation)

@@ -40,28 +40,39 @@ class StoreWatch:
 
     Args:
         store: The weight store.
-        publish: Asks the learner to publish.
+        publish: Asks the learner to publish; None where it has nothing yet.
         done: Says which of some futures are done, without waiting.
     """
 
     def __init__(
         self,
         store: Handle,
-        publish: Callable[[], object],
+        publish: Callable[[], Future | None],
         done: Callable[[Sequence[Future]], Sequence[Future]],
     ) -> None:
         self._store, self._publish, self._done = store, publish, done
         self._asked: Future | None = None
-        self._held = False  # whether it was seen to hold a policy
+        self._publishing: Future | None = None
+        self._filled = False
         self._looked = time.monotonic()
 
+    def was_filled(self) -> None:
+        """A policy was published: from now on one that holds none has lost it."""
+        if not self._filled:
+            self._filled, self._asked = True, None  # a look on its way may be older
+
     def tick(self) -> None:
-        """Look now and then; to be called often."""
+        """Look now and then; to be called often.
+
+        Raises:
+            ComponentDied: The learner did not live to publish again.
+        """
         if self._asked is None and time.monotonic() - self._looked > LOOK_EVERY_S:
             self._asked = self._store.post("pull", -1)
         if self._asked is not None and self._done([self._asked]):
-            holds = self._asked.result() is not None
-            if self._held and not holds:
-                self._publish()
-            self._held = self._held or holds
+            if self._filled and self._asked.result() is None:
+                self._publishing = self._publish()
             self._asked, self._looked = None, time.monotonic()
+        if self._publishing is not None and self._done([self._publishing]):
+            publishing, self._publishing = self._publishing, None
+            publishing.result()
