@@ -85,12 +85,7 @@ class ExperienceLog:
             raise InputError(f"{folder}: cannot be made: {error}") from error
 
     def append(self, fragment: Episode, source: str, row: int) -> None:
-        """Keep a fragment; it is on disk when this returns.
-
-        Args:
-            fragment: What was accepted.
-            source: Its source.
-            row: Where the shard will keep it, -1 for nowhere.
+        """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk.
 
         Raises:
             InputError: It cannot be written, and was not accepted.

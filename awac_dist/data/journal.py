@@ -21,13 +21,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
-from pyarrow import fs
 
 from awac_dist.data import parquet
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import LoggedFragment, join_logged
 from awac_dist.errors import InputError
-from awac_dist.files import first_line, read_file, resolve
+from awac_dist.files import first_line, head, read_file
 from awac_dist.types import EnvSpec, Episode
 
 SUFFIX = ".journal"
@@ -97,19 +96,12 @@ class Journal:
 
 @dataclass
 class Contents:
-    """What is in a journal.
+    """What is in a journal."""
 
-    Attributes:
-        schema: Of its records, None if that cannot be read.
-        fragments: The whole ones, in the order of their acceptance.
-        damaged: Where records are that are not as they were written.
-        torn: Bytes at the end of one that was never acknowledged.
-    """
-
-    schema: pa.Schema | None = None
-    fragments: list[LoggedFragment] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    torn: int = 0
+    schema: pa.Schema | None = None  # of its records, None if that cannot be read
+    fragments: list[LoggedFragment] = field(default_factory=list)  # whole ones, as accepted
+    damaged: list[str] = field(default_factory=list)  # where records are not as written
+    torn: int = 0  # bytes at the end of one that was never acknowledged
 
 
 def read(path: str) -> Contents:
@@ -175,21 +167,17 @@ def _next_header(content: bytes, start: int) -> int:
 
 def recognises(path: str) -> bool:
     """Whether it is a journal whose Parquet file is not there yet."""
-    if not path.endswith(SUFFIX) or _is_finished(path):
+    finished = path.removesuffix(SUFFIX) + ".parquet"
+    if not path.endswith(SUFFIX) or head(finished, 1):
         return False
     try:
-        describe(path)
+        return bool(describe(path))
     except InputError:
         return False
-    return True
 
 
 def describe(path: str) -> FileInfo:
-    """What a journal says of itself.
-
-    Raises:
-        InputError: It is none.
-    """
+    """What a journal says of itself."""
     found = read(path)
     info = None if found.schema is None else parquet.schema_info(found.schema)
     if info is None:
@@ -203,11 +191,7 @@ def describe(path: str) -> FileInfo:
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode, fragments joined, that falls to a share.
-
-    Raises:
-        InputError: A record is whole, but is no fragment.
-    """
+    """Yield (number, episode) of every episode, fragments joined, that falls to a share."""
     index, of = share
     joined = join_logged(read(path).fragments)
     for number in range(index, len(joined), of):
@@ -221,11 +205,6 @@ def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:
     except (pa.ArrowException, KeyError, IndexError) as error:
         raise InputError(f"{path}: record {number}: {first_line(error)}") from error
     return LoggedFragment(parquet.to_episode(path, number, batch, 0), source, row, time)
-
-
-def _is_finished(path: str) -> bool:
-    filesystem, name = resolve(path.removesuffix(SUFFIX) + ".parquet")
-    return bool(filesystem.get_file_info(name).type == fs.FileType.File)
 
 
 def _not_written(path: str, error: OSError) -> InputError:

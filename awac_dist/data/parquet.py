@@ -117,21 +117,13 @@ def recognises(path: str) -> bool:
 
 
 def read_info(path: str) -> FileInfo:
-    """Read what a file says of itself, without its rows.
-
-    Raises:
-        InputError: It is no Parquet file, or holds no episodes of ours.
-    """
+    """Read what a file says of itself, without its rows."""
     with open_file(path) as file:
         return _info(path, file)
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (row number, episode) of every row that falls to share (index, of how many).
-
-    Raises:
-        InputError: A row does not hold an episode; names file and row.
-    """
+    """Yield (row number, episode) of every row that falls to share (index, of how many)."""
     index, of = share
     check_whole(path)
     with open_file(path) as file:

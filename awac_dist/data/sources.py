@@ -86,12 +86,7 @@ def describe(source: Source) -> list[FileInfo]:
 def episodes(
     source: Source, share: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[SourceFile, int, Episode]]:
-    """Yield (file, number in the file, episode) for every `of`-th episode from `index` on.
-
-    Args:
-        source: What to read.
-        share: (index, of); numbers go on from file to file.
-    """
+    """Yield (file, number in the file, episode) of a share (index, of) over all files."""
     for file, number, _, episode in _read(source, describe(source), share):
         yield file, number, episode
 

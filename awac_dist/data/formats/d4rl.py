@@ -78,11 +78,7 @@ def describe(path: str) -> FileInfo:
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode that falls to share (index, of how many).
-
-    Raises:
-        InputError: A row does not hold a step; names file, episode, row and column.
-    """
+    """Yield (number, episode) of every episode that falls to share (index, of how many)."""
     index, of = share
     with open_hdf5(path) as file:
         columns = _find_columns(path, file)

@@ -48,11 +48,7 @@ def recognises(path: str) -> bool:
 
 
 def describe(path: str) -> FileInfo:
-    """What the dataset says of itself; downloads an id that is not here.
-
-    Raises:
-        InputError: It cannot be had or read, or its spaces are not vectors; names the remedy.
-    """
+    """What the dataset says of itself; downloads an id that is not here."""
     dataset, metadata = _open(path)
     spaces = _parts(dataset.observation_space)
     sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
@@ -68,11 +64,7 @@ def describe(path: str) -> FileInfo:
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode that falls to share (index, of how many).
-
-    Raises:
-        InputError: Names dataset, episode, row and column.
-    """
+    """Yield (number, episode) of every episode that falls to share (index, of how many)."""
     index, of = share
     dataset, _ = _open(path)
     for number in range(index, len(dataset), of):
@@ -208,33 +200,28 @@ def _check_claims(place: str, path: str, number: int) -> None:
 def _columns(place: str, found: Any, dataset: Any, steps: int) -> dict[str, Any]:
     """The columns of an episode, which must agree with what the writer counted."""
     for name in ("rewards", "terminations", "truncations"):
-        values = np.asarray(getattr(found, name))
-        if values.shape != (steps,) or steps == 0 or values.dtype.kind not in "biuf":
-            raise InputError(
-                f"{place}: {name} has shape {values.shape} of {values.dtype}, total_steps says "
-                f"{steps}: drop that episode"
-            )
+        _checked(place, name, getattr(found, name), (steps,))
     whole, spaces = found.observations, _parts(dataset.observation_space)
     parts = whole if isinstance(whole, dict) else {"observation": whole}
-    columns: dict[str, Any] = {
-        f"{name}s": _matrix(place, f"observations/{name}", parts[name], steps + 1, space)
-        for name, space in spaces.items()
-    }
-    columns["actions"] = _matrix(place, "actions", found.actions, steps, dataset.action_space)
-    columns["rewards"] = np.asarray(found.rewards, np.float32)
+    columns: dict[str, Any] = {"rewards": np.asarray(found.rewards, np.float32)}
+    for name, space in spaces.items():
+        values = _checked(place, f"observations/{name}", parts[name], (steps + 1, *space.shape))
+        columns[f"{name}s"] = values.reshape(steps + 1, -1)
+    actions = _checked(place, "actions", found.actions, (steps, *dataset.action_space.shape))
+    columns["actions"] = actions.reshape(steps, -1)
     columns["successes"] = _successes(found.infos, steps)
     check_finite(place, 0, **columns)
     return columns
 
 
-def _matrix(place: str, name: str, values: Any, rows: int, space: Any) -> Array:
+def _checked(place: str, name: str, values: Any, shape: tuple[int, ...]) -> Array:
     array = np.asarray(values)
-    if array.shape != (rows, *space.shape) or array.dtype.kind not in "biuf":
+    if array.shape != shape or array.dtype.kind not in "biuf":
         raise InputError(
-            f"{place}: {name} has shape {array.shape} of {array.dtype}, the space needs "
-            f"{(rows, *space.shape)} of numbers: drop that episode"
+            f"{place}: {name} has shape {array.shape} of {array.dtype}, total_steps and the space "
+            f"need {shape} of numbers: drop that episode"
         )
-    return array.astype(np.float32).reshape(rows, -1)
+    return array.astype(np.float32)
 
 
 def _successes(infos: Any, steps: int) -> Array | None:

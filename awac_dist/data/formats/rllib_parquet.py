@@ -20,13 +20,7 @@ import pyarrow as pa
 
 from awac_dist.data.columns import Place, check_widths
 from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.rllib_files import (
-    ITEM,
-    checked_files,
-    find_files,
-    form_of,
-    tables,
-)
+from awac_dist.data.formats.rllib_files import ITEM, checked_files, find_files, form_of, tables
 from awac_dist.data.formats.rllib_items import from_item, read_items
 from awac_dist.data.formats.rllib_steps import find_episodes, matrix_of, read_steps
 from awac_dist.data.parquet import arrow_errors, open_file
@@ -44,11 +38,7 @@ def recognises(path: str) -> bool:
 
 
 def describe(path: str) -> FileInfo:
-    """Sizes, and the number of episodes; reads the columns that tell them apart.
-
-    Raises:
-        InputError: It is damaged or a column is missing; names the file and the remedy.
-    """
+    """Sizes, and the number of episodes; reads the columns that tell them apart."""
     files, form = checked_files(path)
     with arrow_errors(path):
         widths = _widths(files, form)
@@ -62,11 +52,7 @@ def describe(path: str) -> FileInfo:
 
 
 def read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of a share; keeps only the episodes that are not yet whole.
-
-    Raises:
-        InputError: An episode is damaged; names the file, the episode, the column, the remedy.
-    """
+    """Yield (number, episode) of a share; keeps only the episodes that are not yet whole."""
     files, form = checked_files(path)
     with arrow_errors(path):
         widths = _widths(files, form)

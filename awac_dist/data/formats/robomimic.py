@@ -60,11 +60,7 @@ def recognises(path: str) -> bool:
 
 
 def describe(path: str) -> FileInfo:
-    """What the file says of itself; reads the shapes of its demonstrations.
-
-    Raises:
-        InputError: A demonstration is incomplete; names it, the column and the remedy.
-    """
+    """What the file says of itself; reads the shapes of its demonstrations."""
     with open_hdf5(path) as file:
         contents = _find_contents(path, file)
         name = contents.arguments.get("env_name")
@@ -78,11 +74,7 @@ def describe(path: str) -> FileInfo:
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every demonstration that falls to share (index, of how many).
-
-    Raises:
-        InputError: Names file, demonstration, row and column.
-    """
+    """Yield (number, episode) of every demonstration that falls to share (index, of how many)."""
     index, of = share
     with open_hdf5(path) as file:
         contents = _find_contents(path, file)
@@ -148,10 +140,7 @@ def _choose_keys(path: str, data: Any, demo: str) -> tuple[Keys, list[str]]:
 
 def _arguments(path: str, data: Any) -> dict[str, Any]:
     with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
-        text = data.attrs.get("env_args")
-        if text is None:
-            return {}
-        found = json.loads(text)
+        found = json.loads(data.attrs.get("env_args", "{}"))
         if not isinstance(found, dict):
             raise TypeError(f"{type(found).__name__} instead of a table")
         return found
