@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
+
+FETCH_AGAIN = "is the file whole? fetch it again"
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,21 @@ def needed_package(module: str, file: str) -> Any:
         raise InputError(
             f"{file}: needs the package {module.split('.')[0]}: pip install 'awac_dist[data]'"
         ) from error
+
+
+@contextmanager
+def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
+    """Turn whatever a library raises over damaged input into one line that names the place."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = as_text(error) or type(error).__name__
+        raise InputError(f"{place}: {reason}: {remedy}") from error
+
+
+def as_text(value: Any) -> str:
+    """Any scalar of a file as one line to print."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return " ".join(text.split())[:200]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 
@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.errors import InputError
 from awac_dist.files import first_line, resolve, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Origin
@@ -196,14 +196,9 @@ def open_file(path: str) -> pq.ParquetFile:
         return file
 
 
-@contextmanager
-def arrow_errors(path: str) -> Iterator[None]:
+def arrow_errors(path: str) -> AbstractContextManager[None]:
     """Turn what Arrow raises over a damaged file into one line that names it."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
-        reason = first_line(error)[:160]
-        raise InputError(f"{path}: cannot be read as Parquet: {reason}: copy it again") from error
+    return naming(f"{path}: cannot be read as Parquet", "copy it again")
 
 
 def _info(path: str, file: pq.ParquetFile) -> FileInfo:

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.hdf5 import as_text, find_column, open_hdf5, read_rows
+from awac_dist.data.format import FileInfo, Format, as_text
+from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.files import head
 from awac_dist.types import Array, Episode, Origin

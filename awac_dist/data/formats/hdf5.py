@@ -8,34 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.data.format import needed_package
+from awac_dist.data.format import FETCH_AGAIN, naming, needed_package
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
 from awac_dist.types import Array
 
 CACHE_BYTES = 4 * 2**20  # chunks kept unpacked a column: those that two spans share
 MOST_COMPRESSION = 1100  # deflate packs no better: a header that claims more is damaged
-FETCH_AGAIN = "is the file whole? fetch it again"
-UNREADABLE = (
-    *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError),
-    *(ArithmeticError, MemoryError, AssertionError, SystemError, ImportError),
-)
-
-
-@contextmanager
-def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
-    """Turn whatever a library raises over damaged input into one line that names the place."""
-    try:
-        yield
-    except UNREADABLE as error:
-        reason = as_text(error) or type(error).__name__
-        raise InputError(f"{place}: {reason}: {remedy}") from error
-
-
-def as_text(value: Any) -> str:
-    """Any scalar of a file as one line to print."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return " ".join(text.split())[:200]
 
 
 @contextmanager

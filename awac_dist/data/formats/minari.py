@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Format, needed_package
-from awac_dist.data.formats.hdf5 import as_text, find_column, naming, open_hdf5
+from awac_dist.data.format import FileInfo, Format, as_text, naming, needed_package
+from awac_dist.data.formats.hdf5 import find_column, open_hdf5
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 

@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from awac_dist.data.columns import Place, assemble, check_finite
-from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.hdf5 import as_text, find_column, naming, open_hdf5, read_rows
+from awac_dist.data.format import FileInfo, Format, as_text, naming
+from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 
