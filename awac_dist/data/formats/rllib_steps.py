@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -31,18 +30,20 @@ def find_episodes(files: list[str]) -> tuple[dict[Any, int], Counter[Any]]:
     last_rows: dict[Any, int] = {}
     for file in files:
         for table in tables(file, ["eps_id"], 1 << 16):
-            ids = _ids(file, table)
-            last_rows.update(zip(ids, count(counts.total()), strict=False))
-            counts.update(ids)
+            before = counts.total()
+            for id_, rows in _rows_by_id(file, table).items():
+                last_rows[id_] = before + rows[-1].as_py()
+                counts[id_] += len(rows)
     order = sorted(last_rows, key=last_rows.__getitem__)
     return {id_: number for number, id_ in enumerate(order)}, counts
 
 
-def _ids(file: str, table: pa.Table) -> list[Any]:
-    """Each row's episode."""
-    column = table["eps_id"]
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    types = pa.types
+def _rows_by_id(file: str, table: pa.Table) -> dict[Any, pa.Array]:
+    """Which rows each episode has."""
+    column, types = table["eps_id"], pa.types
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
     if column.null_count or not (
         types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
     ):
@@ -50,8 +51,10 @@ def _ids(file: str, table: pa.Table) -> list[Any]:
             f"{file}: every episode: eps_id: a row has none, or it is neither text nor a "
             "whole number: name the episode of each row"
         )
-    found: list[Any] = column.to_pylist()
-    return found
+    rows = pa.table({"id": column, "row": np.arange(len(column))})
+    by_id = rows.group_by("id", use_threads=False).aggregate([("row", "list")])
+    lists = (found.values for found in by_id["row_list"])
+    return dict(zip(by_id["id"].to_pylist(), lists, strict=True))
 
 
 def read_steps(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
@@ -60,9 +63,7 @@ def read_steps(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, 
     parts: dict[Any, list[pa.Table]] = {}
     for file in files:
         for table in tables(file, COLUMNS, ROWS_PER_READ):
-            rows: dict[Any, list[int]] = {}
-            for row, id_ in enumerate(_ids(file, table)):
-                rows.setdefault(id_, []).append(row)
+            rows = _rows_by_id(file, table)
             for id_ in sorted(rows, key=numbers.__getitem__):
                 if numbers[id_] % of != index:
                     continue
