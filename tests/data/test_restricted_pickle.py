@@ -225,6 +225,7 @@ def test_the_parts_of_the_attacks_are_an_array() -> None:
         (b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.", "too early|exceeds"),
         (b"B\xff\xff\xff\xff.", "too early"),
         (b"X\xff\xff\xff\xff.", "too early"),
+        (filled(b"(I0\nt", F8, b"C\x00")[:-1] + b"(I1\n(I0\nt" + OBJECTS + b"I00\n]tb.", "to fill"),
         (b"h\x05.", "5"),
         (b"0.", "pop from empty"),
         (b"t.", "pop from empty"),

@@ -41,9 +41,9 @@ INHERITED = (  # instructions that do no more than push, pop and remember what t
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-    *("APPEND", "APPENDS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
-    *("GET", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE"),
+    *("APPEND", "APPENDS", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE"),
 )
+REMEMBERING = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 
 
 def demand(condition: bool, wanted: str) -> None:
@@ -71,13 +71,36 @@ class Stream:
         return line
 
 
+class DType:
+    """A NumPy dtype in the making: numbers, text or objects, no structure."""
+
+    def __init__(self, code: str):
+        self.code, self.order = code, "="
+
+    def set_state(self, state: Any) -> None:
+        demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
+        demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
+        demand(all(part is None for part in state[2:5]), "a dtype without fields")
+        self.order = state[1]
+
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(object if self.code[0] == "O" else self.order + self.code)
+
+
+class Pending:
+    """An array between its making and its content, with its place in the memo."""
+
+    place = -1
+
+
 class Machine(pickle._Unpickler):
-    """Carries out one pickle; names it makes of imports are its own methods."""
+    """Carries out one pickle; the names that it may import are its own methods."""
 
     stack: list[Any]  # since the last mark
     metastack: list[list[Any]]  # before each of the marks
     pop_mark: Callable[[], list[Any]]
     load_global: Callable[[], None]
+    memo: dict[int, Any]
 
     def __init__(self, stream: Stream, place: str):
         super().__init__(stream, encoding="latin1")
@@ -136,34 +159,17 @@ class Machine(pickle._Unpickler):
         self.stack[-1].update(entries)
 
     def load_build(self) -> None:
-        """Give a dtype its byte order, or an array its content."""
+        """Give a dtype its byte order, or replace an array in the making by one with content."""
         state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, np.dtype):
-            _set_order(target, state)
+        if isinstance(target, DType):
+            target.set_state(state)
             return
-        demand(isinstance(target, np.ndarray), "an array to fill")
+        demand(isinstance(target, Pending), "an array to fill")
         demand(type(state) is tuple and len(state) == 5, "the content of an array")
         _, shape, dtype, by_column, data = state
-        data = self._content(shape, dtype, data)
-        target.__setstate__((1, shape, dtype.newbyteorder("="), bool(by_column), data))
-        if not dtype.isnative:
-            target.dtype = dtype  # __setstate__ would swap the bytes
-
-    def _content(self, shape: Any, dtype: Any, data: Any) -> Any:
-        """What an array is filled with: bytes, or a list of objects, as many as its shape says."""
-        demand(isinstance(dtype, np.dtype), "a dtype")
-        demand(type(shape) is tuple and len(shape) <= 32, "a shape")
-        demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
-        count = math.prod(shape)
-        self._charge(count * dtype.itemsize)
-        if dtype.kind == "O":
-            demand(type(data) is list and len(data) == count, "as many objects as the shape says")
-            return data
-        if isinstance(data, str):
-            data = data.encode("latin1")  # Python 2 wrote bytes as text
-        demand(isinstance(data, bytes), "the bytes of an array")
-        demand(len(data) == count * dtype.itemsize, "as many bytes as shape and dtype say")
-        return data
+        self.stack[-1] = self._array(data, dtype, shape, "F" if by_column else "C")
+        if self.memo.get(target.place) is target:
+            self.memo[target.place] = self.stack[-1]
 
     def _charge(self, count: int) -> None:
         """Account for memory that is not simply a part of the file."""
@@ -173,23 +179,37 @@ class Machine(pickle._Unpickler):
     def _ndarray(self, *_: Any) -> None:
         raise ValueError("expected numpy.ndarray to be named, not called")
 
-    def _empty_array(self, kind: Any, shape: Any, code: Any) -> Any:
+    def _pending(self, kind: Any, shape: Any, code: Any) -> Pending:
         demand(kind == self._ndarray, "numpy.ndarray and no subclass of it")
-        return np.empty(0)
+        return Pending()
 
-    def _dtype(self, code: Any, *_: Any) -> np.dtype[Any]:
+    def _dtype(self, code: Any, *_: Any) -> DType:
         demand(isinstance(code, str) and DTYPE.fullmatch(code) is not None, "a plain dtype")
-        return np.dtype("O" if code[0] == "O" else code, copy=True)
+        return DType(code)
 
     def _scalar(self, dtype: Any, data: Any) -> Any:
-        demand(isinstance(dtype, np.dtype) and dtype.kind != "O", "the dtype of a number")
-        return np.frombuffer(self._content((), dtype, data), dtype)[0]
+        demand(isinstance(dtype, DType) and dtype.code[0] != "O", "the dtype of a number")
+        return self._array(data, dtype, (), "C")[()]
 
     def _array(self, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
+        """An array of bytes or a list of objects, as many as its shape says."""
+        demand(isinstance(dtype, DType), "a dtype")
         demand(order in ("C", "F", "A"), "the order of an array")
-        data = self._content(shape, dtype, data)
-        demand(dtype.kind != "O", "numbers")
-        flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
+        demand(type(shape) is tuple and len(shape) <= 32, "a shape")
+        demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
+        kind, count = dtype.numpy(), math.prod(shape)
+        self._charge(count * kind.itemsize)
+        if kind.kind == "O":
+            demand(type(data) is list and len(data) == count, "as many objects as the shape says")
+            flat = np.empty(count, object)
+            for index, value in enumerate(data):  # flat[:] = data would take lists for dimensions
+                flat[index] = value
+            return flat.reshape(shape, order=order)
+        if isinstance(data, str):
+            data = data.encode("latin1")  # Python 2 wrote bytes as text
+        demand(isinstance(data, bytes), "the bytes of an array")
+        demand(len(data) == count * kind.itemsize, "as many bytes as shape and dtype say")
+        flat = np.frombuffer(data, kind) if data else np.zeros(0, kind)
         return flat.reshape(shape, order=order)
 
     def _encode(self, text: Any, encoding: Any) -> bytes:
@@ -214,15 +234,6 @@ def _pairs(flat: list[Any]) -> dict[Any, Any]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _set_order(dtype: Any, state: Any) -> None:
-    """Set a dtype's byte order and nothing else of what a pickle says of it."""
-    demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
-    demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
-    demand(all(part is None for part in state[2:5]), "a dtype without fields")
-    version, _, *rest = dtype.__reduce__()[2]
-    dtype.__setstate__((version, state[1], *rest))
-
-
 class Instructions:
     """A machine's table of instructions: those that it may carry out, while it has room."""
 
@@ -239,9 +250,22 @@ class Instructions:
         return found
 
 
+def _noting(put: Callable[[Any], None]) -> Callable[[Machine], None]:
+    """An instruction that remembers a value, and tells an array in the making where."""
+
+    def load(machine: Machine) -> None:
+        put(machine)
+        value: Any = machine.stack[-1]
+        if isinstance(value, Pending):
+            value.place = next(reversed(machine.memo))
+
+    return load
+
+
+DISPATCH = pickle._Unpickler.dispatch
 ALLOWED: dict[int, Any] = {
-    code: pickle._Unpickler.dispatch[code] for code, name in OPCODES.items() if name in INHERITED
-} | {
+    **{code: DISPATCH[code] for code, name in OPCODES.items() if name in INHERITED},
+    **{code: _noting(DISPATCH[code]) for code, name in OPCODES.items() if name in REMEMBERING},
     pickle.DICT[0]: Machine.load_dict,
     pickle.SETITEM[0]: Machine.load_setitem,
     pickle.SETITEMS[0]: Machine.load_setitems,
@@ -258,6 +282,6 @@ NAMES = {  # what a pickle may import -> the method that it stands for
     ("collections", "OrderedDict"): "_ordered_dict",
 }
 for core in ("numpy.core", "numpy._core"):  # before and from NumPy 2 on
-    NAMES[f"{core}.multiarray", "_reconstruct"] = "_empty_array"
+    NAMES[f"{core}.multiarray", "_reconstruct"] = "_pending"
     NAMES[f"{core}.multiarray", "scalar"] = "_scalar"
     NAMES[f"{core}.numeric", "_frombuffer"] = "_array"
