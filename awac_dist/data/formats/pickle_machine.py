@@ -168,8 +168,9 @@ class Machine(pickle._Unpickler):
         demand(type(state) is tuple and len(state) == 5, "the content of an array")
         _, shape, dtype, by_column, data = state
         self.stack[-1] = self._array(data, dtype, shape, "F" if by_column else "C")
-        if self.memo.get(target.place) is target:
-            self.memo[target.place] = self.stack[-1]
+        place: int = target.place
+        if self.memo.get(place) is target:
+            self.memo[place] = self.stack[-1]
 
     def _charge(self, count: int) -> None:
         """Account for memory that is not simply a part of the file."""
