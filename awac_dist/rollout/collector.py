@@ -195,13 +195,13 @@ class Collector:
         for slot, action, inside in zip(slots, actions, bounded, strict=True):
             self._watchdog.beat()
             try:
-                ends = slot.step(action, inside)
+                terminated, truncated = slot.step(action, inside)
             except EnvironmentFault as fault:
                 self._drop(slot, fault, collected)
                 self._begin(slot, collected)
             else:
-                if any(ends):
-                    collected.fragments += slot.cut(kind, policy.version, *ends)
+                if terminated or truncated:
+                    collected.fragments += slot.cut(kind, policy.version, terminated, truncated)
                     collected.finished.append(slot.end())
                     if not restart:
                         continue
@@ -213,7 +213,8 @@ class Collector:
         """What the policy does in each [n, A]; it changes what the slots keep for it."""
         seen = stacked([slot.observation for slot in slots])
         noise = None if self._by_mean else stacked([s.noise(policy.noise_size) for s in slots])
-        memory, began = _memory(slots, policy.memory_size), time.perf_counter()
+        memory = _memory(slots, policy.memory_size) if policy.memory_size else NO_MEMORY
+        began = time.perf_counter()
         actions = policy.mean(seen, memory) if noise is None else policy.sample(seen, noise, memory)
         collected.policy_s += time.perf_counter() - began
         if not all_finite(actions):
@@ -223,8 +224,6 @@ class Collector:
 
 def _memory(slots: Sequence[Slot], size: int) -> Array:
     """What the policy keeps in each [n, M]: rows that stay the slots', to be changed in place."""
-    if size == 0:
-        return NO_MEMORY
     rows = [np.zeros(size, np.float32) if s.memory is None else s.memory for s in slots]
     memory = stacked(rows)
     for slot, row in zip(slots, memory, strict=True):

@@ -17,6 +17,9 @@ from awac_dist.policies.noise import MakeNoise, NoiseProcess
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
 
+UNTOLD = math.nan  # of a step that does not say whether it is a success
+
+
 class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode cannot go on
     """An environment raised, or gave what is no number."""
 
@@ -129,7 +132,7 @@ class Slot:
                 raise ValueError(f"the reward is {reward}")
             if self._spec.goal_size:
                 self._achieved.append(self._goal(info))
-            success = float(bool(info["success"])) if "success" in info else math.nan
+            success = float(bool(info["success"])) if "success" in info else UNTOLD
         except InputError:
             raise
         except Exception as error:
