@@ -5,8 +5,7 @@
     alpha   min_alpha alpha * (entropy of pi - target)
 
 M are drawn anew for each batch. With 10 critics and 20 batches an update, half of prior data, it is
-RLPD (Ball et al., 2023, https://arxiv.org/abs/2302.02948). Departure: the target of the entropy is
-told in half ranges of the actions, whatever their units.
+RLPD (Ball et al., 2023, arXiv 2302.02948). Departure: target entropies are of half-range actions.
 """
 
 from __future__ import annotations
