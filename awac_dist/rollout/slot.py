@@ -16,7 +16,6 @@ from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, NoiseProcess
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
-
 UNTOLD = math.nan  # of a step that does not say whether it is a success
 
 
