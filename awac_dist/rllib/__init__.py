@@ -12,7 +12,7 @@ from ray import tune
 
 from awac_dist.algorithms import METHODS
 from awac_dist.rllib.algorithm import OfflineToOnline
-from awac_dist.rllib.config import OfflineToOnlineConfig
+from awac_dist.rllib.config import HOSTS, OfflineToOnlineConfig
 
 
 def host(method: str) -> type[OfflineToOnline]:
@@ -20,9 +20,9 @@ def host(method: str) -> type[OfflineToOnline]:
     title = METHODS[method].rpartition(":")[2]
     if title not in globals():
         named = {"__module__": __name__, "method": method}
-        config: Any = type(f"{title}Config", (OfflineToOnlineConfig,), named)
+        config = type(f"{title}Config", (OfflineToOnlineConfig,), named)
         algorithm = type(title, (OfflineToOnline,), {**named, "config_class": config})
-        config.algorithm_class = algorithm
+        HOSTS[method] = algorithm
         globals().update({config.__name__: config, title: algorithm})
         tune.register_trainable(title, algorithm)
     hosted: type[OfflineToOnline] = globals()[title]

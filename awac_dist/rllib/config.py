@@ -29,6 +29,8 @@ from awac_dist.rollout.config import RolloutConfig
 
 DEFAULTS = RunConfig()
 RATE = "target_update_rate"
+HOSTS: dict[str, type] = {}  # the Algorithm of each method; no attribute of its config, since Ray
+# walks through the attributes of a class, classes among them, until it has seen all
 
 
 class OfflineToOnlineConfig(AlgorithmConfig):
@@ -50,10 +52,9 @@ class OfflineToOnlineConfig(AlgorithmConfig):
     """
 
     method: ClassVar[str]
-    algorithm_class: ClassVar[type]
 
     def __init__(self, algo_class: type | None = None) -> None:
-        super().__init__(algo_class=algo_class or self.algorithm_class)
+        super().__init__(algo_class=algo_class or HOSTS[self.method])
         self.lr = None
         self.train_batch_size = DEFAULTS.learner.batch_size
         self.gamma = DEFAULTS.learner.discount

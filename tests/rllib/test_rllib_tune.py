@@ -1,5 +1,7 @@
 """AWAC under Ray Tune, RLlib's own helpers, and env runners that die. Minutes: `pytest -m slow`."""
 
+import dis
+import io
 import os
 import signal
 from pathlib import Path
@@ -18,7 +20,8 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
 from rllib_tasks import one_step_config, small_config, write_one_step_data
 from running import write_demonstrations
 
-from awac_dist.rllib import AWAC
+from awac_dist.algorithms import METHODS
+from awac_dist.rllib import AWAC, host
 
 RETURN = "env_runners/episode_return_mean"
 GOOD = -0.3  # a random policy has -0.67, the mean of the range -0.5
@@ -27,6 +30,12 @@ GOOD = -0.3  # a random policy has -0.67, the mean of the range -0.5
 def test_importing_registers_it() -> None:
     assert _global_registry.contains(TRAINABLE_CLASS, "AWAC")
     assert _global_registry.get(TRAINABLE_CLASS, "AWAC") is AWAC
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ray_can_walk_through_a_hosted_class(method: str) -> None:
+    """As it does before it makes an actor of one; a circle of attributes would have no end."""
+    dis.dis(host(method), file=io.StringIO(), depth=2)
 
 
 @pytest.fixture(scope="module")
