@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -58,26 +58,26 @@ def cannot_write(path: str, error: OSError) -> str:
 
 
 @contextmanager
-def writable(path: str) -> Iterator[None]:
+def _refused_as(kind: type[Exception], path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise kind(cannot_write(path, error)) from error
+
+
+def writable(path: str) -> AbstractContextManager[None]:
     """Around the writing of files before anything ran.
 
     Raises:
         InputError: The system refuses to write them.
     """
-    try:
-        yield
-    except OSError as error:
-        raise InputError(cannot_write(path, error)) from error
+    return _refused_as(InputError, path)
 
 
-@contextmanager
-def needed(path: str) -> Iterator[None]:
+def needed(path: str) -> AbstractContextManager[None]:
     """Around the writing of a file that a run cannot go on without.
 
     Raises:
         RunFailed: The system refuses to write it.
     """
-    try:
-        yield
-    except OSError as error:
-        raise RunFailed(cannot_write(path, error)) from error
+    return _refused_as(RunFailed, path)

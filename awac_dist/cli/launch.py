@@ -1,6 +1,6 @@
 """`awac-dist launch`: from prior data to an improving policy.
 
-Reads the options, builds the fragments, runs them, and says how it went.
+Reads the options, builds the components, runs them, and says how it went.
 """
 
 from __future__ import annotations
