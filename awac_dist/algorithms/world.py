@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from awac_dist.policies.spec import PolicySpec
-from awac_dist.types import EnvSpec
+from awac_dist.types import Array, EnvSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,10 @@ class Acting(NamedTuple):
 
     spec: PolicySpec
     arrays: dict[str, Tensor]
+
+    def in_numpy(self) -> dict[str, Array]:
+        """The arrays as those who act have them."""
+        return {name: value.detach().cpu().numpy() for name, value in self.arrays.items()}
 
 
 class World:

@@ -11,7 +11,7 @@ import torch
 
 from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import Method, MethodConfig
-from awac_dist.algorithms.world import Task
+from awac_dist.algorithms.world import Acting, Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
@@ -26,7 +26,7 @@ from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
 from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
+from awac_dist.types import Array, EnvSpec
 
 
 class Learner:
@@ -216,11 +216,8 @@ class Learner:
             "grad_steps": self.grad_steps,
             "books": _tensors(self._books.state()),
         }
-        acting = self.method.acting()
-        if self._normalization is not None:
-            acting = self._normalization.acting(acting)
         keep = self._config.keep_checkpoints
-        return save_checkpoint(folder, self.grad_steps, state, progress, acting, keep=keep)
+        return save_checkpoint(folder, self.grad_steps, state, progress, self._acting(), keep=keep)
 
     def restore_method(self, checkpoint: str) -> int:
         """Go on where the method in training was; returns its grad_steps."""
@@ -230,10 +227,15 @@ class Learner:
         self.publish()
         return self.grad_steps
 
-    def policy_vector(self) -> Any:
-        """The policy that acts as a flat NumPy vector [P]."""
-        vector = self.method.actor.flat_vector().cpu().numpy()
-        return vector if self._normalization is None else self._normalization.vector(vector)
+    def _acting(self) -> Acting:
+        """The policy that acts on observations as the task gives them."""
+        acting = self.method.acting()
+        return acting if self._normalization is None else self._normalization.acting(acting)
+
+    def policy_vector(self) -> Array:
+        """The policy that acts as a flat vector [P]."""
+        acting = self._acting()
+        return acting.spec.flatten(acting.in_numpy())
 
     def publish(self) -> None:
         """Hand the policy to whoever acts.

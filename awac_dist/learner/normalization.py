@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,10 +41,6 @@ class Normalization:
         rows = layout.over_observations(shift, rest=0), layout.over_observations(scale, rest=1)
         shifts, scales = (torch.from_numpy(row).to(self._device) for row in rows)
         return lambda block: block.sub_(shifts).div_(scales)
-
-    def vector(self, parameters: Array) -> Array:
-        """A policy's flat vector, given that of its network."""
-        return np.concatenate((parameters, *self._arrays.values()))
 
     def acting(self, acting: Acting) -> Acting:
         """The policy that acts on observations as the task gives them."""

@@ -164,8 +164,8 @@ class MethodLearner(TorchLearner):
 
     def acting(self) -> tuple[PolicySpec, dict[str, Array]]:
         """Shape of the policy, and its arrays by name."""
-        spec, arrays = self.method.acting()
-        return spec, {name: value.detach().cpu().numpy() for name, value in arrays.items()}
+        acting = self.method.acting()
+        return acting.spec, acting.in_numpy()
 
     def adopt(self, arrays: Mapping[str, Array]) -> None:
         """Go on with another policy of the same shape; the actor's optimiser starts anew."""
