@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -67,7 +66,10 @@ def head(path: str, count: int) -> bytes:
 
 
 def write_file(path: str, content: bytes) -> None:
-    """Write the file at a path or URI, whole or not at all, in a folder that is made for it."""
+    """Write the file at a path or URI, whole or not at all, in a folder that is made for it.
+
+    What was there before stays until then.
+    """
     filesystem, name = resolve(path)
     filesystem.create_dir(name.rpartition("/")[0] or ".", recursive=True)
     with (
@@ -171,18 +173,6 @@ def create_exclusively(path: str, content: bytes) -> bool:
     if not alone:
         filesystem.delete_file(own)
     return alone
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is whole, or as it was before."""
-    aside = path.with_name(f"{path.name}.part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
 
 
 def first_line(error: Exception) -> str:

@@ -67,7 +67,7 @@ def save_checkpoint(
             raise RunFailed(f"{quantity} is not finite: update {grad_steps:,} is not kept")
     spec, arrays = acting
     parts = {
-        STATE: _torch_bytes(state),
+        STATE: torch_bytes(state),
         POLICY: policy_bytes(spec, _on_cpu(arrays), grad_steps),
         PROGRESS: json.dumps(progress, indent=1).encode(),
     }
@@ -145,7 +145,8 @@ def _read(path: str, name: str) -> bytes:
         raise InputError(f"{path}: cannot be read as a checkpoint: {first_line(error)}") from error
 
 
-def _torch_bytes(state: Mapping[str, Any]) -> bytes:
+def torch_bytes(state: Mapping[str, Any]) -> bytes:
+    """The state as a torch file."""
     import torch
 
     memory = io.BytesIO()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor
 
 from awac_dist.algorithms.base import Method
 from awac_dist.errors import NotFinite, RunFailed, cannot_write
-from awac_dist.files import resolve
+from awac_dist.files import write_file
+from awac_dist.learner.checkpoint import torch_bytes
 from awac_dist.tensors import Metrics
 
 UPDATES_KEPT = 2  # the one after which a number is not finite, and the one before it
@@ -91,14 +91,9 @@ def _first_bad_tensor(method: Method) -> str:
 def _save(blocks: list[Tensor], quantity: str, update: int, folder: str) -> str:
     """Write the blocks as a weights-only torch file; returns what to tell of it."""
     content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in blocks]}
-    memory = io.BytesIO()
-    torch.save(content, memory)
-    filesystem, name = resolve(folder)
     path = f"{folder}/{update:09d}.pt"
     try:
-        filesystem.create_dir(name, recursive=True)
-        with filesystem.open_output_stream(f"{name}/{update:09d}.pt") as file:
-            file.write(memory.getvalue())
+        write_file(path, torch_bytes(content))
     except OSError as error:
         return f"; the batches around it are lost: {cannot_write(path, error)}"
     return f"; the batches around it are in {path}"

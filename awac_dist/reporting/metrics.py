@@ -25,7 +25,7 @@ from tensorboard.summary.writer.event_file_writer import (  # type: ignore[impor
 )
 
 from awac_dist.errors import needed
-from awac_dist.files import write_whole
+from awac_dist.files import write_file
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -135,4 +135,4 @@ def _forget_after(path: Path, grad_steps: int, *, evaluating: bool) -> None:
 
     with path.open(encoding="utf-8") as table:
         kept = [line for line in table if done(json.loads(line))]
-    write_whole(path, "".join(kept))
+    write_file(str(path), "".join(kept).encode())

@@ -18,9 +18,10 @@ from pathlib import Path
 import yaml
 
 from awac_dist.errors import InputError, writable
-from awac_dist.files import write_whole
+from awac_dist.files import write_file
 
 LOCK_FILE = ".lock"
+REMEDY = "choose another one with --run-dir"
 PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
 
 
@@ -36,18 +37,22 @@ def create_run_folder(path: Path) -> Path:
     Raises:
         InputError: Something is there already, or the folder cannot be made or written to.
     """
-    remedy = "choose another one with --run-dir"
     try:
         path.mkdir(parents=True, exist_ok=True)
         taken = any(entry.name != LOCK_FILE for entry in path.iterdir())
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot create the run folder {path}: {reason}; {remedy}") from error
+        raise InputError(f"cannot create the run folder {path}: {reason}; {REMEDY}") from error
     if taken:
-        raise InputError(f"the run folder {path} exists already and is not empty; {remedy}")
+        raise already_there(str(path))
     if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to the run folder {path}; {remedy}")
+        raise InputError(f"cannot write to the run folder {path}; {REMEDY}")
     return path
+
+
+def already_there(place: str) -> InputError:
+    """What to raise where a new run finds something."""
+    return InputError(f"the run folder {place} exists already and is not empty; {REMEDY}")
 
 
 @contextmanager
@@ -80,7 +85,7 @@ def write_provenance(
         session: How often the run was started before; names the file of a resumed run.
     """
     text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-    write_whole(folder / "config.yaml", text)
+    write_file(f"{folder}/config.yaml", text.encode())
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
@@ -92,7 +97,7 @@ def write_provenance(
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     name = f"provenance-{session:03d}.json" if session else "provenance.json"
-    write_whole(folder / name, json.dumps(facts, indent=2) + "\n")
+    write_file(f"{folder}/{name}", f"{json.dumps(facts, indent=2)}\n".encode())
 
 
 def _plain(value: object) -> object:

@@ -27,7 +27,7 @@ from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
 from awac_dist.errors import InputError, RunFailed
 from awac_dist.files import create_exclusively, first_line, resolve
-from awac_dist.reporting.run_folder import LOCK_FILE, create_run_folder
+from awac_dist.reporting.run_folder import LOCK_FILE, already_there, create_run_folder
 
 SESSIONS = "sessions"
 REMOTE_ONLY = ("checkpoints", EXPERIENCE, SESSIONS)  # what never comes to the driver's machine
@@ -96,7 +96,7 @@ class RunPlace:
         except (OSError, ValueError) as error:
             raise _no_access(self.shared, error) from error
         if any(info.type == fs.FileType.File for info in found):
-            raise _taken(self.shared)
+            raise already_there(self.shared)
 
     def begin_session(self, *, new: bool) -> None:
         """Take the number of a session, which nobody else then has.
@@ -110,7 +110,7 @@ class RunPlace:
         logged = [file.session for file in list_files(f"{self.shared}/{EXPERIENCE}")]
         number = max([*self._sessions(), *logged], default=-1) + 1
         if new and number:
-            raise _taken(self.shared)
+            raise already_there(self.shared)
         words = f"{socket.gethostname()} process {os.getpid()}\n".encode()
         if not create_exclusively(f"{self.shared}/{SESSIONS}/{number:03d}", words):
             raise InputError(f"{self.shared}: another process begins or resumes this run just now")
@@ -186,12 +186,6 @@ def _safe(uri: str, name: str) -> PurePosixPath:
     if inside.is_absolute() or ".." in inside.parts or str(inside) != name:
         raise InputError(f"{uri}: holds {name!r}, which is no name of a file below it: remove it")
     return inside
-
-
-def _taken(name: str) -> InputError:
-    return InputError(
-        f"the run folder {name} exists already and is not empty; choose another one with --run-dir"
-    )
 
 
 def _no_access(uri: str, error: Exception) -> InputError:

@@ -1,5 +1,6 @@
 """Runs that cannot go on: one line, the right exit code, and everything that was safe still is."""
 
+import errno
 import os
 import pickle
 import signal
@@ -351,6 +352,11 @@ def break_metrics(patch: pytest.MonkeyPatch, number: int) -> None:
     patch.setattr(MetricsLog, "__init__", made)
 
 
+def full(filesystem: Any, name: str) -> tuple[Full, str]:
+    """What `files.resolve` returns where the first write stops half-way."""
+    return Full(filesystem, [0], errno.ENOSPC), name
+
+
 def break_checkpoints(patch: pytest.MonkeyPatch, number: int) -> None:
     resolve, left = files.resolve, [13]  # three checkpoints of four files, and a file
 
@@ -441,12 +447,9 @@ def test_a_folder_that_takes_nothing_is_told_before_anything_runs(
 def test_a_full_disk_leaves_the_config_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half(path: Path, text: str, **_: Any) -> None:
-        path.write_bytes(text[: len(text) // 2].encode())
-        raise OSError(28, os.strerror(28))
-
+    resolve = files.resolve
     (tmp_path / "config.yaml").write_text("as it was")
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(files, "resolve", lambda path: full(*resolve(path)))
     with pytest.raises(OSError, match="No space"):
         write_provenance(tmp_path, {"a": 1}, [], session=1)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
