@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -46,6 +47,26 @@ class NotFinite(LookupError):  # noqa: N818 - says what was found
         return str(self.args[0])
 
 
+def did_you_mean(
+    name: str, names: Iterable[str], otherwise: str = "see --help", count: int = 1
+) -> str:
+    """The remedy for a name that nobody knows.
+
+    Args:
+        name: It.
+        names: Those that there are.
+        otherwise: What to say where none of them is near.
+        count: How many of the nearest to name.
+    """
+    near = get_close_matches(name, list(names), n=count)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for one line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
     remedy = "mend that"
@@ -53,7 +74,7 @@ def cannot_write(path: str, error: OSError) -> str:
         remedy = "make room"
     elif error.errno in FORBIDDEN:
         remedy = "make it writable"
-    reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+    reason = os.strerror(error.errno) if error.errno else first_line(error)
     return f"{path}: cannot be written: {reason}: {remedy}, then go on with --resume"
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from pyarrow import fs
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, first_line
 
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
 
@@ -173,8 +173,3 @@ def create_exclusively(path: str, content: bytes) -> bool:
     if not alone:
         filesystem.delete_file(own)
     return alone
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, short enough for one line."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,14 +10,13 @@ itself when the first of its attributes is wanted.
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from awac_dist.algorithms.base import Method, MethodConfig
@@ -70,8 +69,7 @@ def method_class(name: str) -> type[Method]:
         InputError: There is none; names the nearest.
     """
     if name not in METHODS:
-        nearest = get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(METHODS)}"
+        hint = did_you_mean(name, METHODS, f"there are {', '.join(METHODS)}")
         raise InputError(f"no algorithm {name}; {hint}")
     module, _, attribute = METHODS[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)

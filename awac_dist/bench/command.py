@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from awac_dist.cli.fields import positional
-from awac_dist.cli.parser import did_you_mean
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked, Count
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Bench(Checked):
         yield from super().problems()
         for name in self.sections:
             if name not in SECTIONS:
-                yield "sections", f"no section {name}{did_you_mean(name, SECTIONS)}"
+                yield "sections", f"no section {name}; {did_you_mean(name, SECTIONS)}"
 
 
 def run(options: Bench) -> None:

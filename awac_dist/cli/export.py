@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from awac_dist.cli.commands import Export
-from awac_dist.errors import InputError
-from awac_dist.files import first_line, read_file, write_file
+from awac_dist.errors import InputError, first_line
+from awac_dist.files import read_file, write_file
 from awac_dist.policies.npz import find_policy, read_policy
 
 

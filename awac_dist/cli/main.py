@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.parser import read
-from awac_dist.errors import InputError, RunFailed
+from awac_dist.errors import InputError, RunFailed, did_you_mean
 
 PROGRAM = "awac-dist"
 
@@ -47,8 +46,7 @@ def _run(argv: Sequence[str]) -> int | None:
         print(_overview(group, names))
         return 0 if words else 2
     if words[0] not in names:
-        near = get_close_matches(words[0], names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        hint = did_you_mean(words[0], names, f"there are {', '.join(names)}")
         raise InputError(f"no command {words[0]!r}; {hint}")
     command = COMMANDS[name := group + words[0]]
     if command.parse is not None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli.fields import Field, headline, walk
-from awac_dist.cli.parser import Parser, did_you_mean
+from awac_dist.cli.parser import Parser
 from awac_dist.cli.yaml_file import METHOD, Setting, read_yaml
 from awac_dist.config import RunConfig
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean
 
 PROGRAM = "python -m awac_dist.launch"
 EPILOG = """\
@@ -222,7 +222,7 @@ def _overrides(words: Iterable[str], fields: Mapping[str, Field]) -> Iterator[Se
         if not equals:
             raise InputError(f"--override {word}: is not OPTION=VALUE, such as workers=8")
         if path not in fields:
-            raise InputError(f"--override: no option {name}{did_you_mean(path, fields)}")
+            raise InputError(f"--override: no option {name}; {did_you_mean(path, fields)}")
         if path not in CHANGEABLE:
             raise InputError(
                 f"--override {name}: cannot change in a run that goes on, which would be another "

@@ -11,12 +11,11 @@ from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from awac_dist.cli.fields import REQUIRED, Field, headline, walk
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
 
 METAVARS = {
@@ -90,7 +89,7 @@ class Parser(ArgumentParser):
         for option in self._option_string_actions:
             if option.replace("-", "_") == name.replace("-", "_"):
                 return option + equals + value
-        raise InputError(f"no option {name}{did_you_mean(name, self._option_string_actions)}")
+        raise InputError(f"no option {name}; {did_you_mean(name, self._option_string_actions)}")
 
 
 def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
@@ -112,12 +111,6 @@ def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
     for path, problem in options.problems():
         raise InputError(f"{fields[path].option}: {problem}")
     return options
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """What to add to an error about a name that nobody knows."""
-    nearest = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else "; see --help"
 
 
 def _add(group: Any, field: Field) -> None:

@@ -19,7 +19,7 @@ from awac_dist.data.experience import STEPS_PER_FILE
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.goals import GOAL_KEYS
 from awac_dist.envs.make import make_env
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, first_line
 from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode
 
@@ -116,7 +116,7 @@ def _create(filesystem: Any, name: str) -> None:
             filesystem.delete_dir(name)  # of a conversion that died
         filesystem.create_dir(name, recursive=True)
     except OSError as error:
-        raise InputError(f"--to: cannot write {name}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"--to: cannot write {name}: {first_line(error)}") from error
 
 
 def _write_chunk(folder: str, number: int, chunk: list[Episode], spec: EnvSpec) -> None:

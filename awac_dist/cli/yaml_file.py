@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from awac_dist.cli.fields import Field
-from awac_dist.cli.parser import did_you_mean
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean
 
 METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
 
@@ -58,4 +57,4 @@ def _flattened(
         elif path in fields or path == METHOD:
             yield Setting(path, f"{file}: {path}", value)
         else:
-            raise InputError(f"{file}: no option {path}{did_you_mean(path, {*fields, *parts})}")
+            raise InputError(f"{file}: no option {path}; {did_you_mean(path, {*fields, *parts})}")

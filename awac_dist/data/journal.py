@@ -25,8 +25,8 @@ import pyarrow as pa
 from awac_dist.data import parquet
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import LoggedFragment, join_logged
-from awac_dist.errors import InputError
-from awac_dist.files import first_line, head, read_file
+from awac_dist.errors import InputError, first_line
+from awac_dist.files import head, read_file
 from awac_dist.types import EnvSpec, Episode
 
 SUFFIX = ".journal"

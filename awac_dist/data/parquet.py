@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from awac_dist.data.format import FileInfo, Format, naming
-from awac_dist.errors import InputError
-from awac_dist.files import first_line, resolve, written_aside
+from awac_dist.errors import InputError, first_line
+from awac_dist.files import resolve, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 TAIL = 8  # bytes behind the footer: its length, and PAR1

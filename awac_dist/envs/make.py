@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 from awac_dist.envs.goals import GOAL_KEYS, GoalAsInput
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean, first_line
 from awac_dist.types import EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
@@ -101,5 +100,4 @@ def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
 
 
 def _remedy(env_id: str, error: Exception) -> str:
-    near = difflib.get_close_matches(env_id, gymnasium.registry, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else str(error).splitlines()[0]
+    return did_you_mean(env_id, gymnasium.registry, first_line(error), count=3)

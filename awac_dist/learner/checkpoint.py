@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pickle import UnpicklingError
 from typing import Any
 
-from awac_dist.errors import InputError, RunFailed, needed
+from awac_dist.errors import InputError, RunFailed, first_line, needed
 from awac_dist.files import (
     MANIFEST,
     SET_ASIDE,
-    first_line,
     read_sealed,
     remove_folder,
     seal,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from awac_dist.policies.network import NetworkPolicy
@@ -27,8 +26,8 @@ def policy_class(kind: str) -> type[NetworkPolicy]:
         InputError: There is no such kind.
     """
     if kind not in POLICIES:
-        near = difflib.get_close_matches(kind, POLICIES, n=1) or list(POLICIES)
-        raise InputError(f"no policy kind {kind!r}: did you mean {' or '.join(near)}?")
+        every = f"did you mean {' or '.join(POLICIES)}?"
+        raise InputError(f"no policy kind {kind!r}: {did_you_mean(kind, POLICIES, every)}")
     module, name = POLICIES[kind].split(":")
     found: type[NetworkPolicy] = getattr(import_module(module), name)
     return found

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.errors import InputError
-from awac_dist.files import first_line, read_sealed, sealed, write_file
+from awac_dist.errors import InputError, first_line
+from awac_dist.files import read_sealed, sealed, write_file
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.plain import PlainPolicy

@@ -25,8 +25,8 @@ from pyarrow import fs
 
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, RunFailed
-from awac_dist.files import create_exclusively, first_line, resolve
+from awac_dist.errors import InputError, RunFailed, first_line
+from awac_dist.files import create_exclusively, resolve
 from awac_dist.reporting.run_folder import LOCK_FILE, already_there, create_run_folder
 
 SESSIONS = "sessions"

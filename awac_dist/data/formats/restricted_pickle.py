@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from awac_dist.data.formats.pickle_machine import EXPANSION, REMEDY, SLACK_BYTES, Machine, Stream
-from awac_dist.errors import InputError
-from awac_dist.files import first_line, resolve
+from awac_dist.errors import InputError, first_line
+from awac_dist.files import resolve
 
 NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 

@@ -15,8 +15,7 @@ from awac_dist.data.columns import Place, assemble, check_successors, ends_once,
 from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.formats.rllib_files import REQUIRED, tables
-from awac_dist.errors import InputError
-from awac_dist.files import first_line
+from awac_dist.errors import InputError, first_line
 from awac_dist.types import Array, Episode, Origin
 
 COLUMNS = [*REQUIRED, "new_obs", "terminateds", "truncateds", "t"]
