@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from awac_dist.policies.noise import NoiseProcess, OrnsteinUhlenbeck, UniformNoise
+from awac_dist.errors import InputError
+from awac_dist.policies.noise import MakeNoise, OrnsteinUhlenbeck, UniformNoise
 from awac_dist.policies.npz import find_policy, read_policy
-from awac_dist.policies.policy import Policy, UnitPolicy, check_sizes
+from awac_dist.policies.policy import Policy, UnitPolicy
 from awac_dist.types import EnvSpec
 
-BLIND: dict[str, type[NoiseProcess]] = {
-    "random": UniformNoise,
-    "ornstein-uhlenbeck": OrnsteinUhlenbeck,
-}
+BLIND: dict[str, MakeNoise] = {"random": UniformNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeck}
 
 
 def open_policy(name: str, spec: EnvSpec) -> Policy:
@@ -26,5 +24,9 @@ def open_policy(name: str, spec: EnvSpec) -> Policy:
     if name in BLIND:
         return UnitPolicy(spec)
     policy = read_policy(find_policy(name))
-    check_sizes(name, policy.input_size, policy.action_size, spec)
+    if (policy.input_size, policy.action_size) != (spec.input_size, spec.action_size):
+        raise InputError(
+            f"{name}: reads {policy.input_size} observations and gives {policy.action_size} "
+            f"actions, but {spec.env_id} has {spec.input_size} and {spec.action_size}"
+        )
     return policy

@@ -6,7 +6,6 @@ a = centre + half_range * tanh(MLP(s)),  explored with  a + half_range * explora
 from __future__ import annotations
 
 from awac_dist.policies.network import NetworkPolicy
-from awac_dist.policies.policy import NO_MEMORY
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
@@ -18,9 +17,4 @@ class DeterministicPolicy(NetworkPolicy):
 
     def __init__(self, spec: PolicySpec, vector: Array, version: int) -> None:
         super().__init__(spec, vector, version)
-        self._std = self._half_range * spec.exploration_std
-
-    def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
-        actions = self.mean(observations)
-        actions += self._std * noise
-        return actions
+        self._same_std = self._half_range * spec.exploration_std

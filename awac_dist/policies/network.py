@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
 
@@ -16,8 +14,8 @@ from awac_dist.types import Array
 ZERO = np.zeros((), np.float32)  # compared at half the cost of Python's 0
 
 
-class NetworkPolicy(ABC):
-    """A multi-layer perceptron; a kind says what becomes of its last hidden layer.
+class NetworkPolicy:
+    """A multi-layer perceptron, whose samples lie around the mean unless a kind says otherwise.
 
     Args:
         spec: Sizes, bounds and options.
@@ -28,7 +26,8 @@ class NetworkPolicy(ABC):
         ValueError: The vector has another length than the shapes need.
     """
 
-    has_std: ClassVar[bool]  # whether arrays say how far samples spread
+    has_std: ClassVar[bool] = True  # whether arrays say how far samples spread
+    std_in_half_ranges: ClassVar[bool] = True  # of the bounds; else in units of the last layer
     memory_size = 0
 
     def __init__(self, spec: PolicySpec, vector: Array, version: int) -> None:
@@ -41,6 +40,7 @@ class NetworkPolicy(ABC):
         arrays = self.arrays = spec.unflatten(vector)
         count = len(spec.layer_sizes) - 1
         self._layers = [(arrays[f"weight_{i}"].T, arrays[f"bias_{i}"]) for i in range(count)]
+        self._same_std = self._bounded(arrays["log_std"]) if "log_std" in arrays else None
 
     @classmethod
     def shapes(cls, spec: PolicySpec) -> dict[str, tuple[int, ...]]:
@@ -57,9 +57,12 @@ class NetworkPolicy(ABC):
             shapes |= {"observation_shift": observations, "observation_scale": observations}
         return shapes
 
-    @abstractmethod
     def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
         """Actions [E, A] for observations [E, O] and standard normal noise [E, N]."""
+        hidden = self._last_hidden(observations)
+        actions = self._squashed(self._raw(hidden))
+        actions += self._std(hidden) * noise
+        return actions
 
     def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
         """The mean action [E, A], which is what gets evaluated."""
@@ -90,29 +93,14 @@ class NetworkPolicy(ABC):
         raw += self._centre
         return raw
 
-
-class Spread:
-    """Standard deviations of a policy, the same in all states or not.
-
-    Args:
-        spec: Its log standard deviation lies in [min, max], by a sigmoid.
-        arrays: `log_std` [A], or `log_std_weight` and `log_std_bias`.
-        unit: [A] what they are multiplied with.
-    """
-
-    def __init__(self, spec: PolicySpec, arrays: Mapping[str, Array], unit: Array) -> None:
-        self._low, self._high, self._unit = spec.log_std_min, spec.log_std_max, unit
-        self._arrays = arrays
-        self._same = None if spec.state_dependent_std else self._bounded(arrays["log_std"])
-
-    def __call__(self, hidden: Array) -> Array:
-        """Of the last hidden layer [E, H]: [E, A] or [A]."""
-        if self._same is not None:
-            return self._same
-        return self._bounded(
-            hidden @ self._arrays["log_std_weight"].T + self._arrays["log_std_bias"]
-        )
+    def _std(self, hidden: Array) -> Array:
+        """Standard deviations of samples, the same in all states [A] or not [E, A]."""
+        if self._same_std is not None:
+            return self._same_std
+        return self._bounded(hidden @ self.arrays["log_std_weight"].T + self.arrays["log_std_bias"])
 
     def _bounded(self, logits: Array) -> Array:
-        log_std = self._low + (self._high - self._low) / (1 + np.exp(-logits))
-        return np.asarray(self._unit * np.exp(log_std), np.float32)
+        """Standard deviations whose logarithms lie in the spec's bounds, by a sigmoid."""
+        low, high = self.spec.log_std_min, self.spec.log_std_max
+        std = np.exp(low + (high - low) / (1 + np.exp(-logits)))
+        return np.asarray(self._half_range * std if self.std_in_half_ranges else std, np.float32)

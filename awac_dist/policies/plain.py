@@ -37,6 +37,7 @@ class PlainPolicy:
     low, high = -np.inf, np.inf  # such a file says nothing of the bounds
 
     def __init__(self, arrays: Mapping[str, np.ndarray], path: str) -> None:
+        self._arrays = arrays
         try:
             count = sum(name.startswith("weight_") for name in arrays)
             self._layers = [(arrays[f"weight_{i}"].T, arrays[f"bias_{i}"]) for i in range(count)]
@@ -48,8 +49,6 @@ class PlainPolicy:
             raise InputError(f"{path}: is no policy file: {error} is missing or unknown") from error
         if not self._layers:
             raise InputError(f"{path}: is no policy file: it has no layers")
-        self._log_std = arrays.get("log_std")
-        self._head = arrays.get("log_std_weight"), arrays.get("log_std_bias")
         self.input_size = len(self._layers[0][0])
         self.noise_size = self.action_size = self._layers[-1][0].shape[1]
 
@@ -64,8 +63,9 @@ class PlainPolicy:
     def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
         return self.sample(observations, np.zeros(self.noise_size, np.float32))
 
-    def _std(self, hidden: Array) -> Array | float:
-        weight, bias = self._head
-        if weight is not None and bias is not None:
-            return np.exp(np.clip(hidden @ weight.T + bias, -20, 2))
-        return 0.0 if self._log_std is None else np.exp(self._log_std)
+    def _std(self, hidden: Array) -> Array:
+        arrays = self._arrays
+        if "log_std_weight" in arrays:
+            logits = hidden @ arrays["log_std_weight"].T + arrays["log_std_bias"]
+            return np.exp(np.clip(logits, -20, 2))
+        return np.exp(arrays.get("log_std", -np.inf))

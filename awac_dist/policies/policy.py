@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from awac_dist.errors import InputError, RunFailed
+from awac_dist.errors import RunFailed
 from awac_dist.types import Array, EnvSpec
 
 NO_MEMORY = np.zeros((0, 0), np.float32)
@@ -63,16 +63,3 @@ def centre_and_half_range(low: Sequence[float], high: Sequence[float]) -> tuple[
     """The middle of some bounds [A], and how far they are from it."""
     below, above = np.array(low, np.float32), np.array(high, np.float32)
     return np.asarray((above + below) / 2, np.float32), np.asarray((above - below) / 2, np.float32)
-
-
-def check_sizes(name: str, inputs: int, actions: int, spec: EnvSpec) -> None:
-    """Refuse a policy for a task of other sizes.
-
-    Raises:
-        InputError: It is one.
-    """
-    if (inputs, actions) != (spec.input_size, spec.action_size):
-        raise InputError(
-            f"{name}: reads {inputs} observations and gives {actions} actions, but "
-            f"{spec.env_id} has {spec.input_size} and {spec.action_size}"
-        )

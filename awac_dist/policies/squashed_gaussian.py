@@ -5,22 +5,15 @@ a = centre + half_range * tanh(u),  u ~ N(MLP(s), exp(log_std))
 
 from __future__ import annotations
 
-import numpy as np
-
-from awac_dist.policies.network import NetworkPolicy, Spread
+from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.policy import NO_MEMORY
-from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
 
 class SquashedGaussianPolicy(NetworkPolicy):
     """The twin of `nn.actors.SquashedGaussianActor`."""
 
-    has_std = True
-
-    def __init__(self, spec: PolicySpec, vector: Array, version: int) -> None:
-        super().__init__(spec, vector, version)
-        self._std = Spread(spec, self.arrays, np.ones_like(self._half_range))
+    std_in_half_ranges = False
 
     def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
         hidden = self._last_hidden(observations)

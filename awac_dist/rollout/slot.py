@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from awac_dist.envs.make import Environment
 from awac_dist.errors import InputError
 from awac_dist.messages import Finished
-from awac_dist.policies.noise import MakeNoise, NoiseProcess
+from awac_dist.policies.noise import MakeNoise
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
 UNTOLD = math.nan  # of a step that does not say whether it is a success
@@ -57,7 +58,7 @@ class Slot:
         self._successes: list[float] = []  # of each step, NaN where it does not say
         self._rng = np.random.default_rng((*stream, episode))
         self._reset_seed = int(self._rng.integers(2**31))
-        self._noise: NoiseProcess | None = None
+        self._noise: Iterator[Array] | None = None
         self.memory: Array | None = None
         self._record([], [])
         try:
@@ -103,10 +104,9 @@ class Slot:
     def noise(self, size: int) -> Array:
         """Noise [size] for the next action."""
         if self._noise is None:
-            self._noise = self._process(self._rng, size)
-            for _ in range(self.steps):  # that were done again
-                self._noise.next()
-        return self._noise.next()
+            done_again = self.steps
+            self._noise = islice(self._process(self._rng, size), done_again, None)
+        return next(self._noise)
 
     def step(self, action: Array, bounded: Array) -> tuple[bool, bool]:
         """Act.

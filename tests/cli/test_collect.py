@@ -2,6 +2,7 @@
 
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +79,14 @@ def test_ornstein_uhlenbeck_noise_is_correlated_as_its_theta_says(
 ) -> None:
     options = {} if sigma == 0.3 else {"theta": theta, "sigma": sigma}  # the paper's by default
     process = OrnsteinUhlenbeck(np.random.default_rng(0), 1, **options)
-    noise = np.array([process.next()[0] for _ in range(20_000)])
+    noise = np.array([of_step[0] for of_step in islice(process, 20_000)])
     assert np.corrcoef(noise[:-1], noise[1:])[0, 1] == pytest.approx(1 - theta, abs=0.02)
     assert noise.std() == pytest.approx(sigma / np.sqrt(1 - (1 - theta) ** 2), rel=0.05)
 
 
 def test_uniform_noise_is_uniform() -> None:
     process = UniformNoise(np.random.default_rng(0), 2)
-    noise = np.array([process.next() for _ in range(5_000)])
+    noise = np.array(list(islice(process, 5_000)))
     assert noise.std() == pytest.approx(1 / np.sqrt(3), rel=0.03)
 
 
