@@ -45,12 +45,7 @@ class Batch:
             rewards=block[:, layout.rewards],
             discounts=block[:, layout.discounts],
             next_observations=block[:, layout.next_observations],
-            columns={
-                name: block[:, where]
-                if isinstance(where, int)
-                else block[:, where].reshape(-1, *layout.shapes[name])
-                for name, where in layout.columns.items()
-            },
+            columns=layout.views(block),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,6 @@ class Books:
         self._fragments, self._steps = Counter[str](), Counter[str]()
         self._positions: dict[int, StreamState] = {}  # the newest, by worker
         self._cursors: list[Cursor | None] = [None] * len(shards)
-        self._heard = [0] * len(shards)  # online row of each shard, up to which it announced
         self._held_from = [0] * len(shards)  # online row of each shard, the lowest that it holds
 
     def register(self, rounds: Rounds | None = None) -> Holdings:
@@ -99,11 +99,10 @@ class Books:
         Raises:
             LookupError: A fragment that is never forgotten lies nowhere.
         """
-        forgotten = [tuple(key) for key in state["forgotten"].tolist()]
-        homes = [shard_of(key[:3], len(self._shards)) for key in forgotten]
+        forgotten, shards = [tuple(key) for key in state["forgotten"].tolist()], len(self._shards)
         answers = [
-            shard.post("load", {k for k, home in zip(forgotten, homes, strict=True) if home == n})
-            for n, shard in enumerate(self._shards)
+            shard.post("load", {key for key in forgotten if shard_of(key[:3], shards) == number})
+            for number, shard in enumerate(self._shards)
         ]
         for answer in answers:
             answer.result()
@@ -126,29 +125,19 @@ class Books:
         oldest = self._sampler.oldest_rows(len(self._shards))
         for place in self._waiting.values():
             if place.source == ONLINE:
-                low = oldest[place.shard]
-                oldest[place.shard] = place.row if low is None else min(low, place.row)
+                oldest[place.shard] = min(oldest[place.shard], place.row)
         answers = [
-            shard.post("since", cursor, heard if low is None else low)
-            for shard, cursor, low, heard in zip(
-                self._shards, self._cursors, oldest, self._heard, strict=True
-            )
+            shard.post("since", cursor, row)
+            for shard, cursor, row in zip(self._shards, self._cursors, oldest, strict=True)
         ]
         news: list[tuple[float, Placement]] = []  # with its place among its shard's, from 0 to 1
         for number, answer in enumerate(answers):
             told: Announced = answer.result()
             self._cursors[number], self._held_from[number] = told.cursor, told.held_from
             news += [(n / len(told.placements), its) for n, its in enumerate(told.placements)]
-        for _, place in sorted(news, key=lambda item: item[0]):
-            self._hear(place)
-
-    def _hear(self, place: Placement) -> None:
-        if place.source == ONLINE:
-            end = place.row + place.length + 1
-            self._heard[place.shard] = max(self._heard[place.shard], end)
-        name = place.source, place.key
-        if name not in self._known:
-            self._waiting[name] = place
+        for _, place in sorted(news, key=itemgetter(0)):
+            if _name(place) not in self._known:
+                self._waiting[_name(place)] = place
 
     def _is_past(self, place: Placement) -> bool:
         """Whether a fragment came before the position of its worker's stream.
@@ -173,13 +162,17 @@ class Books:
     def _enter(self, places: Sequence[Placement]) -> None:
         """Have fragments drawn from; those that a shard has released are only known."""
         for place in places:
-            name = place.source, place.key
-            del self._waiting[name]
-            self._known.add(name)
-        self._sampler.add(place for place in places if not self._is_released(place))
+            del self._waiting[_name(place)]
+            self._known.add(_name(place))
+        self._sampler.add(
+            place
+            for place in places
+            if place.source != ONLINE or place.row >= self._held_from[place.shard]
+        )
 
-    def _is_released(self, place: Placement) -> bool:
-        return place.source == ONLINE and place.row < self._held_from[place.shard]
+
+def _name(place: Placement) -> Name:
+    return place.source, place.key
 
 
 def _tally(places: Sequence[Placement]) -> Tally:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from awac_dist.replay.table import FIRST_FRAGMENTS, room
 from awac_dist.types import Array, Episode
 
 FIRST, LENGTH, START, EPISODE, NEXT = range(5)  # rows of the table of fragments
 NONE = -1
-FIRST_FRAGMENTS = 64
 
 
 class EpisodeIndex:
@@ -22,17 +22,23 @@ class EpisodeIndex:
 
     Args:
         observation_size: O of the observations with which episodes begin.
+
+    Attributes:
+        ends: [e] known steps of each episode; like all tables with room for more behind them.
+        initial: [O, e] observations with which they began.
     """
 
     def __init__(self, observation_size: int) -> None:
-        self._fragments = np.zeros((5, FIRST_FRAGMENTS), np.int64)
-        self._count = 0
-        self._released = 0  # fragments that only wait to be dropped
-        self._ends = np.zeros(FIRST_FRAGMENTS, np.int64)  # known steps of each episode
-        self._initial = np.zeros((observation_size, FIRST_FRAGMENTS), np.float32)
-        self._episodes = 0
+        self._fragments, self.ends = np.zeros((5, 0), np.int64), np.zeros(0, np.int64)
+        self.initial = np.zeros((observation_size, 0), np.float32)
+        self._count = self._episodes = 0
         # Streams that go on -> last fragment (NONE once that is dropped), episode.
         self._open: dict[object, tuple[int, int]] = {}
+
+    @property
+    def fragments(self) -> np.ndarray:
+        """[5, f] the table."""
+        return self._fragments[:, : self._count]
 
     def append(self, stream: object, first_row: int, episode: Episode, initial: Array) -> None:
         """Register a fragment.
@@ -45,21 +51,31 @@ class EpisodeIndex:
         """
         start, steps = episode.origin.start, len(episode)
         number = self._episode_of(stream, start, initial)
-        self._fragments = _room(self._fragments, self._count)
+        self._fragments = room(self._fragments, self._count)
         self._fragments[:, self._count] = (first_row, steps, start, number, NONE)
-        self._ends[number] = start + steps
+        self.ends[number] = start + steps
         self._open.pop(stream, None)
         if not (episode.terminated or episode.truncated):
             self._open[stream] = (self._count, number)
         self._count += 1
 
     def release(self, row: int) -> None:
-        """Forget the fragments that lie below a row."""
-        firsts = self._fragments[FIRST, : self._count]
-        self._released = max(0, int(np.searchsorted(firsts, row, side="right")) - 1)
-        if self._released > max(FIRST_FRAGMENTS, self._count // 2):
-            self._drop(self._released)
-            self._released = 0
+        """Forget the fragments that lie below a row, and the episodes that have no other."""
+        count = int(np.searchsorted(self.fragments[FIRST], row, side="right")) - 1
+        if count <= max(FIRST_FRAGMENTS, self._count // 2):  # they wait until they are many
+            return
+        kept = self.fragments[:, count:].copy()
+        kept[NEXT, kept[NEXT] != NONE] -= count
+        going_on = [number for _, number in self._open.values()]
+        wanted = np.unique(np.append(kept[EPISODE], going_on)).astype(np.int64)
+        kept[EPISODE] = np.searchsorted(wanted, kept[EPISODE])
+        self._open = {
+            stream: (max(last - count, NONE), int(np.searchsorted(wanted, number)))
+            for stream, (last, number) in self._open.items()
+        }
+        self._fragments, self._count = kept, kept.shape[1]
+        self.ends, self.initial = self.ends[wanted], self.initial[:, wanted]
+        self._episodes = len(wanted)
 
     def rest(self, rows: np.ndarray, known: int | None = None) -> Rest:
         """The rest of the episodes from the transitions at the rows [n] on.
@@ -71,40 +87,24 @@ class EpisodeIndex:
         Raises:
             LookupError: A row is not known.
         """
-        firsts = self._fragments[FIRST, : self._count]
-        cut = self._count if known is None else int(np.searchsorted(firsts, known))
-        if known is not None and len(rows) and rows.max() >= known:
+        if known is None:
+            return Rest(self, rows, self._count)
+        if len(rows) and rows.max() >= known:
             raise LookupError(f"row {rows.max()} asked for, rows from {known} on are not known yet")
-        episodes = self._ends[: self._episodes], self._initial[:, : self._episodes]
-        return Rest(self._fragments[:, : self._count], *episodes, rows, cut)
+        return Rest(self, rows, int(np.searchsorted(self.fragments[FIRST], known)))
 
     def _episode_of(self, stream: object, start: int, initial: Array) -> int:
         """Number of the episode that goes on with a fragment which starts at step `start`."""
         last, number = self._open.get(stream, (NONE, NONE))
-        if number != NONE and self._ends[number] == start:
+        if number != NONE and self.ends[number] == start:
             if last != NONE:
                 self._fragments[NEXT, last] = self._count
             return number
-        self._ends = _room(self._ends, self._episodes)
-        self._initial = _room(self._initial, self._episodes)
-        self._initial[:, self._episodes] = initial
+        number = self._episodes
+        self.ends, self.initial = room(self.ends, number), room(self.initial, number)
+        self.initial[:, number] = initial
         self._episodes += 1
-        return self._episodes - 1
-
-    def _drop(self, count: int) -> None:
-        """Leave the oldest fragments out, and the episodes that have no other."""
-        kept = self._fragments[:, count : self._count].copy()
-        kept[NEXT, kept[NEXT] != NONE] -= count
-        going_on = [number for _, number in self._open.values()]
-        wanted = np.unique(np.append(kept[EPISODE], going_on)).astype(np.int64)
-        kept[EPISODE] = np.searchsorted(wanted, kept[EPISODE])
-        self._open = {
-            stream: (max(last - count, NONE), int(np.searchsorted(wanted, number)))
-            for stream, (last, number) in self._open.items()
-        }
-        self._fragments, self._count = kept, kept.shape[1]
-        self._ends, self._initial = self._ends[wanted], self._initial[:, wanted]
-        self._episodes = len(wanted)
+        return number
 
 
 class Leg(NamedTuple):
@@ -121,26 +121,21 @@ class Rest:
     """The rest of some episodes from some transitions [n] on, as far as it is known.
 
     Args:
-        fragments: [5, f] the table.
-        ends: [e] known steps of the episodes.
-        initial: [O, e] observations with which they began.
+        index: Of the episodes.
         rows: [n] where the transitions are.
         cut: Fragments that are known; those behind do not count.
     """
 
-    def __init__(
-        self, fragments: np.ndarray, ends: np.ndarray, initial: Array, rows: np.ndarray, cut: int
-    ) -> None:
-        self.rows = rows
-        self._fragments, self._ends, self._initial, self._cut = fragments, ends, initial, cut
-        self._mine = np.searchsorted(fragments[FIRST], rows, side="right") - 1
-        self._offsets = rows - fragments[FIRST, self._mine]
+    def __init__(self, index: EpisodeIndex, rows: np.ndarray, cut: int) -> None:
+        self.rows, self._index, self._fragments, self._cut = rows, index, index.fragments, cut
+        self._mine = np.searchsorted(self._fragments[FIRST], rows, side="right") - 1
+        self._offsets = rows - self._fragments[FIRST, self._mine]
 
     @cached_property
     def remaining(self) -> np.ndarray:
         """Known steps [n] from the transitions on, at least 1."""
         _, _, start, episode, _ = self._fragments[:, self._mine]
-        ends = self._ends[episode]
+        ends = self._index.ends[episode]
         late = self._fragments[:, self._cut :]
         if late.shape[1]:
             episodes, firsts = np.unique(late[EPISODE], return_index=True)
@@ -152,7 +147,7 @@ class Rest:
     @property
     def initial(self) -> Array:
         """Observations [n, O] with which the episodes began; the first that is known of each."""
-        observations: Array = self._initial[:, self._fragments[EPISODE, self._mine]].T
+        observations: Array = self._index.initial[:, self._fragments[EPISODE, self._mine]].T
         return observations
 
     def ahead(self, steps: np.ndarray) -> np.ndarray:
@@ -196,11 +191,3 @@ class Rest:
     def _following(self, fragments: np.ndarray) -> np.ndarray:
         following = self._fragments[NEXT, fragments]
         return np.where(following < self._cut, following, NONE)
-
-
-def _room(table: np.ndarray, count: int) -> np.ndarray:
-    """The table, twice as long once its last axis is full."""
-    if count < table.shape[-1]:
-        return table
-    more = max(count, FIRST_FRAGMENTS)
-    return np.concatenate((table, np.zeros_like(table, shape=(*table.shape[:-1], more))), axis=-1)

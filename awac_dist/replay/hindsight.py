@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from awac_dist.messages import Outcome, Relabelling
+from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.episodes import Rest
-from awac_dist.replay.layout import Layout
-from awac_dist.replay.ring import RingBuffer
+from awac_dist.replay.ring import ACHIEVED, RingBuffer
 from awac_dist.types import Array
 
 GoalRewards = Callable[[Array, Array], Outcome]
@@ -26,12 +26,12 @@ class Hindsight:
 
     Args:
         ring: Where the transitions lie.
-        layout: Columns of a block.
-        rewards: The task's own rule.
+        rule: How the task rewards goals.
+        config: How rewards are scaled and shifted.
     """
 
-    def __init__(self, ring: RingBuffer, layout: Layout, rewards: GoalRewards) -> None:
-        self._ring, self._layout, self._rewards = ring, layout, rewards
+    def __init__(self, ring: RingBuffer, rule: GoalRewards, config: ReplayConfig) -> None:
+        self._ring, self._rule, self._config = ring, rule, config
 
     def goals(self, rest: Rest, relabelling: Relabelling) -> Array:
         """The goals [n, G] that transitions get; NaN where they keep their own."""
@@ -42,34 +42,27 @@ class Hindsight:
             shares, remaining = relabelling.futures[future], rest.remaining[future]
             steps = np.ones(len(rest.rows), np.int64)
             steps[future] = np.minimum(1 + (shares * remaining).astype(np.int64), remaining)
-            goals[future] = self._achieved(rest.ahead(steps)[future])
+            goals[future] = self._ring.aside(ACHIEVED, rest.ahead(steps)[future])
         return goals
 
     def relabel(self, block: Array, rows: np.ndarray, goals: Array) -> None:
-        """Put other goals, rewards and discounts into a block [n, width], in place.
+        """Put other goals, rewards and discounts into a block, in place.
 
         Args:
-            block: Transitions as they were stored.
+            block: [n, width] transitions as they were stored.
             rows: [n] where they start.
             goals: [n, G] as `goals` tells them.
         """
         changed = np.flatnonzero(~np.isnan(goals).any(axis=1))
-        if len(changed):
-            part = block[changed]
-            self._replace(part, rows[changed], goals[changed])
-            block[changed] = part
-
-    def _replace(self, block: Array, rows: np.ndarray, goals: Array) -> None:
-        layout, achieved = self._layout, self._achieved(rows + 1)
-        ended = block[:, layout.discounts] == 0
+        if not len(changed):
+            return
+        layout, goals, part = self._ring.layout, goals[changed], block[changed]
+        achieved = self._ring.aside(ACHIEVED, rows[changed] + 1)
+        ended = part[:, layout.discounts] == 0
         if ended.any():  # some ends have no goal's cause, and stay
-            ended[ended] = ~self._rewards(achieved[ended], block[ended, layout.goals]).terminated
-        after = self._rewards(achieved, goals)
-        block[:, layout.goals] = goals
-        block[:, layout.next_goals] = goals
-        block[:, layout.rewards] = after.rewards
-        block[:, layout.discounts] = np.where(after.terminated | ended, 0, self._ring.discount)
-
-    def _achieved(self, rows: np.ndarray) -> Array:
-        """Goals [n, G] that the observations in the rows [n] achieve."""
-        return self._ring.aside("achieved", rows, (self._layout.goal_size,))
+            ended[ended] = ~self._rule(achieved[ended], part[ended, layout.goals]).terminated
+        after = self._rule(achieved, goals)
+        part[:, layout.goals] = part[:, layout.next_goals] = goals
+        part[:, layout.rewards] = self._config.learned_rewards(after.rewards)
+        part[:, layout.discounts] = np.where(after.terminated | ended, 0, self._ring.discount)
+        block[changed] = part

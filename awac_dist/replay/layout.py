@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -125,51 +126,38 @@ class Layout:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of each column that was wished for, its shape behind n.
+        """Of each column that was wished for, in their order, its shape behind n.
 
         Raises:
             ValueError: There is no such need.
         """
+        unknown = sorted(self.wishes.needs - set(NEEDS))
+        if unknown:
+            raise ValueError(f"no column {unknown[0]!r}; there are {', '.join(NEEDS)}")
         sizes = {"O": self.observation_size, "A": self.action_size, "H": self.wishes.segment_length}
         return {
             name: tuple(sizes[letter] for letter in letters.split())
-            for name, letters in self._letters().items()
+            for need, columns in NEEDS.items()
+            if need in self.wishes.needs
+            for name, letters in columns.items()
         }
 
-    @cached_property
-    def columns(self) -> dict[str, slice | int]:
-        """Where the columns that were wished for lie."""
-        found: dict[str, slice | int] = {}
-        end = self.base_width
+    def views(self, block: Any) -> dict[str, Any]:
+        """The columns that were wished for, [n, ...] inside a block [n, width], without a copy.
+
+        The block is NumPy's or torch's, and so are they.
+        """
+        found, end = {}, self.base_width
         for name, shape in self.shapes.items():
-            found[name] = slice(end, end + prod(shape)) if shape else end
-            end += prod(shape)
+            start, end = end, end + prod(shape)
+            found[name] = block[:, start:end].reshape(len(block), *shape)
         return found
-
-    def views(self, block: Array) -> dict[str, Array]:
-        """The columns that were wished for, [n, ...] inside a block [n, width]."""
-        return {
-            name: block[:, where]
-            if isinstance(where, int)
-            else block[:, where].reshape(len(block), *self.shapes[name])
-            for name, where in self.columns.items()
-        }
 
     def over_observations(self, values: Array, rest: float) -> Array:
         """A row [width] of `values` [O] under every observation, and `rest` elsewhere."""
         row = np.full(self.width, rest, np.float32)
-        places = [self.observations, self.next_observations]
-        letters = self._letters()
-        for name, where in self.columns.items():
-            if letters[name].endswith("O") and isinstance(where, slice):
-                places.append(where)
-        for where in places:
-            row[where].reshape(-1, self.observation_size)[:] = values
+        row[self.observations] = row[self.next_observations] = values
+        for name, column in self.views(row[None]).items():
+            if name.endswith("observations"):
+                column[:] = values
         return row
-
-    def _letters(self) -> dict[str, str]:
-        unknown = sorted(self.wishes.needs - set(NEEDS))
-        if unknown:
-            raise ValueError(f"no column {unknown[0]!r}; there are {', '.join(NEEDS)}")
-        needs = [NEEDS[need] for need in NEEDS if need in self.wishes.needs]
-        return {name: letters for columns in needs for name, letters in columns.items()}

@@ -11,6 +11,7 @@ from awac_dist.replay.layout import Layout
 from awac_dist.types import Array, Episode
 
 FIRST_ROWS = 1024
+ACHIEVED = "achieved"  # goals [G], put aside for each row of a goal task
 GROWTH = 1.125  # in place, where the system can: no copy, and little that lies idle
 MOST_IDLE = 4  # rows of memory for each that is held, at most
 
@@ -25,31 +26,26 @@ class RingBuffer:
     lies a copy of the first, once there is a second round. What else belongs to a row, such as
     the goal that it achieved, lies aside.
 
-    Args:
+    Attributes:
         layout: Columns of a transition.
         discount: gamma, stored with each step, or 0 for a step that ended the task.
         first_row: Number of the first row.
-
-    Attributes:
         oldest_row: Number of the oldest row that is still held.
         next_row: Number of the row that will be written next.
     """
 
     def __init__(self, layout: Layout, *, discount: float, first_row: int = 0) -> None:
-        self._layout = layout
-        self.discount = discount
-        self._first_row = first_row
+        self.layout, self.discount, self.first_row = layout, discount, first_row
         self._length = FIRST_ROWS
         self._rows = _blank(self._length + 1, layout.row_width)
-        self._aside: dict[str, Array] = {}  # [length, ...]
+        self._aside: dict[str, Array] = {}  # [length + 1, ...]
         self._base = self.oldest_row = self.next_row = first_row  # _base: what lies in place 0
 
     def append(self, episode: Episode) -> int:
         """Store a fragment and return the number of its first row."""
         first, steps = self.next_row, len(episode)
         self._make_room(steps + 1)
-        layout = self._layout
-        rows = _blank(steps + 1, layout.row_width)
+        layout, rows = self.layout, _blank(steps + 1, self.layout.row_width)
         rows[:, layout.observations] = inputs(episode, layout)
         rows[:-1, layout.actions] = episode.actions
         rows[:-1, layout.rewards] = episode.rewards
@@ -60,17 +56,17 @@ class RingBuffer:
             self._rows[places] = rows[its]
         self._advance(steps + 1)
         if layout.goal_size and episode.achieved_goals is not None:
-            self.put_aside("achieved", first, episode.achieved_goals)
+            self.put_aside(ACHIEVED, first, episode.achieved_goals)
         return first
 
     def skip(self, rows: int) -> int:
         """Leave out the next rows, which hold nothing; returns the number of the first."""
         first = self.next_row
-        if self.oldest_row == first:
-            self._base = self.oldest_row = self.next_row = first + rows
+        if self.oldest_row == first:  # nothing is held, and no memory is needed
+            self._base = self.oldest_row = first + rows
         else:
             self._make_room(rows)
-            self._advance(rows)
+        self._advance(rows)
         return first
 
     def release(self, row: int) -> None:
@@ -94,41 +90,40 @@ class RingBuffer:
         """
         self._check_held(rows, followed=True)
         taken = self._transitions()[(rows - self._base) % self._length]
-        block: Array = taken.view(np.float32).reshape(len(rows), self._layout.base_width)
+        block: Array = taken.view(np.float32).reshape(len(rows), self.layout.base_width)
         if not np.isfinite(block).all():
-            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]] - self._first_row
+            row = rows[np.flatnonzero(~np.isfinite(block).all(axis=1))[0]] - self.first_row
             raise NotFinite(f"row {row} is no transition, or holds NaN or infinity", block)
         return block
 
     def put_aside(self, name: str, first: int, values: Array) -> None:
         """Keep a column's values [k, ...] of the rows from `first` on."""
-        memory = self._aside_of(name, values.shape[1:])
+        if name not in self._aside:
+            self._aside[name] = _blank(self._length + 1, *values.shape[1:])
         for places, its in self._stretches(first, len(values)):
-            memory[places] = values[its]
+            self._aside[name][places] = values[its]
 
-    def aside(self, name: str, rows: np.ndarray, shape: tuple[int, ...] = ()) -> Array:
+    def aside(self, name: str, rows: np.ndarray) -> Array:
         """A column's values [n, ...] of the rows [n]; NaN where none were put aside.
 
         Raises:
             LookupError: A row is not held any more.
         """
         self._check_held(rows, followed=False)
-        values: Array = self._aside_of(name, shape)[(rows - self._base) % self._length]
+        memory = self._aside.get(name)
+        if memory is None:
+            return _blank(len(rows))
+        values: Array = memory[(rows - self._base) % self._length]
         return values
 
     @property
     def _is_wrapped(self) -> bool:
         return self.next_row - self._base > self._length
 
-    def _aside_of(self, name: str, shape: tuple[int, ...]) -> Array:
-        if name not in self._aside:
-            self._aside[name] = _blank(self._length, *shape)
-        return self._aside[name]
-
     def _check_held(self, rows: np.ndarray, *, followed: bool) -> None:
         newest = self.next_row - 1
         if len(rows) and (rows.min() < self.oldest_row or rows.max() > newest - followed):
-            numbers = np.array((rows.min(), rows.max(), self.oldest_row, newest)) - self._first_row
+            numbers = np.array((rows.min(), rows.max(), self.oldest_row, newest)) - self.first_row
             raise LookupError("rows {} to {} asked for, {} to {} held".format(*numbers))
 
     def _stretches(self, first: int, count: int) -> Iterator[tuple[slice, slice]]:
@@ -153,29 +148,27 @@ class RingBuffer:
             self._move(wanted)
             return
         self._length = wanted
-        self._rows.resize((wanted + 1, self._layout.row_width), refcheck=False)
-        self._rows[length:] = np.nan
-        for memory in self._aside.values():
-            memory.resize((wanted, *memory.shape[1:]), refcheck=False)
+        for memory in (self._rows, *self._aside.values()):
+            memory.resize((wanted + 1, *memory.shape[1:]), refcheck=False)
             memory[length:] = np.nan
 
     def _move(self, length: int) -> None:
         """Lay what is held to the front of other memory."""
         held = list(self._stretches(self.oldest_row, self.next_row - self.oldest_row))
 
-        def moved(memory: Array, length: int) -> Array:
-            new = _blank(length, *memory.shape[1:])
+        def moved(memory: Array) -> Array:
+            new = _blank(length + 1, *memory.shape[1:])
             for places, its in held:
                 new[its] = memory[places]
             return new
 
-        self._rows = moved(self._rows, length + 1)
-        self._aside = {name: moved(memory, length) for name, memory in self._aside.items()}
+        self._rows = moved(self._rows)
+        self._aside = {name: moved(memory) for name, memory in self._aside.items()}
         self._length, self._base = length, self.oldest_row
 
     def _transitions(self) -> np.ndarray:
         """Every row with what follows it, as items that overlap: one copy takes a transition."""
-        item = np.dtype((np.void, self._layout.base_width * self._rows.itemsize))
+        item = np.dtype((np.void, self.layout.base_width * self._rows.itemsize))
         return np.ndarray(self._length, item, self._rows.data, strides=self._rows.strides[:1])
 
 

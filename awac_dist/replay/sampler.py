@@ -8,6 +8,7 @@ order of their names, whenever they were registered.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ class Sampler:
         self._order = list(sources or ())
         self._weights = {name: w for name, w in (sources or {}).items() if w != 1.0}
         self._tables: dict[str, Table] = {}
-        self._ends: dict[int, tuple[int, int]] = {}  # by shard, see `known`
+        self._ends = Counter[tuple[int, bool]]()  # by shard and whether online, see `known`
         self._mixture: dict[str, float] = {}
         self._goals: dict[str, float] = {}
         self._newest: int | None = None
@@ -89,34 +90,16 @@ class Sampler:
     def add(self, placements: Iterable[Placement]) -> None:
         """Register fragments; the order of online ones matters to the draws that follow."""
         touched = set()
-        for placement in placements:
-            touched.add(placement.source)
-            self._table(placement.source).append(placement)
-            self._note_end(placement)
+        for place in placements:
+            touched.add(place.source)
+            self._table(place.source).append(place)
+            half = place.shard, place.source == ONLINE
+            self._ends[half] = max(self._ends[half], place.row + place.length + 1)
         for source in touched - {ONLINE}:
             self._tables[source] = self._tables[source].in_key_order()
         online = self._tables.get(ONLINE)
         while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()
-
-    def known(self, shard: int) -> tuple[int, int]:
-        """Prior and online row of a shard from which on nothing was registered."""
-        return self._ends.get(shard, (0, 0))
-
-    def keys(self) -> dict[str, np.ndarray]:
-        """Names of the fragments in play, in order, by source."""
-        return {source: table.keys.copy() for source, table in self._tables.items()}
-
-    def oldest_rows(self, num_shards: int) -> list[int | None]:
-        """The lowest online row that may be drawn of each shard, None where there is none."""
-        return self._tables.get(ONLINE, Table()).oldest_rows(num_shards)
-
-    def _note_end(self, placement: Placement) -> None:
-        prior, online = self.known(placement.shard)
-        end = placement.row + placement.length + 1
-        is_online = placement.source == ONLINE
-        ends = (prior, max(online, end)) if is_online else (max(prior, end), online)
-        self._ends[placement.shard] = ends
 
     def _table(self, source: str) -> Table:
         """The table of a source; a new one takes its place: prior data, clone, online."""
@@ -126,6 +109,19 @@ class Sampler:
             names = sorted(self._tables, key=lambda name: ranks.get(name, 10**9))
             self._tables = {name: self._tables[name] for name in names}
         return self._tables[source]
+
+    def known(self, shard: int) -> tuple[int, int]:
+        """Prior and online row of a shard from which on nothing was registered."""
+        return self._ends[shard, False], self._ends[shard, True]
+
+    def oldest_rows(self, num_shards: int) -> list[int]:
+        """The lowest online row that may be drawn of each shard, or from which on one may be."""
+        ends = [self.known(shard)[1] for shard in range(num_shards)]
+        return self._tables[ONLINE].oldest_rows(ends) if ONLINE in self._tables else ends
+
+    def keys(self) -> dict[str, np.ndarray]:
+        """Names of the fragments in play, in order, by source."""
+        return {source: table.keys.copy() for source, table in self._tables.items()}
 
     def sizes(self) -> dict[str, int]:
         """Transitions in play, by source."""
@@ -186,14 +182,14 @@ class Sampler:
 
     def _draw_numbers(self, batch_size: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """Transitions [n] of as many batches as there are generators, batch by batch."""
-        groups, shares = self._groups()
-        bounds = np.cumsum((0.0, *shares))
+        groups = self._groups()
+        bounds = np.cumsum((0.0, *(share for _, share in groups)))
         # Systematic sampling: every count is within one of its share, exact on average.
         offsets = np.array([rng.random() for rng in rngs])[:, None]
         edges = np.floor(bounds * batch_size + offsets + 1e-9)
         edges[:, -1] = edges[:, 0] + batch_size
         counts = np.diff(edges).astype(int).tolist()
-        pools = [self._pool(group) for group in groups]
+        pools = [self._pool(sources) for sources, _ in groups]
         drawn = [
             pool.draw(count, rng)
             for rng, own in zip(rngs, counts, strict=True)
@@ -211,54 +207,44 @@ class Sampler:
         futures, lenders = np.full(count, np.nan, np.float32), np.full(count, -1)
         kinds, shares = list(self._goals), list(self._goals.values())
         kind = rng.choice(len(kinds), size=count, p=shares)
-        later = kind == (kinds.index(FUTURE) if FUTURE in kinds else -1)
-        other = kind == (kinds.index(ENVIRONMENT) if ENVIRONMENT in kinds else -1)
+        later, other = (
+            kind == (kinds.index(name) if name in kinds else -1) for name in (FUTURE, ENVIRONMENT)
+        )
         futures[later] = rng.random(int(later.sum()), np.float32)
         if other.any():
             lenders[other] = self._pool(list(self._tables)).draw(int(other.sum()), rng)
         return futures, lenders
 
-    def _groups(self) -> tuple[list[list[str]], list[float]]:
-        """Lists of sources that are drawn from uniformly together, and their shares."""
-        groups, shares = [list(self._tables)], [1.0]
-        if self._mixture:
-            offline = [source for source in self._tables if source != ONLINE]
-            groups = [offline if name == OFFLINE else [name] for name in self._mixture]
-            shares = list(self._mixture.values())
-        if self._weights:
-            return self._weighted(groups, shares)
-        return groups, shares
+    def _groups(self) -> list[tuple[list[str], float]]:
+        """Sources that are drawn from uniformly together, and their share of a batch."""
+        offline = [source for source in self._tables if source != ONLINE]
+        groups = [
+            (offline if name == OFFLINE else [name], share) for name, share in self._mixture.items()
+        ] or [(list(self._tables), 1.0)]
+        return [part for group in groups for part in self._weighted(*group)]
 
-    def _weighted(
-        self, groups: list[list[str]], shares: list[float]
-    ) -> tuple[list[list[str]], list[float]]:
-        """Split each group by source, so that a source's share follows weight x size."""
-        split: list[list[str]] = []
-        split_shares: list[float] = []
-        for group, share in zip(groups, shares, strict=True):
-            sizes = [
-                self._weights.get(s, 1.0) * self._tables[s].total if s in self._tables else 0.0
-                for s in group
-            ]
-            if sum(sizes):
-                split += [[source] for source in group]
-                split_shares += [share * size / sum(sizes) for size in sizes]
-            else:  # kept, to be refused when its share is drawn
-                split.append(group)
-                split_shares.append(share)
-        return split, split_shares
+    def _weighted(self, sources: list[str], share: float) -> list[tuple[list[str], float]]:
+        """A group, split so that a source's share follows weight x size where weights differ."""
+        sizes = {
+            source: self._weights.get(source, 1.0) * self._tables[source].total
+            for source in sources
+            if source in self._tables
+        }
+        total = sum(sizes.values())
+        if not self._weights or not total:  # nothing is refused when its share is drawn
+            return [(sources, share)]
+        return [([source], share * size / total) for source, size in sizes.items()]
 
     def _pool(self, sources: Sequence[str]) -> _Pool:
         known = [source for source in sources if source in self._tables]
-        ends = np.cumsum([self._drawn_from(source) for source in known])
+        sizes = [self._tables[source].total for source in known]
+        if self._newest is not None and ONLINE in known:
+            place = known.index(ONLINE)
+            sizes[place] = min(sizes[place], self._newest)
+        ends = np.cumsum(sizes)
         through_all = dict(zip(self._tables, self._table_ends(), strict=True))
         shifts = np.array([through_all[source] for source in known]) - ends
         return _Pool(sources, ends, shifts)
-
-    def _drawn_from(self, source: str) -> int:
-        """How many of a source's transitions, the newest, are drawn from."""
-        total = self._tables[source].total
-        return total if source != ONLINE or self._newest is None else min(total, self._newest)
 
     def _table_ends(self) -> np.ndarray:
         """Where each table ends in the numbers of all transitions."""

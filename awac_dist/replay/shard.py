@@ -71,7 +71,7 @@ class ReplayShard:
         self._config = config
         self._log, self._sources = log, sources
         self._accepted: dict[tuple[int, ...], Placement] = {}
-        self._announced: list[Placement] = []  # prior data, too; a line for each, for ever
+        self._announced: list[Placement] = []  # prior data, too, and for ever
         self._closed: set[tuple[int, ...]] = set()  # (worker, incarnation)
         self._loaded: Loaded | None = None
         self._boot = time.time_ns()
@@ -141,13 +141,11 @@ class ReplayShard:
         Raises:
             LookupError: They are not all there.
         """
-        logged = [] if self._log is None else self._log.fragments_of(stream)
-        fragments = [fragment for fragment in logged if fragment.origin.start < steps]
-        reached = 0
-        for fragment in fragments:
-            if fragment.origin.start != reached:
-                break
-            reached += len(fragment)
+        fragments, reached = [], 0
+        for fragment in [] if self._log is None else self._log.fragments_of(stream):
+            if fragment.origin.start == reached < steps:
+                fragments.append(fragment)
+                reached += len(fragment)
         if reached != steps:
             raise LookupError(
                 f"replay shard {self._index}: of the first {steps} steps of episode {stream}, "
@@ -173,17 +171,7 @@ class ReplayShard:
         wishes: Wishes = NO_WISHES,
         known: tuple[int, int] | None = None,
     ) -> Array:
-        """Transitions [n, width] for the row numbers [n], in one contiguous block.
-
-        Args:
-            rows: [n] numbers.
-            relabelling: Goals to put in place of those of a goal task.
-            wishes: What is wanted besides the base columns.
-            known: Prior and online row from which on nothing counts as known yet; None: all is.
-
-        Raises:
-            LookupError: A row is not held, or holds NaN; names shard and row.
-        """
+        """As `Memory.take`, whose errors name the shard, too."""
         try:
             return self._memory.take(rows, relabelling, wishes, known)
         except NotFinite as error:
@@ -238,8 +226,7 @@ class ReplayShard:
     def _store(
         self, fragment: Episode, source: str, key: tuple[int, ...], *, keep: bool = True
     ) -> Placement:
-        store = self._memory.store if keep else self._memory.skip
-        row = store(fragment, source)
+        row = self._memory.store(fragment, source, keep=keep)
         goals = fragment.desired_goals if self._spec.goal_size else None
         goal = () if goals is None else tuple(map(float, goals[0]))
         place = Placement(source, self._index, row, len(fragment), goal, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,9 +28,8 @@ class Table:
     """
 
     def __init__(self) -> None:
-        self._columns = np.zeros((3, FIRST_FRAGMENTS), np.int64)  # shard, row - first, end
-        self._goals = np.zeros((FIRST_FRAGMENTS, 0), np.float32)
-        self._keys = np.zeros((FIRST_FRAGMENTS, 0), np.int64)
+        self._columns = np.zeros((4, 0), np.int64)  # shard, row - first, first, end, then the key
+        self._goals = np.zeros((0, 0), np.float32)  # [G, f]
         self._count = 0
         self._first = 0  # fragments before this one are forgotten
         self._forgotten = 0  # transitions in them
@@ -47,70 +47,65 @@ class Table:
 
     @property
     def goal_size(self) -> int:
-        return self._goals.shape[1]
+        return len(self._goals)
 
     @property
     def _end(self) -> int:
-        return int(self._columns[2, self._count - 1]) if self._count else 0
+        return int(self._columns[3, self._count - 1]) if self._count else 0
+
+    @property
+    def _in_play(self) -> np.ndarray:
+        return self._columns[:, self._first : self._count]
 
     def append(self, placement: Placement) -> None:
-        if not self._count:
-            self._goals = np.zeros((FIRST_FRAGMENTS, len(placement.goal)), np.float32)
-            self._keys = np.zeros((FIRST_FRAGMENTS, len(placement.key)), np.int64)
-        if self._count == self._columns.shape[1]:
-            self._columns = np.hstack((self._columns, np.zeros_like(self._columns)))
-            self._goals = np.vstack((self._goals, np.zeros_like(self._goals)))
-            self._keys = np.vstack((self._keys, np.zeros_like(self._keys)))
         first = self._end
         end = first + placement.length
+        facts = (placement.shard, placement.row - first, first, end, *placement.key)
+        if not self._count:
+            self._columns = np.zeros((len(facts), 0), np.int64)
+            self._goals = np.zeros((len(placement.goal), 0), np.float32)
+        self._columns = room(self._columns, self._count)
+        self._goals = room(self._goals, self._count)
         self._make_room(end)
         self._fragments[first - self._left : end - self._left] = self._count
-        self._columns[:, self._count] = (placement.shard, placement.row - first, end)
-        self._goals[self._count] = placement.goal
-        self._keys[self._count] = placement.key
+        self._columns[:, self._count] = facts
+        self._goals[:, self._count] = placement.goal
         self._count += 1
 
     @property
     def keys(self) -> np.ndarray:
         """Names [n, K] of the fragments in play, in order."""
-        return self._keys[self._first : self._count]
+        return self._in_play[4:].T
 
-    def oldest_rows(self, num_shards: int) -> list[int | None]:
-        """The lowest row in play of each shard, None where it has none."""
-        shards, rows, _ = self._in_play()
-        return [
-            int(rows[shards == shard].min()) if (shards == shard).any() else None
-            for shard in range(num_shards)
-        ]
+    def oldest_rows(self, ends: Sequence[int]) -> list[int]:
+        """The lowest row in play of each shard; the given row, above all others, where none is."""
+        shards, shifts, firsts = self._in_play[:3]
+        rows = shifts + firsts
+        return [int(rows.min(where=shards == n, initial=end)) for n, end in enumerate(ends)]
 
     def in_key_order(self) -> Table:
         """A table of the fragments in play in the order of their keys; this one if it is that."""
-        order = np.lexsort(self.keys.T[::-1]) if self.keys.shape[1] else np.arange(len(self.keys))
-        if (np.diff(order) == 1).all():
+        keys = self.keys.tolist()
+        if keys == sorted(keys):
             return self
-        shards, rows, lengths = self._in_play()
-        goals, keys, table = self._goals[self._first :], self.keys, Table()
-        for n in order.tolist():
-            place = (int(shards[n]), int(rows[n]), int(lengths[n]))
-            table.append(Placement("", *place, tuple(goals[n].tolist()), tuple(keys[n].tolist())))
+        table = Table()
+        for n in sorted(range(len(keys)), key=keys.__getitem__):
+            shard, shift, first, end, *key = self._in_play[:, n].tolist()
+            goal = self._goals[:, self._first + n].tolist()
+            place = Placement("", shard, shift + first, end - first, tuple(goal), tuple(key))
+            table.append(place)
         return table
 
-    def _in_play(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shard, first row and length [n] of each fragment in play."""
-        shards, shifts, ends = self._columns[:, self._first : self._count]
-        firsts = np.concatenate(([self._forgotten], ends[:-1]))[: len(ends)]
-        return shards, shifts + firsts, ends - firsts
-
     def forget_oldest(self) -> None:
-        self._forgotten = int(self._columns[2, self._first])
+        self._forgotten = int(self._columns[3, self._first])
         self._first += 1
 
     def locate(self, positions: np.ndarray) -> Places:
         """Places of transitions numbered 0 to total - 1 in order of arrival."""
         positions = positions + self._forgotten
         fragments = self._fragments[positions - self._left]
-        shards, rows, _ = self._columns
-        return Places(shards[fragments], rows[fragments] + positions, self._goals[fragments])
+        shards, shifts = self._columns[:2]
+        return Places(shards[fragments], shifts[fragments] + positions, self._goals[:, fragments].T)
 
     def _make_room(self, end: int) -> None:
         """Leave what is forgotten behind once the transitions up to `end` do not fit."""
@@ -120,3 +115,11 @@ class Table:
         self._fragments = np.zeros(2 * (end - self._forgotten), np.uint32)
         self._fragments[: len(kept)] = kept
         self._left = self._forgotten
+
+
+def room(table: np.ndarray, count: int) -> np.ndarray:
+    """A table with `count` entries along its last axis, twice as long once that is full."""
+    if count < table.shape[-1]:
+        return table
+    more = np.zeros_like(table, shape=(*table.shape[:-1], max(count, FIRST_FRAGMENTS)))
+    return np.concatenate((table, more), axis=-1)

@@ -145,7 +145,7 @@ class Replay:
         fragment = Episode(observations, actions, rewards, terminated, not terminated, origin)
         self._shard.insert(fragment, ONLINE)
         [oldest] = self._sampler.oldest_rows(1)
-        news = self._shard.since(self._cursor, oldest or 0)
+        news = self._shard.since(self._cursor, oldest)
         self._cursor = news.cursor
         self._sampler.add(news.placements)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from awac_dist.errors import InputError, NotFinite
 from awac_dist.messages import Outcome, Relabelling
-from awac_dist.replay import episodes
+from awac_dist.replay import episodes, table
 from awac_dist.replay.columns import COLUMNS
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import NEEDS, Layout, Wishes
@@ -95,7 +95,7 @@ class Story:
             self._run[stream] = run = []
             self.runs.append(run)
         if skip:
-            row = self.memory.skip(fragment, source)
+            row = self.memory.store(fragment, source, keep=False)
             self.memory.release(self.memory.next_row(source))
         else:
             row = self.memory.store(fragment, source)
@@ -272,7 +272,8 @@ def known_rows(story: Story, limits: tuple[int, int] | None) -> tuple[int, int] 
 
 
 def rows_to_take(story: Story, known: tuple[int, int] | None) -> list[int]:
-    held = filter(story.memory.holds, story.places)
+    first = story.memory.held_from
+    held = [row for row in story.places if row < ONLINE_ROWS or row >= first]
     return [row for row in held if known is None or row < known[row >= ONLINE_ROWS]]
 
 
@@ -285,7 +286,7 @@ def test_columns_equal_plain_loops(
     skipped: int,
     random: Random,
 ) -> None:
-    with patch.object(episodes, "FIRST_FRAGMENTS", 2):
+    with patch.object(episodes, "FIRST_FRAGMENTS", 2), patch.object(table, "FIRST_FRAGMENTS", 2):
         story = Story(SPEC, pieces, skipped)
     known = known_rows(story, limits)
     if rows := rows_to_take(story, known):
@@ -295,7 +296,7 @@ def test_columns_equal_plain_loops(
 @pytest.mark.parametrize("seed", range(2))
 def test_columns_equal_plain_loops_while_old_rows_are_released(seed: int) -> None:
     random, needs = Random(seed), frozenset(NEEDS)
-    with patch.object(episodes, "FIRST_FRAGMENTS", 2):
+    with patch.object(episodes, "FIRST_FRAGMENTS", 2), patch.object(table, "FIRST_FRAGMENTS", 2):
         story = Story(SPEC, [])
         for _ in range(200):
             end = random.choice(("",) * 6 + ("terminated", "truncated"))
@@ -409,7 +410,7 @@ def test_the_index_forgets_what_the_ring_forgets() -> None:
         story._tell(Piece(1 + 2 * (number % 3), 2, "truncated", lost=False), skip=False)
         story.memory.release(story.memory.next_row(ONLINE) - 60)
     episodes = story.memory._online._episodes
-    assert max(episodes._fragments.shape[1], episodes._initial.shape[1]) < 300
+    assert max(episodes._fragments.shape[1], episodes.initial.shape[1]) < 300
 
 
 def test_an_unknown_need_is_named_with_those_that_there_are() -> None:
