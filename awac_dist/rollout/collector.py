@@ -23,21 +23,13 @@ MAX_FAULTS = 5  # episodes of an environment that may fail in a row
 
 @dataclass
 class Collected:
-    """What a call recorded.
+    """What a call recorded."""
 
-    Attributes:
-        fragments: In the order in which they were cut.
-        finished: Totals of the episodes that ended.
-        faults: Why each dropped episode was dropped.
-        env_s: Seconds in the environments.
-        policy_s: Seconds in the policy.
-    """
-
-    fragments: list[Episode] = field(default_factory=list)
-    finished: list[Finished] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    env_s: float = 0.0
-    policy_s: float = 0.0
+    fragments: list[Episode] = field(default_factory=list)  # in the order in which they were cut
+    finished: list[Finished] = field(default_factory=list)  # totals of the episodes that ended
+    faults: list[str] = field(default_factory=list)  # why each dropped episode was dropped
+    env_s: float = 0.0  # in the environments
+    policy_s: float = 0.0  # in the policy
 
 
 class Collector:
@@ -87,7 +79,7 @@ class Collector:
         """Where the stream of episodes is, after a call."""
         slots = [] if self._fresh else self._slots
         under_way = tuple((slot.episode, slot.steps) for slot in slots)
-        memories = tuple(() if s.memory is None else tuple(s.memory.tolist()) for s in slots)
+        memories = tuple(tuple(slot.memory.tolist()) for slot in slots)
         _, worker, incarnation = self._stream
         return StreamState(worker, incarnation, self.next_episode, under_way, memories)
 
@@ -111,7 +103,7 @@ class Collector:
                         f"environment {self._env_id} cannot be put back into episode {episode}: "
                         f"{fault}; resume with another number of workers to begin new ones"
                     ) from fault
-                slot.env_s, slot.memory = 0.0, np.array(memory, np.float32) if memory else None
+                slot.env_s, slot.memory = 0.0, np.array(memory, np.float32)
 
     def collect_steps(
         self, policy: Policy, steps: int, kind: Kind, num_envs: int | None = None
@@ -224,8 +216,8 @@ class Collector:
 
 def _memory(slots: Sequence[Slot], size: int) -> Array:
     """What the policy keeps in each [n, M]: rows that stay the slots', to be changed in place."""
-    rows = [np.zeros(size, np.float32) if s.memory is None else s.memory for s in slots]
-    memory = stacked(rows)
+    nothing = np.zeros(size, np.float32)
+    memory = stacked([slot.memory if len(slot.memory) else nothing for slot in slots])
     for slot, row in zip(slots, memory, strict=True):
         slot.memory = row
     return memory

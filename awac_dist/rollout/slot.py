@@ -27,18 +27,13 @@ class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode
 class Slot:
     """An environment and the episode it is in; its randomness is tied to the episode.
 
-    Args:
-        spec: The task.
-        noise: What the policy's samples are made of.
-        make: Builds the environment.
-
     Attributes:
         episode: Number of the episode in the stream.
         steps: Steps of the episode that were cut.
         recorded: Steps that are recorded, of the call that counts them from 0.
         faults_in_a_row: Episodes that failed since one ended.
         env_s: Seconds in the environment, of the call that counts them from 0.
-        memory: [M] what the policy keeps from step to step, None after a reset.
+        memory: [M] what the policy keeps from step to step, empty after a reset.
     """
 
     def __init__(self, spec: EnvSpec, noise: MakeNoise, make: Callable[[str], Environment]) -> None:
@@ -59,7 +54,7 @@ class Slot:
         self._rng = np.random.default_rng((*stream, episode))
         self._reset_seed = int(self._rng.integers(2**31))
         self._noise: Iterator[Array] | None = None
-        self.memory: Array | None = None
+        self.memory = np.zeros(0, np.float32)
         self._record([], [])
         try:
             if self._env is None:
@@ -67,13 +62,11 @@ class Slot:
             began = time.perf_counter()
             observation, info = self._env.reset(seed=self._reset_seed)
             self.env_s += time.perf_counter() - began
-            self.observation = _finite("observation", observation, self._input_shape)
-            achieved = [self._goal(info)] if self._spec.goal_size else []
+            self._see(observation, info)
         except InputError:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
-        self._record([self.observation], achieved)
 
     def _record(self, inputs: list[Array], achieved: list[Array]) -> None:
         """Begin a fragment whose first rows are known; goals only where the task has some."""
@@ -81,13 +74,15 @@ class Slot:
         self._actions: list[Array] = []
         self._rewards: list[float] = []
 
-    def go_on(self, stream: Sequence[int], episode: int, fragments: Sequence[Episode]) -> None:
-        """Go into the middle of an episode, by doing again what was done in it.
+    def _see(self, observation: Any, info: dict[str, Any]) -> None:
+        self.observation = _finite("observation", observation, self._input_shape)
+        self._inputs.append(self.observation)
+        if self._spec.goal_size:
+            goal = _finite("achieved goal", info["achieved_goal"], self._goal_shape)
+            self._achieved.append(goal)
 
-        Args:
-            stream: As of `begin`.
-            episode: Its number.
-            fragments: What was recorded of it, from its reset on.
+    def go_on(self, stream: Sequence[int], episode: int, fragments: Sequence[Episode]) -> None:
+        """Go into the middle of an episode, by doing again what was recorded of it.
 
         Raises:
             EnvironmentFault: The environment fails, or shows something else than it did then.
@@ -104,19 +99,12 @@ class Slot:
     def noise(self, size: int) -> Array:
         """Noise [size] for the next action."""
         if self._noise is None:
-            done_again = self.steps
-            self._noise = islice(self._process(self._rng, size), done_again, None)
+            done_already = self.steps
+            self._noise = islice(self._process(self._rng, size), done_already, None)
         return next(self._noise)
 
     def step(self, action: Array, bounded: Array) -> tuple[bool, bool]:
-        """Act.
-
-        Args:
-            action: [A] as chosen, which is what is kept.
-            bounded: [A] the same inside the bounds, which is what is done.
-
-        Returns:
-            Whether it terminated, whether it was truncated.
+        """Do the `bounded` action [A], and keep it as chosen; returns (terminated, truncated).
 
         Raises:
             EnvironmentFault: It raised, or an observation or the reward is no finite number.
@@ -126,18 +114,14 @@ class Slot:
             began = time.perf_counter()
             observation, reward, terminated, truncated, info = self._env.step(bounded)
             self.env_s += time.perf_counter() - began
-            seen = _finite("observation", observation, self._input_shape)
+            self._see(observation, info)
             if not math.isfinite(reward):
                 raise ValueError(f"the reward is {reward}")
-            if self._spec.goal_size:
-                self._achieved.append(self._goal(info))
             success = float(bool(info["success"])) if "success" in info else UNTOLD
         except InputError:
             raise
         except Exception as error:
             raise EnvironmentFault(_told(error)) from error
-        self.observation = seen
-        self._inputs.append(seen)
         self._actions.append(action)
         self._rewards.append(float(reward))
         self._successes.append(success)
@@ -189,9 +173,6 @@ class Slot:
         told = [success for success in self._successes if not math.isnan(success)]
         success_steps = int(sum(told)) if told else None
         return Finished(self._return, self.steps, success_steps, self._successes[-1] == 1)
-
-    def _goal(self, info: dict[str, Any]) -> Array:
-        return _finite("achieved goal", info["achieved_goal"], self._goal_shape)
 
 
 def _finite(what: str, values: Any, shape: tuple[int, ...]) -> Array:

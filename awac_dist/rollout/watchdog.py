@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import time
-from types import TracebackType
 
 SHARE = 0.25  # of the limit, between two looks at the clock that put the end off
 
@@ -27,22 +26,14 @@ class Watchdog:
     def beat(self) -> None:
         """Say that a step begins."""
         if self._limit_s is not None and time.monotonic() >= self._put_off_at:
-            self._put_off(self._limit_s)
-
-    def _put_off(self, limit_s: float) -> None:
-        faulthandler.dump_traceback_later((1 + SHARE) * limit_s, exit=True, file=2)
-        self._put_off_at = time.monotonic() + SHARE * limit_s
+            faulthandler.dump_traceback_later((1 + SHARE) * self._limit_s, exit=True, file=2)
+            self._put_off_at = time.monotonic() + SHARE * self._limit_s
 
     def __enter__(self) -> Watchdog:
-        if self._limit_s is not None:
-            self._put_off(self._limit_s)
+        self._put_off_at = 0.0
+        self.beat()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._limit_s is not None:
             faulthandler.cancel_dump_traceback_later()

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from awac_dist.errors import ComponentDied
-from awac_dist.messages import (
-    Future,
-    Handle,
-    RolloutReport,
-    StreamState,
-    Weights,
-    WeightsReader,
-)
+from awac_dist.messages import Future, Handle, RolloutReport, StreamState, WeightsReader
 from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
@@ -29,20 +22,14 @@ FIRST_POLICY_S = 60.0  # a worker waits so long for weights, which a new store h
 SHARD_BACK_S = 600.0  # and so long for a shard that died, which reads its share anew
 
 
-class PolicySource(Protocol):
-    """Where a worker's policy comes from."""
-
-    def newest(self) -> Policy: ...
-
-
+@dataclass(frozen=True)
 class FixedPolicy:
     """Always the same policy."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    policy: Policy
 
     def newest(self) -> Policy:
-        return self._policy
+        return self.policy
 
 
 class PublishedPolicy:
@@ -54,8 +41,7 @@ class PublishedPolicy:
     """
 
     def __init__(self, spec: PolicySpec, weights: WeightsReader) -> None:
-        self._spec = spec
-        self._weights, self._serial = weights, -1
+        self._spec, self._weights, self._serial = spec, weights, -1
         self._policy: Policy | None = None
 
     def newest(self) -> Policy:
@@ -65,24 +51,25 @@ class PublishedPolicy:
             RuntimeError: There was none for a long time.
         """
         deadline = time.monotonic() + FIRST_POLICY_S
-        self._take(self._pull())
+        self._look()
         while self._policy is None:
             if time.monotonic() > deadline:
                 raise RuntimeError("asked to act before any policy was published")
             time.sleep(POLL_S)
-            self._take(self._pull())
+            self._look()
         return self._policy
 
-    def _pull(self) -> Weights | None:
+    def _look(self) -> None:
         try:
-            return self._weights.pull(self._serial)
+            newer = self._weights.pull(self._serial)
         except ComponentDied:
-            return None
-
-    def _take(self, newer: Weights | None) -> None:
+            return
         if newer is not None:
             self._policy = make_policy(self._spec, newer.vector, newer.version)
             self._serial = newer.serial
+
+
+PolicySource = FixedPolicy | PublishedPolicy
 
 
 class RolloutWorker:
@@ -116,13 +103,9 @@ class RolloutWorker:
         noise: MakeNoise | None = WhiteNoise,
         step_timeout_s: float | None = None,
     ) -> None:
-        self._collector = Collector(
-            spec,
-            num_envs,
-            (seed, worker, incarnation),
-            noise=noise,
-            watchdog=Watchdog(step_timeout_s if self.owns_process else None),
-        )
+        stream = seed, worker, incarnation
+        watchdog = Watchdog(step_timeout_s if self.owns_process else None)
+        self._collector = Collector(spec, num_envs, stream, noise=noise, watchdog=watchdog)
         self._shards, self._policies = shards, policies
         self._ended: float | None = None  # the call before
 
@@ -134,42 +117,33 @@ class RolloutWorker:
         fragments = []
         for episode, steps in state.under_way:
             stream = (state.worker, state.incarnation, episode)
-            shard = self._shards[shard_of(stream, len(self._shards))]
-            fragments.append(shard.post("fragments_of", stream, steps).result())
+            fragments.append(self._home(stream).post("fragments_of", stream, steps).result())
         self._collector.resume(state, fragments)
 
     def collect_steps(
         self, steps: int, kind: Kind, source: str, num_envs: int | None = None
     ) -> RolloutReport:
         """Record `steps` steps in each (of the first `num_envs`) with the newest policy."""
-        wait_s = self._waited_s()
-        policy = self._policies.newest()
-        start = time.perf_counter()
-        collected = self._collector.collect_steps(policy, steps, kind, num_envs)
-        return self._send(collected, source, policy.version, start, wait_s)
+        return self._collect(source, self._collector.collect_steps, steps, kind, num_envs)
 
     def collect_episodes(self, count: int, kind: Kind, source: str) -> RolloutReport:
         """Record `count` whole episodes with the newest policy."""
-        wait_s = self._waited_s()
-        policy = self._policies.newest()
-        start = time.perf_counter()
-        collected = self._collector.collect_episodes(policy, count, kind)
-        return self._send(collected, source, policy.version, start, wait_s)
-
-    def _waited_s(self) -> float:
-        return 0.0 if self._ended is None else time.perf_counter() - self._ended
+        return self._collect(source, self._collector.collect_episodes, count, kind)
 
     def flush(self) -> None:
         """Have everything that was sent put on disk."""
         for shard in self._shards:
             shard.post("flush").result()
 
-    def _send(
-        self, collected: Collected, source: str, version: int, start: float, wait_s: float
+    def _collect(
+        self, source: str, collect: Callable[..., Collected], *arguments: int | str | None
     ) -> RolloutReport:
-        acted = time.perf_counter()
-        fragments = collected.fragments
-        answers = [self._shard(fragment).post("insert", fragment, source) for fragment in fragments]
+        wait_s = 0.0 if self._ended is None else time.perf_counter() - self._ended
+        policy = self._policies.newest()
+        start = time.perf_counter()
+        collected = collect(policy, *arguments)
+        acted, fragments = time.perf_counter(), collected.fragments
+        answers = [self._insert(fragment, source) for fragment in fragments]
         for fragment, answer in zip(fragments, answers, strict=True):
             self._see_accepted(fragment, source, answer)
         self._ended = ended = time.perf_counter()
@@ -177,7 +151,7 @@ class RolloutWorker:
             fragments=len(fragments),
             finished=collected.finished,
             env_steps=sum(len(fragment) for fragment in fragments),
-            policy_version=version,
+            policy_version=policy.version,
             act_s=acted - start,
             send_s=ended - acted,
             dropped=len(collected.faults),
@@ -188,8 +162,11 @@ class RolloutWorker:
             wait_s=wait_s,
         )
 
-    def _shard(self, fragment: Episode) -> Handle:
-        return self._shards[shard_of(fragment.origin.stream, len(self._shards))]
+    def _home(self, stream: tuple[int, int, int]) -> Handle:
+        return self._shards[shard_of(stream, len(self._shards))]
+
+    def _insert(self, fragment: Episode, source: str) -> Future:
+        return self._home(fragment.origin.stream).post("insert", fragment, source)
 
     def _see_accepted(self, fragment: Episode, source: str, answer: Future) -> None:
         """Wait for the answer; a fragment is sent again if its shard died, which does no harm."""
@@ -202,4 +179,4 @@ class RolloutWorker:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"a replay shard did not come back: {death}") from death
             time.sleep(POLL_S)
-            answer = self._shard(fragment).post("insert", fragment, source)
+            answer = self._insert(fragment, source)
