@@ -157,8 +157,7 @@ class Learner:
             newest: Of online transitions, only the so many that came last; None is all.
         """
         self._batch_size = batch_size
-        self._sampler.set_mixture(mixture)
-        self._sampler.set_newest(newest)
+        self._sampler.set_mixture(mixture, newest)
 
     def update(self, count: int, rounds: Rounds | None = None) -> UpdateReport:
         """Register new fragments, take `count` gradient steps and publish the policy.

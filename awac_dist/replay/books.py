@@ -14,16 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.messages import (
-    Announced,
-    Cursor,
-    Handle,
-    Holdings,
-    Placement,
-    Rounds,
-    StreamState,
-    Tally,
-)
+from awac_dist.messages import Cursor, Handle, Holdings, Placement, Rounds, StreamState, Tally
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE, Sampler
 
@@ -52,12 +43,11 @@ class Books:
         self._held_from = [0] * len(shards)  # online row of each shard, the lowest that it holds
 
     def register(self, rounds: Rounds | None = None) -> Holdings:
-        """Ask the shards, and register what is new.
+        """Ask the shards, and register what is new: everything, or by rounds.
 
         Args:
             rounds: Positions of the workers' streams, round after round: only what came before
-                them is registered, all of one round before all of the next. None registers
-                everything.
+                them is registered, all of one round before all of the next.
         """
         self._listen()
         waiting = list(self._waiting.values())
@@ -80,10 +70,8 @@ class Books:
     def state(self) -> dict[str, Any]:
         """Enough to draw as before: names of fragments, in order, and totals."""
         in_play = self._sampler.keys()
-        drawn = {(ONLINE, tuple(key)) for key in in_play.get(ONLINE, np.empty((0, 4))).tolist()}
-        gone = [
-            key for source, key in self._known if source == ONLINE and (source, key) not in drawn
-        ]
+        drawn = set(map(tuple, in_play.get(ONLINE, np.empty((0, 4))).tolist()))
+        gone = [key for source, key in self._known if source == ONLINE and key not in drawn]
         return {
             "in_play": in_play,
             "forgotten": np.array(sorted(gone), np.int64).reshape(-1, 4),
@@ -132,7 +120,7 @@ class Books:
         ]
         news: list[tuple[float, Placement]] = []  # with its place among its shard's, from 0 to 1
         for number, answer in enumerate(answers):
-            told: Announced = answer.result()
+            told = answer.result()
             self._cursors[number], self._held_from[number] = told.cursor, told.held_from
             news += [(n / len(told.placements), its) for n, its in enumerate(told.placements)]
         for _, place in sorted(news, key=itemgetter(0)):
@@ -150,8 +138,7 @@ class Books:
     def _goes_on(self, place: Placement) -> bool:
         """Whether a fragment is of a stream that will come to it."""
         worker, incarnation = place.key[:2]
-        position = self._positions.get(worker)
-        return incarnation == (position.incarnation if position else 0)
+        return incarnation == self._positions.get(worker, StreamState.start(worker, 0)).incarnation
 
     def _admit(self, places: Sequence[Placement]) -> None:
         self._enter(places)

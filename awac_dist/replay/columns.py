@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from awac_dist.errors import NotFinite
-from awac_dist.replay.episodes import Leg, Rest
+from awac_dist.replay.episodes import Rest
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.ring import RingBuffer
 from awac_dist.types import Array
@@ -26,9 +26,8 @@ class Taken:
     """Transitions [n] that were taken from one ring, and K steps of their episodes from there on.
 
     Attributes:
-        ring: Where they lie.
+        ring: Where they lie; that of online fragments does not begin with row 0.
         layout: Columns of a block.
-        online: Whether it is the ring of online fragments.
         rest: What is known of their episodes.
         goals: [n, G] that they got in hindsight, NaN where they kept their own; None: all did.
         stretch: [n, K, base width] the transitions and those that follow, with those goals.
@@ -37,7 +36,6 @@ class Taken:
 
     ring: RingBuffer
     layout: Layout
-    online: bool
     rest: Rest
     goals: Array | None
     stretch: Array
@@ -120,24 +118,23 @@ def returns(taken: Taken) -> dict[str, Array]:
     """
     gamma, rest = np.float64(taken.ring.discount), taken.rest
     total = np.zeros(len(rest.rows))
-    for leg in rest.legs():
-        total[leg.which] += gamma**leg.steps * _within_fragments(taken.ring, leg)
+    for which, rows, steps, spans in rest.legs():
+        total[which] += gamma**steps * _within_fragments(taken.ring, rows, spans)
     ended = taken.last[:, taken.layout.discounts] == 0
     return {"returns": total, "return_discounts": np.where(ended, 0, gamma**rest.remaining)}
 
 
-def _within_fragments(ring: RingBuffer, leg: Leg) -> Array:
+def _within_fragments(ring: RingBuffer, rows: np.ndarray, spans: np.ndarray) -> Array:
     """Returns [m] to the ends of the fragments, which are summed up when first asked for."""
-    found = ring.aside(RETURNS, leg.rows)
+    found = ring.aside(RETURNS, rows)
     missing = np.isnan(found)
     if missing.any():
-        spans = np.unique((leg.firsts[missing], leg.lengths[missing]), axis=1)
-        for first, length in spans.T.tolist():
+        for first, length in np.unique(spans[:, missing], axis=1).T.tolist():
             held = np.arange(max(first, ring.oldest_row), first + length)
             rewards = ring.take(held)[::-1, ring.layout.rewards].tolist()
             sums = list(accumulate(rewards, lambda total, reward: reward + ring.discount * total))
             ring.put_aside(RETURNS, held[0], np.array(sums[::-1], np.float32))
-        found = ring.aside(RETURNS, leg.rows)
+        found = ring.aside(RETURNS, rows)
     return found
 
 
@@ -177,7 +174,7 @@ def segments(taken: Taken) -> dict[str, Array]:
 
 def is_online(taken: Taken) -> dict[str, Array]:
     """1 for online experience, 0 for prior data."""
-    return {"is_online": np.array(taken.online)}
+    return {"is_online": np.array(taken.ring.first_row > 0)}
 
 
 COLUMNS: dict[str, Callable[[Taken], dict[str, Array]]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -107,16 +106,6 @@ class EpisodeIndex:
         return number
 
 
-class Leg(NamedTuple):
-    """A fragment of each of m episodes, through which their rest leads."""
-
-    which: np.ndarray  # [m] of the n transitions
-    rows: np.ndarray  # [m] in which their rest goes on in it
-    steps: np.ndarray  # [m] of the rest that lie before
-    firsts: np.ndarray  # [m] rows in which it begins
-    lengths: np.ndarray  # [m]
-
-
 class Rest:
     """The rest of some episodes from some transitions [n] on, as far as it is known.
 
@@ -175,17 +164,22 @@ class Rest:
         rows = np.stack([self.ahead(steps[:, step]) for step in range(count)], axis=1)
         return rows, steps == np.arange(count)
 
-    def legs(self) -> Iterator[Leg]:
-        """The fragments through which the rest leads, each transition's first one first."""
+    def legs(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """The fragments through which the rest leads, each transition's first one first.
+
+        Yields:
+            Which [m] of the transitions they are of, the rows [m] in which their rest goes on,
+            the steps [m] of it that lie before, and the fragments' first rows and lengths [2, m].
+        """
         which, fragments, rows = np.arange(len(self.rows)), self._mine, self.rows
         steps = np.zeros(len(rows), np.int64)
         while len(which):
-            firsts, lengths = self._fragments[: LENGTH + 1, fragments]
-            yield Leg(which, rows, steps, firsts, lengths)
+            spans = self._fragments[: LENGTH + 1, fragments]
+            yield which, rows, steps, spans
             following = self._following(fragments)
             on = following != NONE
             which, fragments = which[on], following[on]
-            steps = (steps + firsts + lengths - rows)[on]
+            steps = (steps + spans.sum(axis=0) - rows)[on]
             rows = self._fragments[FIRST, fragments]
 
     def _following(self, fragments: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -47,11 +46,7 @@ class Wishes:
         return max(self.n_steps, self.segment_length if "segments" in self.needs else 1)
 
     def check_goals(self) -> None:
-        """Refuse what is not known of goals in hindsight.
-
-        Raises:
-            InputError: Names the need and the option.
-        """
+        """Refuse, by an InputError, what is not known of goals in hindsight."""
         if "returns" in self.needs:
             raise InputError(
                 "replay.goals: the returns of an episode are those of its own goal, and this "
@@ -62,85 +57,56 @@ class Wishes:
 NO_WISHES = Wishes()
 
 
-@dataclass(frozen=True)
 class Layout:
     """Columns of one packed transition, the form in which shards answer the learner.
 
     A block [n, width] holds, side by side: observation, action, reward, discount,
-    next observation, then the `columns` that were wished for. `discount` is gamma, or 0 where the
+    next observation, then the columns that were wished for. `discount` is gamma, or 0 where the
     task truly ended. The observation of a goal task is what its policy reads: the observation,
     then the desired goal [G].
+
+    Attributes:
+        row_width: Of a stored row, which leaves the next observation to the next row.
+        base_width: Of what every transition has.
+        shapes: Of each column that was wished for, in their order, its shape behind n.
+
+    Raises:
+        ValueError: There is no such need.
     """
 
-    observation_size: int
-    action_size: int
-    goal_size: int = 0  # of an observation's last columns
-    wishes: Wishes = NO_WISHES
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        goal_size: int = 0,
+        wishes: Wishes = NO_WISHES,
+    ) -> None:
+        self.observation_size, self.goal_size, self.wishes = observation_size, goal_size, wishes
+        self.rewards = observation_size + action_size
+        self.discounts = self.rewards + 1
+        self.row_width = self.rewards + 2
+        self.base_width = self.row_width + observation_size
+        self.observations = slice(0, observation_size)
+        self.actions = slice(observation_size, self.rewards)
+        self.next_observations = slice(self.row_width, self.base_width)
+        self.goals = slice(observation_size - goal_size, observation_size)
+        self.next_goals = slice(self.base_width - goal_size, self.base_width)
+        unknown = sorted(wishes.needs - set(NEEDS))
+        if unknown:
+            raise ValueError(f"no column {unknown[0]!r}; there are {', '.join(NEEDS)}")
+        sizes = {"O": observation_size, "A": action_size, "H": wishes.segment_length}
+        self.shapes = {
+            name: tuple(sizes[letter] for letter in letters.split())
+            for need, columns in NEEDS.items()
+            if need in wishes.needs
+            for name, letters in columns.items()
+        }
+        self.width = self.base_width + sum(map(prod, self.shapes.values()))
 
     @classmethod
     def of(cls, spec: EnvSpec, wishes: Wishes = NO_WISHES) -> Layout:
         """The layout of a task's transitions."""
         return cls(spec.input_size, spec.action_size, spec.goal_size, wishes)
-
-    @cached_property
-    def observations(self) -> slice:
-        return slice(0, self.observation_size)
-
-    @cached_property
-    def actions(self) -> slice:
-        return slice(self.observation_size, self.observation_size + self.action_size)
-
-    @cached_property
-    def rewards(self) -> int:
-        return self.observation_size + self.action_size
-
-    @cached_property
-    def discounts(self) -> int:
-        return self.rewards + 1
-
-    @cached_property
-    def next_observations(self) -> slice:
-        return slice(self.row_width, self.base_width)
-
-    @cached_property
-    def goals(self) -> slice:
-        return slice(self.observation_size - self.goal_size, self.observation_size)
-
-    @cached_property
-    def next_goals(self) -> slice:
-        return slice(self.base_width - self.goal_size, self.base_width)
-
-    @property
-    def row_width(self) -> int:
-        """Width of a stored row, which leaves the next observation to the next row."""
-        return self.observation_size + self.action_size + 2
-
-    @property
-    def base_width(self) -> int:
-        """Width of what every transition has."""
-        return self.row_width + self.observation_size
-
-    @cached_property
-    def width(self) -> int:
-        return self.base_width + sum(map(prod, self.shapes.values()))
-
-    @cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of each column that was wished for, in their order, its shape behind n.
-
-        Raises:
-            ValueError: There is no such need.
-        """
-        unknown = sorted(self.wishes.needs - set(NEEDS))
-        if unknown:
-            raise ValueError(f"no column {unknown[0]!r}; there are {', '.join(NEEDS)}")
-        sizes = {"O": self.observation_size, "A": self.action_size, "H": self.wishes.segment_length}
-        return {
-            name: tuple(sizes[letter] for letter in letters.split())
-            for need, columns in NEEDS.items()
-            if need in self.wishes.needs
-            for name, letters in columns.items()
-        }
 
     def views(self, block: Any) -> dict[str, Any]:
         """The columns that were wished for, [n, ...] inside a block [n, width], without a copy.

@@ -140,8 +140,7 @@ class _Half:
         ahead, there = rest.transitions(reach)
         repeated = None if goals is None else np.repeat(goals, reach, axis=0)
         stretch = self._transitions(ahead.ravel(), repeated).reshape(len(rows), reach, -1)
-        online = self.ring.first_row == ONLINE_ROWS
-        return Taken(self.ring, layout, online, rest, goals, stretch, there).block()
+        return Taken(self.ring, layout, rest, goals, stretch, there).block()
 
     def _transitions(self, rows: np.ndarray, goals: Array | None) -> Array:
         """Base columns [n, base width]."""

@@ -42,19 +42,14 @@ class Draw(NamedTuple):
 class _Pool(NamedTuple):
     """Sources that are drawn from uniformly together, by the numbers of all transitions."""
 
-    sources: Sequence[str]
+    sources: list[str]
     ends: np.ndarray  # [s] of each known source in the pool's own numbers
     shifts: np.ndarray  # [s] from those to the numbers through all tables
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Transitions [n] with replacement.
-
-        Raises:
-            LookupError: There are none.
-        """
+        """Transitions [n] with replacement."""
         if not len(self.ends) or not self.ends[-1]:
-            names = list(self.sources)
-            raise LookupError(f"no transitions to draw from {names}: load or collect first")
+            raise LookupError(f"no transitions to draw from {self.sources}: load or collect first")
         numbers: np.ndarray = rng.integers(self.ends[-1], size=count)
         if self.shifts.any():
             numbers += self.shifts[np.searchsorted(self.ends, numbers, side="right")]
@@ -127,11 +122,12 @@ class Sampler:
         """Transitions in play, by source."""
         return {source: table.total for source, table in self._tables.items()}
 
-    def set_mixture(self, mixture: Mapping[str, float]) -> None:
+    def set_mixture(self, mixture: Mapping[str, float], newest: int | None = None) -> None:
         """Draw given shares of each batch from given sources; empty: uniform over all.
 
         Args:
             mixture: Source -> share. "offline" stands for all sources but "online".
+            newest: Of online transitions, only the so many that were registered last; None is all.
 
         Raises:
             ValueError: The shares do not add up to one, or a source is not known.
@@ -141,27 +137,14 @@ class Sampler:
         unknown = set(mixture) - set(self._tables) - {ONLINE, OFFLINE}
         if unknown:
             raise ValueError(f"no source {sorted(unknown)[0]!r}; there are {sorted(self._tables)}")
-        self._mixture = dict(mixture)
-
-    def set_newest(self, steps: int | None) -> None:
-        """Draw, of online transitions, only from the so many that were registered last."""
-        self._newest = steps
+        self._mixture, self._newest = dict(mixture), newest
 
     def set_goals(self, shares: Mapping[str, float]) -> None:
-        """Give each transition of a goal task its own goal or another one, by these shares.
-
-        Args:
-            shares: "rollout", "future" and "environment" -> share; empty: every goal stays.
-        """
+        """Give transitions of a goal task goals of these `GOALS`, by share; empty: their own."""
         self._goals = dict(shares)
 
     def draw(self, batch_number: int, batch_size: int, batches: int = 1) -> Draw:
         """Rows of some batches, with replacement; the same whether drawn at once or one by one.
-
-        Args:
-            batch_number: Of the first.
-            batch_size: Transitions of each.
-            batches: How many.
 
         Raises:
             LookupError: A source that must give a share holds nothing.
@@ -199,11 +182,7 @@ class Sampler:
         return np.concatenate(drawn)
 
     def _draw_goals(self, count: int, rng: np.random.Generator) -> tuple[Array, np.ndarray]:
-        """Decide transition by transition whose goal it gets.
-
-        Returns:
-            Futures [n] as in `Relabelling`; transitions [n] whose goal is taken, -1 for none.
-        """
+        """Futures [n] as in `Relabelling`; transitions [n] whose goal is taken, -1 for none."""
         futures, lenders = np.full(count, np.nan, np.float32), np.full(count, -1)
         kinds, shares = list(self._goals), list(self._goals.values())
         kind = rng.choice(len(kinds), size=count, p=shares)
@@ -235,7 +214,7 @@ class Sampler:
             return [(sources, share)]
         return [([source], share * size / total) for source, size in sizes.items()]
 
-    def _pool(self, sources: Sequence[str]) -> _Pool:
+    def _pool(self, sources: list[str]) -> _Pool:
         known = [source for source in sources if source in self._tables]
         sizes = [self._tables[source].total for source in known]
         if self._newest is not None and ONLINE in known:

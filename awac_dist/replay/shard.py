@@ -79,8 +79,8 @@ class ReplayShard:
     def load(self, forgotten: Collection[tuple[int, ...]] = ()) -> Loaded:
         """Read this shard's share of the prior data, then what the log holds for it.
 
-        Here, not through the driver; and once, however often it is asked for. Of earlier sessions
-        it reads its share of all shards' logs, then what it logged itself in this session.
+        Once, however often it is asked for. Of earlier sessions it reads its share of all shards'
+        logs, then what it logged itself in this session.
 
         Args:
             forgotten: Keys of online fragments that nobody asks for any more.
@@ -123,10 +123,10 @@ class ReplayShard:
             )
 
     def since(self, cursor: Cursor | None, released: int = 0) -> Announced:
-        """What was accepted since somebody asked, of prior data, too.
+        """What was accepted since the answer with this cursor, of prior data, too.
 
         Args:
-            cursor: Of the answer before this one; None announces everything.
+            cursor: None announces everything.
             released: Online rows below this one are never asked for again.
         """
         self.load()

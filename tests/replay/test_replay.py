@@ -336,11 +336,11 @@ def test_only_the_newest_online_transitions_are_drawn_where_that_is_asked_for() 
     sampler = Sampler(seed=0, online_capacity=1000)
     sampler.add([Placement("prior", 0, 0, 50)])
     sampler.add(Placement(ONLINE, 0, 1000 + 10 * number, 5) for number in range(20))
-    sampler.set_newest(12)
+    sampler.set_mixture({}, newest=12)
     rows = np.concatenate([sampler.draw(n, 200).rows for n in range(10)])
     newest = {*range(1173, 1175), *range(1180, 1185), *range(1190, 1195)}
     assert set(rows) == {*range(50), *newest}
-    sampler.set_mixture({ONLINE: 1.0})
+    sampler.set_mixture({ONLINE: 1.0}, newest=12)
     assert set(sampler.draw(0, 500).rows) == newest
 
 
