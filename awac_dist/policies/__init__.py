@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from awac_dist.errors import InputError, did_you_mean
@@ -20,23 +20,14 @@ POLICIES = {  # kind -> its class; each has a twin in `nn.actors.ACTORS`
 
 
 def policy_class(kind: str) -> type[NetworkPolicy]:
-    """The class of a kind.
-
-    Raises:
-        InputError: There is no such kind.
-    """
+    """The class of a kind; an InputError names the nearest if there is no such kind."""
     if kind not in POLICIES:
         every = f"did you mean {' or '.join(POLICIES)}?"
         raise InputError(f"no policy kind {kind!r}: {did_you_mean(kind, POLICIES, every)}")
-    module, name = POLICIES[kind].split(":")
-    found: type[NetworkPolicy] = getattr(import_module(module), name)
+    found: type[NetworkPolicy] = resolve_name(POLICIES[kind])
     return found
 
 
 def make_policy(spec: PolicySpec, vector: Array, version: int) -> NetworkPolicy:
-    """The policy that a flat vector [P] of parameters describes.
-
-    Raises:
-        ValueError: The vector has another length than the spec's arrays need.
-    """
+    """The policy that a flat vector [P] of parameters describes."""
     return policy_class(spec.kind)(spec, vector, version)

@@ -13,9 +13,6 @@ from awac_dist.types import Array
 class SavedPolicy:
     """Acts on one observation, or on several side by side.
 
-    Args:
-        policy: What computes the actions.
-
     Attributes:
         version: grad_steps behind it, -1 if unknown.
         input_size, action_size: O, with the goal where the task has one, and A.
@@ -31,16 +28,13 @@ class SavedPolicy:
         self._memory = np.zeros((0, self._policy.memory_size), np.float32)
 
     def __call__(self, observation: Any, rng: np.random.Generator | None = None) -> Array:
-        """The action for an observation, inside the bounds that the policy was trained with.
+        """The action [A] or [B, A], inside the bounds that the policy was trained with.
 
         A file of somebody else's says no bounds: clip its actions to those of the task.
 
         Args:
             observation: [O], or [B, O] of B environments, the same ones at each call.
             rng: Draws a sample; None acts by the mean.
-
-        Returns:
-            [A] or [B, A].
 
         Raises:
             ValueError: The observation has another shape.

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from awac_dist.policies.policy import NO_MEMORY, centre_and_half_range
+from awac_dist.policies.policy import NO_MEMORY
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
@@ -34,9 +34,8 @@ class NetworkPolicy:
         self.spec, self.version = spec, version
         self.input_size = spec.input_size
         self.noise_size = self.action_size = spec.action_size
-        self.low = np.array(spec.action_low, np.float32)
-        self.high = np.array(spec.action_high, np.float32)
-        self._centre, self._half_range = centre_and_half_range(spec.action_low, spec.action_high)
+        self.low, self.high = np.array([spec.action_low, spec.action_high], np.float32)
+        self._centre, self._half_range = (self.high + self.low) / 2, (self.high - self.low) / 2
         arrays = self.arrays = spec.unflatten(vector)
         count = len(spec.layer_sizes) - 1
         self._layers = [(arrays[f"weight_{i}"].T, arrays[f"bias_{i}"]) for i in range(count)]

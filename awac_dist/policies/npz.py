@@ -26,15 +26,10 @@ FilePolicy = NetworkPolicy | PlainPolicy
 
 
 def policy_bytes(spec: PolicySpec, arrays: Mapping[str, Array], version: int) -> bytes:
-    """The file of a policy.
-
-    Args:
-        spec: What it is.
-        arrays: By the names of `spec.shapes`, in NumPy or on the CPU.
-        version: grad_steps behind them.
+    """The file of a policy, `version` grad_steps old.
 
     Raises:
-        ValueError: They are not those of the spec.
+        ValueError: The arrays, in NumPy or on the CPU, are not those of the spec.
     """
     memory, named = io.BytesIO(), spec.unflatten(spec.flatten(arrays))
     facts: dict[str, Any] = {"spec": json.dumps(asdict(spec)), "version": version}
@@ -43,7 +38,7 @@ def policy_bytes(spec: PolicySpec, arrays: Mapping[str, Array], version: int) ->
 
 
 def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], version: int) -> None:
-    """Write a policy to a path or URI: whole, or not at all. Arguments as of `policy_bytes`."""
+    """Write a policy to a path or URI: whole, or not at all."""
     write_file(path, policy_bytes(spec, arrays, version))
 
 
@@ -57,7 +52,7 @@ def read_policy(path: str) -> FilePolicy:
         content = io.BytesIO(read_sealed(path))
         with np.load(content, allow_pickle=False) as found:
             arrays = dict(found)
-        policy = _policy(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
+        policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
         sizes = policy.input_size, policy.noise_size
         policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))  # its parts fit
         return policy
@@ -68,19 +63,15 @@ def read_policy(path: str) -> FilePolicy:
         raise InputError(f"{path}: cannot be read as a policy file: {reason}") from error
 
 
-def _policy(arrays: dict[str, np.ndarray]) -> NetworkPolicy:
-    fields = json.loads(str(arrays.pop("spec")))
-    version = int(arrays.pop("version"))
+def _ours(arrays: dict[str, np.ndarray]) -> NetworkPolicy:
+    fields, version = json.loads(str(arrays.pop("spec"))), int(arrays.pop("version"))
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     spec = PolicySpec(**fields | lists)
     return make_policy(spec, spec.flatten(arrays), version)
 
 
 def find_policy(name: str) -> str:
-    """The policy file of a run (its newest), of a checkpoint, or the file itself.
-
-    Args:
-        name: Path or URI of one of them.
+    """The policy file of a run (its newest), of a checkpoint, or the file itself; may be URIs.
 
     Raises:
         InputError: There is none.

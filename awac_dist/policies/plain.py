@@ -25,12 +25,8 @@ class PlainPolicy:
     `log_std_weight` and `log_std_bias` (a head on the last hidden layer), or neither.
     A sample is squash(mean + exp(log_std) * noise).
 
-    Args:
-        arrays: The file's arrays.
-        path: Its name, for errors.
-
     Raises:
-        InputError: An array is missing.
+        InputError: An array is missing in the file, which lies at `path`.
     """
 
     version, memory_size = -1, 0

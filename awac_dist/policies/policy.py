@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from awac_dist.errors import RunFailed
 from awac_dist.types import Array, EnvSpec
 
 NO_MEMORY = np.zeros((0, 0), np.float32)
-
-
-class PolicyFault(RunFailed):
-    """A policy gave an action that is no finite number."""
 
 
 class Policy(Protocol):
@@ -49,7 +43,8 @@ class UnitPolicy:
 
     def __init__(self, spec: EnvSpec) -> None:
         self.noise_size = spec.action_size
-        self._centre, self._half_range = centre_and_half_range(spec.action_low, spec.action_high)
+        low, high = np.array([spec.action_low, spec.action_high], np.float32)
+        self._centre, self._half_range = (high + low) / 2, (high - low) / 2
 
     def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
         inside = np.clip(noise, -1, 1)
@@ -57,9 +52,3 @@ class UnitPolicy:
 
     def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
         return np.tile(self._centre, (len(observations), 1))
-
-
-def centre_and_half_range(low: Sequence[float], high: Sequence[float]) -> tuple[Array, Array]:
-    """The middle of some bounds [A], and how far they are from it."""
-    below, above = np.array(low, np.float32), np.array(high, np.float32)
-    return np.asarray((above + below) / 2, np.float32), np.asarray((above - below) / 2, np.float32)

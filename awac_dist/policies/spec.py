@@ -60,22 +60,14 @@ class PolicySpec:
         return sum(prod(shape) for shape in self.shapes.values())
 
     def flatten(self, arrays: Mapping[str, Array]) -> Array:
-        """The arrays as one vector [P].
-
-        Raises:
-            ValueError: One of them is missing, has another shape, or is of no use.
-        """
+        """The arrays as one vector [P]; a ValueError if they are not those of `shapes`."""
         found, shapes = {name: np.shape(arrays[name]) for name in arrays}, self.shapes
         if found != shapes:
             raise ValueError(f"a {self.kind} policy has arrays {shapes}, not {found}")
         return np.concatenate([np.ravel(arrays[name]) for name in shapes]).astype(np.float32)
 
     def unflatten(self, vector: Array) -> dict[str, Array]:
-        """Views of a vector [P], by name.
-
-        Raises:
-            ValueError: It has another length.
-        """
+        """Views of a vector [P], by name; a ValueError if it has another length."""
         if len(vector) != self.size:
             raise ValueError(f"a policy of {self.size} parameters was given {len(vector)}")
         ends = np.cumsum([prod(shape) for shape in self.shapes.values()])[:-1]

@@ -177,11 +177,5 @@ def is_online(taken: Taken) -> dict[str, Array]:
     return {"is_online": np.array(taken.ring.first_row > 0)}
 
 
-COLUMNS: dict[str, Callable[[Taken], dict[str, Array]]] = {
-    "returns": returns,
-    "final_observations": final_observations,
-    "initial_observations": initial_observations,
-    "next_actions": next_actions,
-    "segments": segments,
-    "is_online": is_online,
-}
+FILLS = returns, final_observations, initial_observations, next_actions, segments, is_online
+COLUMNS: dict[str, Callable[[Taken], dict[str, Array]]] = {fill.__name__: fill for fill in FILLS}

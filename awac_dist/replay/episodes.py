@@ -19,9 +19,6 @@ class EpisodeIndex:
 
     Fragments of one stream are joined as they arrive in order, each where the last one stopped.
 
-    Args:
-        observation_size: O of the observations with which episodes begin.
-
     Attributes:
         ends: [e] known steps of each episode; like all tables with room for more behind them.
         initial: [O, e] observations with which they began.
@@ -40,14 +37,7 @@ class EpisodeIndex:
         return self._fragments[:, : self._count]
 
     def append(self, stream: object, first_row: int, episode: Episode, initial: Array) -> None:
-        """Register a fragment.
-
-        Args:
-            stream: What its fragments have in common.
-            first_row: Where the ring holds it from; rows never go back.
-            episode: The fragment.
-            initial: [O] its first observation.
-        """
+        """Register a fragment, which begins in a row behind all others with `initial` [O]."""
         start, steps = episode.origin.start, len(episode)
         number = self._episode_of(stream, start, initial)
         self._fragments = room(self._fragments, self._count)
@@ -79,12 +69,8 @@ class EpisodeIndex:
     def rest(self, rows: np.ndarray, known: int | None = None) -> Rest:
         """The rest of the episodes from the transitions at the rows [n] on.
 
-        Args:
-            rows: Where they are.
-            known: Fragments in rows from there on do not count as known yet.
-
         Raises:
-            LookupError: A row is not known.
+            LookupError: A row is not known yet: fragments from the row `known` on are not.
         """
         if known is None:
             return Rest(self, rows, self._count)
@@ -107,12 +93,9 @@ class EpisodeIndex:
 
 
 class Rest:
-    """The rest of some episodes from some transitions [n] on, as far as it is known.
+    """The rest of episodes from the transitions at some rows [n] on.
 
-    Args:
-        index: Of the episodes.
-        rows: [n] where the transitions are.
-        cut: Fragments that are known; those behind do not count.
+    Of the fragments in the index, those before `cut` are known; those behind do not count.
     """
 
     def __init__(self, index: EpisodeIndex, rows: np.ndarray, cut: int) -> None:

@@ -5,32 +5,26 @@ A row number names a row of either for ever: online rows are numbered from `ONLI
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from awac_dist.messages import Relabelling
+from awac_dist.messages import Outcome, Relabelling
 from awac_dist.replay.columns import Taken
 from awac_dist.replay.config import ReplayConfig
-from awac_dist.replay.episodes import EpisodeIndex
-from awac_dist.replay.hindsight import GoalRewards, Hindsight
+from awac_dist.replay.episodes import EpisodeIndex, Rest
 from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
-from awac_dist.replay.ring import RingBuffer, inputs
+from awac_dist.replay.ring import ACHIEVED, RingBuffer, inputs
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Array, EnvSpec, Episode
 
 ONLINE_ROWS = 1 << 40
+GoalRewards = Callable[[Array, Array], Outcome]  # the task's, of goals [n, G] achieved and desired
 
 
 class Memory:
-    """Stores fragments and hands out their transitions by row number.
-
-    Args:
-        spec: The task.
-        discount: gamma.
-        config: How rewards are scaled and shifted.
-        goal_rewards: The rule by which a goal task rewards other goals; None for other tasks.
-    """
+    """Stores fragments and hands out their transitions by row number; made as a `ReplayShard`."""
 
     def __init__(
         self,
@@ -53,11 +47,8 @@ class Memory:
     def store(self, fragment: Episode, source: str, *, keep: bool = True) -> int:
         """Take a fragment; returns the number of its first row.
 
-        Args:
-            fragment: It.
-            source: "online", or another one, which is never released.
-            keep: Otherwise nobody will ask for it: its episode is known and goes on with the
-                fragments that follow it, numbers go on as if it were kept, and its rows are empty.
+        One that nobody will ask for need not be kept: rows are numbered as if it were, and its
+        episode goes on with the fragments that follow it.
         """
         return self._of(source).store(fragment, source, keep=keep)
 
@@ -107,12 +98,17 @@ class Memory:
 
 
 class _Half:
-    """Prior data or online fragments: a ring, its episodes, and what relabels them."""
+    """Prior data or online fragments: a ring, its episodes, and goals in hindsight.
+
+    A transition is as true for another goal as for its own (Andrychowicz et al., 2017,
+    https://arxiv.org/abs/1707.01495). Its goal is replaced by one that the rest of its episode
+    achieves (the step's own outcome is the first candidate), or by another episode's; the reward,
+    and whether the task ended there, are then what the task itself says.
+    """
 
     def __init__(self, ring: RingBuffer, config: ReplayConfig, rule: GoalRewards | None) -> None:
-        self.ring, self._config = ring, config
+        self.ring, self._config, self._rule = ring, config, rule
         self._episodes = EpisodeIndex(ring.layout.observation_size)
-        self._hindsight = rule and Hindsight(ring, rule, config)
 
     def store(self, fragment: Episode, source: str, *, keep: bool) -> int:
         learned = replace(fragment, rewards=self._config.learned_rewards(fragment.rewards))
@@ -131,9 +127,8 @@ class _Half:
         """Transitions [n, width]; one copy where nothing but the base columns is wanted."""
         if relabelling is None and layout.wishes == NO_WISHES:
             return self.ring.take(rows)
-        rest, goals = self._episodes.rest(rows, known), None
-        if relabelling is not None and self._hindsight is not None:
-            goals = self._hindsight.goals(rest, relabelling)
+        rest = self._episodes.rest(rows, known)
+        goals = None if relabelling is None else self._goals(rest, relabelling)
         if layout.wishes == NO_WISHES:
             return self._transitions(rows, goals)
         reach = layout.wishes.reach
@@ -142,9 +137,34 @@ class _Half:
         stretch = self._transitions(ahead.ravel(), repeated).reshape(len(rows), reach, -1)
         return Taken(self.ring, layout, rest, goals, stretch, there).block()
 
+    def _goals(self, rest: Rest, relabelling: Relabelling) -> Array:
+        """The goals [n, G] that transitions get; NaN where they keep their own."""
+        goals: Array = relabelling.goals.copy()
+        future = np.flatnonzero(~np.isnan(relabelling.futures))
+        if len(future):
+            # One of 1 to `remaining` steps on, each as likely as the others.
+            shares, remaining = relabelling.futures[future], rest.remaining[future]
+            steps = np.ones(len(rest.rows), np.int64)
+            steps[future] = np.minimum(1 + (shares * remaining).astype(np.int64), remaining)
+            goals[future] = self.ring.aside(ACHIEVED, rest.ahead(steps)[future])
+        return goals
+
     def _transitions(self, rows: np.ndarray, goals: Array | None) -> Array:
-        """Base columns [n, base width]."""
-        block = self.ring.take(rows)
-        if goals is not None and self._hindsight is not None:
-            self._hindsight.relabel(block, rows, goals)
+        """Base columns [n, base width] of what lies in the rows [n], with these goals [n, G]."""
+        block, layout = self.ring.take(rows), self.ring.layout
+        if goals is None:
+            return block
+        changed = np.flatnonzero(~np.isnan(goals).any(axis=1))
+        if len(changed):
+            assert self._rule is not None, "only a goal task has other goals"
+            part, goals = block[changed], goals[changed]
+            achieved = self.ring.aside(ACHIEVED, rows[changed] + 1)
+            ended = part[:, layout.discounts] == 0
+            if ended.any():  # some ends have no goal's cause, and stay
+                ended[ended] = ~self._rule(achieved[ended], part[ended, layout.goals]).terminated
+            after = self._rule(achieved, goals)
+            part[:, layout.goals] = part[:, layout.next_goals] = goals
+            part[:, layout.rewards] = self._config.learned_rewards(after.rewards)
+            part[:, layout.discounts] = np.where(after.terminated | ended, 0, self.ring.discount)
+            block[changed] = part
         return block

@@ -41,12 +41,11 @@ def statistics(sums: Sums) -> tuple[Array, Array]:
     The scale is the standard deviation and a little, as in CORL, so that a dimension in which the
     prior data hardly moves does not explode.
     """
-    unit, means, variances = 1 << FIXED_POINT_BITS, [], []
-    for total, squares in zip(sums.sums, sums.squares, strict=True):
-        mean = Fraction(total, unit * sums.observations)
-        means.append(float(mean))
-        variances.append(max(0.0, float(Fraction(squares, unit * sums.observations) - mean**2)))
-    scales = np.sqrt(variances) + SMALLEST_STD
+    unit = sums.observations << FIXED_POINT_BITS
+    means = [Fraction(total, unit) for total in sums.sums]
+    squares = [Fraction(total, unit) for total in sums.squares]
+    variances = [float(square - mean**2) for square, mean in zip(squares, means, strict=True)]
+    scales = np.sqrt(np.maximum(variances, 0.0)) + SMALLEST_STD
     return np.array(means, np.float32), scales.astype(np.float32)
 
 

@@ -23,8 +23,7 @@ class RingBuffer:
     the rest of that row, like all memory that is not written or was released, is NaN. Rows are
     numbered for ever, and go round in memory that grows with what is held. So a transition is
     one stretch of memory: a row and the observation that begins the next. Behind the last row
-    lies a copy of the first, once there is a second round. What else belongs to a row, such as
-    the goal that it achieved, lies aside.
+    lies a copy of the first, once there is a second round. What else belongs to a row lies aside.
 
     Attributes:
         layout: Columns of a transition.

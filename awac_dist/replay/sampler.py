@@ -72,8 +72,7 @@ class Sampler:
     def __init__(
         self, seed: int, online_capacity: int, sources: Mapping[str, float] | None = None
     ) -> None:
-        self._seed = seed
-        self._online_capacity = online_capacity
+        self._seed, self._online_capacity = seed, online_capacity
         self._order = list(sources or ())
         self._weights = {name: w for name, w in (sources or {}).items() if w != 1.0}
         self._tables: dict[str, Table] = {}

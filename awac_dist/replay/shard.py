@@ -29,9 +29,8 @@ from awac_dist.messages import (
     Tally,
 )
 from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
-from awac_dist.replay.hindsight import GoalRewards
 from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
-from awac_dist.replay.memory import Memory
+from awac_dist.replay.memory import GoalRewards, Memory
 from awac_dist.replay.normalization import added, sums_of
 from awac_dist.replay.placement import shard_of
 from awac_dist.replay.ring import inputs
@@ -39,17 +38,12 @@ from awac_dist.types import Array, EnvSpec, Episode
 
 
 class ReplayShard:
-    """Owns some of the episodes and hands out their transitions by row number.
-
-    A plain object; `distributed.actors` gives it a process of its own, where Ray runs one
-    method at a time, so no method takes a lock.
+    """A plain object; `distributed.actors` gives it a process, where one method runs at a time.
 
     Args:
         index: This shard's number, of `num_shards`.
         spec: The task, whose sizes every episode must have.
-        discount: gamma.
         log: Where every accepted fragment is kept; None forgets them with this object.
-        sources: Prior data.
         config: What is done to prior data and to rewards.
         goal_rewards: The rule by which a goal task rewards other goals; None for other tasks.
     """
@@ -68,7 +62,7 @@ class ReplayShard:
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
         self._memory = Memory(spec, discount=discount, config=config, goal_rewards=goal_rewards)
-        self._config = config
+        self._layout, self._config = Layout.of(spec), config
         self._log, self._sources = log, sources
         self._accepted: dict[tuple[int, ...], Placement] = {}
         self._announced: list[Placement] = []  # prior data, too, and for ever
@@ -198,8 +192,7 @@ class ReplayShard:
             kept = clipped(episode, self._spec) if self._config.clip_prior_actions else episode
             self._store(kept, source.name, key=(number,))
             if self._config.normalize_observations:
-                seen = inputs(kept, Layout.of(self._spec))[:-1]
-                sums = added((sums, sums_of(seen)))
+                sums = added((sums, sums_of(inputs(kept, self._layout)[:-1])))
         loaded.observation_sums.append(sums)
 
     def _load_log(self, log: ExperienceLog, forgotten: Collection[tuple[int, ...]]) -> None:
@@ -227,8 +220,7 @@ class ReplayShard:
         self, fragment: Episode, source: str, key: tuple[int, ...], *, keep: bool = True
     ) -> Placement:
         row = self._memory.store(fragment, source, keep=keep)
-        goals = fragment.desired_goals if self._spec.goal_size else None
-        goal = () if goals is None else tuple(map(float, goals[0]))
+        goal = tuple(inputs(fragment, self._layout)[0, self._layout.goals].tolist())
         place = Placement(source, self._index, row, len(fragment), goal, key)
         self._announced.append(place)
         return place

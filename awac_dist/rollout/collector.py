@@ -13,7 +13,7 @@ from awac_dist.envs.make import Environment, make_env
 from awac_dist.errors import RunFailed
 from awac_dist.messages import Finished, StreamState
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
-from awac_dist.policies.policy import NO_MEMORY, Policy, PolicyFault
+from awac_dist.policies.policy import NO_MEMORY, Policy
 from awac_dist.rollout.slot import EnvironmentFault, Slot, all_finite, stacked
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import Array, EnvSpec, Episode, Kind
@@ -42,11 +42,8 @@ class Collector:
     its episode since the last call; it is made anew and begins the next episode.
 
     Args:
-        spec: The task.
-        num_envs: E.
         stream: (the run's seed, number of the worker, how often it was replaced).
         noise: What the policy's samples are made of; None: it acts by its mean.
-        make_env: Builds an environment.
         watchdog: Is told of every step.
 
     Attributes:
@@ -108,17 +105,13 @@ class Collector:
     def collect_steps(
         self, policy: Policy, steps: int, kind: Kind, num_envs: int | None = None
     ) -> Collected:
-        """Record exactly `steps` steps in each environment; episodes go on over the calls.
+        """Record exactly `steps` steps in each environment, or the first `num_envs`.
 
-        Args:
-            policy: Who acts.
-            steps: How many; steps that a fault loses are taken again in a later episode.
-            kind: What the fragments are.
-            num_envs: Have only the first so many environments step.
+        Episodes go on over the calls. What a fault loses is made up for in a later episode.
 
         Raises:
-            RunFailed: An environment failed in too many episodes in a row.
-            PolicyFault: The policy gives what is no finite number.
+            RunFailed: An environment failed in too many episodes in a row, or the policy gives
+                what is no finite number.
         """
         slots = self._slots[:num_envs]
         with self._recording() as collected:
@@ -135,10 +128,7 @@ class Collector:
         return collected
 
     def collect_episodes(self, policy: Policy, count: int, kind: Kind) -> Collected:
-        """Record `count` whole episodes, each from its reset to its end.
-
-        Raises as `collect_steps` does.
-        """
+        """Record `count` whole episodes; raises as `collect_steps` does."""
         self._fresh = True
         with self._recording() as collected:
             while len(collected.finished) < count:
@@ -210,7 +200,7 @@ class Collector:
         actions = policy.mean(seen, memory) if noise is None else policy.sample(seen, noise, memory)
         collected.policy_s += time.perf_counter() - began
         if not all_finite(actions):
-            raise PolicyFault(f"policy version {policy.version} gives NaN or infinite actions")
+            raise RunFailed(f"policy version {policy.version} gives NaN or infinite actions")
         return actions
 
 

@@ -33,12 +33,7 @@ class FixedPolicy:
 
 
 class PublishedPolicy:
-    """The newest policy that the learner published, pulled if newer.
-
-    Args:
-        spec: Shape of the policy.
-        weights: Where publications are kept.
-    """
+    """The newest policy that the learner published, pulled if newer."""
 
     def __init__(self, spec: PolicySpec, weights: WeightsReader) -> None:
         self._spec, self._weights, self._serial = spec, weights, -1
@@ -76,13 +71,10 @@ class RolloutWorker:
     """A plain object; `distributed.actors` gives it a process of its own.
 
     Args:
-        spec: The task.
         num_envs: Environments stepped side by side.
         shards: Where fragments go; those of one episode to one shard.
         policies: Where policies come from.
-        seed: The run's seed.
-        worker: Number of this worker.
-        incarnation: How often it was replaced.
+        incarnation: How often the worker of this number was replaced.
         noise: What the policy's samples are made of; None: it acts by its mean.
         step_timeout_s: Seconds after which a step is taken for hung, which ends the process;
             None never. Only a process of its own is ended.

@@ -29,7 +29,7 @@ from awac_dist.messages import (
     UpdateReport,
     Weights,
 )
-from awac_dist.policies.policy import PolicyFault, UnitPolicy
+from awac_dist.policies.policy import UnitPolicy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.books import Books
 from awac_dist.replay.sampler import ONLINE, Sampler
@@ -205,7 +205,7 @@ def test_an_action_that_is_no_number_is_the_policys_fault_and_never_acted_out(
     step = Failing.step
     monkeypatch.setattr(Failing, "step", lambda env, a: acted.append(a) or step(env, a))
     collector = make_collector(FAILS.format("Raises"), 2)
-    with pytest.raises(PolicyFault, match="policy version 345 gives NaN"):
+    with pytest.raises(RunFailed, match="policy version 345 gives NaN"):
         collector.collect_steps(BadPolicy(TERMINATES, good=2), 50, "online")
     assert len(acted) == 4
     assert np.isfinite(acted).all()
