@@ -42,11 +42,7 @@ class Taken:
     known: np.ndarray
 
     def block(self) -> Array:
-        """The transitions [n, width] with every column that was wished for.
-
-        Raises:
-            NotFinite: One of them is not finite.
-        """
+        """The transitions [n, width] with every column that was wished for, if all are finite."""
         layout = self.layout
         block = np.full((len(self.stretch), layout.width), np.nan, np.float32)
         block[:, : layout.base_width] = self.stretch[:, 0]

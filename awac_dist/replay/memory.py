@@ -24,42 +24,20 @@ GoalRewards = Callable[[Array, Array], Outcome]  # the task's, of goals [n, G] a
 
 
 class Memory:
-    """Stores fragments and hands out their transitions by row number; made as a `ReplayShard`."""
+    """Both halves, and their transitions by row number; made as a `ReplayShard`."""
 
     def __init__(
-        self,
-        spec: EnvSpec,
-        *,
-        discount: float,
-        config: ReplayConfig,
-        goal_rewards: GoalRewards | None = None,
+        self, spec: EnvSpec, discount: float, config: ReplayConfig, rule: GoalRewards | None
     ) -> None:
         self._spec, layout = spec, Layout.of(spec)
-        self._prior, self._online = (
-            _Half(RingBuffer(layout, discount=discount, first_row=row), config, goal_rewards)
+        self.prior, self.online = (
+            Half(RingBuffer(layout, discount=discount, first_row=row), config, rule)
             for row in (0, ONLINE_ROWS)
         )
 
-    def next_row(self, source: str) -> int:
-        """Number of the row in which the next fragment of a source will begin."""
-        return self._of(source).ring.next_row
-
-    def store(self, fragment: Episode, source: str, *, keep: bool = True) -> int:
-        """Take a fragment; returns the number of its first row.
-
-        One that nobody will ask for need not be kept: rows are numbered as if it were, and its
-        episode goes on with the fragments that follow it.
-        """
-        return self._of(source).store(fragment, source, keep=keep)
-
-    def release(self, row: int) -> None:
-        """Forget the online rows below a number, which nobody will ask for any more."""
-        self._online.release(row)
-
-    @property
-    def held_from(self) -> int:
-        """The lowest online row that is still held."""
-        return self._online.ring.oldest_row
+    def of(self, source: str) -> Half:
+        """Where fragments of a source are kept: what is not "online" is prior data."""
+        return self.online if source == ONLINE else self.prior
 
     def take(
         self,
@@ -84,7 +62,7 @@ class Memory:
             wishes.check_goals()
         layout, online = Layout.of(self._spec, wishes), rows >= ONLINE_ROWS
         block = np.empty((len(rows), layout.width), np.float32)
-        halves = (self._prior, ~online), (self._online, online)
+        halves = (self.prior, ~online), (self.online, online)
         for (half, mine), limit in zip(halves, known or (None, None), strict=True):
             if mine.all():
                 return half.take(rows, relabelling, layout, limit)
@@ -93,11 +71,8 @@ class Memory:
                 block[mine] = half.take(rows[mine], only, layout, limit)
         return block
 
-    def _of(self, source: str) -> _Half:
-        return self._online if source == ONLINE else self._prior
 
-
-class _Half:
+class Half:
     """Prior data or online fragments: a ring, its episodes, and goals in hindsight.
 
     A transition is as true for another goal as for its own (Andrychowicz et al., 2017,
@@ -110,7 +85,12 @@ class _Half:
         self.ring, self._config, self._rule = ring, config, rule
         self._episodes = EpisodeIndex(ring.layout.observation_size)
 
-    def store(self, fragment: Episode, source: str, *, keep: bool) -> int:
+    def store(self, fragment: Episode, source: str, *, keep: bool = True) -> int:
+        """Take a fragment; returns the number of its first row.
+
+        One that nobody will ask for need not be kept: rows are numbered as if it were, and its
+        episode goes on with the fragments that follow it.
+        """
         learned = replace(fragment, rewards=self._config.learned_rewards(fragment.rewards))
         row = self.ring.append(learned) if keep else self.ring.skip(len(fragment) + 1)
         initial = inputs(fragment, self.ring.layout)[0]
@@ -118,6 +98,7 @@ class _Half:
         return row
 
     def release(self, row: int) -> None:
+        """Forget the rows below a number, which nobody will ask for any more."""
         self.ring.release(row)
         self._episodes.release(row)
 

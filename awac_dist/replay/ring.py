@@ -103,11 +103,7 @@ class RingBuffer:
             self._aside[name][places] = values[its]
 
     def aside(self, name: str, rows: np.ndarray) -> Array:
-        """A column's values [n, ...] of the rows [n]; NaN where none were put aside.
-
-        Raises:
-            LookupError: A row is not held any more.
-        """
+        """A column's values [n, ...] of rows [n] that are held; NaN where none were put aside."""
         self._check_held(rows, followed=False)
         memory = self._aside.get(name)
         if memory is None:

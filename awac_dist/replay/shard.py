@@ -61,7 +61,7 @@ class ReplayShard:
         goal_rewards: GoalRewards | None = None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
-        self._memory = Memory(spec, discount=discount, config=config, goal_rewards=goal_rewards)
+        self._memory = Memory(spec, discount, config, goal_rewards)
         self._layout, self._config = Layout.of(spec), config
         self._log, self._sources = log, sources
         self._accepted: dict[tuple[int, ...], Placement] = {}
@@ -107,7 +107,7 @@ class ReplayShard:
             )
         if key not in self._accepted:
             if self._log is not None:
-                self._log.append(fragment, source, self._memory.next_row(source))
+                self._log.append(fragment, source, self._memory.of(source).ring.next_row)
             self._accepted[key] = self._store(fragment, source, key)
         elif self._accepted[key].length != len(fragment):
             raise RunFailed(
@@ -124,10 +124,11 @@ class ReplayShard:
             released: Online rows below this one are never asked for again.
         """
         self.load()
-        self._memory.release(released)
+        online = self._memory.online
+        online.release(released)
         known = cursor.placements if cursor and cursor.boot == self._boot else 0
         news = self._announced[known:]
-        return Announced(news, Cursor(self._boot, len(self._announced)), self._memory.held_from)
+        return Announced(news, Cursor(self._boot, len(self._announced)), online.ring.oldest_row)
 
     def fragments_of(self, stream: tuple[int, int, int], steps: int) -> list[Episode]:
         """The fragments of an episode's first `steps` steps, in order, from the log.
@@ -219,7 +220,7 @@ class ReplayShard:
     def _store(
         self, fragment: Episode, source: str, key: tuple[int, ...], *, keep: bool = True
     ) -> Placement:
-        row = self._memory.store(fragment, source, keep=keep)
+        row = self._memory.of(source).store(fragment, source, keep=keep)
         goal = tuple(inputs(fragment, self._layout)[0, self._layout.goals].tolist())
         place = Placement(source, self._index, row, len(fragment), goal, key)
         self._announced.append(place)

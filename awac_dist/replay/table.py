@@ -22,10 +22,7 @@ class Places(NamedTuple):
 
 
 class Table:
-    """Fragments of one source in the order of their arrival, with running totals.
-
-    Transitions are numbered for ever; each knows its fragment, so that none is searched for.
-    """
+    """Transitions are numbered for ever; each knows its fragment, so that none is searched for."""
 
     def __init__(self) -> None:
         self._columns = np.zeros((4, 0), np.int64)  # shard, row - first, first, end, then the key

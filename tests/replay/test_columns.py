@@ -63,9 +63,7 @@ class Story:
     """
 
     def __init__(self, spec: EnvSpec, pieces: Sequence[Piece], skipped: int = 0) -> None:
-        self.memory = Memory(
-            spec, discount=GAMMA, config=CONFIG, goal_rewards=rule if spec.goal_size else None
-        )
+        self.memory = Memory(spec, GAMMA, CONFIG, rule if spec.goal_size else None)
         self.spec = spec
         self.runs: list[list[Step]] = []
         self.places: dict[int, tuple[list[Step], int]] = {}  # row -> run, position
@@ -83,7 +81,8 @@ class Story:
             self._run[stream] = None
         else:
             self._arrive(piece, fragment, skip)
-        self.memory.release(self.memory.next_row(ONLINE) - piece.kept)
+        online = self.memory.online
+        online.release(online.ring.next_row - piece.kept)
         if piece.end:
             self._episode[stream] += 1
             self._start[stream], self._run[stream] = 0, None
@@ -95,10 +94,10 @@ class Story:
             self._run[stream] = run = []
             self.runs.append(run)
         if skip:
-            row = self.memory.store(fragment, source, keep=False)
-            self.memory.release(self.memory.next_row(source))
+            row = self.memory.of(source).store(fragment, source, keep=False)
+            self.memory.online.release(self.memory.of(source).ring.next_row)
         else:
-            row = self.memory.store(fragment, source)
+            row = self.memory.of(source).store(fragment, source)
             self.firsts[stream % 2].append(row)
         for number, step in enumerate(self._steps(fragment)):
             if not skip:
@@ -263,7 +262,7 @@ def known_rows(story: Story, limits: tuple[int, int] | None) -> tuple[int, int] 
     """The first rows that are not known, where so many fragments of each source are."""
     if limits is None:
         return None
-    ends = (story.memory.next_row(source) for source in SOURCES)
+    ends = (story.memory.of(source).ring.next_row for source in SOURCES)
     prior, online = (
         [*firsts, end][min(limit, len(firsts))]
         for firsts, end, limit in zip(story.firsts, ends, limits, strict=True)
@@ -272,7 +271,7 @@ def known_rows(story: Story, limits: tuple[int, int] | None) -> tuple[int, int] 
 
 
 def rows_to_take(story: Story, known: tuple[int, int] | None) -> list[int]:
-    first = story.memory.held_from
+    first = story.memory.online.ring.oldest_row
     held = [row for row in story.places if row < ONLINE_ROWS or row >= first]
     return [row for row in held if known is None or row < known[row >= ONLINE_ROWS]]
 
@@ -357,7 +356,7 @@ def test_a_nan_that_only_a_column_reads_is_an_error_too() -> None:
     story = Story(SPEC, [Piece(0, 3, "", lost=False)])
     fragment = story._fragment(Piece(0, 2, "", lost=False), 3)
     fragment.rewards[1] = np.nan
-    story.memory.store(fragment, SOURCES[0])
+    story.memory.prior.store(fragment, SOURCES[0])
     assert len(story.memory.take(np.array([0]))) == 1
     for wishes in (Wishes(frozenset({"returns"})), Wishes(n_steps=5)):
         with pytest.raises(NotFinite, match="row 5"):
@@ -368,7 +367,7 @@ def test_a_nan_in_an_observation_that_is_kept_aside_is_an_error_too() -> None:
     story = Story(SPEC, [])
     fragment = story._fragment(Piece(0, 2, "", lost=False), 0)
     fragment.observations[0] = np.nan
-    row = story.memory.store(fragment, SOURCES[0]) + 1
+    row = story.memory.prior.store(fragment, SOURCES[0]) + 1
     assert len(story.memory.take(np.array([row]))) == 1
     with pytest.raises(NotFinite, match="the episode of row 1 holds NaN"):
         story.memory.take(np.array([row]), None, Wishes(frozenset({"initial_observations"})))
@@ -398,7 +397,7 @@ def test_what_is_not_known_yet_cannot_be_taken() -> None:
 
 def test_an_episode_whose_beginning_was_released_keeps_its_initial_observation() -> None:
     story = Story(SPEC, [Piece(1, 3, "", lost=False)] * 300)
-    story.memory.release(max(story.places) - 5)
+    story.memory.online.release(max(story.places) - 5)
     rows = rows_to_take(story, None)
     assert len(rows) < 10
     check(story, Wishes(frozenset({"initial_observations"})), rows)
@@ -408,8 +407,8 @@ def test_the_index_forgets_what_the_ring_forgets() -> None:
     story = Story(SPEC, [])
     for number in range(3000):
         story._tell(Piece(1 + 2 * (number % 3), 2, "truncated", lost=False), skip=False)
-        story.memory.release(story.memory.next_row(ONLINE) - 60)
-    episodes = story.memory._online._episodes
+        story.memory.online.release(story.memory.online.ring.next_row - 60)
+    episodes = story.memory.online._episodes
     assert max(episodes._fragments.shape[1], episodes.initial.shape[1]) < 300
 
 
