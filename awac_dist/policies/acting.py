@@ -11,16 +11,12 @@ from awac_dist.types import Array
 
 
 class SavedPolicy:
-    """Acts on one observation, or on several side by side.
-
-    Attributes:
-        version: grad_steps behind it, -1 if unknown.
-        input_size, action_size: O, with the goal where the task has one, and A.
-    """
+    """Acts on one observation, or on several side by side."""
 
     def __init__(self, policy: FilePolicy) -> None:
-        self._policy, self.version = policy, policy.version
-        self.input_size, self.action_size = policy.input_size, policy.action_size
+        self._policy, self.version = policy, policy.version  # grad_steps behind it, -1 if unknown
+        self.input_size = policy.input_size  # O, with the goal where the task has one
+        self.action_size = policy.action_size  # A
         self.reset()
 
     def reset(self) -> None:

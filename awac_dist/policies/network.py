@@ -17,13 +17,7 @@ ZERO = np.zeros((), np.float32)  # compared at half the cost of Python's 0
 class NetworkPolicy:
     """A multi-layer perceptron, whose samples lie around the mean unless a kind says otherwise.
 
-    Args:
-        spec: Sizes, bounds and options.
-        vector: [P] parameters in the order of `PolicySpec.shapes`.
-        version: grad_steps behind them.
-
-    Raises:
-        ValueError: The vector has another length than the shapes need.
+    Its parameters are a vector [P] in the order of `PolicySpec.shapes`, `version` grad_steps old.
     """
 
     has_std: ClassVar[bool] = True  # whether arrays say how far samples spread

@@ -19,15 +19,10 @@ MakeNoise = Callable[[np.random.Generator, int], Iterable[Array]]
 
 @dataclass(frozen=True)
 class WhiteNoise:
-    """Standard normal, independent from step to step.
+    """Standard normal, independent from step to step."""
 
-    Attributes:
-        rng: The episode's generator.
-        size: N, the policy's `noise_size`.
-    """
-
-    rng: np.random.Generator
-    size: int
+    rng: np.random.Generator  # the episode's
+    size: int  # N, the policy's `noise_size`
 
     def __iter__(self) -> Iterator[Array]:
         while True:
@@ -44,15 +39,10 @@ class UniformNoise(WhiteNoise):
 
 @dataclass(frozen=True)
 class OrnsteinUhlenbeck(WhiteNoise):
-    """x <- x - theta x + sigma N(0, 1), from zero.
+    """x <- x - theta x + sigma N(0, 1), from zero."""
 
-    Attributes:
-        theta: How fast it returns to zero.
-        sigma: How large the shocks are; 0.3 moves the paper's random pushing.
-    """
-
-    theta: float = 0.15
-    sigma: float = 0.3
+    theta: float = 0.15  # how fast it returns to zero
+    sigma: float = 0.3  # how large the shocks are; 0.3 moves the paper's random pushing
 
     def __iter__(self) -> Iterator[Array]:
         state = np.zeros(self.size, np.float32)

@@ -26,14 +26,10 @@ FilePolicy = NetworkPolicy | PlainPolicy
 
 
 def policy_bytes(spec: PolicySpec, arrays: Mapping[str, Array], version: int) -> bytes:
-    """The file of a policy, `version` grad_steps old.
-
-    Raises:
-        ValueError: The arrays, in NumPy or on the CPU, are not those of the spec.
-    """
-    memory, named = io.BytesIO(), spec.unflatten(spec.flatten(arrays))
-    facts: dict[str, Any] = {"spec": json.dumps(asdict(spec)), "version": version}
-    np.savez(memory, **facts | named)
+    """The file of a policy; a ValueError if the arrays, NumPy's or torch's, are not the spec's."""
+    memory = io.BytesIO()
+    named: dict[str, Any] = spec.unflatten(spec.flatten(arrays))
+    np.savez(memory, spec=json.dumps(asdict(spec)), version=version, **named)
     return memory.getvalue()
 
 
@@ -59,8 +55,7 @@ def read_policy(path: str) -> FilePolicy:
     except InputError:
         raise
     except Exception as error:  # whatever a file that is no policy makes of its reader
-        reason = first_line(error)
-        raise InputError(f"{path}: cannot be read as a policy file: {reason}") from error
+        raise InputError(f"{path}: cannot be read as a policy file: {first_line(error)}") from error
 
 
 def _ours(arrays: dict[str, np.ndarray]) -> NetworkPolicy:

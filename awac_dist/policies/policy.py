@@ -12,17 +12,11 @@ NO_MEMORY = np.zeros((0, 0), np.float32)
 
 
 class Policy(Protocol):
-    """What a collector acts with.
+    """What a collector acts with."""
 
-    Attributes:
-        version: grad_steps behind it, -1 if unknown.
-        noise_size: N, how many numbers of noise a step takes.
-        memory_size: M, how many numbers it keeps from step to step; they are zero at a reset.
-    """
-
-    version: int
-    noise_size: int
-    memory_size: int
+    version: int  # grad_steps behind it, -1 if unknown
+    noise_size: int  # N, how many numbers of noise a step takes
+    memory_size: int  # M, how many numbers it keeps from step to step; they are zero at a reset
 
     def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
         """Actions [E, A] for observations [E, O], noise [E, N] and memory [E, M].

@@ -14,27 +14,17 @@ from awac_dist.types import Array
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """Kind and sizes of a policy: its arrays by name, in the order of its flat vector.
+    """Kind and sizes of a policy: its arrays by name, in the order of its flat vector."""
 
-    Attributes:
-        kind: A key of `POLICIES`, which says what is computed from the arrays.
-        layer_sizes: O, hidden ..., A.
-        action_low, action_high: [A] bounds of the actions.
-        state_dependent_std: Read the standard deviation from the state, where there is one.
-        log_std_min, log_std_max: The policy's log standard deviation lies between them.
-        exploration_std: What a deterministic policy's samples add, in half ranges.
-        normalize_observations: The arrays hold a shift and a scale of the observations.
-    """
-
-    kind: str
-    layer_sizes: tuple[int, ...]
-    action_low: tuple[float, ...]
+    kind: str  # a key of `POLICIES`, which says what is computed from the arrays
+    layer_sizes: tuple[int, ...]  # O, hidden ..., A
+    action_low: tuple[float, ...]  # [A] bounds of the actions
     action_high: tuple[float, ...]
-    state_dependent_std: bool = False
-    log_std_min: float = -6.0
+    state_dependent_std: bool = False  # read from the state, where there is one
+    log_std_min: float = -6.0  # the policy's log standard deviation lies between them
     log_std_max: float = 0.0
-    exploration_std: float = 0.1
-    normalize_observations: bool = False
+    exploration_std: float = 0.1  # what a deterministic policy's samples add, in half ranges
+    normalize_observations: bool = False  # the arrays hold a shift and a scale of them
 
     def __post_init__(self) -> None:
         sizes = {len(self.action_low), len(self.action_high), self.action_size}

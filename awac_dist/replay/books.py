@@ -26,11 +26,7 @@ class Books:
 
     Of one round, online fragments come in the order of their keys (worker, incarnation, episode,
     start); where there are no rounds, about in the order in which the shards accepted them.
-
-    Args:
-        sampler: Draws from what is registered.
-        shards: Where the fragments lie.
-        prior: Names of the sources of prior data.
+    Prior data, of the sources that `prior` names, is registered at once.
     """
 
     def __init__(self, sampler: Sampler, shards: Sequence[Handle], prior: Iterable[str]) -> None:

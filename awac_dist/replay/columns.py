@@ -23,23 +23,14 @@ RETURNS = "returns"  # put aside for each row: to the end of its fragment
 
 @dataclass(frozen=True)
 class Taken:
-    """Transitions [n] that were taken from one ring, and K steps of their episodes from there on.
+    """Transitions [n] that were taken from one ring, and K steps of their episodes from there."""
 
-    Attributes:
-        ring: Where they lie; that of online fragments does not begin with row 0.
-        layout: Columns of a block.
-        rest: What is known of their episodes.
-        goals: [n, G] that they got in hindsight, NaN where they kept their own; None: all did.
-        stretch: [n, K, base width] the transitions and those that follow, with those goals.
-        known: [n, K] which of these are known; the others hold garbage.
-    """
-
-    ring: RingBuffer
-    layout: Layout
-    rest: Rest
-    goals: Array | None
-    stretch: Array
-    known: np.ndarray
+    ring: RingBuffer  # that of online fragments does not begin with row 0
+    layout: Layout  # of the block that is wanted
+    rest: Rest  # of their episodes
+    goals: Array | None  # [n, G] in hindsight, NaN where they kept their own; None: all did
+    stretch: Array  # [n, K, base width] the transitions and those that follow, with those goals
+    known: np.ndarray  # [n, K] which of these are known; the others hold garbage
 
     def block(self) -> Array:
         """The transitions [n, width] with every column that was wished for, if all are finite."""

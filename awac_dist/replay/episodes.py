@@ -119,8 +119,7 @@ class Rest:
     @property
     def initial(self) -> Array:
         """Observations [n, O] with which the episodes began; the first that is known of each."""
-        observations: Array = self._index.initial[:, self._fragments[EPISODE, self._mine]].T
-        return observations
+        return np.asarray(self._index.initial[:, self._fragments[EPISODE, self._mine]].T)
 
     def ahead(self, steps: np.ndarray) -> np.ndarray:
         """Rows [n] of what is `steps` [n] behind the transitions, `remaining` at the most.

@@ -28,17 +28,11 @@ NEEDS = {  # what a method may need -> the columns that it brings; O, A, H as in
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is asked of transitions besides their base columns.
+    """What is asked of transitions besides their base columns."""
 
-    Attributes:
-        needs: Keys of `NEEDS`.
-        n_steps: Steps that rewards, discounts and next observations span at most.
-        segment_length: H, steps of a segment.
-    """
-
-    needs: frozenset[str] = frozenset()
-    n_steps: int = 1
-    segment_length: int = 1
+    needs: frozenset[str] = frozenset()  # keys of `NEEDS`
+    n_steps: int = 1  # that rewards, discounts and next observations span at most
+    segment_length: int = 1  # H
 
     @property
     def reach(self) -> int:

@@ -108,8 +108,7 @@ class RingBuffer:
         memory = self._aside.get(name)
         if memory is None:
             return _blank(len(rows))
-        values: Array = memory[(rows - self._base) % self._length]
-        return values
+        return np.asarray(memory[(rows - self._base) % self._length])
 
     @property
     def _is_wrapped(self) -> bool:

@@ -90,7 +90,7 @@ class Sampler:
             half = place.shard, place.source == ONLINE
             self._ends[half] = max(self._ends[half], place.row + place.length + 1)
         for source in touched - {ONLINE}:
-            self._tables[source] = self._tables[source].in_key_order()
+            self._tables[source].sort()
         online = self._tables.get(ONLINE)
         while online is not None and online.rows > self._online_capacity:
             online.forget_oldest()

@@ -36,6 +36,8 @@ from awac_dist.replay.placement import shard_of
 from awac_dist.replay.ring import inputs
 from awac_dist.types import Array, EnvSpec, Episode
 
+Key = tuple[int, ...]
+
 
 class ReplayShard:
     """A plain object; `distributed.actors` gives it a process, where one method runs at a time.
@@ -64,13 +66,13 @@ class ReplayShard:
         self._memory = Memory(spec, discount, config, goal_rewards)
         self._layout, self._config = Layout.of(spec), config
         self._log, self._sources = log, sources
-        self._accepted: dict[tuple[int, ...], Placement] = {}
+        self._accepted: dict[Key, Placement] = {}
         self._announced: list[Placement] = []  # prior data, too, and for ever
-        self._closed: set[tuple[int, ...]] = set()  # (worker, incarnation)
+        self._closed: set[Key] = set()  # (worker, incarnation)
         self._loaded: Loaded | None = None
         self._boot = time.time_ns()
 
-    def load(self, forgotten: Collection[tuple[int, ...]] = ()) -> Loaded:
+    def load(self, forgotten: Collection[Key] = ()) -> Loaded:
         """Read this shard's share of the prior data, then what the log holds for it.
 
         Once, however often it is asked for. Of earlier sessions it reads its share of all shards'
@@ -196,7 +198,7 @@ class ReplayShard:
                 sums = added((sums, sums_of(inputs(kept, self._layout)[:-1])))
         loaded.observation_sums.append(sums)
 
-    def _load_log(self, log: ExperienceLog, forgotten: Collection[tuple[int, ...]]) -> None:
+    def _load_log(self, log: ExperienceLog, forgotten: Collection[Key]) -> None:
         for fragment in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):
             self._restore(fragment, forgotten)
         for fragment in log.own():
@@ -208,18 +210,14 @@ class ReplayShard:
                     "put it back, or start a new run"
                 )
 
-    def _restore(
-        self, fragment: LoggedFragment, forgotten: Collection[tuple[int, ...]]
-    ) -> Placement:
+    def _restore(self, fragment: LoggedFragment, forgotten: Collection[Key]) -> Placement:
         key = _key(fragment.episode)
         if key not in self._accepted:
             keep = key not in forgotten
             self._accepted[key] = self._store(fragment.episode, fragment.source, key, keep=keep)
         return self._accepted[key]
 
-    def _store(
-        self, fragment: Episode, source: str, key: tuple[int, ...], *, keep: bool = True
-    ) -> Placement:
+    def _store(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> Placement:
         row = self._memory.of(source).store(fragment, source, keep=keep)
         goal = tuple(inputs(fragment, self._layout)[0, self._layout.goals].tolist())
         place = Placement(source, self._index, row, len(fragment), goal, key)
@@ -227,5 +225,5 @@ class ReplayShard:
         return place
 
 
-def _key(fragment: Episode) -> tuple[int, ...]:
+def _key(fragment: Episode) -> Key:
     return *fragment.origin.stream, fragment.origin.start

@@ -80,18 +80,17 @@ class Table:
         rows = shifts + firsts
         return [int(rows.min(where=shards == n, initial=end)) for n, end in enumerate(ends)]
 
-    def in_key_order(self) -> Table:
-        """A table of the fragments in play in the order of their keys; this one if it is that."""
+    def sort(self) -> None:
+        """Put the fragments, of which none is forgotten, into the order of their keys."""
         keys = self.keys.tolist()
-        if keys == sorted(keys):
-            return self
-        table = Table()
-        for n in sorted(range(len(keys)), key=keys.__getitem__):
-            shard, shift, first, end, *key = self._in_play[:, n].tolist()
-            goal = self._goals[:, self._first + n].tolist()
-            place = Placement("", shard, shift + first, end - first, tuple(goal), tuple(key))
-            table.append(place)
-        return table
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        columns, self._goals = self._in_play[:, order], self._goals[:, order]
+        rows, lengths = columns[1] + columns[2], columns[3] - columns[2]
+        columns[3] = np.cumsum(lengths)
+        columns[2] = columns[3] - lengths
+        columns[1] = rows - columns[2]
+        self._columns = columns
+        self._fragments[: self.total] = np.repeat(np.arange(len(keys)), lengths)
 
     def forget_oldest(self) -> None:
         self._forgotten = int(self._columns[3, self._first])

@@ -45,9 +45,6 @@ class Collector:
         stream: (the run's seed, number of the worker, how often it was replaced).
         noise: What the policy's samples are made of; None: it acts by its mean.
         watchdog: Is told of every step.
-
-    Attributes:
-        next_episode: Number of the episode that begins next.
     """
 
     def __init__(

@@ -17,8 +17,6 @@ from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
-UNTOLD = math.nan  # of a step that does not say whether it is a success
-
 
 class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode cannot go on
     """An environment raised, or gave what is no number."""
@@ -117,7 +115,7 @@ class Slot:
             self._see(observation, info)
             if not math.isfinite(reward):
                 raise ValueError(f"the reward is {reward}")
-            success = float(bool(info["success"])) if "success" in info else UNTOLD
+            success = float(bool(info["success"])) if "success" in info else math.nan
         except InputError:
             raise
         except Exception as error:

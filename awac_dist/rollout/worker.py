@@ -71,9 +71,7 @@ class RolloutWorker:
     """A plain object; `distributed.actors` gives it a process of its own.
 
     Args:
-        num_envs: Environments stepped side by side.
         shards: Where fragments go; those of one episode to one shard.
-        policies: Where policies come from.
         incarnation: How often the worker of this number was replaced.
         noise: What the policy's samples are made of; None: it acts by its mean.
         step_timeout_s: Seconds after which a step is taken for hung, which ends the process;
