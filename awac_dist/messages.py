@@ -26,6 +26,12 @@ class Placement(NamedTuple):
     key: tuple[int, ...] = ()  # names the fragment in its source, wherever it lies
 
 
+def shard_of(stream: tuple[int, int, int], num_shards: int) -> int:
+    """The shard that keeps all fragments of one of our workers' episodes, an `Origin.stream`."""
+    worker, _, episode = stream
+    return (worker + episode) % num_shards
+
+
 class Relabelling(NamedTuple):
     """Which goals to put in place of those of some transitions; NaN leaves what there is."""
 

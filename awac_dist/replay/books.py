@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from awac_dist.messages import Cursor, Handle, Holdings, Placement, Rounds, StreamState, Tally
-from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE, Sampler
 
 Name = tuple[str, tuple[int, ...]]  # source and key of a fragment
@@ -83,12 +82,8 @@ class Books:
         Raises:
             LookupError: A fragment that is never forgotten lies nowhere.
         """
-        forgotten, shards = [tuple(key) for key in state["forgotten"].tolist()], len(self._shards)
-        answers = [
-            shard.post("load", {key for key in forgotten if shard_of(key[:3], shards) == number})
-            for number, shard in enumerate(self._shards)
-        ]
-        for answer in answers:
+        forgotten = set(map(tuple, state["forgotten"].tolist()))
+        for answer in [shard.post("load", forgotten) for shard in self._shards]:
             answer.result()
         self._known = {(ONLINE, key) for key in forgotten}
         self._listen()

@@ -150,17 +150,15 @@ class Sampler:
         """
         numbers = range(batch_number, batch_number + batches)
         rngs = [np.random.default_rng((self._seed, BATCH_STREAM, number)) for number in numbers]
-        places = self._locate(self._draw_numbers(batch_size, rngs))
+        shards, rows, own = self._locate(self._draw_numbers(batch_size, rngs))
         if not self._goals:
-            futures = np.full(len(places.rows), np.nan, np.float32)
-            return Draw(places.shards, places.rows, futures, places.goals[:, :0])
+            return Draw(shards, rows, np.full(len(rows), np.nan, np.float32), own[:, :0])
         wishes = [self._draw_goals(batch_size, rng) for rng in rngs]
         futures, lenders = map(np.concatenate, zip(*wishes, strict=True))
-        goals = np.full_like(places.goals, np.nan)
-        lent = lenders >= 0
+        goals, lent = np.full_like(own, np.nan), lenders >= 0
         if lent.any():
-            goals[lent] = self._locate(lenders[lent]).goals
-        return Draw(places.shards, places.rows, futures, goals)
+            _, _, goals[lent] = self._locate(lenders[lent])
+        return Draw(shards, rows, futures, goals)
 
     def _draw_numbers(self, batch_size: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """Transitions [n] of as many batches as there are generators, batch by batch."""
@@ -236,4 +234,4 @@ class Sampler:
             start = end - table.total
             mine = np.flatnonzero((numbers >= start) & (numbers < end))
             shards[mine], rows[mine], goals[mine] = table.locate(numbers[mine] - start)
-        return Places(shards, rows, goals)
+        return shards, rows, goals

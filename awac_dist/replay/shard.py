@@ -27,12 +27,12 @@ from awac_dist.messages import (
     StreamState,
     Sums,
     Tally,
+    shard_of,
 )
 from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
 from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
 from awac_dist.replay.memory import GoalRewards, Memory
 from awac_dist.replay.normalization import added, sums_of
-from awac_dist.replay.placement import shard_of
 from awac_dist.replay.ring import inputs
 from awac_dist.types import Array, EnvSpec, Episode
 

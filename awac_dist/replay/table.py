@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,14 +10,8 @@ from awac_dist.messages import Placement
 from awac_dist.types import Array
 
 FIRST_FRAGMENTS, FIRST_TRANSITIONS = 64, 1024
-
-
-class Places(NamedTuple):
-    """Where transitions lie, and the goals that their fragments were after."""
-
-    shards: np.ndarray  # [n]
-    rows: np.ndarray  # [n]
-    goals: Array  # [n, G]
+Places = tuple[np.ndarray, np.ndarray, Array]
+"""Shards [n] and rows [n] of transitions, and the goals [n, G] that their fragments were after."""
 
 
 class Table:
@@ -101,7 +94,7 @@ class Table:
         positions = positions + self._forgotten
         fragments = self._fragments[positions - self._left]
         shards, shifts = self._columns[:2]
-        return Places(shards[fragments], shifts[fragments] + positions, self._goals[:, fragments].T)
+        return shards[fragments], shifts[fragments] + positions, self._goals[:, fragments].T
 
     def _make_room(self, end: int) -> None:
         """Leave what is forgotten behind once the transitions up to `end` do not fit."""

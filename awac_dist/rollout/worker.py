@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from awac_dist.errors import ComponentDied
-from awac_dist.messages import Future, Handle, RolloutReport, StreamState, WeightsReader
+from awac_dist.messages import Future, Handle, RolloutReport, StreamState, WeightsReader, shard_of
 from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.policies.spec import PolicySpec
-from awac_dist.replay.placement import shard_of
 from awac_dist.rollout.collector import Collected, Collector
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec, Episode, Kind

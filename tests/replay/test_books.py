@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from logging_fragments import first, key, make_shard
 
-from awac_dist.messages import StreamState
+from awac_dist.messages import StreamState, shard_of
 from awac_dist.replay.books import Books
-from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.runtime import InlineHandle

@@ -25,9 +25,8 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.errors import InputError, RunFailed
-from awac_dist.messages import Placement, StreamState
+from awac_dist.messages import Placement, StreamState, shard_of
 from awac_dist.replay.config import ReplayConfig
-from awac_dist.replay.placement import shard_of
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.types import Episode
