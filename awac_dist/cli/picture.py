@@ -122,14 +122,13 @@ def _draw_table(axes: Axes, surveys: Sequence[Survey]) -> None:
 def _figures(found: Survey) -> list[str]:
     mean, row = float(found.returns.mean()), found.reference
     success = found.solved_last
-    outside = found.actions.outside / max(found.actions.entries, 1)
     return [
         f"{len(found.episodes):,}",
         f"{found.transitions:,}",
         number(mean),
         "-" if row is None else f"{row.score(mean):.1f}",
         "-" if success is None else f"{100 * success:.3g} %",
-        f"{100 * outside:.3g} %",
+        f"{100 * found.outside:.3g} %",
         f"{sum(found.nans.values()):,}",
         f"{found.duplicates:,}",
     ]
