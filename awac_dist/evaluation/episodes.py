@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter
 
 from awac_dist.messages import Finished
 from awac_dist.policies.policy import Policy
@@ -23,18 +22,13 @@ def play(
 ) -> Iterator[Finished]:
     """Play `count` whole episodes from number `first` on, and yield them in order.
 
-    Args:
-        collector: Of a stream as above.
-        policy: Who acts.
-        first: An episode whose environment fails is dropped, and the next number played.
-        count: How many.
-        faults: Is told why episodes were dropped.
+    One whose environment fails is dropped, which `faults` is told, and the next number played.
     """
     collector.next_episode = first
     while count > 0:
         wave = collector.collect_episodes(policy, min(count, SIDE_BY_SIDE), "prior")
         numbers = [fragment.origin.episode for fragment in wave.fragments]
-        for _, episode in sorted(zip(numbers, wave.finished, strict=True), key=itemgetter(0)):
+        for _, episode in sorted(zip(numbers, wave.finished, strict=True)):
             yield episode
         faults += wave.faults
         count -= len(wave.finished)

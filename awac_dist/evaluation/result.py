@@ -63,11 +63,7 @@ class Evaluation:
         }
 
     def metrics(self, env_id: str) -> dict[str, float]:
-        """The figures by the names under which they are logged.
-
-        Args:
-            env_id: The task, whose returns may have a normalised score.
-        """
+        """The figures by the names under which they are logged, a score of the task's included."""
         values = {
             "eval/return": self.mean,
             "eval/return_half_width": self.half_width,
@@ -82,11 +78,7 @@ class Evaluation:
 
 
 def evaluation_of(
-    label: str,
-    version: int,
-    env_id: str,
-    played: Iterable[Finished],
-    faults: Sequence[str] = (),
+    label: str, version: int, env_id: str, played: Iterable[Finished], faults: Sequence[str] = ()
 ) -> Evaluation:
     """Put the episodes of one policy together.
 
