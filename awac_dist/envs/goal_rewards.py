@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,10 @@ class TaskRewards:
 
     def __init__(self, env_id: str) -> None:
         self._env_id = env_id
-        self._env: Any = None
+
+    @cached_property
+    def _env(self) -> Any:
+        return make_env(self._env_id).unwrapped
 
     def __call__(self, achieved: Array, desired: Array) -> Outcome:
         """Rewards and terminations of steps that reach `achieved` [n, G], being after `desired`.
@@ -36,8 +40,6 @@ class TaskRewards:
         Raises:
             InputError: The task's rule needs more than the goals.
         """
-        if self._env is None:
-            self._env = make_env(self._env_id).unwrapped
         rewards = self._apply(self._env.compute_reward, achieved, desired)
         rule = getattr(self._env, "compute_terminated", _never)
         terminated = self._apply(rule, achieved, desired)
@@ -54,13 +56,7 @@ class TaskRewards:
 
 
 def over_rows(rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
-    """rule(achieved, desired, info) for all rows [n]: at once, if that gives the same.
-
-    Args:
-        rule: A function of goals [G] or [n, G], and a dict that stays empty.
-        achieved: [n, G]
-        desired: [n, G]
-    """
+    """rule(achieved, desired, {}) for all rows of goals [n, G]: at once, if that gives the same."""
     try:
         together = np.asarray(rule(achieved, desired, {}))
     except Exception:  # whatever a rule for one row makes of many, such as `if distance < limit`

@@ -30,41 +30,32 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
     def __init__(self, env: gymnasium.Env[dict[str, Any], Any]) -> None:
         super().__init__(env)
         name = env.spec.id if env.spec else str(env)
-        sizes = _sizes(name, env.observation_space)
+        assert isinstance(env.observation_space, Dict)
+        sizes = []
+        for key in GOAL_KEYS:
+            part = env.observation_space.spaces.get(key)
+            if not isinstance(part, Box) or len(part.shape) != 1:
+                raise InputError(f"{name}: {key} must be a flat vector (Box [n]), but is {part}")
+            sizes.append(part.shape[0])
         if not hasattr(env.unwrapped, "compute_reward"):
             raise InputError(f"{name}: has goals, but no compute_reward(achieved, desired, info)")
-        self.goal_size = sizes["desired_goal"]
-        width = sizes["observation"] + self.goal_size
+        observation_size, self.goal_size, _ = sizes
+        width = observation_size + self.goal_size
         self.observation_space = Box(-np.inf, np.inf, (width,), np.float32)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._flat(observation), self._info(observation, info)
+    def reset(self, **options: Any) -> tuple[Array, dict[str, Any]]:
+        return self._split(*self.env.reset(**options))
 
     def step(self, action: Any) -> tuple[Array, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        flat = self._flat(observation)
-        return flat, reward, terminated, truncated, self._info(observation, info)
+        inputs, info = self._split(observation, info)
+        return inputs, reward, terminated, truncated, info
 
-    def _flat(self, observation: dict[str, Any]) -> Array:
+    def _split(
+        self, observation: dict[str, Any], info: dict[str, Any]
+    ) -> tuple[Array, dict[str, Any]]:
         parts = (observation["observation"], observation["desired_goal"])
-        return np.concatenate(parts).astype(np.float32)
-
-    def _info(self, observation: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
         seen = {"achieved_goal": np.asarray(observation["achieved_goal"], np.float32)}
         if "is_success" in info and "success" not in info:
             seen["success"] = info["is_success"]
-        return {**info, **seen}
-
-
-def _sizes(name: str, space: gymnasium.Space[Any]) -> dict[str, int]:
-    assert isinstance(space, Dict)
-    sizes = {}
-    for key in GOAL_KEYS:
-        part = space.spaces.get(key)
-        if not isinstance(part, Box) or len(part.shape) != 1:
-            raise InputError(f"{name}: {key} must be a flat vector (Box [n]), but is {part}")
-        sizes[key] = part.shape[0]
-    return sizes
+        return np.concatenate(parts).astype(np.float32), {**info, **seen}

@@ -33,35 +33,30 @@ def named_in_file(env_id: Any, file: str) -> str:
     return env_id
 
 
-def make_env(env_id: str, *, render_mode: str | None = None) -> Environment:
+def make_env(env_id: str, **options: Any) -> Environment:
     """Build an environment whose observations are flat vectors.
 
     Those of a goal task are [observation, desired goal]: see `GoalAsInput`.
 
     Args:
         env_id: Gymnasium id. One with a module imports it: see `named_in_file`.
-        render_mode: As `gymnasium.make` takes it.
+        options: As `gymnasium.make` takes them, such as render_mode.
 
     Raises:
         InputError: There is no such environment, or its package is not installed.
     """
-    env = _make(env_id, render_mode)
-    space = env.observation_space
-    is_goal_task = isinstance(space, Dict) and set(space.spaces) == set(GOAL_KEYS)
-    return GoalAsInput(env) if is_goal_task else env
-
-
-def _make(env_id: str, render_mode: str | None) -> Environment:
     if env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others, loaded when needed
         import_module("awac_dist.envs.robotics")
     try:
-        if render_mode is None:  # some environments know no such argument
-            return gymnasium.make(env_id)
-        return gymnasium.make(env_id, render_mode=render_mode)
+        env = gymnasium.make(env_id, **options)
     except gymnasium.error.Error as error:
-        raise InputError(f"no environment {env_id!r}: {_remedy(env_id, error)}") from error
+        remedy = did_you_mean(env_id, gymnasium.registry, first_line(error), count=3)
+        raise InputError(f"no environment {env_id!r}: {remedy}") from error
     except ImportError as error:
         raise InputError(f"environment {env_id!r} needs a package: {error}") from error
+    space = env.observation_space
+    is_goal_task = isinstance(space, Dict) and set(space.spaces) == set(GOAL_KEYS)
+    return GoalAsInput(env) if is_goal_task else env
 
 
 def env_spec(env_id: str) -> EnvSpec:
@@ -97,7 +92,3 @@ def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise InputError(f"{env_id}: {what} must be flat vectors (Box [n]), but are {space}")
     return space
-
-
-def _remedy(env_id: str, error: Exception) -> str:
-    return did_you_mean(env_id, gymnasium.registry, first_line(error), count=3)
