@@ -17,9 +17,7 @@ class Evaluator:
     """A plain object; `distributed.actors` gives it a process of its own.
 
     Args:
-        spec: The task.
-        policy: Shape of the policy.
-        weights: Where policies come from.
+        spec, policy, weights: The task, the shape of the policy, and where policies come from.
         seed: The run's seed; episode i always starts from the same state.
         num_envs: Episodes that are played side by side.
         step_timeout_s: As a rollout worker's.

@@ -60,12 +60,10 @@ def reference(task: str) -> Reference | None:
 
 
 def normalised_score(task: str, value: float) -> float | None:
-    """100 (R - min) / (max - min), or None where the task has no reference scores.
+    """100 (R - min) / (max - min) of an undiscounted return, None where there are no references.
 
-    Args:
-        task: A D4RL dataset such as halfcheetah-medium-v2, or a Gymnasium id whose reward is
-            that of one, such as HalfCheetah-v5; see the caveats above.
-        value: R, an undiscounted return or a mean of them.
+    The task is a D4RL dataset such as halfcheetah-medium-v2, or a Gymnasium id whose reward is
+    that of one, such as HalfCheetah-v5; see the caveats above.
     """
     known = reference(task)
     return None if known is None else known.score(value)

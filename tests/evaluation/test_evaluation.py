@@ -22,8 +22,7 @@ from awac_dist.errors import RunFailed
 from awac_dist.evaluation import episodes
 from awac_dist.evaluation.episodes import stream_of
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.evaluation.result import Evaluation, evaluation_of
-from awac_dist.evaluation.success import Share, sustained_steps
+from awac_dist.evaluation.result import Evaluation, Share, evaluation_of, sustained_steps
 from awac_dist.learner.checkpoint import save_checkpoint
 from awac_dist.messages import Finished, Weights
 from awac_dist.policies import make_policy
