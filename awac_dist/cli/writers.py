@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from pyarrow import fs
 
 from awac_dist.data.experience import STEPS_PER_FILE
 from awac_dist.data.parquet import write_episodes
-from awac_dist.envs.goals import GOAL_KEYS
-from awac_dist.envs.make import make_env
+from awac_dist.envs.make import GOAL_KEYS, make_env
 from awac_dist.errors import InputError, first_line
 from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode
@@ -28,10 +27,8 @@ Write = Callable[[Iterable[Episode]], None]
 def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
     """A function that takes all episodes; they are there after the `with`, or nothing is.
 
-    Args:
-        target: A folder of ours that does not exist yet, named NAME.parquet, a path or URI; or
-            minari:ID.
-        spec: The task; of its fields, the id, the sizes and the bounds are written.
+    The target is NAME.parquet, the path or URI of a folder that does not exist yet, or minari:ID.
+    Of the task, the id, the sizes and the bounds are written.
 
     Raises:
         InputError: The target exists, or is neither.
@@ -126,27 +123,20 @@ def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec) -> Any:
     sizes = (spec.observation_size, spec.goal_size, spec.goal_size)
     boxes = [Box(-np.inf, np.inf, (size,), np.float32) for size in sizes]
     goal_space = Dict(dict(zip(GOAL_KEYS, boxes, strict=True)))
+    known = None
+    with suppress(InputError), closing(make_env(spec.env_id)) as env:
+        known = env.spec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about authors and permalinks, which we cannot know
         return create_dataset_from_buffers(
             dataset_id,
             buffers,
-            env=_gymnasium_spec(spec.env_id),
+            env=known,
             observation_space=goal_space if spec.goal_size else boxes[0],
             action_space=Box(low, high, dtype=np.float32),
             description=f"Episodes of {spec.env_id}, converted by awac_dist",
             data_format="hdf5",
         )
-
-
-def _gymnasium_spec(env_id: str) -> Any:
-    """What Minari keeps of an environment, None if it cannot be made here."""
-    try:
-        env = make_env(env_id)
-    except InputError:
-        return None
-    env.close()
-    return env.spec
 
 
 def _minari_buffer(episode: Episode) -> Any:

@@ -42,7 +42,7 @@ class BinaryReward(gymnasium.Env[Observation, NDArray[Any]], EzPickle):
 
     Args:
         conditions: When the goal counts as met: as the paper states it, or as the authors'
-            released environment has it.
+            released environment has it. They differ for the door only.
         kwargs: For the Adroit environment, such as render_mode.
     """
 
@@ -66,28 +66,19 @@ class BinaryReward(gymnasium.Env[Observation, NDArray[Any]], EzPickle):
 
 
 class PenBinaryEnv(BinaryReward, AdroitHandPenEnv):
-    """Turn a pen in the hand to a wanted direction; observation 45, action 24.
-
-    Paper and released code agree on the goal, but for a slip in the paper's print: `pen_turned`.
-    """
+    """Turn a pen in the hand to a wanted direction; observation 45, action 24."""
 
     SUCCESS: ClassVar = {"paper": pen_turned, "released": pen_turned}
 
 
 class DoorBinaryEnv(BinaryReward, AdroitHandDoorEnv):
-    """Undo the latch and swing a door open; observation 39, action 28.
-
-    The paper asks for a hinge past 1.4 rad, the released environment for 1.35 or more.
-    """
+    """Undo the latch and swing a door open; observation 39, action 28."""
 
     SUCCESS: ClassVar = {"paper": door_open, "released": door_open_released}
 
 
 class RelocateBinaryEnv(BinaryReward, AdroitHandRelocateEnv):
-    """Carry a ball to a target in the air; observation 39, action 30.
-
-    Paper and released code agree on the goal.
-    """
+    """Carry a ball to a target in the air; observation 39, action 30."""
 
     SUCCESS: ClassVar = {"paper": ball_at_target, "released": ball_at_target}
 

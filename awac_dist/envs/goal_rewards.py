@@ -22,9 +22,6 @@ class TaskRewards:
 
     It makes the environment when it is first called, so that it travels to another process
     as a name. A rule that takes one row only is called row by row.
-
-    Args:
-        env_id: Gymnasium id of the task.
     """
 
     def __init__(self, env_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from importlib import import_module
 from typing import Any
 
@@ -9,11 +10,11 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from awac_dist.envs.goals import GOAL_KEYS, GoalAsInput
 from awac_dist.errors import InputError, did_you_mean, first_line
-from awac_dist.types import EnvSpec
+from awac_dist.types import Array, EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
+GOAL_KEYS = ("observation", "desired_goal", "achieved_goal")
 
 
 def named_in_file(env_id: Any, file: str) -> str:
@@ -36,11 +37,8 @@ def named_in_file(env_id: Any, file: str) -> str:
 def make_env(env_id: str, **options: Any) -> Environment:
     """Build an environment whose observations are flat vectors.
 
-    Those of a goal task are [observation, desired goal]: see `GoalAsInput`.
-
-    Args:
-        env_id: Gymnasium id. One with a module imports it: see `named_in_file`.
-        options: As `gymnasium.make` takes them, such as render_mode.
+    Those of a goal task are [observation, desired goal]: see `GoalAsInput`. An id with a module
+    imports it: see `named_in_file`. The options are those of `gymnasium.make`.
 
     Raises:
         InputError: There is no such environment, or its package is not installed.
@@ -65,8 +63,7 @@ def env_spec(env_id: str) -> EnvSpec:
     Raises:
         InputError: Its spaces are not flat and continuous, or its actions have no bounds.
     """
-    env = make_env(env_id)
-    try:
+    with closing(make_env(env_id)) as env:
         inputs = _flat(env_id, "observations", env.observation_space)
         goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
         actions = _flat(env_id, "actions", env.action_space)
@@ -84,11 +81,54 @@ def env_spec(env_id: str) -> EnvSpec:
             goal_size=goal_size,
             repeatable=not env.spec.nondeterministic,  # as it was registered with Gymnasium
         )
-    finally:
-        env.close()
 
 
 def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise InputError(f"{env_id}: {what} must be flat vectors (Box [n]), but are {space}")
     return space
+
+
+class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
+    """Gives [observation, desired goal] as one vector, the achieved goal in `info`.
+
+    A goal task follows Gymnasium-Robotics' convention: a Dict of `observation`, `desired_goal` and
+    `achieved_goal`, and a method `compute_reward(achieved_goal, desired_goal, info)`.
+    `info["success"]` is there wherever the task says `is_success`.
+
+    Raises:
+        InputError: A part of its observations is no flat vector, or it has no `compute_reward`.
+    """
+
+    def __init__(self, env: gymnasium.Env[dict[str, Any], Any]) -> None:
+        super().__init__(env)
+        name = env.spec.id if env.spec else str(env)
+        assert isinstance(env.observation_space, Dict)
+        sizes = []
+        for key in GOAL_KEYS:
+            part = env.observation_space.spaces.get(key)
+            if not isinstance(part, Box) or len(part.shape) != 1:
+                raise InputError(f"{name}: {key} must be a flat vector (Box [n]), but is {part}")
+            sizes.append(part.shape[0])
+        if not hasattr(env.unwrapped, "compute_reward"):
+            raise InputError(f"{name}: has goals, but no compute_reward(achieved, desired, info)")
+        observation_size, self.goal_size, _ = sizes
+        width = observation_size + self.goal_size
+        self.observation_space = Box(-np.inf, np.inf, (width,), np.float32)
+
+    def reset(self, **options: Any) -> tuple[Array, dict[str, Any]]:
+        return self._split(*self.env.reset(**options))
+
+    def step(self, action: Any) -> tuple[Array, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        inputs, info = self._split(observation, info)
+        return inputs, reward, terminated, truncated, info
+
+    def _split(
+        self, observation: dict[str, Any], info: dict[str, Any]
+    ) -> tuple[Array, dict[str, Any]]:
+        parts = (observation["observation"], observation["desired_goal"])
+        seen = {"achieved_goal": np.asarray(observation["achieved_goal"], np.float32)}
+        if "is_success" in info and "success" not in info:
+            seen["success"] = info["is_success"]
+        return np.concatenate(parts).astype(np.float32), {**info, **seen}
