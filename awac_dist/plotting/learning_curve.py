@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,22 +17,20 @@ from numpy.typing import NDArray
 from awac_dist.errors import InputError
 
 TEXT, FRAME, GRID, CLONE = "#222222", "#9a9a9a", "#e6e6e6", "#666666"
+PANELS = {  # phase -> title, axis, colour
+    "offline": ("Offline: prior data only", "updates", "#1f6fb4"),
+    "online": ("Online: with new experience", "env steps", "#cf5a16"),
+}
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Evaluations of one phase, in order.
+    """Evaluations of one phase, in order; columns [n]."""
 
-    Attributes:
-        at: [n] updates since the phase began, or online env steps.
-        mean: [n] mean return.
-        half_width: [n] half of its 95 % interval, NaN where unknown.
-    """
-
-    at: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    half_width: NDArray[np.float64]
+    at: NDArray[np.float64]  # updates since the phase began, or online env steps
+    mean: NDArray[np.float64]  # return
+    half_width: NDArray[np.float64]  # of its 95 % interval, NaN where unknown
 
     def __len__(self) -> int:
         return len(self.at)
@@ -46,19 +44,6 @@ class Curve:
         return f"{mean:,.{decimals}f}{around}"
 
 
-class Panel(NamedTuple):
-    """How a phase is drawn."""
-
-    phase: str
-    title: str
-    axis: str
-    colour: str
-
-
-OFFLINE = Panel("offline", "Offline: prior data only", "updates", "#1f6fb4")
-ONLINE = Panel("online", "Online: with new experience", "env steps", "#cf5a16")
-
-
 def plot_learning_curve(folder: Path) -> Path:
     """Draw `learning_curve.png` into a run folder from its `metrics.jsonl`.
 
@@ -69,18 +54,18 @@ def plot_learning_curve(folder: Path) -> Path:
     """
     rows = read_rows(folder / "metrics.jsonl")
     curves = {phase: read_curve(rows, phase) for phase in ("clone", "offline", "online")}
-    panels = [panel for panel in (OFFLINE, ONLINE) if len(curves[panel.phase])]
-    figure = Figure(figsize=(10 if len(panels) > 1 else 7, 4.8), dpi=150, layout="constrained")
-    columns = figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0]
-    _draw_references(columns, panels, curves)
-    for panel, axes in zip(panels, columns, strict=False):
-        _draw_curve(axes, panel, curves[panel.phase])
+    phases = [phase for phase in PANELS if len(curves[phase])]
+    figure = Figure(figsize=(10 if len(phases) > 1 else 7, 4.8), dpi=150, layout="constrained")
+    columns = figure.subplots(1, max(len(phases), 1), sharey=True, squeeze=False)[0]
+    _draw_references(columns, curves)
+    for phase, axes in zip(phases, columns, strict=False):
+        _draw_curve(axes, phase, curves[phase])
     for axes in columns:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.yaxis.set_major_formatter("{x:,g}")
         dress(axes)
-    if not panels:
+    if not phases:
         columns[0].set_xticks([])
         text = "no evaluation of the offline or the online policy yet"
         columns[0].text(0.5, 0.9, text, transform=columns[0].transAxes, ha="center", color=TEXT)
@@ -146,28 +131,27 @@ def dress(axes: Axes, grid: Literal["both", "y"] = "both") -> None:
     axes.tick_params(color=FRAME, labelcolor=TEXT, labelsize=9)
 
 
-def _draw_curve(axes: Axes, panel: Panel, curve: Curve) -> None:
+def _draw_curve(axes: Axes, phase: str, curve: Curve) -> None:
+    title, unit, colour = PANELS[phase]
     low, high = curve.mean - curve.half_width, curve.mean + curve.half_width
-    axes.fill_between(curve.at, low, high, color=panel.colour, alpha=0.18, linewidth=0)
+    axes.fill_between(curve.at, low, high, color=colour, alpha=0.18, linewidth=0)
     if len(curve) == 1:  # a band of one point has no width
-        axes.errorbar(curve.at, curve.mean, curve.half_width, color=panel.colour, capsize=4)
-    label = f"{panel.phase}, last {curve.last}"
-    axes.plot(curve.at, curve.mean, "o-", color=panel.colour, markersize=3.5, label=label)
+        axes.errorbar(curve.at, curve.mean, curve.half_width, color=colour, capsize=4)
+    label = f"{phase}, last {curve.last}"
+    axes.plot(curve.at, curve.mean, "o-", color=colour, markersize=3.5, label=label)
     axes.set_xlim(left=0)
-    axes.set_xlabel(panel.axis)
-    axes.set_title(panel.title, loc="left", color=panel.colour, fontsize=11, fontweight="bold")
+    axes.set_xlabel(unit)
+    axes.set_title(title, loc="left", color=colour, fontsize=11, fontweight="bold")
 
 
-def _draw_references(
-    columns: Sequence[Axes], panels: Sequence[Panel], curves: dict[str, Curve]
-) -> None:
+def _draw_references(columns: Sequence[Axes], curves: dict[str, Curve]) -> None:
     """Draw what a phase has to beat: the clone everywhere, the offline policy online."""
     if len(curves["clone"]):
         for place, axes in enumerate(columns):
             label = f"clone {curves['clone'].last}" if place == 0 else None
             height = curves["clone"].mean[-1]
             axes.axhline(height, color=CLONE, linestyle="--", linewidth=1.4, label=label)
-    if len(panels) > 1:
-        label, colour = "where offline ended", OFFLINE.colour
+    if len(columns) > 1:
+        label, (_, _, colour) = "where offline ended", PANELS["offline"]
         height = curves["offline"].mean[-1]
         columns[1].axhline(height, color=colour, linestyle=":", linewidth=1.4, label=label)
