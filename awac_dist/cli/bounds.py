@@ -26,11 +26,7 @@ class Bounds(NamedTuple):
 
 
 def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bounds:
-    """Bounds of the one task of these files, else [-1, 1].
-
-    Args:
-        infos: What the files say of themselves.
-        env_id: The task, where the user says it.
+    """Bounds of the one task that files name, or the user; [-1, 1] where that is not known.
 
     Raises:
         InputError: The task that the user named cannot be made, or has other actions.

@@ -44,8 +44,13 @@ def run(args: Convert) -> None:
         if args.clip_actions:
             episodes = (sources.clipped(episode, spec) for episode in episodes)
         write(episodes)
-    for line in _account(everything, kept, dropped):
-        print(line)
+    steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
+    print(
+        f"kept     {len(kept):,} of {len(everything):,} episodes, "
+        f"{steps:,} of {all_steps:,} transitions"
+    )
+    for reason, count in dropped.items():
+        print(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
     if args.clip_actions:
         share = sum(e.outside for e in kept) / max(sum(e.entries for e in kept), 1)
         print(f"clipped  {100 * share:.3g} % of all action entries, to {bounds.origin}")
@@ -86,9 +91,15 @@ def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], C
     reasons = [_reason(episode, args) for episode in everything]
     dropped = Counter(reason for reason in reasons if reason is not None)
     kept = [e for e, reason in zip(everything, reasons, strict=True) if reason is None]
-    chosen = _some(kept, args)
+    if args.best is not None:
+        returns = np.nan_to_num([episode.total_reward for episode in kept], nan=-np.inf)
+        best = np.argsort(-returns, kind="stable")[: max(args.best, 0)]
+        chosen, option = [kept[place] for place in sorted(best)], f"--best {args.best}"
+    elif args.first is not None:
+        chosen, option = kept[: max(args.first, 0)], f"--first {args.first}"
+    else:
+        return kept, dropped
     if len(chosen) < len(kept):
-        option = f"--first {args.first}" if args.best is None else f"--best {args.best}"
         dropped[f"not among the {option}"] += len(kept) - len(chosen)
     return chosen, dropped
 
@@ -96,9 +107,9 @@ def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], C
 def _reason(episode: Record, args: Convert) -> str | None:
     """Why an episode is dropped, None if it is kept. A return that is NaN is within no bounds."""
     if args.successful and episode.solved_last is None:
-        row = episode.rows[-1]
+        path, number = episode.rows[-1]
         raise InputError(
-            f"{row.path}: episode {row.number}: does not say whether it is a success: "
+            f"{path}: episode {number}: does not say whether it is a success: "
             "leave --successful out, or give --relabel TASK"
         )
     for name, value, least, most in (
@@ -112,16 +123,6 @@ def _reason(episode: Record, args: Convert) -> str | None:
     return "fail --successful" if args.successful and not episode.solved_last else None
 
 
-def _some(kept: list[Record], args: Convert) -> list[Record]:
-    if args.first is not None:
-        return kept[: max(args.first, 0)]
-    if args.best is None:
-        return kept
-    returns = np.nan_to_num([episode.total_reward for episode in kept], nan=-np.inf)
-    order = np.argsort(-returns, kind="stable")[: max(args.best, 0)]
-    return [kept[place] for place in sorted(order)]
-
-
 def _whole(
     kept: Sequence[Record], rows: Iterable[tuple[SourceFile, int, Episode]]
 ) -> Iterator[Episode]:
@@ -129,7 +130,7 @@ def _whole(
     owner = {row: episode.rows for episode in kept for row in episode.rows}
     waiting: dict[tuple[Row, ...], list[Episode]] = defaultdict(list)
     for file, number, fragment in rows:
-        if whole := owner.get(Row(file.path, number)):
+        if whole := owner.get((file.path, number)):
             waiting[whole].append(fragment)
             if len(waiting[whole]) == len(whole):
                 yield from join_fragments(waiting.pop(whole))
@@ -165,15 +166,3 @@ def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
     goal_size = goal_sizes.pop() if len(goal_sizes) == 1 else 0
     low, high = (tuple(np.broadcast_to(edge, action_size).tolist()) for edge in bounds[:2])
     return EnvSpec(env_id, observation_size, action_size, low, high, None, goal_size), bounds
-
-
-def _account(
-    everything: Sequence[Record], kept: Sequence[Record], dropped: Counter[str]
-) -> Iterator[str]:
-    steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
-    yield (
-        f"kept     {len(kept):,} of {len(everything):,} episodes, "
-        f"{steps:,} of {all_steps:,} transitions"
-    )
-    for reason, count in dropped.items():
-        yield f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}"

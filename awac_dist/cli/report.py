@@ -26,7 +26,7 @@ LONGEST_LABEL = 20
 WIDEST, WIDTH_OF_A_PIPE, NARROWEST = 100, 80, 40
 MAX_BINS = 12
 EIGHTHS = "▏▎▍▌▋▊▉█"
-QUARTILES = {"min": 0, "25 %": 25, "median": 50, "75 %": 75, "max": 100}
+QUARTILES = (("min", 0), ("25 %", 25), ("median", 50), ("75 %", 75), ("max", 100))
 
 
 def run(options: Inspect) -> None:
@@ -177,15 +177,12 @@ def _count(count: int, noun: str) -> str:
 
 def _quartiles(found: Survey) -> Iterator[str]:
     columns = (found.lengths, found.returns)
+    rows = {label: [np.percentile(c, percent) for c in columns] for label, percent in QUARTILES}
+    rows["mean"] = [column.mean() for column in columns]
     yield f"{'':16}{'length':>10}{'return':>14}"
-    for label, percent in QUARTILES.items():
-        yield _row(label, *(float(np.percentile(values, percent)) for values in columns))
-    yield _row("mean", *(float(values.mean()) for values in columns))
-
-
-def _row(label: str, length: float, total_reward: float) -> str:
-    steps = f"{length:,.0f}" if length == round(length) else f"{length:,.1f}"
-    return f"  {label:<14}{steps:>10}{number(total_reward):>14}"
+    for label, (length, total_reward) in rows.items():
+        steps = f"{length:,.0f}" if length == round(length) else f"{length:,.1f}"
+        yield f"  {label:<14}{steps:>10}{number(total_reward):>14}"
 
 
 def bars(values: np.ndarray, *, width: int, blocks: bool) -> list[str]:

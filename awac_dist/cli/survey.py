@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,49 +25,27 @@ from awac_dist.types import Episode, Origin
 
 GOALS = ("desired_goals", "achieved_goals")
 COLUMNS = ("observations", "actions", "rewards", "successes", *GOALS)
-
-
-class Row(NamedTuple):
-    """Where an episode, or a fragment of one, is kept."""
-
-    path: str
-    number: int  # in that file
+Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is left of an episode, or of a fragment of one, once its arrays have passed by.
+    """What is left of an episode, or of a fragment of one, once its arrays have passed by."""
 
-    Attributes:
-        rows: Where its fragments are, in order; most often one.
-        origin: Who made the first of them.
-        versions: grad_steps behind the policies that acted.
-        length: T.
-        total_reward: Undiscounted.
-        ended: How.
-        solved, solved_last: Whether some step and the last one was a success, None where the
-            task does not say.
-        digest: Equal for equal observations, actions and rewards.
-        entries: Numbers among its actions, T x A.
-        outside, steps_outside: How many of them, and in how many steps, leave their bounds.
-        furthest: The largest magnitude outside.
-        nans: Entries that are NaN or infinite, by column; only columns that have some.
-    """
-
-    rows: tuple[Row, ...]
-    origin: Origin
-    versions: frozenset[int]
+    rows: tuple[Row, ...]  # of its fragments, in order; most often one
+    origin: Origin  # of the first of them
+    versions: frozenset[int]  # grad_steps behind the policies that acted
     length: int
     total_reward: float
     ended: Literal["terminated", "truncated", "cut"]
-    solved: bool | None
-    solved_last: bool | None
+    solved: bool | None  # whether some step was a success, None where the task does not say
+    solved_last: bool | None  # whether the last step was
     digest: bytes
-    entries: int
-    outside: int
-    steps_outside: int
-    furthest: float
-    nans: Counter[str]
+    entries: int  # of its actions [T, A]
+    outside: int  # how many of them leave their bounds
+    steps_outside: int  # steps where at least one does
+    furthest: float  # the largest magnitude outside
+    nans: Counter[str]  # entries that are NaN or infinite, by column; only columns that have some
 
     def __add__(self, later: Record) -> Record:
         """With the fragment that follows it."""
@@ -90,8 +68,8 @@ class Record:
     @property
     def begin(self) -> tuple[Any, ...]:
         """Its episode and first step; the fragments of an episode lie in one folder."""
-        folder = str(PurePosixPath(self.rows[0].path).parent)
-        return (folder, *self.origin.stream, self.origin.seed, self.origin.start)
+        (path, _), origin = self.rows[0], self.origin
+        return (str(PurePosixPath(path).parent), *origin.stream, origin.seed, origin.start)
 
     @property
     def end(self) -> tuple[Any, ...]:
@@ -105,7 +83,7 @@ def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> R
     columns = {name: getattr(episode, name) for name in COLUMNS}
     nans = {n: int((~np.isfinite(c)).sum()) for n, c in columns.items() if c is not None}
     return Record(
-        rows=(Row(file.path, number),),
+        rows=((file.path, number),),
         origin=episode.origin,
         versions=frozenset({episode.origin.policy_version}),
         length=len(episode),
@@ -145,21 +123,13 @@ def join(fragments: Sequence[Record]) -> list[Record]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a pass over one source found, or over several together.
+    """What a pass over one source found, or over several together."""
 
-    Attributes:
-        name: The source as the user gave it.
-        files: Its files.
-        infos: What each of them says of itself.
-        bounds: Bounds of its actions, in words.
-        episodes: Every episode in numbers, its fragments joined.
-    """
-
-    name: str
+    name: str  # as the user gave it
     files: tuple[SourceFile, ...]
-    infos: list[FileInfo]
-    bounds: str
-    episodes: list[Record]
+    infos: list[FileInfo]  # what each of them says of itself
+    bounds: str  # of its actions, in words
+    episodes: list[Record]  # their fragments joined
 
     @property
     def lengths(self) -> np.ndarray:

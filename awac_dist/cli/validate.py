@@ -37,30 +37,28 @@ def run(options: Validate) -> int:
 
 def findings(arguments: Sequence[str]) -> Iterator[str]:
     """Everything that is wrong with some sources, as it is found: place, problem, remedy."""
-    found = [(argument.split(",")[0], _find(argument)) for argument in arguments]
+    found: list[Source | str] = []
+    for argument in arguments:
+        try:
+            found.append(sources.find(argument))
+        except InputError as error:
+            if not Path(argument.split(",")[0]).exists():
+                raise
+            remedy = "if it should be one of these, it is damaged: write or fetch it again"
+            found.append(f"{error}: {remedy}")
     infos: dict[str, FileInfo] = {}
-    for name, source in found:
+    for source in found:
         if isinstance(source, str):
             yield source
         else:
-            yield from _unread(name, source)
+            yield from _unread(source)
             yield from _source_findings(source, infos)
     yield from _mismatches(infos)
 
 
-def _find(argument: str) -> Source | str:
-    """A source, or what is wrong with what lies there."""
-    try:
-        return sources.find(argument)
-    except InputError as error:
-        if not Path(argument.split(",")[0]).exists():
-            raise
-        return f"{error}: if it should be one of these, it is damaged: write or fetch it again"
-
-
-def _unread(name: str, source: Source) -> Iterator[str]:
+def _unread(source: Source) -> Iterator[str]:
     """Files beside those that are read which look like data and are not read."""
-    if not Path(name).is_dir():
+    if not Path(source.name).is_dir():
         return
     read = {Path(file.path) for file in source.files}
     for folder in sorted({path.parent for path in read}):
