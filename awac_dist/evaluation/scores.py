@@ -72,5 +72,4 @@ def normalised_score(task: str, value: float) -> float | None:
 def dataset_of_file(path: str) -> str | None:
     """The D4RL dataset that is published in a file of this name, None if it is no such file."""
     ending = f"/{PurePath(path).name}"
-    rows = references().values()
-    return next((row.dataset for row in rows if row.file.endswith(ending)), None)
+    return next((row.dataset for row in references().values() if row.file.endswith(ending)), None)

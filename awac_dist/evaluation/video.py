@@ -30,8 +30,8 @@ def filmed_env(env_id: str) -> Environment:
     drawn larger, by the same tiles. Physics knows planes without end, whatever their size.
     """
     env = make_env(env_id, render_mode="rgb_array")
-    model = getattr(env.unwrapped, "model", None)
-    if model is None or not hasattr(model, "geom_type"):
+    model: Any = getattr(env.unwrapped, "model", None)
+    if not hasattr(model, "geom_type"):
         return env
     for floor in np.flatnonzero(model.geom_type == PLANE):
         material = model.geom_matid[floor]
