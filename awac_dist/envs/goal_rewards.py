@@ -38,8 +38,8 @@ class TaskRewards:
             InputError: The task's rule needs more than the goals.
         """
         rewards = self._apply(self._env.compute_reward, achieved, desired)
-        rule = getattr(self._env, "compute_terminated", _never)
-        terminated = self._apply(rule, achieved, desired)
+        rule = getattr(self._env, "compute_terminated", None)
+        terminated = self._apply(rule, achieved, desired) if rule else np.zeros(len(rewards))
         return Outcome(rewards.astype(np.float32), terminated.astype(bool))
 
     def _apply(self, rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
@@ -64,7 +64,3 @@ def over_rows(rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
         if np.allclose(together[:CHECKED_ROWS], singly):
             return together
     return np.array([rule(a, d, {}) for a, d in pairs])
-
-
-def _never(achieved: Any, desired: Any, info: Any) -> np.ndarray:
-    return np.zeros(np.shape(achieved)[:-1], bool)
