@@ -66,10 +66,9 @@ def text(found: Survey, *, width: int, blocks: bool) -> str:
     """A survey in words, figures and bars, no line wider than `width`."""
     lines = [*textwrap.wrap(found.name, width), ""]
     entries = list(facts(found))
-    indent = max((min(len(label), LONGEST_LABEL) for label, _ in entries), default=0) + 4
+    indent = max(min(len(label), LONGEST_LABEL) for label, _ in entries) + 4
     for label, words in entries:
-        start = f"  {label}  ".ljust(indent)
-        rest = " " * indent
+        start, rest = f"  {label}  ".ljust(indent), " " * indent
         lines += textwrap.wrap(words, width, initial_indent=start, subsequent_indent=rest)
     if found.episodes:
         lines += ["", *_quartiles(found)]
@@ -80,8 +79,6 @@ def text(found: Survey, *, width: int, blocks: bool) -> str:
 
 def facts(found: Survey) -> Iterator[tuple[str, str]]:
     """(label, figure in words) of everything that is one figure."""
-    if not found.files:
-        return
     episodes = found.episodes
     formats = Counter(file.format for file in found.files)
     yield "format", "; ".join(f"{name}, {_count(n, 'file')}" for name, n in formats.items())

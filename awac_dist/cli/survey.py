@@ -23,8 +23,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.evaluation.scores import Reference, dataset_of_file, reference
 from awac_dist.types import Episode, Origin
 
-GOALS = ("desired_goals", "achieved_goals")
-COLUMNS = ("observations", "actions", "rewards", "successes", *GOALS)
+COLUMNS = ("observations", "actions", "rewards", "successes", "desired_goals", "achieved_goals")
 Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 
@@ -177,7 +176,10 @@ class Survey:
     @property
     def reference(self) -> Reference | None:
         """The scores that fit all files, by what they say of themselves or by their names."""
-        found = [_reference(*pair) for pair in zip(self.files, self.infos, strict=True)]
+        found = [
+            reference(info.env_id or "") or reference(dataset_of_file(file.path) or "")
+            for file, info in zip(self.files, self.infos, strict=True)
+        ]
         scores = {None if row is None else (row.minimum, row.maximum) for row in found}
         return found[0] if len(scores) == 1 else None
 
@@ -207,8 +209,3 @@ def together(surveys: Sequence[Survey]) -> Survey:
 
 def _share(flags: Sequence[bool | None]) -> float | None:
     return None if not flags or None in flags else float(np.mean([bool(flag) for flag in flags]))
-
-
-def _reference(file: SourceFile, info: FileInfo) -> Reference | None:
-    names = (info.env_id, dataset_of_file(file.path))
-    return next((row for name in names if name and (row := reference(name))), None)
