@@ -14,8 +14,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-CONFIDENCE = "quoted from memory, moderate confidence"
-
 
 class PaperRow(NamedTuple):
     """One task of the table."""
@@ -29,7 +27,8 @@ class PaperRow(NamedTuple):
     def words(self) -> str:
         return (
             f"expert {self.expert:g}, BC on expert {self.clone:g}, "
-            f"BC on expert and BC data {self.second_clone:g} ({self.measure}; {CONFIDENCE})"
+            f"BC on expert and BC data {self.second_clone:g} "
+            f"({self.measure}; quoted from memory, moderate confidence)"
         )
 
 

@@ -31,11 +31,9 @@ def draw(surveys: Sequence[Survey], path: Path) -> Path:
     surveys = [found for found in surveys if found.episodes]
     if not surveys:
         raise InputError(f"--plot {path}: there is no episode to draw")
-    rows = len(surveys)
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(10, 4.6 + 0.3 * rows), dpi=150, layout=layout)
-    shares = [4.0, 0.45 + 0.3 * rows]
-    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=shares)
+    height, layout = 0.45 + 0.3 * len(surveys), ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    figure = Figure(figsize=(10, 4.15 + height), dpi=150, layout=layout)
+    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=[4.0, height])
     returns, lengths = (figure.add_subplot(grid[0, column]) for column in (0, 1))
     _draw_histogram(returns, [found.returns for found in surveys], "Return of an episode")
     _draw_histogram(lengths, [found.lengths for found in surveys], "Length of an episode")

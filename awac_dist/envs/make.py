@@ -124,11 +124,9 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
         inputs, info = self._split(observation, info)
         return inputs, reward, terminated, truncated, info
 
-    def _split(
-        self, observation: dict[str, Any], info: dict[str, Any]
-    ) -> tuple[Array, dict[str, Any]]:
-        parts = (observation["observation"], observation["desired_goal"])
-        seen = {"achieved_goal": np.asarray(observation["achieved_goal"], np.float32)}
+    def _split(self, seen: dict[str, Any], info: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        inputs = np.concatenate([seen["observation"], seen["desired_goal"]]).astype(np.float32)
+        told = {"achieved_goal": np.asarray(seen["achieved_goal"], np.float32)}
         if "is_success" in info and "success" not in info:
-            seen["success"] = info["is_success"]
-        return np.concatenate(parts).astype(np.float32), {**info, **seen}
+            told["success"] = info["is_success"]
+        return inputs, {**info, **told}

@@ -46,7 +46,7 @@ class Evaluator:
 
     Args:
         spec, policy, weights: The task, the shape of the policy, and where policies come from.
-        seed: The run's seed; episode i always starts from the same state.
+        seed: The run's.
         num_envs: Episodes that are played side by side.
         step_timeout_s: As a rollout worker's.
     """

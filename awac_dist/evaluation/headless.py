@@ -62,5 +62,6 @@ def why_not(way: str) -> str | None:
     except subprocess.TimeoutExpired:
         return f"no answer within {TRY_S} s"
     except subprocess.CalledProcessError as error:
-        return str([f"exit code {error.returncode}", *error.stderr.strip().splitlines()][-1])
+        said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        return str(said[-1])
     return None
