@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,8 @@ from awac_dist.errors import InputError
 from awac_dist.types import Array
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """Lowest and highest actions, each a number or [A], and where they come from in words."""
+class Bounds(NamedTuple):
+    """Lowest and highest actions, each one number or [A], and where they come from in words."""
 
     low: Array
     high: Array
@@ -25,16 +24,9 @@ class Bounds:
         """Which entries [T, A] leave the bounds; NaN does not."""
         return (actions < self.low) | (actions > self.high)
 
-    def clip(self, actions: Array) -> Array:
-        return np.clip(actions, self.low, self.high)
-
 
 def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bounds:
-    """Bounds of the one task of these files, else [-1, 1].
-
-    Args:
-        infos: What the files say of themselves.
-        env_id: The task, where the user says it.
+    """Bounds of the one task that files name, or the user; [-1, 1] where that is not known.
 
     Raises:
         InputError: The task that the user named cannot be made, or has other actions.
@@ -42,7 +34,7 @@ def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bound
     stated = {info.env_id for info in infos if info.env_id} if env_id is None else {env_id}
     if len(stated) != 1:
         return _assumed("the files are of several tasks" if stated else "no task is stated")
-    task = stated.pop()
+    (task,) = stated
     if env_id is None and ":" in task:  # Gymnasium would import the module that a file names
         return _assumed(f"{task} is not a plain id")
     try:
@@ -51,16 +43,16 @@ def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bound
         if env_id is not None:
             raise
         return _assumed(f"{task} cannot be made here")
-    sizes = {info.action_size for info in infos} - {spec.action_size}
-    if sizes and env_id is not None:
-        shown, wanted = sizes.pop(), spec.action_size
-        raise InputError(
-            f"actions of {shown} numbers are not those of {task}, which has {wanted}: give its data"
-        )
-    if sizes:
+    others = {info.action_size for info in infos} - {spec.action_size}
+    if not others:
+        low, high = (np.array(edge, np.float32) for edge in (spec.action_low, spec.action_high))
+        return Bounds(low, high, f"the bounds of {task}")
+    if env_id is None:
         return _assumed(f"{task} has other actions")
-    low, high = (np.array(edge, np.float32) for edge in (spec.action_low, spec.action_high))
-    return Bounds(low, high, f"the bounds of {task}")
+    raise InputError(
+        f"actions of {others.pop()} numbers are not those of {task}, "
+        f"which has {spec.action_size}: give its data"
+    )
 
 
 def _assumed(reason: str) -> Bounds:

@@ -243,7 +243,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", Evaluate),
     "export": Command("export", Export),
     "plot": Command("plot", Plot),
-    "data inspect": Command("inspect", Inspect),
+    "data inspect": Command("report", Inspect),
     "data validate": Command("validate", Validate),
     "data convert": Command("convert", Convert),
     "data collect": Command("collect", Collect),

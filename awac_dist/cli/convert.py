@@ -7,52 +7,24 @@ fragments comes out whole. An episode is written as soon as its last fragment wa
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
 from awac_dist.cli.commands import Convert
-from awac_dist.cli.records import Record, Row, join, record
-from awac_dist.cli.relabel import relabelled
-from awac_dist.cli.survey import Actions
+from awac_dist.cli.survey import Record, Row, join, record
 from awac_dist.cli.writers import open_writer
 from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.sources import Source, SourceFile
+from awac_dist.envs.adroit_rewards import HAND_TASKS
 from awac_dist.envs.make import named_in_file
 from awac_dist.errors import InputError
-from awac_dist.types import EnvSpec, Episode, Kind
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What happens to every episode.
-
-    Attributes:
-        kind: Who is said to have made it, None to leave it.
-        clip: Bounds to clip actions to, None to leave them.
-        relabel: Task whose rewards it gets, None to leave them.
-        clipped: Counts what clipping changed.
-    """
-
-    kind: Kind | None
-    clip: Bounds | None
-    relabel: str | None
-    clipped: Actions = field(default_factory=Actions)
-
-    def apply(self, file: SourceFile, number: int, episode: Episode) -> Episode:
-        if self.relabel is not None:
-            episode = relabelled(self.relabel, f"{file.path}: episode {number}", episode)
-        if self.clip is not None:
-            self.clipped.see(episode.actions, self.clip)
-            episode = replace(episode, actions=self.clip.clip(episode.actions))
-        if self.kind is not None:
-            episode = replace(episode, origin=replace(episode.origin, kind=self.kind))
-        return episode
+from awac_dist.types import EnvSpec, Episode
 
 
 def run(args: Convert) -> None:
@@ -61,98 +33,107 @@ def run(args: Convert) -> None:
     _check_once(found)
     infos = [info for source in found for info in sources.describe(source)]
     spec, bounds = _spec(infos, args)
-    changes = Changes(args.kind, bounds if args.clip_actions else None, args.relabel)
+    found = [replace(source, kind=args.kind or source.kind) for source in found]
     with open_writer(args.to, spec) as write:  # refuses now what it cannot write
-        everything = _read(found, replace(changes, clip=None))
+        everything = join([record(*row, bounds) for row in fragments(found, args.relabel)])
         kept, dropped = choose(everything, args)
         if not kept:
-            raise InputError(f"nothing is left to write: {_reasons(dropped) or 'no episodes'}")
-        _write(found, changes, kept, write)
-    for line in _account(everything, kept, dropped):
-        print(line)
-    if changes.clip is not None:
-        actions = changes.clipped
-        share = f"{100 * actions.outside / max(actions.entries, 1):.3g} %"
-        print(f"clipped  {share} of all action entries, to {bounds.origin}")
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+            raise InputError(f"nothing is left to write: {reasons or 'no episodes'}")
+        episodes = _whole(kept, fragments(found, args.relabel))
+        if args.clip_actions:
+            episodes = (sources.clipped(episode, spec) for episode in episodes)
+        write(episodes)
+    steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
+    print(
+        f"kept     {len(kept):,} of {len(everything):,} episodes, "
+        f"{steps:,} of {all_steps:,} transitions"
+    )
+    for reason, count in dropped.items():
+        print(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
+    if args.clip_actions:
+        share = sum(e.outside for e in kept) / max(sum(e.entries for e in kept), 1)
+        print(f"clipped  {100 * share:.3g} % of all action entries, to {bounds.origin}")
     print(f"wrote    {args.to}, of {spec.env_id}")
+
+
+def fragments(
+    found: Iterable[Source], relabel: str | None
+) -> Iterator[tuple[SourceFile, int, Episode]]:
+    """Every row of some sources, rewarded by the rule of a task where one is named."""
+    for source in found:
+        for file, number, episode in sources.episodes(source):
+            place = f"{file.path}: episode {number}"
+            yield file, number, relabelled(relabel, place, episode) if relabel else episode
+
+
+def relabelled(task: str, place: str, episode: Episode) -> Episode:
+    """The episode with rewards of -1 or 0 and successes of 0 or 1 by a hand task's own function.
+
+    Its observation t+1 decides about step t.
+
+    Raises:
+        InputError: Its observations are not that task's; names the place.
+    """
+    (wanted, success), width = HAND_TASKS[task], episode.observations.shape[1]
+    if width != wanted:
+        raise InputError(
+            f"{place}: {task}: observations of {width} numbers are too "
+            f"{'narrow' if width < wanted else 'wide'}, the task has {wanted}: "
+            "relabel data of that task only"
+        )
+    successes = success(episode.observations[1:]).astype(np.float32)
+    return replace(episode, rewards=successes - 1, successes=successes)
 
 
 def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], Counter[str]]:
     """Episodes to keep, in order, and how many are dropped by what reason."""
-    dropped: Counter[str] = Counter()
-    kept = []
-    for episode in everything:
-        reason = _reason(episode, args)
-        if reason is None:
-            kept.append(episode)
-        else:
-            dropped[reason] += 1
-    chosen = _some(kept, args)
+    reasons = [_reason(episode, args) for episode in everything]
+    dropped = Counter(reason for reason in reasons if reason is not None)
+    kept = [e for e, reason in zip(everything, reasons, strict=True) if reason is None]
+    if args.best is not None:
+        returns = np.nan_to_num([episode.total_reward for episode in kept], nan=-np.inf)
+        best = np.argsort(-returns, kind="stable")[: max(args.best, 0)]
+        chosen, option = [kept[place] for place in sorted(best)], f"--best {args.best}"
+    elif args.first is not None:
+        chosen, option = kept[: max(args.first, 0)], f"--first {args.first}"
+    else:
+        return kept, dropped
     if len(chosen) < len(kept):
-        option = f"--first {args.first}" if args.best is None else f"--best {args.best}"
         dropped[f"not among the {option}"] += len(kept) - len(chosen)
     return chosen, dropped
 
 
 def _reason(episode: Record, args: Convert) -> str | None:
     """Why an episode is dropped, None if it is kept. A return that is NaN is within no bounds."""
-    returns, length = episode.total_reward, episode.length
     if args.successful and episode.solved_last is None:
-        row = episode.rows[-1]
+        path, number = episode.rows[-1]
         raise InputError(
-            f"{row.path}: episode {row.number}: does not say whether it is a success: "
+            f"{path}: episode {number}: does not say whether it is a success: "
             "leave --successful out, or give --relabel TASK"
         )
-    for name, limit, passes in (
-        ("min-return", args.min_return, lambda least: returns >= least),
-        ("max-return", args.max_return, lambda most: returns <= most),
-        ("min-length", args.min_length, lambda least: length >= least),
-        ("max-length", args.max_length, lambda most: length <= most),
+    for name, value, least, most in (
+        ("return", episode.total_reward, args.min_return, args.max_return),
+        ("length", episode.length, args.min_length, args.max_length),
     ):
-        if limit is not None and not passes(limit):
-            return f"fail --{name} {limit:g}"
+        if least is not None and not value >= least:
+            return f"fail --min-{name} {least:g}"
+        if most is not None and not value <= most:
+            return f"fail --max-{name} {most:g}"
     return "fail --successful" if args.successful and not episode.solved_last else None
 
 
-def _some(kept: list[Record], args: Convert) -> list[Record]:
-    if args.first is not None:
-        return kept[: max(args.first, 0)]
-    if args.best is None:
-        return kept
-    returns = np.nan_to_num([episode.total_reward for episode in kept], nan=-np.inf)
-    order = np.argsort(-returns, kind="stable")[: max(args.best, 0)]
-    return [kept[place] for place in sorted(order)]
-
-
-def _read(found: Sequence[Source], changes: Changes) -> list[Record]:
-    """Every episode in numbers, as the filters should see it."""
-    rows = _fragments(found)
-    return join([record(file, n, changes.apply(file, n, fragment)) for file, n, fragment in rows])
-
-
-def _fragments(found: Sequence[Source]) -> Iterator[tuple[SourceFile, int, Episode]]:
-    for source in found:
-        yield from sources.episodes(source)
-
-
-def _write(
-    found: Sequence[Source],
-    changes: Changes,
-    kept: Sequence[Record],
-    write: Callable[[Episode], None],
-) -> None:
-    """Write the episodes that are kept, each as soon as all of its fragments were read."""
-    owner = {row: episode for episode in kept for row in episode.rows}
-    waiting: dict[tuple[Row, ...], list[Episode]] = {}
-    for file, number, fragment in _fragments(found):
-        whole = owner.get(Row(file.path, number))
-        if whole is None:
-            continue
-        fragments = waiting.setdefault(whole.rows, [])
-        fragments.append(changes.apply(file, number, fragment))
-        if len(fragments) == len(whole.rows):
-            (episode,) = join_fragments(waiting.pop(whole.rows))
-            write(episode)
+def _whole(
+    kept: Sequence[Record], rows: Iterable[tuple[SourceFile, int, Episode]]
+) -> Iterator[Episode]:
+    """The episodes that are kept, each as soon as all of its fragments were read."""
+    owner = {row: episode.rows for episode in kept for row in episode.rows}
+    waiting: dict[tuple[Row, ...], list[Episode]] = defaultdict(list)
+    for file, number, fragment in rows:
+        if whole := owner.get((file.path, number)):
+            waiting[whole].append(fragment)
+            if len(waiting[whole]) == len(whole):
+                yield from join_fragments(waiting.pop(whole))
 
 
 def _check_once(found: Sequence[Source]) -> None:
@@ -173,33 +154,15 @@ def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
         shown = " and ".join(f"{o} and {a}" for o, a in sorted(sizes))
         raise InputError(f"the files have observations and actions of {shown} numbers: give one")
     stated = sorted({info.env_id for info in infos if info.env_id})
-    relabelled_id = args.relabel and f"awac_dist/{args.relabel}-v0"
-    env_id = args.env or relabelled_id
+    env_id = args.env or (args.relabel and f"awac_dist/{args.relabel}-v0")
     if env_id is None and len(stated) != 1:
         says = f"are of {', '.join(stated)}" if stated else "do not say of which task they are"
         raise InputError(f"the sources {says}: give --env ID")
     if env_id is None:
         env_id = named_in_file(stated[0], "the sources")
     bounds = action_bounds(infos, args.env if args.clip_actions else None)
-    observation_size, action_size = sizes.pop()
+    ((observation_size, action_size),) = sizes
     goal_sizes = {info.goal_size for info in infos}
     goal_size = goal_sizes.pop() if len(goal_sizes) == 1 else 0
-    low, high = (np.broadcast_to(edge, action_size) for edge in (bounds.low, bounds.high))
-    ends = tuple(map(float, low)), tuple(map(float, high))
-    return EnvSpec(env_id, observation_size, action_size, *ends, None, goal_size), bounds
-
-
-def _account(
-    everything: Sequence[Record], kept: Sequence[Record], dropped: Counter[str]
-) -> Iterator[str]:
-    steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
-    yield (
-        f"kept     {len(kept):,} of {len(everything):,} episodes, "
-        f"{steps:,} of {all_steps:,} transitions"
-    )
-    for reason, count in dropped.items():
-        yield f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}"
-
-
-def _reasons(dropped: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+    low, high = (tuple(np.broadcast_to(edge, action_size).tolist()) for edge in bounds[:2])
+    return EnvSpec(env_id, observation_size, action_size, low, high, None, goal_size), bounds

@@ -18,7 +18,7 @@ from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
 from awac_dist.errors import InputError
-from awac_dist.evaluation.episodes import SIDE_BY_SIDE, play, stream_of
+from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import normalised_score

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +21,7 @@ from awac_dist.cli.bars import progress
 from awac_dist.cli.bounds import action_bounds
 from awac_dist.cli.cloning import fit_clone
 from awac_dist.cli.collect import Rollout, collect, open_runtime, start_workers
-from awac_dist.cli.convert import Changes
+from awac_dist.cli.convert import fragments
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.cli.recipes import Recipe
 from awac_dist.data import sources
@@ -65,14 +65,15 @@ class Making:
 
     def convert(self, argument: str) -> list[Episode]:
         """Demonstrations that are there already, rewarded by the rule of the task."""
-        recipe, source = self.recipe, sources.open_source(argument, self.spec)
-        bounds = action_bounds(sources.describe(source), self.spec.env_id)
-        clip = bounds if recipe.clip_demonstrations else None
-        changes = Changes("demonstration", clip, recipe.relabel)
-        found = join_fragments(changes.apply(*item) for item in sources.episodes(source))
-        if changes.clipped.outside:
-            share = f"{100 * changes.clipped.outside / changes.clipped.entries:.3g} %"
-            self._say(f"clipped {share} of all action entries, to {bounds.origin}")
+        source = replace(sources.open_source(argument, self.spec), kind="demonstration")
+        found = join_fragments(e for *_, e in fragments([source], self.recipe.relabel))
+        if self.recipe.clip_demonstrations:
+            bounds = action_bounds(sources.describe(source), self.spec.env_id)
+            outside = np.concatenate([bounds.outside(episode.actions) for episode in found])
+            if outside.any():
+                share = f"{100 * outside.mean():.3g} %"
+                self._say(f"clipped {share} of all action entries, to {bounds.origin}")
+            found = [sources.clipped(episode, self.spec) for episode in found]
         return self._written("demonstrations", self._demonstrations(argument, found))
 
     def demonstrate(self, name: str) -> list[Episode]:

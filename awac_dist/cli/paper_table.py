@@ -14,8 +14,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-CONFIDENCE = "quoted from memory, moderate confidence"
-
 
 class PaperRow(NamedTuple):
     """One task of the table."""
@@ -29,25 +27,22 @@ class PaperRow(NamedTuple):
     def words(self) -> str:
         return (
             f"expert {self.expert:g}, BC on expert {self.clone:g}, "
-            f"BC on expert and BC data {self.second_clone:g} ({self.measure}; {CONFIDENCE})"
+            f"BC on expert and BC data {self.second_clone:g} "
+            f"({self.measure}; quoted from memory, moderate confidence)"
         )
 
 
 RETURN, SUCCESS = "return", "share of successes"
-TABLE = {
-    "HalfCheetah": PaperRow(RETURN, 9962, 2507, 4524),
-    "Walker2d": PaperRow(RETURN, 5062, 2040, 1701),
-    "Ant": PaperRow(RETURN, 5207, 687, 1704),
-    "Pen": PaperRow(SUCCESS, 1, 0.73, 0.76),
-    "Door": PaperRow(SUCCESS, 1, 0.10, 0.00),
-    "Relocate": PaperRow(SUCCESS, 1, 0.02, 0.01),
+TABLE = {  # Gymnasium ids -> what the paper has for them
+    "HalfCheetah-v[2-5]": PaperRow(RETURN, 9962, 2507, 4524),
+    "Walker2d-v[2-5]": PaperRow(RETURN, 5062, 2040, 1701),
+    "Ant-v[2-5]|awac_dist/AntPaper-v0": PaperRow(RETURN, 5207, 687, 1704),
+    "awac_dist/PenBinary-v0": PaperRow(SUCCESS, 1, 0.73, 0.76),
+    "awac_dist/DoorBinary-v0": PaperRow(SUCCESS, 1, 0.10, 0.00),
+    "awac_dist/RelocateBinary-v0": PaperRow(SUCCESS, 1, 0.02, 0.01),
 }
-TASK = re.compile(
-    r"(HalfCheetah|Walker2d|Ant)-v[2-5]|awac_dist/(?:(Ant)Paper|(Pen|Door|Relocate)Binary)-v0"
-)
 
 
 def paper_row(env_id: str) -> PaperRow | None:
     """What the paper has for a task, by its Gymnasium id; None if it has nothing."""
-    found = TASK.fullmatch(env_id)
-    return TABLE[next(filter(None, found.groups()))] if found else None
+    return next((row for ids, row in TABLE.items() if re.fullmatch(ids, env_id)), None)

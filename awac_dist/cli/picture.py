@@ -7,30 +7,19 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from awac_dist.cli.survey import Survey
 from awac_dist.errors import InputError
+from awac_dist.plotting.learning_curve import FRAME, GRID, TEXT, dress
 from awac_dist.reporting.wording import number
 
-TEXT, FRAME, GRID = "#222222", "#9a9a9a", "#e6e6e6"
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 WIDTHS = (0.27, 0.08, 0.11, 0.12, 0.07, 0.08, 0.11, 0.05, 0.11)
 BINS, LONGEST_NAME = 30, 32
-HEADS = (
-    "episodes",
-    "transitions",
-    "mean return",
-    "D4RL",
-    "success",
-    "out of range",
-    "NaN",
-    "duplicates",
-)
 
 
 def draw(surveys: Sequence[Survey], path: Path) -> Path:
@@ -42,12 +31,9 @@ def draw(surveys: Sequence[Survey], path: Path) -> Path:
     surveys = [found for found in surveys if found.episodes]
     if not surveys:
         raise InputError(f"--plot {path}: there is no episode to draw")
-    rows = len(surveys)
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(10, 4.6 + 0.3 * rows), dpi=150, layout=layout)
-    FigureCanvasAgg(figure)
-    shares = [4.0, 0.45 + 0.3 * rows]
-    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=shares)
+    height, layout = 0.45 + 0.3 * len(surveys), ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    figure = Figure(figsize=(10, 4.15 + height), dpi=150, layout=layout)
+    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=[4.0, height])
     returns, lengths = (figure.add_subplot(grid[0, column]) for column in (0, 1))
     _draw_histogram(returns, [found.returns for found in surveys], "Return of an episode")
     _draw_histogram(lengths, [found.lengths for found in surveys], "Length of an episode")
@@ -64,19 +50,22 @@ def draw(surveys: Sequence[Survey], path: Path) -> Path:
 def _draw_histogram(axes: Axes, columns: Sequence[np.ndarray], title: str) -> None:
     """Bars of each source with its median as a dashed line; infinite values are left out."""
     columns = [values[np.isfinite(values)] for values in columns]
-    edges = _edges(np.concatenate(columns))
-    alpha = 0.85 if len(columns) == 1 else 0.5
+    edges = _edges(np.concatenate(columns)).tolist()
+    alone = len(columns) == 1
+    alpha = 0.85 if alone else 0.5
     for place, values in enumerate(columns):
         colour = COLOURS[place % len(COLOURS)]
-        axes.hist(
-            values, edges.tolist(), color=colour, alpha=alpha, edgecolor="white", linewidth=0.6
-        )
+        axes.hist(values, edges, color=colour, alpha=alpha, edgecolor="white", linewidth=0.6)
         if len(values):
-            line = TEXT if len(columns) == 1 else colour  # to stand out from its bars
+            line = TEXT if alone else colour  # to stand out from its bars
             axes.axvline(float(np.median(values)), color=line, linestyle="--", linewidth=1.4)
     axes.set_title(title, loc="left", color=TEXT, fontsize=11, fontweight="bold")
     axes.set_title("dashed: median", loc="right", color=FRAME, fontsize=8)
-    _dress(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    dress(axes, grid="y")
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
@@ -88,25 +77,13 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.linspace(low, high, min(BINS, max(8, len(values) // 2)) + 1)
 
 
-def _dress(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FRAME)
-    axes.tick_params(color=FRAME, labelcolor=TEXT, labelsize=9)
-
-
 def _draw_table(axes: Axes, surveys: Sequence[Survey]) -> None:
     """One line of figures a source, in its colour; the same that the text gives."""
     axes.set_axis_off()
-    cells = [[_short(found.name), *_figures(found)] for found in surveys]
-    box = Bbox.from_extents(0, 0, 1, 1)
+    lines = [_figures(found) for found in surveys]
+    cells, heads = [list(line.values()) for line in lines], list(lines[0])
     table = axes.table(
-        cells, colLabels=["", *HEADS], colWidths=WIDTHS, bbox=box, edges="horizontal"
+        cells, colLabels=heads, colWidths=WIDTHS, bbox=Bbox.unit(), edges="horizontal"
     )
     table.auto_set_font_size(False)
     for (row, column), cell in table.get_celld().items():
@@ -119,21 +96,20 @@ def _draw_table(axes: Axes, surveys: Sequence[Survey]) -> None:
             cell.set_text_props(color=COLOURS[(row - 1) % len(COLOURS)], fontweight="bold")
 
 
-def _figures(found: Survey) -> list[str]:
+def _figures(found: Survey) -> dict[str, str]:
+    """A source's line of the table, by what stands above."""
     mean, row = float(found.returns.mean()), found.reference
-    success = found.solved_last
-    outside = found.actions.outside / max(found.actions.entries, 1)
-    return [
-        f"{len(found.episodes):,}",
-        f"{found.transitions:,}",
-        number(mean),
-        "-" if row is None else f"{row.score(mean):.1f}",
-        "-" if success is None else f"{100 * success:.3g} %",
-        f"{100 * outside:.3g} %",
-        f"{sum(found.nans.values()):,}",
-        f"{found.duplicates:,}",
-    ]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+    short, success = found.name, found.solved_last
+    if len(short) > LONGEST_NAME:
+        short = f"…{short[1 - LONGEST_NAME :]}"
+    return {
+        "": short,
+        "episodes": f"{len(found.episodes):,}",
+        "transitions": f"{found.transitions:,}",
+        "mean return": number(mean),
+        "D4RL": "-" if row is None else f"{row.score(mean):.1f}",
+        "success": "-" if success is None else f"{100 * success:.3g} %",
+        "out of range": f"{100 * found.outside:.3g} %",
+        "NaN": f"{sum(found.nans.values()):,}",
+        "duplicates": f"{found.duplicates:,}",
+    }

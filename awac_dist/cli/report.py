@@ -1,21 +1,24 @@
-"""A survey as text: one figure a line, and the returns as bars."""
+"""`awac-dist data inspect`: what some data holds, one figure a line, and the returns as bars."""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
+from awac_dist.cli.commands import Inspect
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.cli.records import Record
-from awac_dist.cli.survey import Survey
+from awac_dist.cli.survey import Survey, survey, together
+from awac_dist.data import sources
 from awac_dist.reporting.wording import number
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
@@ -23,17 +26,30 @@ LONGEST_LABEL = 20
 WIDEST, WIDTH_OF_A_PIPE, NARROWEST = 100, 80, 40
 MAX_BINS = 12
 EIGHTHS = "▏▎▍▌▋▊▉█"
-QUARTILES = {"min": 0, "25 %": 25, "median": 50, "75 %": 75, "max": 100}
+QUARTILES = (("min", 0), ("25 %", 25), ("median", 50), ("75 %", 75), ("max", 100))
+
+
+def run(options: Inspect) -> None:
+    """Tell of each source, and of all together."""
+    width, blocks = width_of(sys.stdout), draws_blocks(sys.stdout)
+    surveys = []
+    for argument in options.sources:
+        surveys.append(survey(sources.find(argument)))
+        print(text(surveys[-1], width=width, blocks=blocks), "\n", sep="")
+    if len(surveys) > 1:
+        print(text(together(surveys), width=width, blocks=blocks), "\n", sep="")
+    if options.plot:
+        from awac_dist.cli.picture import draw  # matplotlib is slow to import
+
+        print(f"drawn: {draw(surveys, Path(options.plot))}")
 
 
 def width_of(stream: TextIO) -> int:
     """Columns to write: the terminal's, up to what reads well; a fixed number in a pipe."""
-    if not stream.isatty():
-        return WIDTH_OF_A_PIPE
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except OSError:
-        columns = WIDTH_OF_A_PIPE
+        return WIDTH_OF_A_PIPE
     return max(min(columns, WIDEST), NARROWEST)
 
 
@@ -50,9 +66,10 @@ def text(found: Survey, *, width: int, blocks: bool) -> str:
     """A survey in words, figures and bars, no line wider than `width`."""
     lines = [*textwrap.wrap(found.name, width), ""]
     entries = list(facts(found))
-    indent = max((min(len(label), LONGEST_LABEL) for label, _ in entries), default=0) + 4
+    indent = max(min(len(label), LONGEST_LABEL) for label, _ in entries) + 4
     for label, words in entries:
-        lines += _entry(label, words, width, indent)
+        start, rest = f"  {label}  ".ljust(indent), " " * indent
+        lines += textwrap.wrap(words, width, initial_indent=start, subsequent_indent=rest)
     if found.episodes:
         lines += ["", *_quartiles(found)]
         lines += ["", f"return of {_count(len(found.episodes), 'episode')}"]
@@ -62,26 +79,67 @@ def text(found: Survey, *, width: int, blocks: bool) -> str:
 
 def facts(found: Survey) -> Iterator[tuple[str, str]]:
     """(label, figure in words) of everything that is one figure."""
-    if not found.files:
-        return
+    episodes = found.episodes
     formats = Counter(file.format for file in found.files)
     yield "format", "; ".join(f"{name}, {_count(n, 'file')}" for name, n in formats.items())
     yield "task", ", ".join(found.tasks) or "the data does not say"
     sizes = {(info.observation_size, info.action_size) for info in found.infos}
     yield "sizes", "; ".join(f"observations {o}, actions {a}" for o, a in sorted(sizes))
-    yield "episodes", f"{len(found.episodes):,}" + _in_fragments(found)
+    fragments = sum(len(episode.rows) for episode in episodes)
+    cut_up = f" (in {fragments:,} fragments)" if fragments > len(episodes) else ""
+    yield "episodes", f"{len(episodes):,}{cut_up}"
     yield "transitions", f"{found.transitions:,}"
-    if not found.episodes:
+    if not episodes:
         return
-    yield "ended", _endings(found.episodes)
+    ends = Counter(episode.ended for episode in episodes)
+    yield "ended", ", ".join(f"{ends[end]:,} {end}" for end in ("terminated", "truncated", "cut"))
     yield "success", _success(found)
     yield "D4RL score", _score(found)
     yield "actions", _actions(found)
-    yield "NaN, infinite", _nans(found)
-    yield "duplicates", _duplicates(found)
-    yield "made by", _makers(found.episodes)
+    nans = [f"{count:,} in {name}" for name, count in found.nans.items()]
+    yield "NaN, infinite", ", ".join(nans) or "none"
+    equal = f"{_count(found.duplicates, 'episode')} equal to an earlier one"
+    yield "duplicates", equal if found.duplicates else "none"
+    yield "made by", _makers(found)
     yield from _beside_the_paper(found)
-    yield from ((key, value) for key, value in _stated(found).items() if key not in OWN_LABELS)
+    yield from _stated(found)
+
+
+def _success(found: Survey) -> str:
+    last, ever = found.solved_last, found.solved_ever
+    if last is None or ever is None:
+        return "the data does not say"
+    return f"{_percent(last)} in their last step, {_percent(ever)} in any step"
+
+
+def _score(found: Survey) -> str:
+    row = found.reference
+    if row is None:
+        return "no reference scores for this task"
+    return (
+        f"{row.score(float(found.returns.mean())):.1f} for the mean return "
+        f"(0 is {number(row.minimum)}, 100 is {number(row.maximum)})"
+    )
+
+
+def _actions(found: Survey) -> str:
+    if not found.outside:
+        return f"all inside {found.bounds}"
+    return (
+        f"{_percent(found.outside)} of all entries, in "
+        f"{sum(episode.steps_outside for episode in found.episodes):,} of "
+        f"{_count(found.transitions, 'step')}, lie outside {found.bounds}; "
+        f"the furthest is {max(episode.furthest for episode in found.episodes):.3g} from 0"
+    )
+
+
+def _makers(found: Survey) -> str:
+    kinds = Counter(episode.origin.kind for episode in found.episodes)
+    versions = frozenset().union(*(episode.versions for episode in found.episodes)) - {-1}
+    words = ", ".join(f"{name} ({count:,})" for name, count in sorted(kinds.items()))
+    if not versions:
+        return words
+    return f"{words}; {_count(len(versions), 'policy version')} {min(versions)} to {max(versions)}"
 
 
 def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
@@ -90,13 +148,38 @@ def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
     if row is None:
         return
     for label, kind in (("demonstrations", "demonstration"), ("prior data", "prior")):
-        made = [e for e in found.episodes if e.origin.kind == kind]
-        if made:
-            part = replace(found, episodes=made)
+        part = replace(found, episodes=[e for e in found.episodes if e.origin.kind == kind])
+        if part.episodes:
             mean = f"mean return {number(float(part.returns.mean()))}"
             shares = "" if part.solved_last is None else f"; success: {_success(part)}"
-            yield label, f"{_count(len(made), 'episode')}, {mean}{shares}"
+            yield label, f"{_count(len(part.episodes), 'episode')}, {mean}{shares}"
     yield "paper, Table 3", row.words
+
+
+def _stated(found: Survey) -> Iterator[tuple[str, str]]:
+    """What the files say of themselves; a fact that differs from file to file says so."""
+    stated = [fact for info in found.infos for fact in info.facts.items()]
+    for key in dict.fromkeys(key for key, _ in stated if key not in OWN_LABELS):
+        value, *others = dict.fromkeys(value for other, value in stated if other == key)
+        yield key, f"{value} and {len(others)} more" if others else value
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _quartiles(found: Survey) -> Iterator[str]:
+    columns = (found.lengths, found.returns)
+    rows = {label: [np.percentile(c, percent) for c in columns] for label, percent in QUARTILES}
+    rows["mean"] = [column.mean() for column in columns]
+    yield f"{'':16}{'length':>10}{'return':>14}"
+    for label, (length, total_reward) in rows.items():
+        steps = f"{length:,.0f}" if length == round(length) else f"{length:,.1f}"
+        yield f"  {label:<14}{steps:>10}{number(total_reward):>14}"
 
 
 def bars(values: np.ndarray, *, width: int, blocks: bool) -> list[str]:
@@ -109,8 +192,8 @@ def bars(values: np.ndarray, *, width: int, blocks: bool) -> list[str]:
     room = max(width - left - right - 4, 1)
     lines = []
     for label, count in zip(labels, counts, strict=True):
-        bar = _bar(room * count / counts.max(), blocks=blocks)
-        lines.append(f"  {label:>{left}} {bar} {count:,}" if count else f"  {label:>{left}} 0")
+        bar = f"{_bar(room * count / counts.max(), blocks=blocks)} " if count else ""
+        lines.append(f"  {label:>{left}} {bar}{count:,}")
     return lines
 
 
@@ -123,10 +206,8 @@ def histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if low == high:
         return np.array([len(values)]), np.array([low, high])
     step = _round_step((high - low) / (MAX_BINS - 2))
-    first, last = math.floor(low / step), math.floor(high / step) + 1
-    edges = np.arange(first, last + 1) * step
-    places = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-    return np.bincount(places, minlength=len(edges) - 1), edges
+    edges = np.arange(math.floor(low / step), math.floor(high / step) + 2) * step
+    return np.histogram(np.clip(values, edges[0], edges[-1]), edges)
 
 
 def range_labels(edges: np.ndarray) -> list[str]:
@@ -151,100 +232,3 @@ def _bar(length: float, *, blocks: bool) -> str:
         return "#" * max(round(length), 1)
     whole, rest = divmod(max(round(length * 8), 1), 8)
     return "█" * whole + (EIGHTHS[rest - 1] if rest else "")
-
-
-def _entry(label: str, words: str, width: int, indent: int) -> list[str]:
-    start = f"  {label}  ".ljust(indent)
-    return textwrap.wrap(words, width, initial_indent=start, subsequent_indent=" " * indent)
-
-
-def _quartiles(found: Survey) -> Iterator[str]:
-    columns = (found.lengths, found.returns)
-    yield f"{'':16}{'length':>10}{'return':>14}"
-    for label, percent in QUARTILES.items():
-        yield _row(label, *(float(np.percentile(values, percent)) for values in columns))
-    yield _row("mean", *(float(values.mean()) for values in columns))
-
-
-def _row(label: str, length: float, total_reward: float) -> str:
-    steps = f"{length:,.0f}" if length == round(length) else f"{length:,.1f}"
-    return f"  {label:<14}{steps:>10}{number(total_reward):>14}"
-
-
-def _in_fragments(found: Survey) -> str:
-    return f" (in {found.fragments:,} fragments)" if found.fragments > len(found.episodes) else ""
-
-
-def _endings(episodes: Iterable[Record]) -> str:
-    ends = Counter(
-        "terminated" if e.terminated else "truncated" if e.truncated else "cut" for e in episodes
-    )
-    return ", ".join(f"{ends[name]:,} {name}" for name in ("terminated", "truncated", "cut"))
-
-
-def _success(found: Survey) -> str:
-    last, ever = found.solved_last, found.solved_ever
-    if last is None or ever is None:
-        return "the data does not say"
-    return f"{_percent(last)} in their last step, {_percent(ever)} in any step"
-
-
-def _score(found: Survey) -> str:
-    row = found.reference
-    if row is None:
-        return "no reference scores for this task"
-    mean = float(found.returns.mean())
-    return (
-        f"{row.score(mean):.1f} for the mean return "
-        f"(0 is {number(row.minimum)}, 100 is {number(row.maximum)})"
-    )
-
-
-def _actions(found: Survey) -> str:
-    actions = found.actions
-    if not actions.outside:
-        return f"all inside {found.bounds}"
-    return (
-        f"{_percent(actions.outside / max(actions.entries, 1))} of all entries, in "
-        f"{actions.steps_outside:,} of {_count(found.transitions, 'step')}, "
-        f"lie outside {found.bounds}; the furthest is {actions.furthest:.3g} from 0"
-    )
-
-
-def _nans(found: Survey) -> str:
-    return ", ".join(f"{count:,} in {name}" for name, count in found.nans.items()) or "none"
-
-
-def _duplicates(found: Survey) -> str:
-    if not found.duplicates:
-        return "none"
-    return f"{_count(found.duplicates, 'episode')} equal to an earlier one"
-
-
-def _makers(episodes: Sequence[Record]) -> str:
-    kinds = Counter(episode.origin.kind for episode in episodes)
-    versions = frozenset().union(*(episode.versions for episode in episodes)) - {-1}
-    words = ", ".join(f"{name} ({count:,})" for name, count in sorted(kinds.items()))
-    if not versions:
-        return words
-    return f"{words}; {_count(len(versions), 'policy version')} {min(versions)} to {max(versions)}"
-
-
-def _stated(found: Survey) -> dict[str, str]:
-    """What the files say of themselves; a fact that differs from file to file says so."""
-    facts: dict[str, list[str]] = {}
-    for info in found.infos:
-        for key, value in info.facts.items():
-            facts.setdefault(key, []).append(value)
-    return {
-        key: values[0] if len(set(values)) == 1 else f"{values[0]} and {len(set(values)) - 1} more"
-        for key, values in facts.items()
-    }
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,77 +1,134 @@
-"""One pass over a source: everything that a report says, in bounded memory."""
+"""One pass over a source: everything that a report says, in bounded memory.
+
+A row of a file can be a fragment of an episode, and the fragments of one episode can lie in the
+files of several shards. So a pass over the rows keeps one small record each, and joins them at
+its end: memory is bounded by the number of rows, not by their arrays.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
 
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
-from awac_dist.cli.records import Record, join, record
 from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source, SourceFile
 from awac_dist.evaluation.scores import Reference, dataset_of_file, reference
-from awac_dist.types import Array, Episode
+from awac_dist.types import Episode, Origin
 
-COLUMNS = (
-    "observations",
-    "actions",
-    "rewards",
-    "successes",
-    "desired_goals",
-    "achieved_goals",
-)
+COLUMNS = ("observations", "actions", "rewards", "successes", "desired_goals", "achieved_goals")
+Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 
-@dataclass
-class Actions:
-    """How many actions leave their bounds.
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is left of an episode, or of a fragment of one, once its arrays have passed by."""
 
-    Attributes:
-        entries: Numbers seen, T x A over all episodes.
-        outside: How many of them leave the bounds.
-        steps_outside: Steps where at least one of them does.
-        furthest: The largest magnitude outside.
-    """
+    rows: tuple[Row, ...]  # of its fragments, in order; most often one
+    origin: Origin  # of the first of them
+    versions: frozenset[int]  # grad_steps behind the policies that acted
+    length: int
+    total_reward: float
+    ended: Literal["terminated", "truncated", "cut"]
+    solved: bool | None  # whether some step was a success, None where the task does not say
+    solved_last: bool | None  # whether the last step was
+    digest: bytes
+    entries: int  # of its actions [T, A]
+    outside: int  # how many of them leave their bounds
+    steps_outside: int  # steps where at least one does
+    furthest: float  # the largest magnitude outside
+    nans: Counter[str]  # entries that are NaN or infinite, by column; only columns that have some
 
-    entries: int = 0
-    outside: int = 0
-    steps_outside: int = 0
-    furthest: float = 0.0
+    def __add__(self, later: Record) -> Record:
+        """With the fragment that follows it."""
+        return replace(
+            later,
+            rows=self.rows + later.rows,
+            origin=self.origin,
+            versions=self.versions | later.versions,
+            length=self.length + later.length,
+            total_reward=self.total_reward + later.total_reward,
+            solved=None if None in (self.solved, later.solved) else self.solved or later.solved,
+            digest=self.digest + later.digest,
+            entries=self.entries + later.entries,
+            outside=self.outside + later.outside,
+            steps_outside=self.steps_outside + later.steps_outside,
+            furthest=max(self.furthest, later.furthest),
+            nans=self.nans + later.nans,
+        )
 
-    def see(self, actions: Array, bounds: Bounds) -> None:
-        outside = bounds.outside(actions)
-        self.entries += actions.size
-        self.outside += int(outside.sum())
-        self.steps_outside += int(outside.any(axis=1).sum())
-        if outside.any():
-            self.furthest = max(self.furthest, float(np.abs(actions[outside]).max()))
+    @property
+    def begin(self) -> tuple[Any, ...]:
+        """Its episode and first step; the fragments of an episode lie in one folder."""
+        (path, _), origin = self.rows[0], self.origin
+        return (str(PurePosixPath(path).parent), *origin.stream, origin.seed, origin.start)
+
+    @property
+    def end(self) -> tuple[Any, ...]:
+        """Where the fragment begins that follows it."""
+        return (*self.begin[:-1], self.origin.start + self.length)
 
 
-@dataclass
+def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> Record:
+    """The numbers of one row, whose actions should keep to some bounds."""
+    successes, outside = episode.successes, bounds.outside(episode.actions)
+    columns = {name: getattr(episode, name) for name in COLUMNS}
+    nans = {n: int((~np.isfinite(c)).sum()) for n, c in columns.items() if c is not None}
+    return Record(
+        rows=((file.path, number),),
+        origin=episode.origin,
+        versions=frozenset({episode.origin.policy_version}),
+        length=len(episode),
+        total_reward=episode.total_reward,
+        ended="terminated" if episode.terminated else "truncated" if episode.truncated else "cut",
+        solved=None if successes is None else bool((successes > 0).any()),
+        solved_last=None if successes is None else bool(successes[-1] > 0),
+        digest=digest(episode),
+        entries=outside.size,
+        outside=int(outside.sum()),
+        steps_outside=int(outside.any(axis=1).sum()),
+        furthest=float(np.abs(episode.actions[outside]).max(initial=0.0)),
+        nans=+Counter(nans),
+    )
+
+
+def digest(episode: Episode) -> bytes:
+    """A short hash of what an episode holds, whoever made it."""
+    content = hashlib.blake2b(digest_size=12)
+    for column in (episode.observations, episode.actions, episode.rewards):
+        content.update(repr(column.shape).encode())
+        content.update(column.tobytes())
+    return content.digest()
+
+
+def join(fragments: Sequence[Record]) -> list[Record]:
+    """Put the fragments of each episode together, in the order of their first rows."""
+    places = {fragment.rows[0]: place for place, fragment in enumerate(fragments)}
+    whole: list[Record] = []
+    for fragment in sorted(fragments, key=lambda each: each.begin):
+        if whole and whole[-1].ended == "cut" and whole[-1].end == fragment.begin:
+            whole[-1] += fragment
+        else:
+            whole.append(fragment)
+    return sorted(whole, key=lambda episode: places[episode.rows[0]])
+
+
+@dataclass(frozen=True)
 class Survey:
-    """What a pass over one source found, or over several together.
+    """What a pass over one source found, or over several together."""
 
-    Attributes:
-        name: The source as the user gave it.
-        files: Its files.
-        infos: What each of them says of itself.
-        bounds: Bounds of its actions, in words.
-        actions: How many leave them.
-        nans: Entries that are NaN or infinite, by column; only columns that have some.
-        episodes: Every episode in numbers, its fragments joined.
-    """
-
-    name: str
+    name: str  # as the user gave it
     files: tuple[SourceFile, ...]
-    infos: list[FileInfo]
-    bounds: str
-    actions: Actions
-    nans: Counter[str] = field(default_factory=Counter)
-    episodes: list[Record] = field(default_factory=list)
+    infos: list[FileInfo]  # what each of them says of itself
+    bounds: str  # of its actions, in words
+    episodes: list[Record]  # their fragments joined
 
     @property
     def lengths(self) -> np.ndarray:
@@ -86,9 +143,15 @@ class Survey:
         return int(self.lengths.sum())
 
     @property
-    def fragments(self) -> int:
-        """Rows that hold them."""
-        return sum(len(episode.rows) for episode in self.episodes)
+    def outside(self) -> float:
+        """Share of the actions' entries that leave their bounds."""
+        entries = sum(episode.entries for episode in self.episodes)
+        return sum(episode.outside for episode in self.episodes) / max(entries, 1)
+
+    @property
+    def nans(self) -> Counter[str]:
+        """Entries that are NaN or infinite, by column; only columns that have some."""
+        return sum((episode.nans for episode in self.episodes), Counter())
 
     @property
     def tasks(self) -> list[str]:
@@ -113,7 +176,10 @@ class Survey:
     @property
     def reference(self) -> Reference | None:
         """The scores that fit all files, by what they say of themselves or by their names."""
-        found = [_reference(*pair) for pair in zip(self.files, self.infos, strict=True)]
+        found = [
+            reference(info.env_id or "") or reference(dataset_of_file(file.path) or "")
+            for file, info in zip(self.files, self.infos, strict=True)
+        ]
         scores = {None if row is None else (row.minimum, row.maximum) for row in found}
         return found[0] if len(scores) == 1 else None
 
@@ -126,50 +192,20 @@ def survey(source: Source) -> Survey:
     """
     infos = sources.describe(source)
     bounds = action_bounds(infos)
-    found = Survey(source.name, source.files, infos, bounds.origin, Actions())
-    records: list[Record] = []
-    for file, number, episode in sources.episodes(source):
-        records.append(record(file, number, episode))
-        found.actions.see(episode.actions, bounds)
-        found.nans.update(nans(episode))
-    found.episodes = join(records)
-    return found
+    records = [record(*row, bounds) for row in sources.episodes(source)]
+    return Survey(source.name, source.files, infos, bounds.origin, join(records))
 
 
 def together(surveys: Sequence[Survey]) -> Survey:
     """Several surveys as one."""
-    parts = [part.actions for part in surveys]
     return Survey(
         f"all {len(surveys)} sources together",
         tuple(file for part in surveys for file in part.files),
         [info for part in surveys for info in part.infos],
         "; ".join(sorted({part.bounds for part in surveys})),
-        Actions(
-            sum(part.entries for part in parts),
-            sum(part.outside for part in parts),
-            sum(part.steps_outside for part in parts),
-            max(part.furthest for part in parts),
-        ),
-        sum((part.nans for part in surveys), Counter()),
         [episode for part in surveys for episode in part.episodes],
     )
 
 
-def nans(episode: Episode) -> dict[str, int]:
-    """Entries that are not finite, by column; only columns that have some."""
-    columns = {name: getattr(episode, name) for name in COLUMNS}
-    counts = {
-        name: int((~np.isfinite(column)).sum())
-        for name, column in columns.items()
-        if column is not None
-    }
-    return {name: count for name, count in counts.items() if count}
-
-
 def _share(flags: Sequence[bool | None]) -> float | None:
     return None if not flags or None in flags else float(np.mean([bool(flag) for flag in flags]))
-
-
-def _reference(file: SourceFile, info: FileInfo) -> Reference | None:
-    names = (info.env_id, dataset_of_file(file.path))
-    return next((row for name in names if name and (row := reference(name))), None)

@@ -5,51 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
 from awac_dist.cli.commands import Validate
-from awac_dist.cli.records import Row, digest
-from awac_dist.cli.survey import COLUMNS
+from awac_dist.cli.survey import COLUMNS, digest
 from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
-from awac_dist.data.sources import Source, SourceFile
+from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
 DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong."""
-
-    place: str  # file, episode, row, column, as far as they apply
-    problem: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in self if part)
-
-
-class Seen:
-    """What a pass over one source has to remember to judge it as a whole."""
-
-    def __init__(self) -> None:
-        self.episodes = 0
-        self.ended = 0  # episodes that say that they terminated or were truncated
-        self.rewards: set[float] = set()  # the first two values that differ
-        self.contents: dict[bytes, Row] = {}
-
-    def see(self, row: Row, episode: Episode) -> Row | None:
-        """Take an episode in; returns the earlier row with the same content."""
-        self.episodes += 1
-        self.ended += episode.terminated or episode.truncated
-        if len(self.rewards) < 2:
-            self.rewards.update(np.unique(episode.rewards)[:2].tolist())
-        first = self.contents.setdefault(digest(episode), row)
-        return None if first == row else first
 
 
 def run(options: Validate) -> int:
@@ -61,145 +29,138 @@ def run(options: Validate) -> int:
     count = 0
     for finding in findings(options.sources):
         count += 1
-        print(" ".join(str(finding).split()))
+        print(" ".join(finding.split()))
     many = f"{count:,} problem{'s' if count > 1 else ''} found"
     print(many if count else f"nothing wrong in {', '.join(options.sources)}")
     return 1 if count else 0
 
 
-def findings(arguments: Sequence[str]) -> Iterator[Finding]:
-    """Everything that is wrong with some sources, as it is found."""
-    found = [(argument, _find(argument)) for argument in arguments]
-    sizes: list[tuple[SourceFile, FileInfo]] = []
-    for argument, source in found:
-        if isinstance(source, Finding):
+def findings(arguments: Sequence[str]) -> Iterator[str]:
+    """Everything that is wrong with some sources, as it is found: place, problem, remedy."""
+    found: list[Source | str] = []
+    for argument in arguments:
+        try:
+            found.append(sources.find(argument))
+        except InputError as error:
+            if not Path(argument.split(",")[0]).exists():
+                raise
+            remedy = "if it should be one of these, it is damaged: write or fetch it again"
+            found.append(f"{error}: {remedy}")
+    infos: dict[str, FileInfo] = {}
+    for source in found:
+        if isinstance(source, str):
             yield source
         else:
-            yield from _unread(argument, source)
-            yield from _source_findings(source, sizes)
-    yield from _mismatches(sizes)
+            yield from _unread(source)
+            yield from _source_findings(source, infos)
+    yield from _mismatches(infos)
 
 
-def _find(argument: str) -> Source | Finding:
-    """A source, or what is wrong with what lies there."""
-    try:
-        return sources.find(argument)
-    except InputError as error:
-        if not Path(argument.split(",")[0]).exists():
-            raise
-        remedy = "if it should be one of these, it is damaged: write or fetch it again"
-        return Finding("", str(error), remedy)
-
-
-def _unread(argument: str, source: Source) -> Iterator[Finding]:
+def _unread(source: Source) -> Iterator[str]:
     """Files beside those that are read which look like data and are not read."""
-    folders = {Path(file.path).parent for file in source.files}
-    if not Path(argument.split(",")[0]).is_dir():
+    if not Path(source.name).is_dir():
         return
     read = {Path(file.path) for file in source.files}
-    for folder in sorted(folders):
-        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+    for folder in sorted({path.parent for path in read}):
+        for path in sorted(folder.glob("*")):
             if path.suffix in DATA_SUFFIXES and path not in read:
-                remedy = "it is damaged or foreign: write it again, or move it away"
-                yield Finding(str(path), "is passed over: none of our formats", remedy)
+                yield (
+                    f"{path}: is passed over: none of our formats: "
+                    "it is damaged or foreign: write it again, or move it away"
+                )
 
 
-def _source_findings(source: Source, sizes: list[tuple[SourceFile, FileInfo]]) -> Iterator[Finding]:
-    seen = Seen()
+def _source_findings(source: Source, infos: dict[str, FileInfo]) -> Iterator[str]:
+    """What is wrong with one source; adds what its files say of themselves to `infos`."""
+    count = ended = 0
+    rewards: set[float] = set()  # the first two values that differ
+    contents: dict[bytes, str] = {}
     for file in source.files:
         part = replace(source, files=(file,))
         try:
-            info = sources.describe(part)[0]
-            sizes.append((file, info))
-            yield from _file_findings(part, info, seen)
+            (info,) = sources.describe(part)
+            infos[file.path] = info
+            bounds = action_bounds([info])
+            for _, number, episode in sources.episodes(part):
+                count += 1
+                ended += episode.terminated or episode.truncated
+                if len(rewards) < 2:
+                    rewards.update(np.unique(episode.rewards)[:2].tolist())
+                place, own = f"{file.path}: episode {number}", f"episode {number} of {file.path}"
+                earlier = contents.setdefault(digest(episode), own)
+                if earlier != own:
+                    yield f"{place}: is equal to {earlier}: leave one of them out"
+                yield from episode_findings(place, episode, info, bounds)
         except InputError as error:
-            yield Finding("", str(error), "the rest of this file was not checked")
-    yield from _whole_findings(source, seen)
-
-
-def _file_findings(part: Source, info: FileInfo, seen: Seen) -> Iterator[Finding]:
-    bounds = action_bounds([info])
-    for file, number, episode in sources.episodes(part):
-        place = f"{file.path}: episode {number}"
-        earlier = seen.see(Row(file.path, number), episode)
-        if earlier is not None:
-            where = f"episode {earlier.number} of {earlier.path}"
-            yield Finding(place, f"is equal to {where}", "leave one of them out")
-        yield from episode_findings(place, episode, info, bounds)
-
-
-def episode_findings(
-    place: str, episode: Episode, info: FileInfo, bounds: Bounds
-) -> Iterator[Finding]:
-    """What is wrong with one episode by itself."""
-    yield from _not_finite(place, episode)
-    widths = (episode.observations.shape[1], episode.actions.shape[1])
-    if widths != (info.observation_size, info.action_size):
-        wanted = f"{info.observation_size} and {info.action_size}"
-        yield Finding(
-            place, f"has {widths[0]} and {widths[1]} columns, not {wanted}", "leave it out"
-        )
+            yield f"{error}: the rest of this file was not checked"
+    if not count:
+        yield f"{source.name}: holds no episode that can be read: give another source"
         return
-    if len(episode) > 1 and bool((episode.observations == episode.observations[0]).all()):
-        remedy = "leave it out: nothing can be learned from a robot that stands still"
-        yield Finding(f"{place}, column observations", "never change", remedy)
-    outside = bounds.outside(episode.actions)
-    by_our_worker = episode.origin.worker >= 0  # which keep actions as they were chosen
-    if outside.any() and episode.origin.kind != "online" and not by_our_worker:
-        most = float(np.abs(episode.actions[outside]).max())
-        yield Finding(
-            f"{place}, {_first(outside, 'actions')}",
-            f"outside {bounds.origin}, by magnitude up to {most:.3g}",
-            "convert with --clip-actions, or scale them",
+    if len(rewards) == 1:
+        yield (
+            f"{source.name}: column rewards: always {rewards.pop():g}: "
+            "convert with --relabel TASK, or add data where some step earns another one"
+        )
+    if not ended:
+        yield (
+            f"{source.name}: columns terminated and truncated: all {count:,} episodes are cut: "
+            "none says how it ended: mark the last step of each as terminated (the task ended) "
+            "or truncated (the clock)"
         )
 
 
-def _not_finite(place: str, episode: Episode) -> Iterator[Finding]:
+def episode_findings(place: str, episode: Episode, info: FileInfo, bounds: Bounds) -> Iterator[str]:
+    """What is wrong with one episode by itself."""
     for name in COLUMNS:
         column = getattr(episode, name)
-        if column is None:
-            continue
-        for what, wrong in (("NaN", np.isnan(column)), ("infinite", np.isinf(column))):
-            if wrong.any():
-                where = f"{place}, {_first(wrong, name)}"
-                yield Finding(where, what, "leave the episode out, or record it again")
+        for what, test in (("NaN", np.isnan), ("infinite", np.isinf)):
+            if column is not None and (wrong := test(column)).any():
+                remedy = "leave the episode out, or record it again"
+                yield f"{place}, {_first(wrong, name)}: {what}: {remedy}"
+    observations, actions = episode.observations, episode.actions
+    widths, wanted = (observations.shape[1], actions.shape[1]), _sizes(info)
+    if widths != wanted:
+        has, needs = (f"{o} and {a}" for o, a in (widths, wanted))
+        yield f"{place}: has {has} columns, not {needs}: leave it out"
+        return
+    if len(episode) > 1 and bool((observations == observations[0]).all()):
+        remedy = "leave it out: nothing can be learned from a robot that stands still"
+        yield f"{place}, column observations: never change: {remedy}"
+    outside = bounds.outside(actions)
+    by_our_worker = episode.origin.worker >= 0  # which keep actions as they were chosen
+    if outside.any() and episode.origin.kind != "online" and not by_our_worker:
+        most = float(np.abs(actions[outside]).max())
+        yield (
+            f"{place}, {_first(outside, 'actions')}: outside {bounds.origin}, by magnitude up to "
+            f"{most:.3g}: convert with --clip-actions, or scale them"
+        )
 
 
 def _first(wrong: np.ndarray, name: str) -> str:
     """Row and column of the first entry that is wrong, and how many there are."""
-    first = tuple(int(place) for place in np.argwhere(wrong)[0])
-    column = f"{name}[{first[1]}]" if len(first) > 1 else name
+    row, *column = np.argwhere(wrong)[0]
+    where = f"{name}[{column[0]}]" if column else name
     more = int(wrong.sum()) - 1
-    return f"row {first[0]}, column {column}" + (f" and {more:,} more entries" if more else "")
+    return f"row {row}, column {where}" + (f" and {more:,} more entries" if more else "")
 
 
-def _whole_findings(source: Source, seen: Seen) -> Iterator[Finding]:
-    """What is wrong with a source as a whole."""
-    if not seen.episodes:
-        yield Finding(source.name, "holds no episode that can be read", "give another source")
-        return
-    if len(seen.rewards) == 1:
-        value = next(iter(seen.rewards))
-        remedy = "convert with --relabel TASK, or add data where some step earns another one"
-        yield Finding(f"{source.name}: column rewards", f"always {value:g}", remedy)
-    if not seen.ended:
-        yield Finding(
-            f"{source.name}: columns terminated and truncated",
-            f"all {seen.episodes:,} episodes are cut: none says how it ended",
-            "mark the last step of each as terminated (the task ended) or truncated (the clock)",
-        )
-
-
-def _mismatches(sizes: list[tuple[SourceFile, FileInfo]]) -> Iterator[Finding]:
+def _mismatches(infos: dict[str, FileInfo]) -> Iterator[str]:
     """Files that do not fit the first one."""
-    for file, info in sizes[1:]:
-        first_file, first = sizes[0]
-        found = (info.observation_size, info.action_size)
-        wanted = (first.observation_size, first.action_size)
+    files = list(infos.items())
+    for file, info in files[1:]:
+        first_file, first = files[0]
+        found, wanted = _sizes(info), _sizes(first)
         if found != wanted:
-            problem = f"observations [T+1, {found[0]}] and actions [T, {found[1]}]"
-            problem += f", but {first_file.path} has {wanted[0]} and {wanted[1]}"
-            yield Finding(file.path, problem, "give data of one task only")
+            yield (
+                f"{file}: observations [T+1, {found[0]}] and actions [T, {found[1]}], but "
+                f"{first_file} has {wanted[0]} and {wanted[1]}: give data of one task only"
+            )
         elif None not in (first.env_id, info.env_id) and first.env_id != info.env_id:
-            problem = f"is of {info.env_id}, but {first_file.path} is of {first.env_id}"
-            yield Finding(file.path, problem, "give data of one task only")
+            yield (
+                f"{file}: is of {info.env_id}, but {first_file} is of {first.env_id}: "
+                "give data of one task only"
+            )
+
+
+def _sizes(info: FileInfo) -> tuple[int, int]:
+    return info.observation_size, info.action_size

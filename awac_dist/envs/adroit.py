@@ -16,23 +16,10 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
+from awac_dist.envs import adroit_rewards as goals
 from awac_dist.envs import robotics  # noqa: F401 - first, for it silences the package's notice
-from awac_dist.envs.adroit_rewards import (
-    Conditions,
-    Success,
-    ball_at_target,
-    door_open,
-    door_open_released,
-    nail_driven,
-    pen_turned,
-)
 
-from gymnasium_robotics.envs.adroit_hand import (  # isort: skip
-    AdroitHandDoorEnv,
-    AdroitHandHammerEnv,
-    AdroitHandPenEnv,
-    AdroitHandRelocateEnv,
-)
+from gymnasium_robotics.envs import adroit_hand  # isort: skip
 
 Observation = NDArray[np.float64]
 
@@ -42,13 +29,13 @@ class BinaryReward(gymnasium.Env[Observation, NDArray[Any]], EzPickle):
 
     Args:
         conditions: When the goal counts as met: as the paper states it, or as the authors'
-            released environment has it.
+            released environment has it. They differ for the door only.
         kwargs: For the Adroit environment, such as render_mode.
     """
 
-    SUCCESS: ClassVar[dict[Conditions, Success]]
+    SUCCESS: ClassVar[dict[goals.Conditions, goals.Success]]
 
-    def __init__(self, conditions: Conditions = "paper", **kwargs: Any):
+    def __init__(self, conditions: goals.Conditions = "paper", **kwargs: Any):
         super().__init__(reward_type="sparse", **kwargs)
         self._success = self.SUCCESS[conditions]
         EzPickle.__init__(self, conditions=conditions, **kwargs)
@@ -65,40 +52,31 @@ class BinaryReward(gymnasium.Env[Observation, NDArray[Any]], EzPickle):
         return observation, {**info, "success": bool(self._success(observation))}
 
 
-class PenBinaryEnv(BinaryReward, AdroitHandPenEnv):
-    """Turn a pen in the hand to a wanted direction; observation 45, action 24.
+class PenBinaryEnv(BinaryReward, adroit_hand.AdroitHandPenEnv):
+    """Turn a pen in the hand to a wanted direction; observation 45, action 24."""
 
-    Paper and released code agree on the goal, but for a slip in the paper's print: `pen_turned`.
-    """
-
-    SUCCESS: ClassVar = {"paper": pen_turned, "released": pen_turned}
+    SUCCESS: ClassVar = {"paper": goals.pen_turned, "released": goals.pen_turned}
 
 
-class DoorBinaryEnv(BinaryReward, AdroitHandDoorEnv):
-    """Undo the latch and swing a door open; observation 39, action 28.
+class DoorBinaryEnv(BinaryReward, adroit_hand.AdroitHandDoorEnv):
+    """Undo the latch and swing a door open; observation 39, action 28."""
 
-    The paper asks for a hinge past 1.4 rad, the released environment for 1.35 or more.
-    """
-
-    SUCCESS: ClassVar = {"paper": door_open, "released": door_open_released}
+    SUCCESS: ClassVar = {"paper": goals.door_open, "released": goals.door_open_released}
 
 
-class RelocateBinaryEnv(BinaryReward, AdroitHandRelocateEnv):
-    """Carry a ball to a target in the air; observation 39, action 30.
+class RelocateBinaryEnv(BinaryReward, adroit_hand.AdroitHandRelocateEnv):
+    """Carry a ball to a target in the air; observation 39, action 30."""
 
-    Paper and released code agree on the goal.
-    """
-
-    SUCCESS: ClassVar = {"paper": ball_at_target, "released": ball_at_target}
+    SUCCESS: ClassVar = {"paper": goals.ball_at_target, "released": goals.ball_at_target}
 
 
-class HammerBinaryEnv(BinaryReward, AdroitHandHammerEnv):
+class HammerBinaryEnv(BinaryReward, adroit_hand.AdroitHandHammerEnv):
     """Pick a hammer up and drive a nail in; observation 46, action 26.
 
     Beyond the paper, which has no hammer: the goal is the released environment's own.
     """
 
-    SUCCESS: ClassVar = {"paper": nail_driven, "released": nail_driven}
+    SUCCESS: ClassVar = {"paper": goals.nail_driven, "released": goals.nail_driven}
 
 
 def initial_state(observation: NDArray[Any]) -> dict[str, Observation]:
@@ -123,7 +101,6 @@ def initial_state(observation: NDArray[Any]) -> dict[str, Observation]:
     }
     unmoved, _ = env.reset(options={"initial_state_dict": state})
     palm_shift, handle_shift = (observation - unmoved)[29:35].reshape(2, 3)
-    slide = env.data.joint("ARTz").xaxis @ palm_shift
+    state["qpos"][0] = env.data.joint("ARTz").xaxis @ palm_shift
     env.close()
-    state["qpos"][0] = slide
     return {**state, "door_body_pos": np.asarray(handle_shift, np.float64)}

@@ -24,11 +24,9 @@ Success = Callable[[Observations], Successes]
 def pen_turned(observations: Observations) -> Successes:
     """Pen within 7.5 cm of its place and within 18 degrees of its direction (cosine > 0.95).
 
-    The paper prints `|x_o . d_o| <= 0.95`, a slip of the sign: the released code asks for > 0.95.
-
-    Args:
-        observations: [..., 45]; columns 33:36 are the pen's direction, 36:39 the wanted one,
-            39:42 the pen's place less the wanted one (m).
+    Of the 45 columns, 33:36 are the pen's direction, 36:39 the wanted one, 39:42 the pen's place
+    less the wanted one (m). The paper prints `|x_o . d_o| <= 0.95`, a slip of the sign: the
+    released code asks for > 0.95.
     """
     rows = np.asarray(observations, np.float64)
     distances = np.linalg.norm(rows[..., 39:42], axis=-1)
@@ -37,41 +35,26 @@ def pen_turned(observations: Observations) -> Successes:
 
 
 def door_open(observations: Observations) -> Successes:
-    """Hinge past 1.4 rad, as the paper states it.
-
-    Args:
-        observations: [..., 39]; column 28 is the hinge (rad).
-    """
+    """Hinge, column 28 of 39 (rad), past 1.4 rad, as the paper states it."""
     return np.asarray(observations, np.float64)[..., 28] > 1.4
 
 
 def door_open_released(observations: Observations) -> Successes:
-    """Hinge at 1.35 rad or more, as the authors' released environment has it.
-
-    Args:
-        observations: [..., 39]; column 28 is the hinge (rad).
-    """
+    """Hinge at 1.35 rad or more, as the authors' released environment has it."""
     return np.asarray(observations, np.float64)[..., 28] >= 1.35
 
 
 def ball_at_target(observations: Observations) -> Successes:
-    """Ball within 10 cm of its target.
-
-    Args:
-        observations: [..., 39]; columns 36:39 are the ball's place less the target's (m).
-    """
+    """Ball within 10 cm of its target, which columns 36:39 of 39 are away from it (m)."""
     rows = np.asarray(observations, np.float64)
     return np.linalg.norm(rows[..., 36:39], axis=-1) < 0.1
 
 
 def nail_driven(observations: Observations) -> Successes:
-    """Head of the nail within 1 cm of the board.
+    """Head of the nail within 1 cm of the board, by how far it slid in, column 26 of 46 (m).
 
     Nail and goal lie on one axis, and only the nail slides on it: at slide 0 its head is 9.1 cm
     from the goal (sites `S_target` and `nail_goal` of the model).
-
-    Args:
-        observations: [..., 46]; column 26 is how far the nail slid in (m).
     """
     return np.abs(np.asarray(observations, np.float64)[..., 26] - 0.091) < 0.01
 

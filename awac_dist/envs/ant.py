@@ -26,9 +26,6 @@ class AntPaperEnv(AntEnv):
     Reward and end of Ant-v2: velocity + 1 - 0.5 |action|^2; terminated where the torso's height
     leaves [0.2, 1.0] m or the state is not finite. The 1 for being alive is paid for the last step
     too, which Ant-v5 does not.
-
-    Args:
-        kwargs: For MujocoEnv, such as render_mode.
     """
 
     def __init__(self, **kwargs: Any):

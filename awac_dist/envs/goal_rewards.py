@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ class TaskRewards:
 
     It makes the environment when it is first called, so that it travels to another process
     as a name. A rule that takes one row only is called row by row.
-
-    Args:
-        env_id: Gymnasium id of the task.
     """
 
     def __init__(self, env_id: str) -> None:
         self._env_id = env_id
-        self._env: Any = None
+
+    @cached_property
+    def _env(self) -> Any:
+        return make_env(self._env_id).unwrapped
 
     def __call__(self, achieved: Array, desired: Array) -> Outcome:
         """Rewards and terminations of steps that reach `achieved` [n, G], being after `desired`.
@@ -36,11 +37,9 @@ class TaskRewards:
         Raises:
             InputError: The task's rule needs more than the goals.
         """
-        if self._env is None:
-            self._env = make_env(self._env_id).unwrapped
         rewards = self._apply(self._env.compute_reward, achieved, desired)
-        rule = getattr(self._env, "compute_terminated", _never)
-        terminated = self._apply(rule, achieved, desired)
+        rule = getattr(self._env, "compute_terminated", None)
+        terminated = self._apply(rule, achieved, desired) if rule else np.zeros(len(rewards))
         return Outcome(rewards.astype(np.float32), terminated.astype(bool))
 
     def _apply(self, rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
@@ -54,13 +53,7 @@ class TaskRewards:
 
 
 def over_rows(rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
-    """rule(achieved, desired, info) for all rows [n]: at once, if that gives the same.
-
-    Args:
-        rule: A function of goals [G] or [n, G], and a dict that stays empty.
-        achieved: [n, G]
-        desired: [n, G]
-    """
+    """rule(achieved, desired, {}) for all rows of goals [n, G]: at once, if that gives the same."""
     try:
         together = np.asarray(rule(achieved, desired, {}))
     except Exception:  # whatever a rule for one row makes of many, such as `if distance < limit`
@@ -71,7 +64,3 @@ def over_rows(rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
         if np.allclose(together[:CHECKED_ROWS], singly):
             return together
     return np.array([rule(a, d, {}) for a, d in pairs])
-
-
-def _never(achieved: Any, desired: Any, info: Any) -> np.ndarray:
-    return np.zeros(np.shape(achieved)[:-1], bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from importlib import import_module
 from typing import Any
 
@@ -9,11 +10,11 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from awac_dist.envs.goals import GOAL_KEYS, GoalAsInput
 from awac_dist.errors import InputError, did_you_mean, first_line
-from awac_dist.types import EnvSpec
+from awac_dist.types import Array, EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
+GOAL_KEYS = ("observation", "desired_goal", "achieved_goal")
 
 
 def named_in_file(env_id: Any, file: str) -> str:
@@ -33,35 +34,27 @@ def named_in_file(env_id: Any, file: str) -> str:
     return env_id
 
 
-def make_env(env_id: str, *, render_mode: str | None = None) -> Environment:
+def make_env(env_id: str, **options: Any) -> Environment:
     """Build an environment whose observations are flat vectors.
 
-    Those of a goal task are [observation, desired goal]: see `GoalAsInput`.
-
-    Args:
-        env_id: Gymnasium id. One with a module imports it: see `named_in_file`.
-        render_mode: As `gymnasium.make` takes it.
+    Those of a goal task are [observation, desired goal]: see `GoalAsInput`. An id with a module
+    imports it: see `named_in_file`. The options are those of `gymnasium.make`.
 
     Raises:
         InputError: There is no such environment, or its package is not installed.
     """
-    env = _make(env_id, render_mode)
-    space = env.observation_space
-    is_goal_task = isinstance(space, Dict) and set(space.spaces) == set(GOAL_KEYS)
-    return GoalAsInput(env) if is_goal_task else env
-
-
-def _make(env_id: str, render_mode: str | None) -> Environment:
     if env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others, loaded when needed
         import_module("awac_dist.envs.robotics")
     try:
-        if render_mode is None:  # some environments know no such argument
-            return gymnasium.make(env_id)
-        return gymnasium.make(env_id, render_mode=render_mode)
+        env = gymnasium.make(env_id, **options)
     except gymnasium.error.Error as error:
-        raise InputError(f"no environment {env_id!r}: {_remedy(env_id, error)}") from error
+        remedy = did_you_mean(env_id, gymnasium.registry, first_line(error), count=3)
+        raise InputError(f"no environment {env_id!r}: {remedy}") from error
     except ImportError as error:
         raise InputError(f"environment {env_id!r} needs a package: {error}") from error
+    space = env.observation_space
+    is_goal_task = isinstance(space, Dict) and set(space.spaces) == set(GOAL_KEYS)
+    return GoalAsInput(env) if is_goal_task else env
 
 
 def env_spec(env_id: str) -> EnvSpec:
@@ -70,8 +63,7 @@ def env_spec(env_id: str) -> EnvSpec:
     Raises:
         InputError: Its spaces are not flat and continuous, or its actions have no bounds.
     """
-    env = make_env(env_id)
-    try:
+    with closing(make_env(env_id)) as env:
         inputs = _flat(env_id, "observations", env.observation_space)
         goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
         actions = _flat(env_id, "actions", env.action_space)
@@ -89,8 +81,6 @@ def env_spec(env_id: str) -> EnvSpec:
             goal_size=goal_size,
             repeatable=not env.spec.nondeterministic,  # as it was registered with Gymnasium
         )
-    finally:
-        env.close()
 
 
 def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
@@ -99,5 +89,44 @@ def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
     return space
 
 
-def _remedy(env_id: str, error: Exception) -> str:
-    return did_you_mean(env_id, gymnasium.registry, first_line(error), count=3)
+class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
+    """Gives [observation, desired goal] as one vector, the achieved goal in `info`.
+
+    A goal task follows Gymnasium-Robotics' convention: a Dict of `observation`, `desired_goal` and
+    `achieved_goal`, and a method `compute_reward(achieved_goal, desired_goal, info)`.
+    `info["success"]` is there wherever the task says `is_success`.
+
+    Raises:
+        InputError: A part of its observations is no flat vector, or it has no `compute_reward`.
+    """
+
+    def __init__(self, env: gymnasium.Env[dict[str, Any], Any]) -> None:
+        super().__init__(env)
+        name = env.spec.id if env.spec else str(env)
+        assert isinstance(env.observation_space, Dict)
+        sizes = []
+        for key in GOAL_KEYS:
+            part = env.observation_space.spaces.get(key)
+            if not isinstance(part, Box) or len(part.shape) != 1:
+                raise InputError(f"{name}: {key} must be a flat vector (Box [n]), but is {part}")
+            sizes.append(part.shape[0])
+        if not hasattr(env.unwrapped, "compute_reward"):
+            raise InputError(f"{name}: has goals, but no compute_reward(achieved, desired, info)")
+        observation_size, self.goal_size, _ = sizes
+        width = observation_size + self.goal_size
+        self.observation_space = Box(-np.inf, np.inf, (width,), np.float32)
+
+    def reset(self, **options: Any) -> tuple[Array, dict[str, Any]]:
+        return self._split(*self.env.reset(**options))
+
+    def step(self, action: Any) -> tuple[Array, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        inputs, info = self._split(observation, info)
+        return inputs, reward, terminated, truncated, info
+
+    def _split(self, seen: dict[str, Any], info: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        inputs = np.concatenate([seen["observation"], seen["desired_goal"]]).astype(np.float32)
+        told = {"achieved_goal": np.asarray(seen["achieved_goal"], np.float32)}
+        if "is_success" in info and "success" not in info:
+            told["success"] = info["is_success"]
+        return inputs, {**info, **told}

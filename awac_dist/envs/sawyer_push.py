@@ -63,7 +63,12 @@ class SawyerPushEnv(gymnasium.Env[dict[str, Array], Array]):
 
     def __init__(self, render_mode: str | None = None, width: int = 480, height: int = 480) -> None:
         self.render_mode = render_mode
-        self.observation_space = _observation_space()
+        low, high = np.tile(LOW, 2), np.tile(HIGH, 2)
+        places = Box(low - OVERSHOOT, high + OVERSHOOT, dtype=np.float64)
+        goals = Box(low, high, dtype=np.float64)
+        self.observation_space = Dict(
+            {"observation": places, "achieved_goal": places, "desired_goal": goals}
+        )
         self.action_space = Box(-1.0, 1.0, (2,), np.float32)
         self.model = mujoco.MjModel.from_xml_path(str(MODEL))
         self.model.vis.global_.offwidth, self.model.vis.global_.offheight = width, height
@@ -128,26 +133,14 @@ class SawyerPushEnv(gymnasium.Env[dict[str, Array], Array]):
         """Never: false [...] for goals [..., 4]."""
         return np.zeros(np.shape(achieved_goal)[:-1], dtype=bool)
 
-    def compute_truncated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
-        """Never, for a time limit is a wrapper's business: false [...] for goals [..., 4]."""
-        return np.zeros(np.shape(achieved_goal)[:-1], dtype=bool)
+    compute_truncated = compute_terminated  # a time limit is a wrapper's business
 
     def _observe(self) -> dict[str, Array]:
         places = self.data.xpos[[self._hand_row, self._puck_row], :2].ravel()
-        return {
-            "observation": places,
-            "achieved_goal": places.copy(),
-            "desired_goal": self._goal.copy(),
-        }
+        goals = {"achieved_goal": places.copy(), "desired_goal": self._goal.copy()}
+        return {"observation": places, **goals}
 
     def _info(self) -> dict[str, Any]:
         puck = self.data.xpos[self._puck_row, :2]
         distance = float(np.linalg.norm(puck - self._goal[PUCK]))
         return {"success": distance < SUCCESS_DISTANCE, "puck_distance": distance}
-
-
-def _observation_space() -> Dict:
-    low, high = np.tile(LOW, 2), np.tile(HIGH, 2)
-    places = Box(low - OVERSHOOT, high + OVERSHOOT, dtype=np.float64)
-    goals = Box(low, high, dtype=np.float64)
-    return Dict({"observation": places, "achieved_goal": places, "desired_goal": goals})

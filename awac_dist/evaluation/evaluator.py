@@ -1,10 +1,11 @@
-"""Evaluates what the learner published: the mean action, on the same seeds every time."""
+"""Whole episodes of any policy: an episode's number decides where it starts."""
 
 from __future__ import annotations
 
-from awac_dist.evaluation.episodes import SIDE_BY_SIDE, play, stream_of
+from collections.abc import Iterator
+
 from awac_dist.evaluation.result import Evaluation, evaluation_of
-from awac_dist.messages import WeightsReader
+from awac_dist.messages import Finished, WeightsReader
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
 from awac_dist.policies.spec import PolicySpec
@@ -12,15 +13,40 @@ from awac_dist.rollout.collector import Collector
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec
 
+SEED_STREAM = 0x5EED  # keeps evaluation seeds apart from those of the rollout workers
+SIDE_BY_SIDE = 10
+
+
+def stream_of(seed: int) -> tuple[int, int]:
+    """What an evaluation's collector draws from: episode n always starts from the same state."""
+    return seed, SEED_STREAM
+
+
+def play(
+    collector: Collector, policy: Policy, first: int, count: int, faults: list[str]
+) -> Iterator[Finished]:
+    """Play `count` whole episodes from number `first` on, and yield them in order.
+
+    One whose environment fails is dropped, which `faults` is told, and the next number played.
+    """
+    collector.next_episode = first
+    while count > 0:
+        wave = collector.collect_episodes(policy, min(count, SIDE_BY_SIDE), "prior")
+        numbers = [fragment.origin.episode for fragment in wave.fragments]
+        for _, episode in sorted(zip(numbers, wave.finished, strict=True)):
+            yield episode
+        faults += wave.faults
+        count -= len(wave.finished)
+
 
 class Evaluator:
-    """A plain object; `distributed.actors` gives it a process of its own.
+    """Evaluates what the learner published: the mean action, on the same seeds every time.
+
+    A plain object; `distributed.actors` gives it a process of its own.
 
     Args:
-        spec: The task.
-        policy: Shape of the policy.
-        weights: Where policies come from.
-        seed: The run's seed; episode i always starts from the same state.
+        spec, policy, weights: The task, the shape of the policy, and where policies come from.
+        seed: The run's.
         num_envs: Episodes that are played side by side.
         step_timeout_s: As a rollout worker's.
     """

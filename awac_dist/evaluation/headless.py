@@ -39,13 +39,14 @@ def prepare_drawing() -> str | None:
             os.environ["MUJOCO_GL"] = way
             return None
         failures.append(f"{way}: {reason}")
-    remedy = "set MUJOCO_GL to what works here, or unset it" if _wish() else INSTALL
+    wished = os.environ.get("MUJOCO_GL")
+    remedy = "set MUJOCO_GL to what works here, or unset it" if wished else INSTALL
     return f"MuJoCo cannot draw here ({'; '.join(failures)}): {remedy}"
 
 
 def ways() -> tuple[str, ...]:
     """The values of MUJOCO_GL to try, in order."""
-    if wish := _wish():
+    if wish := os.environ.get("MUJOCO_GL"):
         return (wish,)
     has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return (BY_WINDOW, *HEADLESS) if has_screen else HEADLESS
@@ -53,22 +54,14 @@ def ways() -> tuple[str, ...]:
 
 def why_not(way: str) -> str | None:
     """Draw nothing this way in a new process; None if it worked, else the last line it said."""
+    words, environment = [sys.executable, "-c", TRIAL], os.environ | {"MUJOCO_GL": way}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", TRIAL],
-            env=os.environ | {"MUJOCO_GL": way},
-            capture_output=True,
-            text=True,
-            timeout=TRY_S,
-            check=False,
+        subprocess.run(
+            words, env=environment, capture_output=True, text=True, timeout=TRY_S, check=True
         )
     except subprocess.TimeoutExpired:
         return f"no answer within {TRY_S} s"
-    if done.returncode == 0:
-        return None
-    said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
-
-
-def _wish() -> str | None:
-    return os.environ.get("MUJOCO_GL")
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        return str(said[-1])
+    return None

@@ -24,14 +24,9 @@ from importlib import resources
 from pathlib import PurePath
 from typing import NamedTuple
 
-LOCOMOTION = {
-    "HalfCheetah": "halfcheetah",
-    "Hopper": "hopper",
-    "Walker2d": "walker2d",
-    "Ant": "ant",
-}
-GYMNASIUM_ID = re.compile(rf"({'|'.join(LOCOMOTION)})-v[2-5]")
-OLDER_DATASET = re.compile(rf"({'|'.join(LOCOMOTION.values())})-[a-z-]+-v[01]")  # scores as v2
+SAME_REWARD = re.compile(  # as the v2 datasets have it
+    r"(HalfCheetah|Hopper|Walker2d|Ant)-v[2-5]|(halfcheetah|hopper|walker2d|ant)-[a-z-]+-v[01]"
+)
 
 
 class Reference(NamedTuple):
@@ -51,31 +46,24 @@ class Reference(NamedTuple):
 def references() -> dict[str, Reference]:
     """The table, by dataset."""
     text = (resources.files("awac_dist.evaluation") / "reference_scores.csv").read_text("utf-8")
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    return {
-        row["dataset"]: Reference(row["dataset"], row["file"], float(row["min"]), float(row["max"]))
-        for row in rows
-    }
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    rows = csv.reader(lines[1:])
+    return {name: Reference(name, file, float(low), float(high)) for name, file, low, high in rows}
 
 
 def reference(task: str) -> Reference | None:
     """Reference scores of a D4RL dataset or of a Gymnasium id with the same reward."""
-    if task in references():
-        return references()[task]
-    if found := GYMNASIUM_ID.fullmatch(task):
-        return references()[f"{LOCOMOTION[found[1]]}-medium-v2"]
-    if found := OLDER_DATASET.fullmatch(task):
-        return references()[f"{found[1]}-medium-v2"]
-    return None
+    known, alike = references(), SAME_REWARD.fullmatch(task)
+    if task in known or not alike:
+        return known.get(task)
+    return known[f"{(alike[1] or alike[2]).lower()}-medium-v2"]
 
 
 def normalised_score(task: str, value: float) -> float | None:
-    """100 (R - min) / (max - min), or None where the task has no reference scores.
+    """100 (R - min) / (max - min) of an undiscounted return, None where there are no references.
 
-    Args:
-        task: A D4RL dataset such as halfcheetah-medium-v2, or a Gymnasium id whose reward is
-            that of one, such as HalfCheetah-v5; see the caveats above.
-        value: R, an undiscounted return or a mean of them.
+    The task is a D4RL dataset such as halfcheetah-medium-v2, or a Gymnasium id whose reward is
+    that of one, such as HalfCheetah-v5; see the caveats above.
     """
     known = reference(task)
     return None if known is None else known.score(value)
@@ -83,7 +71,5 @@ def normalised_score(task: str, value: float) -> float | None:
 
 def dataset_of_file(path: str) -> str | None:
     """The D4RL dataset that is published in a file of this name, None if it is no such file."""
-    name = PurePath(path).name
-    return next(
-        (row.dataset for row in references().values() if row.file.endswith(f"/{name}")), None
-    )
+    ending = f"/{PurePath(path).name}"
+    return next((row.dataset for row in references().values() if row.file.endswith(ending)), None)

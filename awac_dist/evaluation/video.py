@@ -30,8 +30,8 @@ def filmed_env(env_id: str) -> Environment:
     drawn larger, by the same tiles. Physics knows planes without end, whatever their size.
     """
     env = make_env(env_id, render_mode="rgb_array")
-    model = getattr(env.unwrapped, "model", None)
-    if model is None or not hasattr(model, "geom_type"):
+    model: Any = getattr(env.unwrapped, "model", None)
+    if not hasattr(model, "geom_type"):
         return env
     for floor in np.flatnonzero(model.geom_type == PLANE):
         material = model.geom_matid[floor]
@@ -78,11 +78,10 @@ class Film:
         if not path.parent.is_dir():
             raise InputError(f"{path}: there is no folder {path.parent}: make it first")
         self._ffmpeg = _find_ffmpeg()
-        self.path, self._frames_per_s = path, frames_per_s
+        self.path, self._frames_per_s, self.frames = path, frames_per_s, 0
         self._shape: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by __exit__
-        self.frames = 0
 
     def shoot(self, env: Environment) -> None:
         """Add what the environment looks like now.
@@ -113,12 +112,19 @@ class Film:
         try:
             self._process.stdin.write(frame.tobytes())
         except OSError:  # ffmpeg has gone
-            self.close()
+            self._close()
             raise
         self.frames += 1
 
-    def close(self) -> None:
-        """Finish the file.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        with self._said:
+            self._close(whole=kind is None)
+
+    def _close(self, *, whole: bool = True) -> None:
+        """Finish the file, or remove it: half a film is of no use.
 
         Raises:
             InputError: ffmpeg could not write it.
@@ -126,35 +132,24 @@ class Film:
         process, self._process = self._process, None
         if process is None:
             return
+        if not whole:
+            process.kill()
         process.communicate()
-        if process.returncode != 0:
-            self.path.unlink(missing_ok=True)
+        if whole and process.returncode == 0:
+            return
+        self.path.unlink(missing_ok=True)
+        if whole:
             self._said.seek(0)
             said = self._said.read().decode(errors="replace").strip().splitlines()
             reason = said[0] if said else f"ffmpeg ended with {process.returncode}"
             raise InputError(f"{self.path}: cannot be written: {reason}")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None and self._process is not None:
-            self._process.kill()  # half a film is of no use
-            self._process.communicate()
-            self._process = None
-            self.path.unlink(missing_ok=True)
-        self.close()
-        self._said.close()
-
     def _start(self) -> subprocess.Popen[bytes]:
         height, width = self._shape[:2]
         rate = f"{self._frames_per_s:g}"
         frames_in = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate]
-        if self.path.suffix.lower() == ".gif":
-            shown = min(self._frames_per_s, GIF_FRAMES_PER_S)
-            frames_out = ["-vf", GIF.format(shown)]
-        else:
-            frames_out = [*MP4, *MP4_PLAYS_ANYWHERE]
+        gif = ("-vf", GIF.format(min(self._frames_per_s, GIF_FRAMES_PER_S)))
+        frames_out = gif if self.path.suffix.lower() == ".gif" else MP4 + MP4_PLAYS_ANYWHERE
         words = ["-y", "-v", "error", *frames_in, "-i", "-", *frames_out, f"file:{self.path}"]
         return subprocess.Popen(
             [self._ffmpeg, *words], stdin=subprocess.PIPE, stdout=self._said, stderr=self._said

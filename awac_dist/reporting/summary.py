@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
-from awac_dist.evaluation.result import Evaluation
-from awac_dist.evaluation.success import Share
+from awac_dist.evaluation.result import Evaluation, Share
 from awac_dist.reporting.wording import (
     aligned,
     definitions,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from awac_dist.evaluation.result import Evaluation
-from awac_dist.evaluation.success import Share
+from awac_dist.evaluation.result import Evaluation, Share
 
 
 def number(value: float, *, like: float | None = None) -> str:

@@ -10,8 +10,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.envs.goal_rewards import TaskRewards
-from awac_dist.evaluation.episodes import SIDE_BY_SIDE
-from awac_dist.evaluation.evaluator import Evaluator
+from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.messages import Handle, WeightsReader
 from awac_dist.policies.spec import PolicySpec

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from awac_dist.cli import report, writers
+from awac_dist.cli.convert import relabelled
 from awac_dist.cli.main import main as awac_dist
-from awac_dist.cli.relabel import RELABEL, relabelled
 from awac_dist.cli.survey import survey, together
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
@@ -172,7 +172,7 @@ def test_sources_are_summed_up_together(five: str, log: str) -> None:
     both = together([survey(sources.find(five)), survey(sources.find(log))])
     assert len(both.episodes) == 7
     assert both.transitions == 22
-    assert both.actions.outside == 4
+    assert sum(episode.outside for episode in both.episodes) == 4
     assert both.solved_last is None  # the log does not say
 
 
@@ -497,10 +497,11 @@ def test_a_conversion_that_dies_leaves_nothing(
 def test_the_door_task_pays_for_an_open_door(task: str, wanted: list[int]) -> None:
     observations = np.zeros((6, 39), np.float32)
     observations[:, 28] = [2.0, 1.3, 1.36, 1.5, 0.0, 1.41]
-    rewards, successes = RELABEL[task](observations, np.zeros((5, 28), np.float32))
-    assert rewards.tolist() == [success - 1 for success in wanted]  # after each step
-    assert successes.tolist() == wanted
-    assert rewards.dtype == successes.dtype == np.float32
+    found = relabelled(task, "here", make_episode([9] * 5, observations=observations))
+    assert found.successes is not None
+    assert found.rewards.tolist() == [success - 1 for success in wanted]  # after each step
+    assert found.successes.tolist() == wanted
+    assert found.rewards.dtype == found.successes.dtype == np.float32
 
 
 @pytest.mark.parametrize(("width", "words"), [(38, "too narrow"), (40, "too wide")])

@@ -20,10 +20,10 @@ from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.paper_table import paper_row
 from awac_dist.cli.recipe import configured
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
-from awac_dist.cli.relabel import RELABEL
 from awac_dist.cli.survey import survey
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, write_episodes
+from awac_dist.envs.adroit_rewards import HAND_TASKS
 from awac_dist.envs.make import env_spec
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import WhiteNoise
@@ -292,7 +292,7 @@ def test_every_recipe_fits_its_task() -> None:
     for name in ("pen", "door", "relocate", "halfcheetah", "walker2d", "ant", "push"):
         recipe = RECIPES[name]
         assert recipe.env in gymnasium.registry
-        assert recipe.relabel is None or recipe.relabel in RELABEL
+        assert recipe.relabel is None or recipe.relabel in HAND_TASKS
         assert recipe.clone.updates == recipe.updates
         assert name == "push" or paper_row(recipe.env)
 

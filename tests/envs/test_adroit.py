@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from awac_dist.cli.relabel import RELABEL
+from awac_dist.cli.convert import relabelled
 from awac_dist.data.formats.restricted_pickle import load_pickle
 from awac_dist.envs.adroit import DoorBinaryEnv, initial_state
 from awac_dist.envs.adroit_rewards import HAND_TASKS, door_open, door_open_released
 from awac_dist.envs.registration import TASKS, register_tasks
+from awac_dist.types import Array, Episode, Origin
 
 DOOR = Path(__file__).parents[3] / "shared" / "data" / "door-v0_demos.pickle"
 SIZES = {
@@ -69,6 +70,13 @@ def seen_by_the_simulator(task: str, env: Any) -> bool:
     return hinge > 1.4 if task == "DoorBinary" else hinge >= 1.35
 
 
+def recorded(observations: Array) -> Episode:
+    """An episode of which only the observations matter."""
+    steps = len(observations) - 1
+    nothing = np.zeros((steps, 1), np.float32)
+    return Episode(observations, nothing, nothing[:, 0], False, True, Origin("prior"))
+
+
 @pytest.mark.parametrize("task", SIZES)
 def test_an_episode_is_200_steps_of_minus_one_or_zero(task: str) -> None:
     env = make(task)
@@ -103,10 +111,9 @@ def test_success_is_what_the_simulator_sees(task: str) -> None:
             observations.append(observation)
             rewards.append(reward)
             successes.append(info["success"])
-        stored = np.float32(observations)
-        relabelled, found = RELABEL[task](stored, np.zeros((20, SIZES[task][1]), np.float32))
-        np.testing.assert_array_equal(relabelled, rewards)
-        np.testing.assert_array_equal(found, successes)
+        found = relabelled(task, "here", recorded(np.float32(observations)))
+        np.testing.assert_array_equal(found.rewards, rewards)
+        np.testing.assert_array_equal(found.successes, successes)
         met += successes
     assert 0 < sum(met) < len(met)  # both outcomes were seen
 
@@ -213,12 +220,12 @@ def test_human_demonstrations_replay() -> None:
     for number, demonstration in enumerate(load_pickle(str(DOOR))):
         stored = np.float32(demonstration["observations"])
         rows, rewards = replay(env, demonstration)
-        relabelled, successes = RELABEL["DoorBinary"](stored, demonstration["actions"][:-1])
-        agree.append(relabelled == rewards[:-1])  # no observation is stored after the last step
+        found = relabelled("DoorBinary", "here", recorded(stored))
+        agree.append(found.rewards == rewards[:-1])  # no observation is stored after the last step
         late_errors.append(np.abs(rows[50, :27] - stored[50, :27]).max())
         np.testing.assert_allclose(rows[0, 29:38], stored[0, 29:38], atol=1e-6)
         opened += [number] * bool(rewards[:-1].max() == 0)
-        opened_before += [number] * bool(successes.any())
+        opened_before += [number] * bool(np.any(found.successes))
     assert opened == opened_before == [11, 16, 18, 22, 23, 24]
     assert np.concatenate(agree).mean() >= 0.999
     assert np.median(late_errors) < 0.005

@@ -19,11 +19,9 @@ from gymnasium.spaces import Box
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import RunFailed
-from awac_dist.evaluation import episodes
-from awac_dist.evaluation.episodes import stream_of
-from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.evaluation.result import Evaluation, evaluation_of
-from awac_dist.evaluation.success import Share, sustained_steps
+from awac_dist.evaluation import evaluator as evaluator_module
+from awac_dist.evaluation.evaluator import Evaluator, stream_of
+from awac_dist.evaluation.result import Evaluation, Share, evaluation_of, sustained_steps
 from awac_dist.learner.checkpoint import save_checkpoint
 from awac_dist.messages import Finished, Weights
 from awac_dist.policies import make_policy
@@ -80,7 +78,7 @@ def register(pattern: str) -> str:
 def play(env_id: str, first: int, count: int, seed: int = 3, width: int = 10) -> list[Finished]:
     spec, faults = env_spec(env_id), list[str]()
     collector = Collector(spec, width, stream_of(seed), noise=UniformNoise)
-    played = list(episodes.play(collector, UnitPolicy(spec), first, count, faults))
+    played = list(evaluator_module.play(collector, UnitPolicy(spec), first, count, faults))
     assert faults == []
     return played
 
@@ -193,7 +191,7 @@ def test_an_episode_that_fails_is_dropped_told_and_made_up_for(
     monkeypatch.setattr(collector_module, "MAX_FAULTS", 1000)
     spec, faults = env_spec(FAILS.format("Raises")), list[str]()
     collector = Collector(spec, 2, stream_of(3), noise=None)
-    played = list(episodes.play(collector, UnitPolicy(spec), 0, 6, faults))
+    played = list(evaluator_module.play(collector, UnitPolicy(spec), 0, 6, faults))
     assert played == [(15.0, 5, 2, True)] * 6
     assert set(faults) == {"ValueError: the motor burns"}
     found = evaluation_of("a", 0, VARIES, played, faults)
