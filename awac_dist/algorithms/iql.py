@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from awac_dist.algorithms.base import MethodConfig, spread_of
+from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
@@ -105,5 +105,5 @@ class IQL(Joint):
             "actor/effective_batch": weighting.effective_batch(weights),
             "actor/advantage_mean": detached_mean(advantages),
             "actor/advantage_std": spread(advantages),
-            **spread_of(policy),
+            "actor/std": policy.log_std.detach().exp().mean(),
         }
