@@ -25,10 +25,14 @@ REMEDY = "choose another one with --run-dir"
 PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
 
 
-def default_run_folder(env_id: str, seed: int, now: datetime) -> Path:
-    """Name a run that the user gave no folder for: runs/HalfCheetah-v5-20261121-113000-seed0."""
-    task = re.sub(r"[^A-Za-z0-9._-]+", "-", env_id).strip("-.")
-    return Path("runs") / f"{task}-{now:%Y%m%d-%H%M%S}-seed{seed}"
+def default_run_name(env_id: str, seed: int, now: datetime) -> str:
+    """Name a run that the user gave no folder for: HalfCheetah-v5-20261121-113000-seed0."""
+    return f"{safe_name(env_id)}-{now:%Y%m%d-%H%M%S}-seed{seed}"
+
+
+def safe_name(words: str) -> str:
+    """The words as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.")
 
 
 def create_run_folder(path: Path) -> Path:
@@ -80,11 +84,11 @@ def write_provenance(
 
     Args:
         folder: The run folder.
-        config: The resolved config, as plain nested mappings.
+        config: The resolved config, as plain nested mappings and lists.
         argv: The command line.
         session: How often the run was started before; names the file of a resumed run.
     """
-    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     write_file(f"{folder}/config.yaml", text.encode())
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,14 +102,6 @@ def write_provenance(
     }
     name = f"provenance-{session:03d}.json" if session else "provenance.json"
     write_file(f"{folder}/{name}", f"{json.dumps(facts, indent=2)}\n".encode())
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _version(package: str) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from awac_dist.evaluation.result import Evaluation
 
 
-@dataclass(frozen=True)
+@dataclass
 class Status:
     """One look at a run.
 
@@ -19,28 +19,24 @@ class Status:
         done: How much of this phase is done, of `total`, counted in `unit`.
         total: Where this phase ends.
         unit: "updates", "episodes" or "env_steps".
-        env_steps: Online env.step calls that the replay accepted so far.
-        grad_steps: Updates so far.
+        evaluation: The newest one.
+        extras: A few further metrics by their names.
         env_steps_per_s: Of late.
         updates_per_s: Of late.
-        evaluation: The newest one.
         elapsed_s: Since the run began.
         remaining_s: Until the whole run ends, None while nobody can tell.
-        extras: A few further metrics by their names.
     """
 
-    phase: str
-    done: int
-    total: int
-    unit: str
-    env_steps: int
-    grad_steps: int
-    env_steps_per_s: float
-    updates_per_s: float
-    evaluation: Evaluation | None
-    elapsed_s: float
-    remaining_s: float | None
+    phase: str = "start"
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    evaluation: Evaluation | None = None
     extras: Mapping[str, float] = field(default_factory=dict)
+    env_steps_per_s: float = 0.0
+    updates_per_s: float = 0.0
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
 
     @property
     def share(self) -> float:

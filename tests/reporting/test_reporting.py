@@ -20,9 +20,7 @@ import pandas as pd
 import pytest
 import yaml
 from scipy.special import stdtrit
-from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
-    EventAccumulator,
-)
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
@@ -52,8 +50,6 @@ STATUS = Status(
     done=31_000,
     total=50_000,
     unit="env_steps",
-    env_steps=31_000,
-    grad_steps=12_000,
     env_steps_per_s=812.3,
     updates_per_s=240.4,
     evaluation=evaluation("offline", 4000.0, 4100.0, 4200.0),
@@ -131,11 +127,11 @@ def test_success_is_written_by_each_definition() -> None:
 
 def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
     stream = io.StringIO()
-    with PlainDisplay(stream, "the title", interval_s=10.0) as display:
-        for elapsed_s in (0.0, 4.0, 9.9, 10.0, 12.0):
-            display.show(replace(STATUS, elapsed_s=elapsed_s, phase="offline"))
-        display.note("offline done")
-        display.show(replace(STATUS, elapsed_s=13.0))
+    display = PlainDisplay(stream, "the title", interval_s=10.0)
+    for elapsed_s in (0.0, 4.0, 9.9, 10.0, 12.0):
+        display.show(replace(STATUS, elapsed_s=elapsed_s, phase="offline"))
+    display.note("offline done")
+    display.show(replace(STATUS, elapsed_s=13.0))
     lines = stream.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["the", "title"],
@@ -154,8 +150,7 @@ def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
 def test_displays_show_success_where_the_task_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     status = replace(STATUS, evaluation=solving("offline", (0, 100), (False, True)))
     stream = io.StringIO()
-    with PlainDisplay(stream, "the title") as display:
-        display.show(status)
+    PlainDisplay(stream, "the title").show(status)
     words = "50 % last step, 50 % any step, 50 % 26 steps or more"
     assert f"| success {words} |" in stream.getvalue()
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -194,12 +189,11 @@ class Terminal:
 def test_live_display_fits_its_own_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(columns)
-    display = open_display(terminal.stream, "AWAC on HalfCheetah-v5")
-    assert isinstance(display, LiveDisplay)
-    display.show(STATUS)
-    display.note("offline done")
-    lines = [line.strip("\r") for line in ESCAPES.sub("", terminal.read()).split("\n")]
-    display.close()
+    with open_display(terminal.stream, "AWAC on HalfCheetah-v5") as display:
+        assert isinstance(display, LiveDisplay)
+        display.show(STATUS)
+        display.note("offline done")
+        lines = [line.strip("\r") for line in ESCAPES.sub("", terminal.read()).split("\n")]
     terminal.close()
     assert max(map(len, lines)) == min(columns, 90)
     panel = lines[lines.index("offline done") + 1 :]
@@ -227,10 +221,12 @@ def test_live_display_leaves_a_tidy_screen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_open_display_is_plain_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(open_display(io.StringIO(), "title"), PlainDisplay)
+    with open_display(io.StringIO(), "title") as display:
+        assert isinstance(display, PlainDisplay)
     monkeypatch.setenv("TERM", "dumb")
     terminal = Terminal(80)
-    assert isinstance(open_display(terminal.stream, "title"), PlainDisplay)
+    with open_display(terminal.stream, "title") as display:
+        assert isinstance(display, PlainDisplay)
     terminal.close()
 
 
@@ -323,7 +319,6 @@ def test_screen_leaves_no_spool_and_tells_a_terminal(tmp_path: Path) -> None:
 with Screen() as screen:
     noise("dropped")
     print(screen.stream.isatty(), file=screen.stream)
-screen.restore()
 """
     terminal = Terminal(80)
     subprocess.run(
@@ -409,12 +404,12 @@ def test_tensorboard_reads_the_scalars(tmp_path: Path) -> None:
 # --- run folder
 
 
-def test_default_run_folder_is_one_safe_name() -> None:
+def test_default_run_name_is_one_safe_name() -> None:
     now = datetime(2026, 11, 21, 11, 30)
-    name = run_folder.default_run_folder("HalfCheetah-v5", 0, now)
-    assert name == Path("runs/HalfCheetah-v5-20261121-113000-seed0")
-    name = run_folder.default_run_folder("../ALE/Pong-v5", 3, now)
-    assert name == Path("runs/ALE-Pong-v5-20261121-113000-seed3")
+    name = run_folder.default_run_name("HalfCheetah-v5", 0, now)
+    assert name == "HalfCheetah-v5-20261121-113000-seed0"
+    name = run_folder.default_run_name("../ALE/Pong-v5", 3, now)
+    assert name == "ALE-Pong-v5-20261121-113000-seed3"
 
 
 def test_create_run_folder_takes_a_new_or_an_empty_one(tmp_path: Path) -> None:
@@ -446,17 +441,13 @@ def test_a_folder_without_permission_is_refused(
 def test_provenance_repeats_the_run(tmp_path: Path) -> None:
     config = {
         "seed": 3,
-        "algorithm": {"temperature": 0.3, "hidden": (256, 256)},
-        "data": (Path("a"),),
+        "algorithm": {"temperature": 0.3, "hidden": [256, 256]},
+        "data": ["a"],
     }
     run_folder.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
     text = (tmp_path / "config.yaml").read_text()
     assert list(yaml.safe_load(text)) == ["seed", "algorithm", "data"]
-    assert yaml.safe_load(text) == {
-        "seed": 3,
-        "algorithm": {"temperature": 0.3, "hidden": [256, 256]},
-        "data": ["a"],
-    }
+    assert yaml.safe_load(text) == config
     facts = json.loads((tmp_path / "provenance.json").read_text())
     assert facts["argv"] == ["awac-dist", "--seed", "3"]
     assert facts["versions"]["numpy"] == np.__version__
