@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from awac_dist.nn.distributions import Distribution
     from awac_dist.tensors import Batch, Metrics
 
+MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
+
 
 @dataclass(frozen=True)
 class MethodConfig(Checked):
@@ -259,9 +261,6 @@ class Method(ABC):
                         yield f"{MOMENTS.get(what, what)} of {names[parameter]}", value
         for name, value in named.items():
             yield f"parameter {name}", value
-
-
-MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 
 
 def _on_cpu(value: Any) -> Any:

@@ -21,13 +21,9 @@ from awac_dist.errors import InputError, needed, writable
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
+from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
-from awac_dist.reporting.run_folder import (
-    default_run_name,
-    only_one_at_a_time,
-    write_provenance,
-)
-from awac_dist.reporting.run_place import RunPlace
+from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
 from awac_dist.runs.components import start_components

@@ -28,11 +28,8 @@ class Actor(nn.Module, ABC):
     """State -> distribution over actions, in the units of the environment.
 
     The parameters stand in the order of `PolicySpec.shapes`, which is what makes the
-    flat vector readable without torch. Observations come normalised, where they are.
-
-    Args:
-        spec: Kind, sizes and options.
-        generator: Of the initial weights, on the CPU: equal on every device.
+    flat vector readable without torch. Observations come normalised, where they are. The first
+    weights are drawn on the CPU: equal on every device.
     """
 
     centre: Tensor
@@ -133,5 +130,5 @@ ACTORS: dict[str, type[Actor]] = {
 
 
 def make_actor(spec: PolicySpec, generator: Generator) -> Actor:
-    """The trainable twin of a kind of policy. Arguments as of `Actor`."""
+    """The trainable twin of a kind of policy."""
     return ACTORS[spec.kind](spec, generator)

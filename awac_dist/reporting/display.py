@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
@@ -16,10 +16,44 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from awac_dist.reporting.status import Status
+from awac_dist.evaluation.result import Evaluation
 from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
 
 PANEL_WIDTH = 90  # wider lines are tiring to read, however wide the terminal is
+
+
+@dataclass
+class Status:
+    """One look at a run.
+
+    Attributes:
+        phase: What the run is at: "clone", "collect", "offline", "online", "evaluate".
+        done: How much of this phase is done, of `total`, counted in `unit`.
+        total: Where this phase ends.
+        unit: "updates", "episodes" or "env_steps".
+        evaluation: The newest one.
+        extras: A few further metrics by their names.
+        env_steps_per_s: Of late.
+        updates_per_s: Of late.
+        elapsed_s: Since the run began.
+        remaining_s: Until the whole run ends, None while nobody can tell.
+    """
+
+    phase: str = "start"
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    evaluation: Evaluation | None = None
+    extras: Mapping[str, float] = field(default_factory=dict)
+    env_steps_per_s: float = 0.0
+    updates_per_s: float = 0.0
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None
+
+    @property
+    def share(self) -> float:
+        """The part of the phase that is done, from 0 to 1."""
+        return min(self.done / self.total, 1.0) if self.total > 0 else 0.0
 
 
 class PlainDisplay:
@@ -54,12 +88,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A panel at the foot of the terminal that keeps itself up to date.
-
-    Args:
-        stream: The terminal.
-        title: Stands on the panel's frame.
-    """
+    """A panel at the foot of the terminal that keeps itself up to date, the title on its frame."""
 
     def __init__(self, stream: TextIO, title: str) -> None:
         self._title = title

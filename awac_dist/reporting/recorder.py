@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
-from awac_dist.reporting.display import Display
+from awac_dist.reporting.display import Display, Status
 from awac_dist.reporting.metrics import MetricsLog
-from awac_dist.reporting.status import Rate, Status
 from awac_dist.reporting.wording import duration, mean_and_half_width, success
 
 SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
@@ -22,8 +21,7 @@ class Recorder:
     """What the driver reports to; the screen and the metrics follow from it.
 
     Args:
-        display: The screen.
-        metrics: The table and the TensorBoard files.
+        display, metrics: Who are told.
         planned_updates: Updates of each phase that has some, to tell the time that is left.
         env_id: The task, whose returns may have a normalised score.
         keep: Brings what was written so far to where the checkpoints are.
@@ -218,3 +216,25 @@ class Recorder:
             env_steps=self.env_steps,
             elapsed_s=self.elapsed_s,
         )
+
+
+class Rate:
+    """Turns a cumulative count into events per second over the last `window_s` seconds."""
+
+    def __init__(self, window_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_s, self._clock = window_s, clock
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def update(self, count: int) -> float:
+        """Note the cumulative count of now and return the rate.
+
+        A count below the one before starts afresh; the first call returns 0.
+        """
+        now, samples = self._clock(), self._samples
+        if samples and count < samples[-1][1]:
+            samples.clear()
+        samples.append((now, count))
+        while len(samples) > 2 and samples[1][0] <= now - self._window_s:
+            samples.popleft()
+        elapsed = now - samples[0][0]
+        return (count - samples[0][1]) / elapsed if elapsed > 0 else 0.0

@@ -12,13 +12,16 @@ when it next wants to write.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,12 +29,65 @@ from pyarrow import fs
 
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, RunFailed, first_line
+from awac_dist.errors import InputError, RunFailed, first_line, writable
 from awac_dist.files import create_exclusively, resolve
-from awac_dist.reporting.run_folder import LOCK_FILE, already_there, create_run_folder, safe_name
 
+LOCK_FILE = ".lock"
+REMEDY = "choose another one with --run-dir"
 SESSIONS = "sessions"
 REMOTE_ONLY = ("checkpoints", EXPERIENCE, SESSIONS)  # what never comes to the driver's machine
+
+
+def default_run_name(env_id: str, seed: int, now: datetime) -> str:
+    """Name a run that the user gave no folder for: HalfCheetah-v5-20261121-113000-seed0."""
+    return f"{safe_name(env_id)}-{now:%Y%m%d-%H%M%S}-seed{seed}"
+
+
+def safe_name(words: str) -> str:
+    """The words as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.")
+
+
+def create_run_folder(path: Path) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        InputError: Something is there already, or the folder cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(entry.name != LOCK_FILE for entry in path.iterdir())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot create the run folder {path}: {reason}; {REMEDY}") from error
+    if taken:
+        raise already_there(str(path))
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to the run folder {path}; {REMEDY}")
+    return path
+
+
+def already_there(place: str) -> InputError:
+    """What to raise where a new run finds something."""
+    return InputError(f"the run folder {place} exists already and is not empty; {REMEDY}")
+
+
+@contextmanager
+def only_one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from going on with the same run meanwhile.
+
+    Raises:
+        InputError: One does already, or the folder cannot be written.
+    """
+    with writable(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: this run is still going on in another process") from None
+        yield
 
 
 @dataclass

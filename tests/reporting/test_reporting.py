@@ -25,11 +25,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
-from awac_dist.reporting import run_folder
-from awac_dist.reporting.display import LiveDisplay, PlainDisplay, open_display
+from awac_dist.reporting import provenance, run_place
+from awac_dist.reporting.display import LiveDisplay, PlainDisplay, Status, open_display
 from awac_dist.reporting.metrics import MetricsLog
-from awac_dist.reporting.recorder import Recorder
-from awac_dist.reporting.status import Rate, Status
+from awac_dist.reporting.recorder import Rate, Recorder
 from awac_dist.reporting.summary import summary, welch_half_width
 from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
 
@@ -406,16 +405,16 @@ def test_tensorboard_reads_the_scalars(tmp_path: Path) -> None:
 
 def test_default_run_name_is_one_safe_name() -> None:
     now = datetime(2026, 11, 21, 11, 30)
-    name = run_folder.default_run_name("HalfCheetah-v5", 0, now)
+    name = run_place.default_run_name("HalfCheetah-v5", 0, now)
     assert name == "HalfCheetah-v5-20261121-113000-seed0"
-    name = run_folder.default_run_name("../ALE/Pong-v5", 3, now)
+    name = run_place.default_run_name("../ALE/Pong-v5", 3, now)
     assert name == "ALE-Pong-v5-20261121-113000-seed3"
 
 
 def test_create_run_folder_takes_a_new_or_an_empty_one(tmp_path: Path) -> None:
     new = tmp_path / "runs" / "new"
-    assert run_folder.create_run_folder(new) == new
-    assert run_folder.create_run_folder(new).is_dir()
+    assert run_place.create_run_folder(new) == new
+    assert run_place.create_run_folder(new).is_dir()
 
 
 def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
@@ -423,11 +422,11 @@ def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"exists already and is not empty; .*--run-dir"
     ) as refused:
-        run_folder.create_run_folder(tmp_path)
+        run_place.create_run_folder(tmp_path)
     assert "\n" not in str(refused.value)
     for blocked in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match=r"cannot create the run folder .*--run-dir"):
-            run_folder.create_run_folder(blocked)
+            run_place.create_run_folder(blocked)
 
 
 def test_a_folder_without_permission_is_refused(
@@ -435,7 +434,7 @@ def test_a_folder_without_permission_is_refused(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, who runs CI, may write anywhere
     with pytest.raises(InputError, match="cannot write to the run folder"):
-        run_folder.create_run_folder(tmp_path)
+        run_place.create_run_folder(tmp_path)
 
 
 def test_provenance_repeats_the_run(tmp_path: Path) -> None:
@@ -444,14 +443,14 @@ def test_provenance_repeats_the_run(tmp_path: Path) -> None:
         "algorithm": {"temperature": 0.3, "hidden": [256, 256]},
         "data": ["a"],
     }
-    run_folder.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
+    provenance.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
     text = (tmp_path / "config.yaml").read_text()
     assert list(yaml.safe_load(text)) == ["seed", "algorithm", "data"]
     assert yaml.safe_load(text) == config
     facts = json.loads((tmp_path / "provenance.json").read_text())
     assert facts["argv"] == ["awac-dist", "--seed", "3"]
     assert facts["versions"]["numpy"] == np.__version__
-    assert set(facts["versions"]) == {"python", *run_folder.PACKAGES}
+    assert set(facts["versions"]) == {"python", *provenance.PACKAGES}
     assert facts["memory_bytes"] > 1 << 28
     assert facts["cpus"] == os.cpu_count()
     assert (
@@ -464,7 +463,7 @@ def test_git_state_follows_the_package_and_no_foreign_checkout(tmp_path: Path) -
     package.mkdir()
     module = package / "__init__.py"
     module.write_text("")
-    assert run_folder._git_state(package) is None
+    assert provenance._git_state(package) is None
 
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -472,15 +471,15 @@ def test_git_state_follows_the_package_and_no_foreign_checkout(tmp_path: Path) -
 
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "--message", "somebody else's")
-    assert run_folder._git_state(package) is None
+    assert provenance._git_state(package) is None
     git("add", ".")
     git("commit", "--quiet", "--message", "ours")
-    state = run_folder._git_state(package)
+    state = provenance._git_state(package)
     assert state is not None
     assert re.fullmatch("[0-9a-f]{40}", str(state["commit"]))
     assert state["dirty"] is False
     module.write_text("changed = True\n")
-    changed = run_folder._git_state(package)
+    changed = provenance._git_state(package)
     assert changed is not None
     assert changed["dirty"] is True
 
