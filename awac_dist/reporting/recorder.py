@@ -206,16 +206,10 @@ class Recorder:
             values["rollout/length"] = sum(f.length for f in finished) / len(finished)
         return values
 
-    def _write(
-        self, values: Mapping[str, float], *, phase: str = "", grad_steps: int | None = None
-    ) -> None:
-        self._metrics.write(
-            values,
-            phase=phase or self._status.phase,
-            grad_steps=self.grad_steps if grad_steps is None else grad_steps,
-            env_steps=self.env_steps,
-            elapsed_s=self.elapsed_s,
-        )
+    def _write(self, values: Mapping[str, float], **at: Any) -> None:
+        """Log a row of this phase and these updates, where `at` says no others."""
+        row: dict[str, Any] = {"phase": self._status.phase, "grad_steps": self.grad_steps, **at}
+        self._metrics.write(values, **row, env_steps=self.env_steps, elapsed_s=self.elapsed_s)
 
 
 class Rate:
