@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -67,12 +65,6 @@ def check_shapes(letters: str, *tensors: Tensor) -> None:
                 f"argument {position}: expected [{', '.join(names)}] with {sizes}, "
                 f"got {list(tensor.shape)}"
             )
-
-
-def detached_mean(values: Tensor) -> Tensor:
-    """Mean over all elements as a metric: no gradient, no host synchronisation."""
-    with torch.no_grad():
-        return values.mean()
 
 
 def spread(values: Tensor) -> Tensor:

@@ -50,13 +50,11 @@ class _Deferred(ModuleType):
 
 
 def _defer(name: str) -> None:
-    spec = None if name in sys.modules else find_spec(name)
-    if spec is None:
-        return
-    module = module_from_spec(spec)
-    del module.__path__  # so that importing a submodule executes it first
-    module.__class__ = _Deferred
-    sys.modules[name] = module
+    if name not in sys.modules and (spec := find_spec(name)):
+        module = module_from_spec(spec)
+        del module.__path__  # so that importing a submodule executes it first
+        module.__class__ = _Deferred
+        sys.modules[name] = module
 
 
 _defer("torch")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from awac_dist.algorithms.base import MethodConfig, spread_of
+from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import ActorConfig, CriticConfig
@@ -120,7 +120,7 @@ class AWAC(Joint):
             "actor/effective_batch": weighting.effective_batch(weights),
             "actor/advantage_mean": advantages.mean(),
             "actor/advantage_std": spread(advantages),
-            **spread_of(policy),
+            "actor/std": policy.log_std.detach().exp().mean(),
             "actor/temperature": self.duals["log_temperature"].exp(),
         }
 

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from awac_dist.nn.critics import CriticEnsemble, StateValue
     from awac_dist.nn.distributions import Distribution
     from awac_dist.tensors import Batch, Metrics
+
+MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,12 @@ class Method(ABC):
         weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
         made = self.make_networks(weights)
         self.networks = {name: network.to(device) for name, network in made.items()}
-        self.targets = {name: _frozen_copy(self.networks[name]) for name in self.slow_copies}
+        self.targets = {
+            name: copy.deepcopy(self.networks[name]).requires_grad_(False)
+            for name in self.slow_copies
+        }
         self.duals = self.make_duals()
-        self.optimizers = self.make_optimizers()
+        self.optimizers = self._make_optimizers()
         self.generator = torch.Generator(device).manual_seed(seed)
         self.before_step: Callable[[Sequence[Tensor]], None] = lambda parameters: None
 
@@ -85,18 +91,20 @@ class Method(ABC):
         """Networks by name, their first weights drawn from the generator, on the CPU."""
 
     def make_duals(self) -> dict[str, Tensor]:
-        """Numbers that are learned (parameters) or adapted, by name: [] each, on the device."""
+        """Numbers that are learned (parameters) or adapted, by name: [] each, on the device.
+
+        The step size of a learned one is the field NAME_learning_rate.
+        """
         return {}
 
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """One Adam a network, as the field of its name says, and one a dual that has a gradient.
-
-        The step size of a dual NAME is the field NAME_learning_rate.
-        """
+    def _make_optimizers(self) -> dict[str, Optimizer]:
+        """One Adam a network, as the field of its name says, and one a dual that has a gradient."""
+        adam = partial(torch.optim.Adam, fused=True)  # one call updates all; decay is L2
         made: dict[str, Optimizer] = {}
         for name, network in self.networks.items():
             part = getattr(self.config, name)
-            made[name] = adam(network.parameters(), part.learning_rate, part.weight_decay)
+            decay = part.weight_decay
+            made[name] = adam(network.parameters(), part.learning_rate, weight_decay=decay)
         for name, dual in self.duals.items():
             if dual.requires_grad:
                 made[name] = adam([dual], getattr(self.config, f"{name}_learning_rate"))
@@ -168,25 +176,19 @@ class Method(ABC):
         """The actor's, where `slow_copies` names it."""
         return cast("Actor", self.targets["actor"])
 
-    def noise(self, like: Tensor) -> Tensor:
-        """Standard normal numbers in the shape of `like`, [B, ...]."""
-        shape = (self.world.size * len(like), *like.shape[1:])
-        drawn = torch.randn(shape, generator=self.generator, device=like.device, dtype=like.dtype)
-        return self.world.mine(drawn)
+    def noise(self, like: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
+        """Standard normal numbers [*shape, B, ...] for each of `shape` in the shape of `like`."""
+        whole = (*shape, self.world.size * len(like), *like.shape[1:])
+        drawn = torch.randn(whole, generator=self.generator, device=like.device, dtype=like.dtype)
+        return self.world.mine(drawn, dim=len(shape))
 
     def sample(self, policy: Distribution, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw actions [*shape, B, A]; gradients reach the policy."""
-        drawn = self._everywhere(policy).sample(self.generator, shape)
-        return self.world.mine(drawn, dim=-2)
+        return policy.at(self.noise(policy.mean, shape))
 
     def sample_with_log_prob(self, policy: Distribution) -> tuple[Tensor, Tensor]:
         """Draw actions [B, A], and log pi [B] of them; gradients reach the policy."""
-        actions, log_probs = self._everywhere(policy).sample_with_log_prob(self.generator)
-        return self.world.mine(actions), self.world.mine(log_probs)
-
-    def _everywhere(self, policy: Distribution) -> Distribution:
-        """The policy with as many rows as the whole batch: strangers' are stood in for."""
-        return policy if self.world.size == 1 else policy.repeated(self.world.size)
+        return policy.at_with_log_prob(self.noise(policy.mean))
 
     def step(self, loss: Tensor, names: Iterable[str]) -> None:
         """Take one step of the named optimisers down a loss, whatever else it depends on."""
@@ -248,7 +250,9 @@ class Method(ABC):
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """All that must be finite, the optimisers' first, each with a name for people."""
-        named = dict(self._named_parameters())
+        targets = {f"target_{name}": target for name, target in self.targets.items()}
+        modules = torch.nn.ModuleDict(self.networks | targets)
+        named = dict(modules.named_parameters()) | self.duals
         names = {parameter: name for name, parameter in named.items()}
         for optimizer in self.optimizers.values():
             for parameter, state in optimizer.state.items():
@@ -257,34 +261,6 @@ class Method(ABC):
                         yield f"{MOMENTS.get(what, what)} of {names[parameter]}", value
         for name, value in named.items():
             yield f"parameter {name}", value
-
-    def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        for prefix, modules in (("", self.networks), ("target_", self.targets)):
-            for name, module in modules.items():
-                for inner, value in module.named_parameters():
-                    yield f"{prefix}{name}.{inner}", value
-        yield from self.duals.items()
-
-
-def spread_of(policy: Distribution) -> Metrics:
-    """The mean standard deviation of a policy that has one, as a metric."""
-    if not hasattr(policy, "log_std"):
-        return {}
-    return {"actor/std": policy.log_std.detach().exp().mean()}
-
-
-MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
-
-
-def adam(
-    parameters: Iterable[Tensor], learning_rate: float, weight_decay: float = 0.0
-) -> torch.optim.Adam:
-    """Adam that updates all tensors in one call, with L2 (not decoupled) decay."""
-    return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
-
-
-def _frozen_copy(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).requires_grad_(False)
 
 
 def _on_cpu(value: Any) -> Any:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from awac_dist.algorithms.base import MethodConfig, spread_of
+from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.ranges import Positive, Share
-from awac_dist.tensors import detached_mean, spread
+from awac_dist.tensors import spread
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -103,7 +103,7 @@ class IQL(Joint):
         loss, metrics = weighting.weighted_regression(log_probs, weights)
         return loss, metrics | {
             "actor/effective_batch": weighting.effective_batch(weights),
-            "actor/advantage_mean": detached_mean(advantages),
+            "actor/advantage_mean": advantages.mean(),
             "actor/advantage_std": spread(advantages),
-            **spread_of(policy),
+            "actor/std": policy.log_std.detach().exp().mean(),
         }

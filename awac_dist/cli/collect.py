@@ -19,7 +19,7 @@ from awac_dist.messages import Finished, Future, Handle, RolloutReport, UpdateRe
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.reporting.run_folder import create_run_folder
+from awac_dist.reporting.run_place import create_run_folder
 from awac_dist.reporting.screen import Screen
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.collecting import Collecting, Counts, Order

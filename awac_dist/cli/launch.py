@@ -21,13 +21,9 @@ from awac_dist.errors import InputError, needed, writable
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
+from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
-from awac_dist.reporting.run_folder import (
-    default_run_folder,
-    only_one_at_a_time,
-    write_provenance,
-)
-from awac_dist.reporting.run_place import RunPlace
+from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
 from awac_dist.runs.components import start_components
@@ -129,12 +125,10 @@ def _run(
     progress = newest_progress(f"{place.shared}/checkpoints", display.note) if session else {}
     runtime = _start_runtime(config)
     stop.listen()  # Ray ends a process on SIGTERM at once
-    metrics = MetricsLog(
-        place.local,
-        since=progress.get("grad_steps", 0) if session else None,
-        evaluating=progress.get("evaluating", False),
-        export=runtime.gauges(place.local.name),
-    )
+    metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
+    if session:
+        again = progress.get("evaluating", False)
+        metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
     recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
     try:
         stopped_early = _driver(config, spec, sources, place, runtime, recorder, stop).run()
@@ -190,7 +184,7 @@ def _driver(
 
 def _new_place(config: RunConfig) -> RunPlace:
     runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
-    name = default_run_folder(config.env, config.seed, datetime.now()).name
+    name = default_run_name(config.env, config.seed, datetime.now())
     place = RunPlace.at(config.run_dir or f"{runs}/{name}")
     place.create()
     return place

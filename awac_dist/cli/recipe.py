@@ -23,7 +23,7 @@ from awac_dist.data import sources
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.policies.npz import find_policy
-from awac_dist.reporting.run_folder import PACKAGES
+from awac_dist.reporting.provenance import PACKAGES
 from awac_dist.reporting.screen import Screen
 from awac_dist.types import Episode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from awac_dist.tensors import Metrics, check_shapes, detached_mean
+from awac_dist.tensors import Metrics, check_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,9 +24,10 @@ def squared_error(values: Tensor, targets: Tensor) -> tuple[Tensor, Metrics]:
         targets: [B] what each of them should say; no gradient flows into it.
     """
     check_shapes("E B, B", values, targets)
-    loss = (values - targets.detach()).square().mean(dim=1).sum()
+    targets = targets.detach()
+    loss = (values - targets).square().mean(dim=1).sum()
     return loss, {
         "critic/loss": loss.detach(),
-        "critic/value_mean": detached_mean(values),
-        "critic/target_mean": detached_mean(targets),
+        "critic/value_mean": values.detach().mean(),
+        "critic/target_mean": targets.mean(),
     }

@@ -55,19 +55,10 @@ def weights(
 
 
 def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Metrics]:
-    """-mean(w log pi(a|s)); the gradient flows through log_probs only.
-
-    Args:
-        log_probs: [B] log pi(a|s) of the logged actions.
-        weights: [B]
-    """
+    """-mean(w log pi(a|s)) over the logged actions, [B] each; no gradient flows into w."""
     check_shapes("B, B", log_probs, weights)
-    fixed = weights.detach()
-    loss = -(fixed * log_probs).mean()
-    return loss, {
-        "actor/loss": loss.detach(),
-        "actor/log_prob": log_probs.detach().mean(),
-    }
+    loss = -(weights.detach() * log_probs).mean()
+    return loss, {"actor/loss": loss.detach(), "actor/log_prob": log_probs.detach().mean()}
 
 
 def effective_batch(weights: Tensor) -> Tensor:

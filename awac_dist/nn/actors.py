@@ -28,11 +28,8 @@ class Actor(nn.Module, ABC):
     """State -> distribution over actions, in the units of the environment.
 
     The parameters stand in the order of `PolicySpec.shapes`, which is what makes the
-    flat vector readable without torch. Observations come normalised, where they are.
-
-    Args:
-        spec: Kind, sizes and options.
-        generator: Of the initial weights, on the CPU: equal on every device.
+    flat vector readable without torch. Observations come normalised, where they are. The first
+    weights are drawn on the CPU: equal on every device.
     """
 
     centre: Tensor
@@ -43,32 +40,25 @@ class Actor(nn.Module, ABC):
         if spec.normalize_observations:
             raise ValueError("an actor is trained on observations that are normalised already")
         self.spec = spec
-        self.weights = nn.ParameterList(
-            [nn.Parameter(torch.zeros(shape)) for shape in spec.shapes.values()]
-        )
+        self.weights = nn.ParameterList(torch.zeros(shape) for shape in spec.shapes.values())
         low, high = torch.tensor(spec.action_low), torch.tensor(spec.action_high)
         self.register_buffer("centre", (high + low) / 2, persistent=False)
         self.register_buffer("half_range", (high - low) / 2, persistent=False)
-        self._num_layers = len(spec.layer_sizes) - 1
-        self._initialise(generator)
-
-    @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        last = self._num_layers - 1
+        self._last = len(spec.layer_sizes) - 2
         for layer, weight in enumerate(self.weights[::2]):
             if weight.ndim == 2:
-                bound = weight.shape[1] ** -0.5 if layer < last else LAST_LAYER_INIT
-                weight.uniform_(-bound, bound, generator=generator)
+                bound = weight.shape[1] ** -0.5 if layer < self._last else LAST_LAYER_INIT
+                nn.init.uniform_(weight, -bound, bound, generator)
 
     def forward(self, observations: Tensor) -> Distribution:
         """[..., O] -> a distribution over actions [..., A]."""
         hidden = observations
-        for layer in range(self._num_layers - 1):
+        for layer in range(self._last):
             hidden = torch.relu(self._linear(hidden, layer))
         # a mean rounded to bfloat16 would be off by as much as a small standard deviation
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.to(self.centre.dtype)
-            return self._distribution(hidden, self._linear(hidden, self._num_layers - 1))
+            return self._distribution(hidden, self._linear(hidden, self._last))
 
     @abstractmethod
     def _distribution(self, hidden: Tensor, raw: Tensor) -> Distribution:
@@ -83,18 +73,16 @@ class Actor(nn.Module, ABC):
     def _log_std(self, hidden: Tensor) -> Tensor:
         """[..., A] or [A], between the bounds of the spec."""
         if self.spec.state_dependent_std:
-            logits = self._linear(hidden, self._num_layers)
+            logits = self._linear(hidden, self._last + 1)
         else:
-            logits = self.weights[2 * self._num_layers]
+            logits = self.weights[-1]
         low, high = self.spec.log_std_min, self.spec.log_std_max
         return low + torch.sigmoid(logits) * (high - low)
 
     def arrays(self) -> dict[str, Tensor]:
         """The parameters by their names in the spec; they share its memory."""
-        return {
-            name: weight.detach()
-            for name, weight in zip(self.spec.shapes, self.weights, strict=True)
-        }
+        weights = [weight.detach() for weight in self.weights]
+        return dict(zip(self.spec.shapes, weights, strict=True))
 
     @torch.no_grad()
     def load_arrays(self, arrays: Mapping[str, Array | Tensor]) -> None:
@@ -142,5 +130,5 @@ ACTORS: dict[str, type[Actor]] = {
 
 
 def make_actor(spec: PolicySpec, generator: Generator) -> Actor:
-    """The trainable twin of a kind of policy. Arguments as of `Actor`."""
+    """The trainable twin of a kind of policy."""
     return ACTORS[spec.kind](spec, generator)

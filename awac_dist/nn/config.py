@@ -49,8 +49,7 @@ class ActorConfig(NetworkConfig):
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from super().problems()
         if self.log_std_min >= self.log_std_max:
-            legal = f"below log_std_max ({self.log_std_max})"
-            yield "log_std_min", f"{self.log_std_min} is not {legal}"
+            yield "log_std_min", f"{self.log_std_min} is not below log_std_max ({self.log_std_max})"
 
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
         """Shape of the actor for a task."""

@@ -16,28 +16,19 @@ class EnsembleLinear(nn.Module):
 
     def __init__(self, members: int, n: int, m: int, bound: float, generator: Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, n, m))
-        self.bias = nn.Parameter(torch.zeros(members, 1, m))
-        with torch.no_grad():
-            self.weight.uniform_(-bound, bound, generator=generator)
+        drawn = torch.empty(members, n, m).uniform_(-bound, bound, generator=generator)
+        self.weight, self.bias = nn.Parameter(drawn), nn.Parameter(torch.zeros(members, 1, m))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
-class EnsembleHead(nn.Module):
+class EnsembleHead(EnsembleLinear):
     """E linear maps onto one number each: [E, B, n] -> [E, B].
 
     A sum of products: a matrix product with one column reads as much and, with its backward
     pass, takes four times as long on a CPU (docs/speed.md).
     """
-
-    def __init__(self, members: int, n: int, bound: float, generator: Generator) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, n, 1))
-        self.bias = nn.Parameter(torch.zeros(members, 1, 1))
-        with torch.no_grad():
-            self.weight.uniform_(-bound, bound, generator=generator)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return (inputs * self.weight.mT).sum(dim=-1) + self.bias.squeeze(-1)
@@ -63,45 +54,7 @@ class Ensemble(nn.Module):
         input_size: n.
         hidden: Widths of the hidden layers.
         members: E.
-        layer_norm: Normalise each hidden layer.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden: tuple[int, ...],
-        members: int,
-        *,
-        generator: Generator,
-        layer_norm: bool = False,
-    ) -> None:
-        super().__init__()
-        self.members = members
-        sizes = (input_size, *hidden)
-        self.layers = nn.ModuleList(
-            EnsembleLinear(members, n, m, n**-0.5, generator) for n, m in pairwise(sizes)
-        )
-        self.norms = nn.ModuleList(
-            EnsembleLayerNorm(members, width) if layer_norm else nn.Identity() for width in hidden
-        )
-        self.head = EnsembleHead(members, sizes[-1], LAST_LAYER_INIT, generator)
-
-    def evaluate(self, inputs: Tensor) -> Tensor:
-        """[B, n] -> [E, B]."""
-        hidden = inputs.expand(self.head.weight.shape[0], *inputs.shape)  # [E, B, n]
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            hidden = torch.relu(norm(layer(hidden)))
-        values: Tensor = self.head(hidden)
-        return values
-
-
-class CriticEnsemble(Ensemble):
-    """E estimates of Q(s, a), independent but for their data.
-
-    Args:
-        input_size: O + A.
-        hidden: Widths of the hidden layers.
-        members: E.
+        generator: Of the first weights.
         layer_norm: Normalise each hidden layer, which bounds Q off the data.
         max_value: An upper bound that the task is known to have (0 where no reward is
             positive), or None. A clamped output has no gradient.
@@ -111,22 +64,41 @@ class CriticEnsemble(Ensemble):
         self,
         input_size: int,
         hidden: tuple[int, ...],
-        members: int,
+        members: int = 1,
         *,
         generator: Generator,
         layer_norm: bool = False,
         max_value: float | None = None,
     ) -> None:
-        super().__init__(input_size, hidden, members, generator=generator, layer_norm=layer_norm)
-        self.max_value = max_value
+        super().__init__()
+        self.members, self.max_value = members, max_value
+        sizes = (input_size, *hidden)
+        self.layers = nn.ModuleList(
+            EnsembleLinear(members, n, m, n**-0.5, generator) for n, m in pairwise(sizes)
+        )
+        self.norms = nn.ModuleList(
+            EnsembleLayerNorm(members, width) if layer_norm else nn.Identity() for width in hidden
+        )
+        self.head = EnsembleHead(members, sizes[-1], 1, LAST_LAYER_INIT, generator)
+
+    def evaluate(self, inputs: Tensor) -> Tensor:
+        """[B, n] -> [E, B]."""
+        hidden = inputs.expand(self.head.weight.shape[0], *inputs.shape)  # [E, B, n]
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            hidden = torch.relu(norm(layer(hidden)))
+        values: Tensor = self.head(hidden)
+        return values if self.max_value is None else values.clamp(max=self.max_value)
+
+
+class CriticEnsemble(Ensemble):
+    """E estimates of Q(s, a), independent but for their data; n is O + A."""
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """[B, O] and [B, A] -> [E, B]; [B, O] and [N, B, A] -> [E, N, B]."""
         leading = actions.shape[:-1]
         observations = observations.expand(*leading, observations.shape[-1])
         inputs = torch.cat((observations, actions), dim=-1).flatten(0, -2)  # [N*B, O+A]
-        values = self.evaluate(inputs).reshape(-1, *leading)
-        return values if self.max_value is None else values.clamp(max=self.max_value)
+        return self.evaluate(inputs).reshape(-1, *leading)
 
     def some(
         self, count: int, generator: Generator, observations: Tensor, actions: Tensor
@@ -141,10 +113,7 @@ class CriticEnsemble(Ensemble):
 
 
 class StateValue(Ensemble):
-    """One estimate of V(s): [B, O] -> [B]. Arguments as of `Ensemble`."""
-
-    def __init__(self, input_size: int, hidden: tuple[int, ...], *, generator: Generator) -> None:
-        super().__init__(input_size, hidden, 1, generator=generator)
+    """An estimate of V(s): [B, O] -> [B]; E is 1, n is O."""
 
     def forward(self, observations: Tensor) -> Tensor:
         return self.evaluate(observations).squeeze(0)

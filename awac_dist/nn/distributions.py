@@ -1,12 +1,11 @@
-"""Action distributions whose samples come from a generator that the caller owns."""
+"""Action distributions, which make actions of noise that the caller draws."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.functional import softplus
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -30,36 +29,19 @@ class Distribution(ABC):
 
     @abstractmethod
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log density of actions [..., A], summed over A: [...]."""
+        """Log density of actions [*shape, ..., A], summed over A: [*shape, ...]."""
 
-    @abstractmethod
-    def repeated(self, times: int) -> Distribution:
-        """Its rows [B, A] so many times over: [times * B, A]."""
-
-    def sample(self, generator: Generator, shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw reparameterised actions [*shape, ..., A]: gradients reach the parameters."""
-        return self.at(self._noise(generator, shape))
-
-    def sample_with_log_prob(
-        self, generator: Generator, shape: tuple[int, ...] = ()
-    ) -> tuple[Tensor, Tensor]:
-        """Actions [*shape, ..., A] as of `sample`, and their log densities [*shape, ...]."""
-        actions = self.sample(generator, shape)
+    def at_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions as of `at`, and their log densities [*shape, ...]."""
+        actions = self.at(noise)
         return actions, self.log_prob(actions)
-
-    def _noise(self, generator: Generator, shape: tuple[int, ...]) -> Tensor:
-        mean = self.mean
-        return torch.randn(
-            (*shape, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype
-        )
 
 
 class DiagonalGaussian(Distribution):
     """Independent normals. mean, log_std: [..., A]."""
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
-        self.mean = mean
-        self.log_std = log_std
+        self.mean, self.log_std = mean, log_std
 
     def at(self, noise: Tensor) -> Tensor:
         return self.mean + self.log_std.exp() * noise
@@ -67,9 +49,6 @@ class DiagonalGaussian(Distribution):
     def log_prob(self, actions: Tensor) -> Tensor:
         standardised = (actions - self.mean) * (-self.log_std).exp()
         return (-0.5 * standardised.square() - self.log_std - LOG_SQRT_2PI).sum(dim=-1)
-
-    def repeated(self, times: int) -> DiagonalGaussian:
-        return DiagonalGaussian(self.mean.repeat(times, 1), self.log_std.repeat(times, 1))
 
 
 class SquashedGaussian(Distribution):
@@ -91,14 +70,9 @@ class SquashedGaussian(Distribution):
         inside = ((actions - self._centre) / self._half_range).clamp(-INSIDE, INSIDE)
         return self._log_prob(inside.atanh())
 
-    def sample_with_log_prob(
-        self, generator: Generator, shape: tuple[int, ...] = ()
-    ) -> tuple[Tensor, Tensor]:
-        raw = self._inner.sample(generator, shape)
+    def at_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self._inner.at(noise)
         return self._squashed(raw), self._log_prob(raw)
-
-    def repeated(self, times: int) -> SquashedGaussian:
-        return SquashedGaussian(self._inner.repeated(times), self._centre, self._half_range)
 
     def _squashed(self, raw: Tensor) -> Tensor:
         return self._centre + self._half_range * raw.tanh()
@@ -130,6 +104,3 @@ class Deterministic(Distribution):
 
     def log_prob(self, actions: Tensor) -> Tensor:
         return -0.5 * ((actions - self.mean) / self._half_range).square().sum(dim=-1)
-
-    def repeated(self, times: int) -> Deterministic:
-        return Deterministic(self.mean.repeat(times, 1), self._half_range, self._exploration_std)

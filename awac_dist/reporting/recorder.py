@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.messages import Finished, RolloutReport, UpdateReport
-from awac_dist.reporting.display import Display
+from awac_dist.messages import RolloutReport, UpdateReport
+from awac_dist.reporting.display import Display, Status
 from awac_dist.reporting.metrics import MetricsLog
-from awac_dist.reporting.status import Rate, Status
 from awac_dist.reporting.wording import duration, mean_and_half_width, success
 
 SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
@@ -22,8 +21,7 @@ class Recorder:
     """What the driver reports to; the screen and the metrics follow from it.
 
     Args:
-        display: The screen.
-        metrics: The table and the TensorBoard files.
+        display, metrics: Who are told.
         planned_updates: Updates of each phase that has some, to tell the time that is left.
         env_id: The task, whose returns may have a normalised score.
         keep: Brings what was written so far to where the checkpoints are.
@@ -40,24 +38,21 @@ class Recorder:
         self._env_id, self._keep = env_id, keep
         self._display, self._metrics = display, metrics
         self._left = dict(planned_updates)
-        self._started, self._before_s = time.monotonic(), 0.0
+        self._began = time.monotonic()
         self._faults: Counter[str] = Counter()
-        self._phase, self._total, self._unit, self._done = "start", 0, "", 0
+        self._status = Status()
         self._env_rate, self._update_rate = Rate(), Rate()
         self._steps_ever = 0
         self._phase_began = 0.0, 0
         self._rollouts: list[tuple[RolloutReport, int]] = []
-        self._extras: dict[str, float] = {}
-        self.env_steps = 0
-        self.grad_steps = 0
-        self.first_episode_s: float | None = None
+        self._acted = False  # whether an episode has ended since the start
+        self.env_steps = self.grad_steps = 0
         self.evaluations: dict[str, Evaluation] = {}  # the last of each phase
-        self._newest: Evaluation | None = None
 
     @property
     def elapsed_s(self) -> float:
         """Of the run, over all the times that it was started."""
-        return self._before_s + time.monotonic() - self._started
+        return time.monotonic() - self._began
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as plain numbers and strings; all before it is written then."""
@@ -74,16 +69,17 @@ class Recorder:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a checkpoint was taken."""
-        self._before_s, self._steps_ever = state["elapsed_s"], state["steps_ever"]
+        self._began -= state["elapsed_s"]
+        self._steps_ever = state["steps_ever"]
         self._left, self._faults = dict(state["left"]), Counter(state["faults"])
         self.env_steps, self.grad_steps = state["env_steps"], state["grad_steps"]
         self.evaluations = {label: Evaluation(**one) for label, one in state["evaluations"].items()}
-        self._newest = next(reversed(self.evaluations.values()), None)
+        self._status.evaluation = next(reversed(self.evaluations.values()), None)
 
     def phase(self, name: str, total: int, unit: str, done: int = 0) -> None:
         """A phase of `total` units begins, or goes on after `done` of them."""
         self._note_collection()
-        self._phase, self._total, self._unit, self._done = name, total, unit, done
+        self._status = replace(self._status, phase=name, total=total, unit=unit, done=done)
         if unit == "env_steps":
             self.env_steps = done
         self._env_rate, self._update_rate = Rate(), Rate()
@@ -93,62 +89,58 @@ class Recorder:
     def updated(self, report: UpdateReport) -> None:
         """The learner took some steps."""
         self.grad_steps = report.grad_steps
-        if self._phase in self._left:
-            self._left[self._phase] -= report.updates
-        if self._unit == "updates":
-            self._done += report.updates
-        self._extras = {
+        if self._status.phase in self._left:
+            self._left[self._status.phase] -= report.updates
+        if self._status.unit == "updates":
+            self._status.done += report.updates
+        self._status.extras = {
             words: report.metrics[name] for name, words in SHOWN.items() if name in report.metrics
         }
-        self._write(
-            report.metrics
-            | {
-                "learner/updates_per_s": report.updates / report.seconds,
-                "learner/wait_share": report.wait_s / report.seconds,
-                "learner/copy_share": report.copy_s / report.seconds,
-            }
-            | self._rollout_metrics()
-        )
+        speeds = {
+            "learner/updates_per_s": report.updates / report.seconds,
+            "learner/wait_share": report.wait_s / report.seconds,
+            "learner/copy_share": report.copy_s / report.seconds,
+        }
+        self._write(report.metrics | speeds | self._rollout_metrics())
 
     def collected(self, report: RolloutReport, lag: int) -> None:
         """A worker's steps were accepted; its policy was `lag` updates behind."""
         self._steps_ever += report.env_steps
-        if self._unit == "env_steps":
+        if self._status.unit == "env_steps":
             self.env_steps += report.env_steps
-            self._done += report.env_steps
+            self._status.done += report.env_steps
         else:
-            self._done += len(report.finished)
-        if report.finished and self.first_episode_s is None:
-            self.first_episode_s = self.elapsed_s
-            self._display.note(f"first episode after {self.first_episode_s:.1f} s")
+            self._status.done += len(report.finished)
+        if report.finished and not self._acted:
+            self._acted = True
+            self.note(f"first episode after {self.elapsed_s:.1f} s")
         self._rollouts.append((report, lag))
         if report.dropped:
-            self._display.note(f"{report.dropped} episodes dropped: {report.fault}")
+            self.note(f"{report.dropped} episodes dropped: {report.fault}")
             self._count("dropped_episodes", report.dropped)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """An evaluation is done."""
-        self._newest = self.evaluations[evaluation.label] = evaluation
+        self._status.evaluation = self.evaluations[evaluation.label] = evaluation
         values = evaluation.metrics(self._env_id)
         self._write(values, phase=evaluation.label, grad_steps=evaluation.policy_version)
         solved = f"success {success(evaluation)}; " if evaluation.successes else ""
-        self._display.note(
+        self.note(
             f"{evaluation.label} after {evaluation.policy_version:,} updates and "
             f"{self.env_steps:,} online steps: {solved}return "
-            f"{mean_and_half_width(evaluation)} "
-            f"({len(evaluation.returns)} episodes)"
+            f"{mean_and_half_width(evaluation)} ({len(evaluation.returns)} episodes)"
         )
 
     def died(self, component: str, reason: str) -> None:
         """A process died, and another one takes its place."""
-        self._display.note(f"{component} died and is replaced: {reason}")
+        self.note(f"{component} died and is replaced: {reason}")
         kind = component.rstrip("0123456789 ").replace(" ", "_")
         self._count(f"{kind.removeprefix('rollout_')}_deaths")
 
     def went_back(self, grad_steps: int, *, evaluating: bool) -> None:
         """Updates since a checkpoint are lost and done again, maybe its evaluation, too."""
-        if self._phase in self._left:
-            self._left[self._phase] += self.grad_steps - grad_steps
+        if self._status.phase in self._left:
+            self._left[self._status.phase] += self.grad_steps - grad_steps
         self.grad_steps = grad_steps
         self._metrics.forget_after(grad_steps, evaluating=evaluating)
         self._write({f"faults/{fault}": times for fault, times in self._faults.items()})
@@ -165,19 +157,12 @@ class Recorder:
         """Time passes."""
         updates_per_s = self._update_rate.update(self.grad_steps)
         self._display.show(
-            Status(
-                phase=self._phase,
-                done=self._done,
-                total=self._total,
-                unit=self._unit,
-                env_steps=self.env_steps,
-                grad_steps=self.grad_steps,
+            replace(
+                self._status,
                 env_steps_per_s=self._env_rate.update(self._steps_ever),
                 updates_per_s=updates_per_s,
-                evaluation=self._newest,
                 elapsed_s=self.elapsed_s,
                 remaining_s=self._remaining_s(updates_per_s),
-                extras=self._extras,
             )
         )
 
@@ -186,28 +171,25 @@ class Recorder:
         steps, seconds = self._steps_ever - before, self.elapsed_s - began_s
         if self._rollouts:
             self._write(self._rollout_metrics())
-        if self._unit == "episodes":
+        if self._status.unit == "episodes":
             self.note(
-                f"{self._phase}: {steps:,} env_steps in {duration(seconds)}, "
+                f"{self._status.phase}: {steps:,} env_steps in {duration(seconds)}, "
                 f"{steps / max(seconds, 1e-9):,.0f} env_steps/s"
             )
 
     def _remaining_s(self, updates_per_s: float) -> float | None:
         """Time until the last update; until the phase's end before the method's own updates run."""
-        if self._phase not in self._left:
-            began_s = self._phase_began[0]
-            each_s = (self.elapsed_s - began_s) / self._done if self._done else None
-            return each_s and each_s * (self._total - self._done)
-        if updates_per_s == 0:
-            return None
-        return max(0, sum(self._left.values())) / updates_per_s
+        status, spent_s = self._status, self.elapsed_s - self._phase_began[0]
+        if status.phase not in self._left:
+            return spent_s / status.done * (status.total - status.done) if status.done else None
+        return max(0, sum(self._left.values())) / updates_per_s if updates_per_s else None
 
     def _rollout_metrics(self) -> dict[str, float]:
         if not self._rollouts:
             return {}
         reports, lags = zip(*self._rollouts, strict=True)
         self._rollouts = []
-        finished: Sequence[Finished] = [f for report in reports for f in report.finished]
+        finished = [episode for report in reports for episode in report.finished]
         busy_s = max(sum(r.act_s + r.send_s for r in reports), 1e-9)
         wait_s = sum(r.wait_s for r in reports)
         values = {
@@ -224,13 +206,29 @@ class Recorder:
             values["rollout/length"] = sum(f.length for f in finished) / len(finished)
         return values
 
-    def _write(
-        self, values: Mapping[str, float], *, phase: str = "", grad_steps: int | None = None
-    ) -> None:
-        self._metrics.write(
-            values,
-            phase=phase or self._phase,
-            grad_steps=self.grad_steps if grad_steps is None else grad_steps,
-            env_steps=self.env_steps,
-            elapsed_s=self.elapsed_s,
-        )
+    def _write(self, values: Mapping[str, float], **at: Any) -> None:
+        """Log a row of this phase and these updates, where `at` says no others."""
+        row: dict[str, Any] = {"phase": self._status.phase, "grad_steps": self.grad_steps, **at}
+        self._metrics.write(values, **row, env_steps=self.env_steps, elapsed_s=self.elapsed_s)
+
+
+class Rate:
+    """Turns a cumulative count into events per second over the last `window_s` seconds."""
+
+    def __init__(self, window_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_s, self._clock = window_s, clock
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def update(self, count: int) -> float:
+        """Note the cumulative count of now and return the rate.
+
+        A count below the one before starts afresh; the first call returns 0.
+        """
+        now, samples = self._clock(), self._samples
+        if samples and count < samples[-1][1]:
+            samples.clear()
+        samples.append((now, count))
+        while len(samples) > 2 and samples[1][0] <= now - self._window_s:
+            samples.popleft()
+        elapsed = now - samples[0][0]
+        return (count - samples[0][1]) / elapsed if elapsed > 0 else 0.0

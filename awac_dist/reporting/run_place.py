@@ -12,25 +12,82 @@ when it next wants to write.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pyarrow import fs
 
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, RunFailed, first_line
+from awac_dist.errors import InputError, RunFailed, first_line, writable
 from awac_dist.files import create_exclusively, resolve
-from awac_dist.reporting.run_folder import LOCK_FILE, already_there, create_run_folder
 
+LOCK_FILE = ".lock"
+REMEDY = "choose another one with --run-dir"
 SESSIONS = "sessions"
 REMOTE_ONLY = ("checkpoints", EXPERIENCE, SESSIONS)  # what never comes to the driver's machine
+
+
+def default_run_name(env_id: str, seed: int, now: datetime) -> str:
+    """Name a run that the user gave no folder for: HalfCheetah-v5-20261121-113000-seed0."""
+    return f"{safe_name(env_id)}-{now:%Y%m%d-%H%M%S}-seed{seed}"
+
+
+def safe_name(words: str) -> str:
+    """The words as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.")
+
+
+def create_run_folder(path: Path) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        InputError: Something is there already, or the folder cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(entry.name != LOCK_FILE for entry in path.iterdir())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot create the run folder {path}: {reason}; {REMEDY}") from error
+    if taken:
+        raise already_there(str(path))
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to the run folder {path}; {REMEDY}")
+    return path
+
+
+def already_there(place: str) -> InputError:
+    """What to raise where a new run finds something."""
+    return InputError(f"the run folder {place} exists already and is not empty; {REMEDY}")
+
+
+@contextmanager
+def only_one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from going on with the same run meanwhile.
+
+    Raises:
+        InputError: One does already, or the folder cannot be written.
+    """
+    with writable(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: this run is still going on in another process") from None
+        yield
 
 
 @dataclass
@@ -56,13 +113,22 @@ class RunPlace:
             path = Path(name).resolve()
             return cls(path, str(path))
         shared = name.rstrip("/")
-        last = re.sub(r"[^A-Za-z0-9._-]+", "-", shared.rsplit("/", 1)[-1]).strip("-.")
         digest = hashlib.sha256(shared.encode()).hexdigest()[:8]
-        return cls(Path("runs", f"{last}-{digest}").resolve(), shared)
+        local = Path("runs", f"{safe_name(shared.rsplit('/', 1)[-1])}-{digest}")
+        return cls(local.resolve(), shared)
 
     @property
     def is_remote(self) -> bool:
         return self.shared != str(self.local)
+
+    @contextmanager
+    def _reached(self) -> Iterator[tuple[Any, str]]:
+        """File system and name of `shared`; what goes wrong with them inside is one line."""
+        try:
+            yield resolve(self.shared)
+        except (OSError, ValueError) as error:
+            reason = first_line(error)
+            raise InputError(f"the run folder {self.shared} cannot be reached: {reason}") from error
 
     def holds(self, name: str) -> bool:
         """Whether the run has a file of that name.
@@ -70,11 +136,8 @@ class RunPlace:
         Raises:
             InputError: The place cannot be reached.
         """
-        try:
-            filesystem, root = resolve(self.shared)
+        with self._reached() as (filesystem, root):
             return bool(filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File)
-        except (OSError, ValueError) as error:
-            raise _no_access(self.shared, error) from error
 
     def create(self) -> None:
         """Make the folders of a new run, which is whoever's takes the first session.
@@ -83,20 +146,12 @@ class RunPlace:
             InputError: Something is there already, or they cannot be made.
         """
         if self.is_remote:
-            self._create_shared()
+            with self._reached() as (filesystem, name):
+                filesystem.create_dir(name, recursive=True)
+                if _files(filesystem, name):
+                    raise already_there(self.shared)
         self._made_local = not self.local.exists()
         create_run_folder(self.local)
-
-    def _create_shared(self) -> None:
-        try:
-            filesystem, name = resolve(self.shared)
-            filesystem.create_dir(name, recursive=True)
-            everything = fs.FileSelector(name, allow_not_found=True, recursive=True)
-            found = filesystem.get_file_info(everything)
-        except (OSError, ValueError) as error:
-            raise _no_access(self.shared, error) from error
-        if any(info.type == fs.FileType.File for info in found):
-            raise already_there(self.shared)
 
     def begin_session(self, *, new: bool) -> None:
         """Take the number of a session, which nobody else then has.
@@ -117,9 +172,8 @@ class RunPlace:
         self.session = number
 
     def _sessions(self) -> list[int]:
-        filesystem, name = resolve(self.shared)
-        folder = fs.FileSelector(f"{name}/{SESSIONS}", allow_not_found=True)
-        return [int(info.base_name.partition("-")[0]) for info in filesystem.get_file_info(folder)]
+        names = _files(*resolve(f"{self.shared}/{SESSIONS}"))
+        return [int(name.partition("-")[0]) for name in names]
 
     def keep(self) -> None:
         """Copy the driver's files that have changed to the URI.
@@ -139,8 +193,7 @@ class RunPlace:
             if self._kept.get(path) != state:
                 there = f"{name}/{path.relative_to(self.local)}"
                 filesystem.create_dir(there.rsplit("/", 1)[0], recursive=True)
-                with path.open("rb") as here, filesystem.open_output_stream(there) as copy:
-                    shutil.copyfileobj(here, copy)
+                fs.copy_files(str(path), there, fs.LocalFileSystem(), filesystem)
                 self._kept[path] = state
 
     def fetch(self) -> None:
@@ -151,18 +204,12 @@ class RunPlace:
         """
         if not self.is_remote:
             return
-        try:
-            filesystem, name = resolve(self.shared)
-            everything = fs.FileSelector(name, recursive=True, allow_not_found=True)
-            for info in filesystem.get_file_info(everything):
-                inside = info.path.removeprefix(f"{name}/")
-                if info.type == fs.FileType.File and inside.split("/")[0] not in REMOTE_ONLY:
-                    here = self.local / _safe(self.shared, inside)
+        with self._reached() as (filesystem, root):
+            for name in _files(filesystem, root):
+                if name.split("/")[0] not in REMOTE_ONLY:
+                    here = self.local / _safe(self.shared, name)
                     here.parent.mkdir(parents=True, exist_ok=True)
-                    with filesystem.open_input_stream(info.path) as there, here.open("wb") as copy:
-                        shutil.copyfileobj(there, copy)
-        except (OSError, ValueError) as error:
-            raise _no_access(self.shared, error) from error
+                    fs.copy_files(f"{root}/{name}", str(here), filesystem, fs.LocalFileSystem())
 
     def discard(self) -> None:
         """Leave nothing of a run that never ran, so that its name stays free.
@@ -181,12 +228,15 @@ class RunPlace:
                 self.local.rmdir()
 
 
+def _files(filesystem: Any, folder: str) -> list[str]:
+    """Names of all files below a folder; none where there is no folder."""
+    everything = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+    found = filesystem.get_file_info(everything)
+    return [i.path.removeprefix(f"{folder}/") for i in found if i.type == fs.FileType.File]
+
+
 def _safe(uri: str, name: str) -> PurePosixPath:
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts or str(inside) != name:
         raise InputError(f"{uri}: holds {name!r}, which is no name of a file below it: remove it")
     return inside
-
-
-def _no_access(uri: str, error: Exception) -> InputError:
-    return InputError(f"the run folder {uri} cannot be reached: {first_line(error)}")

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Self, TextIO
+from typing import Self, TextIO
 
 STDOUT, STDERR = 1, 2
 
@@ -15,61 +15,43 @@ STDOUT, STDERR = 1, 2
 class Screen:
     """Takes descriptors 1 and 2 away from everybody, C libraries and child processes included.
 
-    From `__enter__` on they lead to a spool file, from `divert` on to a log; `stream` leads to
-    the original stdout. `__exit__` puts the descriptors back, so that the traceback of an
-    exception that passes through appears on the real stderr. What was spooled and never diverted
-    is discarded.
+    Inside the `with` they lead to a spool file, from `divert` on to a log; `stream` leads to the
+    original stdout. `__exit__` puts the descriptors back, so that the traceback of an exception
+    that passes through appears on the real stderr. What was spooled and never diverted is
+    discarded.
 
     A child process that started before `divert` goes on writing to the spool: divert first.
     """
 
-    stream: TextIO  # open from __enter__ to restore
-
-    def __init__(self) -> None:
-        self._spool: IO[bytes] | None = None
-        self._saved_stderr = -1
+    stream: TextIO  # open inside the `with`
 
     def __enter__(self) -> Self:
         _flush()
         self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         self.stream = open(os.dup(STDOUT), "w", buffering=1, encoding=encoding, errors="replace")
-        self._saved_stderr = os.dup(STDERR)
+        self._stderr = os.dup(STDERR)
         _point_to(self._spool.fileno())
         return self
 
     def divert(self, path: Path) -> None:
         """Move what was spooled to the end of the file at `path`, and go on there."""
-        if self._spool is None:
-            raise RuntimeError("the screen is not open, or was diverted already")
         _flush()
         # The spool's own descriptor is shared with every writer: reading by it moves their place.
         with open(self._spool.name, "rb") as spooled, path.open("ab") as log:
             _point_to(log.fileno())  # first, so that nothing is spooled behind the copy's back
             shutil.copyfileobj(spooled, log)
         self._spool.close()
-        self._spool = None
 
-    def restore(self) -> None:
-        """Put the original descriptors back; a second call does nothing."""
-        if self._saved_stderr < 0:
-            return
+    def __exit__(self, *exception: object) -> None:
         try:
             _flush()
         finally:  # also when the log's disk is full: somebody has to see that traceback
-            self._put_back()
-
-    def __exit__(self, *exception: object) -> None:
-        self.restore()
-
-    def _put_back(self) -> None:
-        os.dup2(self.stream.fileno(), STDOUT)
-        os.dup2(self._saved_stderr, STDERR)
-        os.close(self._saved_stderr)
-        self._saved_stderr = -1
-        if self._spool is not None:
+            os.dup2(self.stream.fileno(), STDOUT)
+            os.dup2(self._stderr, STDERR)
+            os.close(self._stderr)
             self._spool.close()
-        self.stream.close()
+            self.stream.close()
 
 
 def _point_to(descriptor: int) -> None:

@@ -31,9 +31,9 @@ def summary(
     Args:
         evaluations: The last evaluation of each phase, in the order of the phases.
         folder: The run folder, a path or URI.
-        elapsed_s: Wall time of the whole run.
-        env_steps: Online env.step calls.
-        grad_steps: Updates.
+        elapsed_s: Of the whole run.
+        env_steps: Of the online phase.
+        grad_steps: Of all phases.
         stopped_early: Why the run ended before its time, None if it did not.
     """
     lines = ["Run finished" if stopped_early is None else f"Run stopped early: {stopped_early}"]
@@ -87,14 +87,8 @@ def _share(share: Share) -> str:
 
 
 def _differences(evaluations: Sequence[Evaluation]) -> list[str]:
-    rows = [
-        (
-            "difference in return" if evaluations[0].successes else "difference",
-            "mean",
-            "",
-            "95 % interval",
-        )
-    ]
+    what = "difference in return" if evaluations[0].successes else "difference"
+    rows = [(what, "mean", "", "95 % interval")]
     for before, after in pairwise(evaluations):
         half = welch_half_width(after.returns, before.returns)
         cells = _cells(after.mean - before.mean, half, signed=True)
@@ -108,8 +102,5 @@ def _cells(mean: float, half: float, *, signed: bool = False) -> tuple[str, str,
 
     if not math.isfinite(half):
         return write(mean), "", "unknown"
-    return (
-        write(mean),
-        f"± {number(half, like=mean)}",
-        f"{write(mean - half)} to {write(mean + half)}",
-    )
+    interval = f"{write(mean - half)} to {write(mean + half)}"
+    return write(mean), f"± {number(half, like=mean)}", interval

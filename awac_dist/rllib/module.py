@@ -62,7 +62,7 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
     @torch.no_grad()
     def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         policy = self.networks["actor"](batch[Columns.OBS])
-        return {Columns.ACTIONS: policy.sample(torch.default_generator)}
+        return {Columns.ACTIONS: policy.at(torch.randn_like(policy.mean))}
 
 
 def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:

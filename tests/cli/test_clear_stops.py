@@ -38,8 +38,8 @@ from awac_dist.messages import Future
 from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
-from awac_dist.reporting.run_folder import write_provenance
 from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import Array

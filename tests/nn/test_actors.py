@@ -111,7 +111,7 @@ def test_means_stay_within_the_bounds_and_a_gaussians_samples_may_leave_them() -
     observations, (low, high) = 100 * torch.randn(512, 3, generator=seeded(1)), (LOW, HIGH)
     for kind in POLICIES:
         policy = bent(make_spec(kind))(observations)
-        mean, sample = policy.mean.detach().numpy(), policy.sample(seeded(2)).detach().numpy()
+        mean, sample = policy.mean.detach().numpy(), policy.at(normal(512, 2)).detach().numpy()
         assert ((mean >= low) & (mean <= high)).all()
         inside = bool(((sample >= low) & (sample <= high)).all())
         assert inside == (kind == "squashed_gaussian")
@@ -139,7 +139,7 @@ def test_log_prob_is_the_density_of_independent_normals() -> None:
 def test_the_log_prob_of_a_squashed_sample_is_by_change_of_variables() -> None:
     inner = gaussian()
     policy, noise = squashed(inner), torch.randn(8, 2, dtype=torch.float64, generator=seeded(3))
-    actions, log_prob = policy.sample_with_log_prob(seeded(3))
+    actions, log_prob = policy.at_with_log_prob(noise)
     raw = inner.at(noise).detach().numpy()
     np.testing.assert_allclose(actions.detach(), CENTRE + HALF_RANGE * np.tanh(raw), rtol=1e-12)
     mean, std = inner.mean.detach(), inner.log_std.detach().exp()
@@ -160,7 +160,7 @@ def test_a_squashed_density_sums_to_one() -> None:
 def test_a_squashed_log_prob_is_finite_far_out_and_at_the_bounds(mean: float) -> None:
     inner = DiagonalGaussian(torch.full((2,), mean, requires_grad=True), torch.zeros(2))
     policy = SquashedGaussian(inner, torch.zeros(2), torch.ones(2))
-    actions, log_prob = policy.sample_with_log_prob(seeded())
+    actions, log_prob = policy.at_with_log_prob(normal(2))
     total = log_prob + policy.log_prob(torch.tensor([-1.0, 1.0])) + actions.sum()
     total.backward()
     assert total.isfinite()
@@ -177,7 +177,7 @@ def test_a_deterministic_log_prob_is_least_squares_in_half_ranges() -> None:
 
 def test_samples_have_the_mean_and_spread_that_they_claim() -> None:
     policy = DiagonalGaussian(torch.tensor([1.0, -2.0]), torch.tensor([0.5, 2.0]).log())
-    samples = policy.sample(seeded(), (100_000,))
+    samples = policy.at(normal(100_000, 2))
     torch.testing.assert_close(samples.mean(dim=0), policy.mean, rtol=0, atol=0.03)
     torch.testing.assert_close(samples.std(dim=0), policy.log_std.exp(), rtol=0.02, atol=0)
 
@@ -186,18 +186,9 @@ def test_samples_have_the_mean_and_spread_that_they_claim() -> None:
 def test_samples_carry_gradients_to_mean_and_spread(squashes: bool) -> None:
     inner = gaussian()
     policy: Distribution = squashed(inner) if squashes else inner
-    actions, log_prob = policy.sample_with_log_prob(seeded())
+    noise = torch.randn(8, 2, dtype=torch.float64, generator=seeded())
+    actions, log_prob = policy.at_with_log_prob(noise)
     (actions.sum() + log_prob.sum()).backward()
     for parameter in (inner.mean, inner.log_std):
         assert parameter.grad is not None
         assert parameter.grad.abs().min() > 0
-
-
-@KINDS
-def test_rows_repeated_are_the_rows_of_one_batch(kind: str) -> None:
-    policy = bent(make_spec(kind))(normal(4, 3))
-    both = policy.repeated(2).sample(seeded(), (5,))
-    noise = torch.randn((5, 8, 2), generator=seeded())
-    assert both.shape == (5, 8, 2)
-    for half in (slice(0, 4), slice(4, 8)):
-        torch.testing.assert_close(both[:, half], policy.at(noise[:, half]), rtol=0, atol=0)

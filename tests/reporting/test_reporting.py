@@ -20,18 +20,15 @@ import pandas as pd
 import pytest
 import yaml
 from scipy.special import stdtrit
-from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
-    EventAccumulator,
-)
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
-from awac_dist.reporting import run_folder
-from awac_dist.reporting.display import LiveDisplay, PlainDisplay, open_display
+from awac_dist.reporting import provenance, run_place
+from awac_dist.reporting.display import LiveDisplay, PlainDisplay, Status, open_display
 from awac_dist.reporting.metrics import MetricsLog
-from awac_dist.reporting.recorder import Recorder
-from awac_dist.reporting.status import Rate, Status
+from awac_dist.reporting.recorder import Rate, Recorder
 from awac_dist.reporting.summary import summary, welch_half_width
 from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
 
@@ -52,8 +49,6 @@ STATUS = Status(
     done=31_000,
     total=50_000,
     unit="env_steps",
-    env_steps=31_000,
-    grad_steps=12_000,
     env_steps_per_s=812.3,
     updates_per_s=240.4,
     evaluation=evaluation("offline", 4000.0, 4100.0, 4200.0),
@@ -131,11 +126,11 @@ def test_success_is_written_by_each_definition() -> None:
 
 def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
     stream = io.StringIO()
-    with PlainDisplay(stream, "the title", interval_s=10.0) as display:
-        for elapsed_s in (0.0, 4.0, 9.9, 10.0, 12.0):
-            display.show(replace(STATUS, elapsed_s=elapsed_s, phase="offline"))
-        display.note("offline done")
-        display.show(replace(STATUS, elapsed_s=13.0))
+    display = PlainDisplay(stream, "the title", interval_s=10.0)
+    for elapsed_s in (0.0, 4.0, 9.9, 10.0, 12.0):
+        display.show(replace(STATUS, elapsed_s=elapsed_s, phase="offline"))
+    display.note("offline done")
+    display.show(replace(STATUS, elapsed_s=13.0))
     lines = stream.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["the", "title"],
@@ -154,8 +149,7 @@ def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
 def test_displays_show_success_where_the_task_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     status = replace(STATUS, evaluation=solving("offline", (0, 100), (False, True)))
     stream = io.StringIO()
-    with PlainDisplay(stream, "the title") as display:
-        display.show(status)
+    PlainDisplay(stream, "the title").show(status)
     words = "50 % last step, 50 % any step, 50 % 26 steps or more"
     assert f"| success {words} |" in stream.getvalue()
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -194,12 +188,11 @@ class Terminal:
 def test_live_display_fits_its_own_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(columns)
-    display = open_display(terminal.stream, "AWAC on HalfCheetah-v5")
-    assert isinstance(display, LiveDisplay)
-    display.show(STATUS)
-    display.note("offline done")
-    lines = [line.strip("\r") for line in ESCAPES.sub("", terminal.read()).split("\n")]
-    display.close()
+    with open_display(terminal.stream, "AWAC on HalfCheetah-v5") as display:
+        assert isinstance(display, LiveDisplay)
+        display.show(STATUS)
+        display.note("offline done")
+        lines = [line.strip("\r") for line in ESCAPES.sub("", terminal.read()).split("\n")]
     terminal.close()
     assert max(map(len, lines)) == min(columns, 90)
     panel = lines[lines.index("offline done") + 1 :]
@@ -227,10 +220,12 @@ def test_live_display_leaves_a_tidy_screen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_open_display_is_plain_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(open_display(io.StringIO(), "title"), PlainDisplay)
+    with open_display(io.StringIO(), "title") as display:
+        assert isinstance(display, PlainDisplay)
     monkeypatch.setenv("TERM", "dumb")
     terminal = Terminal(80)
-    assert isinstance(open_display(terminal.stream, "title"), PlainDisplay)
+    with open_display(terminal.stream, "title") as display:
+        assert isinstance(display, PlainDisplay)
     terminal.close()
 
 
@@ -323,7 +318,6 @@ def test_screen_leaves_no_spool_and_tells_a_terminal(tmp_path: Path) -> None:
 with Screen() as screen:
     noise("dropped")
     print(screen.stream.isatty(), file=screen.stream)
-screen.restore()
 """
     terminal = Terminal(80)
     subprocess.run(
@@ -409,18 +403,18 @@ def test_tensorboard_reads_the_scalars(tmp_path: Path) -> None:
 # --- run folder
 
 
-def test_default_run_folder_is_one_safe_name() -> None:
+def test_default_run_name_is_one_safe_name() -> None:
     now = datetime(2026, 11, 21, 11, 30)
-    name = run_folder.default_run_folder("HalfCheetah-v5", 0, now)
-    assert name == Path("runs/HalfCheetah-v5-20261121-113000-seed0")
-    name = run_folder.default_run_folder("../ALE/Pong-v5", 3, now)
-    assert name == Path("runs/ALE-Pong-v5-20261121-113000-seed3")
+    name = run_place.default_run_name("HalfCheetah-v5", 0, now)
+    assert name == "HalfCheetah-v5-20261121-113000-seed0"
+    name = run_place.default_run_name("../ALE/Pong-v5", 3, now)
+    assert name == "ALE-Pong-v5-20261121-113000-seed3"
 
 
 def test_create_run_folder_takes_a_new_or_an_empty_one(tmp_path: Path) -> None:
     new = tmp_path / "runs" / "new"
-    assert run_folder.create_run_folder(new) == new
-    assert run_folder.create_run_folder(new).is_dir()
+    assert run_place.create_run_folder(new) == new
+    assert run_place.create_run_folder(new).is_dir()
 
 
 def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
@@ -428,11 +422,11 @@ def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"exists already and is not empty; .*--run-dir"
     ) as refused:
-        run_folder.create_run_folder(tmp_path)
+        run_place.create_run_folder(tmp_path)
     assert "\n" not in str(refused.value)
     for blocked in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match=r"cannot create the run folder .*--run-dir"):
-            run_folder.create_run_folder(blocked)
+            run_place.create_run_folder(blocked)
 
 
 def test_a_folder_without_permission_is_refused(
@@ -440,27 +434,23 @@ def test_a_folder_without_permission_is_refused(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, who runs CI, may write anywhere
     with pytest.raises(InputError, match="cannot write to the run folder"):
-        run_folder.create_run_folder(tmp_path)
+        run_place.create_run_folder(tmp_path)
 
 
 def test_provenance_repeats_the_run(tmp_path: Path) -> None:
     config = {
         "seed": 3,
-        "algorithm": {"temperature": 0.3, "hidden": (256, 256)},
-        "data": (Path("a"),),
-    }
-    run_folder.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
-    text = (tmp_path / "config.yaml").read_text()
-    assert list(yaml.safe_load(text)) == ["seed", "algorithm", "data"]
-    assert yaml.safe_load(text) == {
-        "seed": 3,
         "algorithm": {"temperature": 0.3, "hidden": [256, 256]},
         "data": ["a"],
     }
+    provenance.write_provenance(tmp_path, config, ["awac-dist", "--seed", "3"])
+    text = (tmp_path / "config.yaml").read_text()
+    assert list(yaml.safe_load(text)) == ["seed", "algorithm", "data"]
+    assert yaml.safe_load(text) == config
     facts = json.loads((tmp_path / "provenance.json").read_text())
     assert facts["argv"] == ["awac-dist", "--seed", "3"]
     assert facts["versions"]["numpy"] == np.__version__
-    assert set(facts["versions"]) == {"python", *run_folder.PACKAGES}
+    assert set(facts["versions"]) == {"python", *provenance.PACKAGES}
     assert facts["memory_bytes"] > 1 << 28
     assert facts["cpus"] == os.cpu_count()
     assert (
@@ -473,7 +463,7 @@ def test_git_state_follows_the_package_and_no_foreign_checkout(tmp_path: Path) -
     package.mkdir()
     module = package / "__init__.py"
     module.write_text("")
-    assert run_folder._git_state(package) is None
+    assert provenance._git_state(package) is None
 
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -481,15 +471,15 @@ def test_git_state_follows_the_package_and_no_foreign_checkout(tmp_path: Path) -
 
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "--message", "somebody else's")
-    assert run_folder._git_state(package) is None
+    assert provenance._git_state(package) is None
     git("add", ".")
     git("commit", "--quiet", "--message", "ours")
-    state = run_folder._git_state(package)
+    state = provenance._git_state(package)
     assert state is not None
     assert re.fullmatch("[0-9a-f]{40}", str(state["commit"]))
     assert state["dirty"] is False
     module.write_text("changed = True\n")
-    changed = run_folder._git_state(package)
+    changed = provenance._git_state(package)
     assert changed is not None
     assert changed["dirty"] is True
 

@@ -18,8 +18,7 @@ from awac_dist.errors import InputError, RunFailed
 from awac_dist.files import create_exclusively, read_file, write_file
 from awac_dist.learner.checkpoint import list_checkpoints, load_progress, newest_whole
 from awac_dist.reporting import run_place
-from awac_dist.reporting.run_folder import only_one_at_a_time
-from awac_dist.reporting.run_place import RunPlace
+from awac_dist.reporting.run_place import RunPlace, only_one_at_a_time
 
 
 def main(words: list[str]) -> int:
