@@ -91,7 +91,7 @@ class OnlineConfig(Checked):
 
 @dataclass(frozen=True)
 class RunConfig(Checked):
-    """One run.
+    """One run, from prior data to a policy.
 
     Attributes:
         env: Gymnasium id of the task.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from awac_dist.cli import options
-from awac_dist.cli.fields import headline, positional
+from awac_dist.cli.parser import headline, positional
 from awac_dist.config import CloneConfig
 from awac_dist.ranges import Checked, Count, Natural, Positive
 
