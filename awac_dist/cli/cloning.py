@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TextIO
 
 from awac_dist.algorithms.bc import BCConfig
+from awac_dist.cli.bars import progress
 from awac_dist.config import CloneConfig
-from awac_dist.data.sources import Source, open_source
+from awac_dist.data.sources import open_source
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
 from awac_dist.nn.config import ActorConfig
@@ -26,9 +27,8 @@ def fit_clone(
     spec: EnvSpec,
     actor: ActorConfig,
     settings: CloneConfig,
-    *,
     seed: int,
-    advance: Callable[[int], None],
+    stream: TextIO,
 ) -> Policy:
     """Fit a policy to all actions of a source, by maximum likelihood.
 
@@ -40,29 +40,16 @@ def fit_clone(
         actor: The policy's network.
         settings: Updates, batch size and learning rate.
         seed: Of the networks and the batches.
-        advance: Told of every few hundred updates as they are done.
+        stream: Where to show how far it is.
 
     Raises:
         InputError: There is no such source, or it does not fit the task.
     """
     source = open_source(argument, spec)
-    learner = _learner(spec, source, seed)
-    method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
-    learner.begin(method, settings.batch_size, sources=[source.name])
-    while learner.grad_steps < settings.updates:
-        count = min(UPDATES_PER_CALL, settings.updates - learner.grad_steps)
-        learner.update(count)
-        advance(count)
-    return make_policy(actor.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
-
-
-def _learner(spec: EnvSpec, source: Source, seed: int) -> Learner:
-    """A learner with a shard that holds the source, both in this process."""
-    shard = ReplayShard(0, 1, spec, discount=1.0, log=None, sources=[source])
     learner = Learner(
         spec,
         LearnerConfig(threads=1),
-        [InlineHandle(shard)],
+        [InlineHandle(ReplayShard(0, 1, spec, discount=1.0, log=None, sources=[source]))],
         InlineHandle(WeightStore()),
         online_capacity=1,
         seed=seed,
@@ -70,4 +57,9 @@ def _learner(spec: EnvSpec, source: Source, seed: int) -> Learner:
         sources={source.name: 1.0},
     )
     learner.register()
-    return learner
+    method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
+    learner.begin(method, settings.batch_size, sources=[source.name])
+    with progress("clone updates", settings.updates, stream) as advance:
+        while left := settings.updates - learner.grad_steps:
+            advance(learner.update(min(UPDATES_PER_CALL, left)).updates)
+    return make_policy(actor.policy_spec(spec), learner.policy_vector(), learner.grad_steps)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from awac_dist.cli.bars import progress
 from awac_dist.cli.cloning import fit_clone
 from awac_dist.cli.commands import Collect
+from awac_dist.cli.launch import start_runtime
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
 from awac_dist.envs.make import env_spec
-from awac_dist.messages import Finished, Future, Handle, RolloutReport, UpdateReport
+from awac_dist.errors import ComponentDied, RunFailed
+from awac_dist.messages import Finished, Future, Handle
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
-from awac_dist.runs.collecting import Collecting, Counts, Order
 from awac_dist.runs.plan import local_resources, make_plan
-from awac_dist.runs.pool import WorkerPool
-from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Runtime
-from awac_dist.runs.schedule import FROZEN
+from awac_dist.runs.runtime import InlineHandle
 from awac_dist.types import EnvSpec, Kind
 
-POLL_S = 0.5
+EPISODES_PER_CALL = 2  # few, so that progress shows
 
 
 def run(options: Collect) -> None:
@@ -37,6 +36,7 @@ def run(options: Collect) -> None:
 
     Raises:
         InputError: The task, the policy, the data or the folder is wrong.
+        RunFailed: A worker died.
     """
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
         told = _run(options, screen.stream)
@@ -46,27 +46,18 @@ def run(options: Collect) -> None:
 def _run(args: Collect, stream: TextIO) -> str:
     spec = env_spec(args.env)
     noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
-    policy = open_policy(args.policy, spec) if args.policy else _clone(args, spec, stream)
+    if args.policy:
+        policy = open_policy(args.policy, spec)
+    else:
+        settings = CloneConfig(args.clone_updates)  # the others as in a run
+        policy = fit_clone(str(args.clone), spec, ActorConfig(), settings, args.seed, stream)
     folder = create_run_folder(Path(args.out))
     plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
-    streams = [(index, noise) for index in range(min(plan.workers, args.episodes))]
-    rollout = Rollout(spec, policy, args.kind, args.seed, folder)
-    with open_runtime(inline=args.inline) as runtime:
-        workers = start_workers(runtime, rollout, streams)
-        finished = collect(runtime, workers, args.episodes, args.kind, stream)
-    return _told(finished, folder)
-
-
-def _clone(args: Collect, spec: EnvSpec, stream: TextIO) -> Policy:
-    """A clone with the settings of a run."""
-    settings = replace(CloneConfig(), updates=args.clone_updates)
-    with progress("clone updates", settings.updates, stream) as advance:
-        return fit_clone(
-            str(args.clone), spec, ActorConfig(), settings, seed=args.seed, advance=advance
-        )
-
-
-def _told(finished: Sequence[Finished], folder: Path) -> str:
+    streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
+    with recording(
+        spec, policy, streams, args.kind, args.seed, folder, stream, inline=args.inline
+    ) as record:
+        finished = record(args.episodes)
     returns = [episode.episode_return for episode in finished]
     steps = sum(episode.length for episode in finished)
     return (
@@ -75,108 +66,71 @@ def _told(finished: Sequence[Finished], folder: Path) -> str:
     )
 
 
-# What the recipes collect with, too.
+@contextmanager
+def recording(
+    spec: EnvSpec,
+    policy: Policy,
+    streams: Sequence[tuple[int, MakeNoise | None]],
+    kind: Kind,
+    seed: int,
+    folder: Path,
+    stream: TextIO,
+    *,
+    inline: bool,
+) -> Iterator[Callable[[int], list[Finished]]]:
+    """A function that has workers record so many whole episodes, which are then on disk.
 
-
-@dataclass(frozen=True)
-class Rollout:
-    """What workers have in common.
-
-    Attributes:
+    Args:
         spec: The task.
         policy: Who acts.
-        kind: What its episodes are.
-        seed: With the number of a worker's stream, everything random follows from it.
-        folder: Where the episodes are written, the files of each worker apart.
-    """
-
-    spec: EnvSpec
-    policy: Policy
-    kind: Kind
-    seed: int
-    folder: Path
-
-
-@contextmanager
-def open_runtime(*, inline: bool) -> Iterator[Runtime]:
-    """Ray on this machine, or this process; what was started ends with the `with`."""
-    runtime = _runtime(inline=inline)
-    try:
-        yield runtime
-    finally:
-        runtime.close()
-
-
-def _runtime(*, inline: bool) -> Runtime:
-    if inline:
-        return InlineRuntime(local_resources())
-    from awac_dist.distributed.ray_runtime import RayRuntime
-
-    return RayRuntime()
-
-
-def start_workers(
-    runtime: Runtime, rollout: Rollout, streams: Sequence[tuple[int, MakeNoise | None]]
-) -> list[Handle]:
-    """Start one worker a stream, which is a number and what moves its actions.
-
-    What a worker collects depends on its stream and on no other worker.
+        streams: One worker each: its number, and what moves its actions. What it collects
+            follows from these and the seed, and depends on no other worker.
+        kind: What the episodes are.
+        seed: With the number of a stream, everything random follows from it.
+        folder: Where they are written, the files of each worker apart.
+        stream: Where to show how far it is.
+        inline: Whether this process does it all, without Ray.
     """
     plan = make_plan(local_resources(), workers=len(streams), shards=1, gpus=0)
-    return [
-        runtime.start(
-            RolloutWorker,
-            rollout.spec,
-            1,
-            [InlineHandle(EpisodeSink(ExperienceLog(str(rollout.folder), number, rollout.spec)))],
-            FixedPolicy(rollout.policy),
-            seed=rollout.seed,
-            worker=number,
-            noise=noise,
-            cpus=plan.worker_cpus,
-        )
-        for number, noise in streams
-    ]
+    with closing(start_runtime(inline=inline)) as runtime:
+        workers = [
+            runtime.start(
+                RolloutWorker,
+                spec,
+                1,
+                [InlineHandle(EpisodeSink(ExperienceLog(str(folder), number, spec)))],
+                FixedPolicy(policy),
+                seed=seed,
+                worker=number,
+                noise=noise,
+                cpus=plan.worker_cpus,
+            )
+            for number, noise in streams
+        ]
+
+        yield partial(_record, workers, kind, stream)
 
 
-def collect(
-    runtime: Runtime, workers: Sequence[Handle], episodes: int, kind: Kind, stream: TextIO
-) -> list[Finished]:
-    """Have workers record whole episodes, which are on disk when this returns."""
+def _record(workers: Sequence[Handle], kind: Kind, stream: TextIO, episodes: int) -> list[Finished]:
+    found: list[Finished] = []
     with progress("episodes", episodes, stream) as advance:
-        control = _Control(runtime, advance)
-        pool = WorkerPool(lambda number, _: workers[number], len(workers), shards=())
-        order = Order("episodes", episodes, kind, "collected")
-        Collecting(control, pool, order, FROZEN, together=True).run()
-    for worker in workers:
-        worker.post("flush").result()
-    return control.finished
+        while left := episodes - len(found):
+            count = min(left, EPISODES_PER_CALL * len(workers))
+            each, more = divmod(count, len(workers))
+            calls = [
+                worker.post("collect_episodes", each + (place < more), kind, "collected")
+                for place, worker in enumerate(workers[:count])
+            ]
+            for report in map(_answer, calls):
+                found += report.finished
+                advance(len(report.finished))
+    for call in [worker.post("flush") for worker in workers]:
+        _answer(call)
+    return found
 
 
-class _Control:
-    """What the collecting loop needs where nobody learns."""
-
-    calls_ahead = 0
-
-    def __init__(self, runtime: Runtime, advance: Callable[[int], None]) -> None:
-        self._runtime, self._advance = runtime, advance
-        self.finished: list[Finished] = []
-
-    def counts(self) -> Counts:
-        return Counts(collected=len(self.finished), steps=0, updates=0)
-
-    def look(self, futures: Sequence[Future]) -> list[Future]:
-        return self._runtime.wait(futures, POLL_S)
-
-    def collected(self, report: RolloutReport) -> None:
-        self.finished += report.finished
-        self._advance(len(report.finished))
-
-    def round_over(self) -> None:
-        """Nothing follows from it."""
-
-    def update(self, count: int) -> Future:
-        raise NotImplementedError
-
-    def learned(self, report: UpdateReport) -> None:
-        raise NotImplementedError
+def _answer(call: Future) -> Any:
+    try:
+        return call.result()
+    except ComponentDied as death:
+        raise RunFailed(f"a rollout worker died: {death}") from death

@@ -46,10 +46,6 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number: int | None = None
 
-    @property
-    def asked(self) -> bool:
-        return self.signal_number is not None
-
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.getsignal(number) for number in POLITE}
         self.listen()
@@ -64,8 +60,11 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def asked(self) -> bool:
+        return self.signal_number is not None
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked():
             raise KeyboardInterrupt
         self.signal_number = number
 
@@ -125,17 +124,18 @@ def _run(
     display: Display,
     stop: StopRequest,
 ) -> str:
-    session = place.session
-    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if session else {}
-    runtime = _start_runtime(config)
+    resumed = place.session > 0
+    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if resumed else {}
+    runtime = start_runtime(inline=config.runtime == "inline", address=config.address)
     stop.listen()  # Ray ends a process on SIGTERM at once
     metrics = MetricsLog(
         place.local,
-        since=progress.get("grad_steps", 0) if session else None,
+        since=progress.get("grad_steps", 0) if resumed else None,
         evaluating=progress.get("evaluating", False),
         export=runtime.gauges(place.local.name),
     )
-    recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
+    updates = {"offline": config.offline.updates, "online": config.online.updates}
+    recorder = Recorder(display, metrics, updates, config.env, place.keep)
     try:
         stopped_early = _driver(config, spec, sources, place, runtime, recorder, stop).run()
     finally:
@@ -176,15 +176,9 @@ def _driver(
     components = start_components(runtime, config, spec, plan, place.shared, sources, place.session)
     if runtime.placement:
         recorder.note(runtime.placement)
+    checkpoints = f"{place.shared}/checkpoints"
     return Driver(
-        config,
-        runtime,
-        components,
-        sources,
-        recorder,
-        f"{place.shared}/checkpoints",
-        lambda: stop.asked,
-        resume=resumed,
+        config, runtime, components, sources, recorder, checkpoints, stop.asked, resume=resumed
     )
 
 
@@ -202,13 +196,10 @@ def _anything_ran(place: RunPlace) -> bool:
     return learned or bool(list_files(f"{place.shared}/{EXPERIENCE}"))
 
 
-def _start_runtime(config: RunConfig) -> Runtime:
-    if config.runtime == "inline":
+def start_runtime(*, inline: bool, address: str | None = None) -> Runtime:
+    """This process; or Ray at an address, at that of the environment, or on this machine."""
+    if inline:
         return InlineRuntime(local_resources())
     from awac_dist.distributed.ray_runtime import RayRuntime
 
-    return RayRuntime(config.address)
-
-
-def _planned_updates(config: RunConfig) -> dict[str, int]:
-    return {"offline": config.offline.updates, "online": config.online.updates}
+    return RayRuntime(address)

@@ -11,16 +11,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
-from awac_dist.cli.bars import progress
 from awac_dist.cli.bounds import action_bounds
 from awac_dist.cli.cloning import fit_clone
-from awac_dist.cli.collect import Rollout, collect, open_runtime, start_workers
+from awac_dist.cli.collect import recording
 from awac_dist.cli.convert import Changes
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.cli.recipes import Recipe
@@ -35,7 +34,6 @@ from awac_dist.types import EnvSpec, Episode, Kind
 
 STREAMS = 10  # the authors rolled their clones out with ten seeds
 TRIES = 10  # episodes at most for each demonstration that is wanted
-Record = Callable[[int], list[Episode]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class Making:
         seed: Everything random follows from it.
         inline: Whether this process does it all, without Ray.
         stream: Where to say what is done.
+        files: What was written, in figures.
     """
 
     recipe: Recipe
@@ -57,13 +56,14 @@ class Making:
     seed: int
     inline: bool
     stream: TextIO
+    files: dict[str, Any] = field(default_factory=dict)
 
-    def random(self) -> list[Episode]:
+    def random(self) -> None:
         """Trajectories of a random process."""
         with self._streams(UnitPolicy(self.spec), "prior", 0, self.recipe.noises) as record:
-            return self._written("random", record(self.recipe.episodes))
+            self._write("random", record(self.recipe.episodes))
 
-    def convert(self, argument: str) -> list[Episode]:
+    def convert(self, argument: str) -> None:
         """Demonstrations that are there already, rewarded by the rule of the task."""
         recipe, source = self.recipe, sources.open_source(argument, self.spec)
         bounds = action_bounds(sources.describe(source), self.spec.env_id)
@@ -73,40 +73,42 @@ class Making:
         if changes.clipped.outside:
             share = f"{100 * changes.clipped.outside / changes.clipped.entries:.3g} %"
             self._say(f"clipped {share} of all action entries, to {bounds.origin}")
-        return self._written("demonstrations", self._demonstrations(argument, found))
+        self._write("demonstrations", self._demonstrations(argument, found))
 
-    def demonstrate(self, name: str) -> list[Episode]:
+    def demonstrate(self, name: str) -> None:
         """Demonstrations by a policy, as often tried as it takes within a limit."""
         policy, noise = open_policy(name, self.spec), BLIND.get(name, WhiteNoise)
         wanted = self.recipe.demonstrations
         with self._streams(policy, "demonstration", 0, (noise,)) as record:
             found = record(wanted)
-            while len(self._good(found)) < wanted and len(found) < TRIES * wanted:
-                found = record(wanted - len(self._good(found)))
+            while (good := len(self._good(found))) < wanted and len(found) < TRIES * wanted:
+                found = record(wanted - good)
         kept = self._demonstrations(name, found)
         if self.recipe.clip_demonstrations:
             kept = [sources.clipped(episode, self.spec) for episode in kept]
-        return self._written("demonstrations", kept)
+        self._write("demonstrations", kept)
 
-    def clone(self) -> list[Episode]:
+    def clone(self) -> None:
         """Trajectories of a clone of the demonstrations, which are in the folder already."""
-        settings, started = self.recipe.clone, time.monotonic()
-        demonstrations = str(self.folder / "demonstrations.parquet")
-        actor = self.recipe.actor
-        with progress("clone updates", settings.updates, self.stream) as advance:
-            policy = fit_clone(
-                demonstrations, self.spec, actor, settings, seed=self.seed, advance=advance
-            )
+        recipe, started = self.recipe, time.monotonic()
+        policy = fit_clone(
+            str(self.folder / "demonstrations.parquet"),
+            self.spec,
+            recipe.actor,
+            recipe.clone,
+            self.seed,
+            self.stream,
+        )
         took = time.monotonic() - started
-        rate = f"{settings.updates / took:,.0f} a second"
-        self._say(f"clone: {settings.updates:,} updates in {duration(took)}, {rate}")
-        with self._streams(policy, "prior", STREAMS, self.recipe.noises) as record:
-            return self._written("clone", record(self.recipe.episodes))
+        rate = f"{recipe.updates / took:,.0f} a second"
+        self._say(f"clone: {recipe.updates:,} updates in {duration(took)}, {rate}")
+        with self._streams(policy, "prior", STREAMS, recipe.noises) as record:
+            self._write("clone", record(recipe.episodes))
 
     @contextmanager
     def _streams(
         self, policy: Policy, kind: Kind, first: int, noises: Sequence[MakeNoise | None]
-    ) -> Iterator[Record]:
+    ) -> Iterator[Callable[[int], list[Episode]]]:
         """A function that records so many more episodes, and returns all in order.
 
         Args:
@@ -116,13 +118,13 @@ class Making:
             noises: What moves the actions, in turn.
         """
         parts = self.folder / "parts"
-        rollout = Rollout(self.spec, policy, kind, self.seed, parts)
         streams = [(first + place, noises[place % len(noises)]) for place in range(STREAMS)]
-        with open_runtime(inline=self.inline) as runtime:
-            workers = start_workers(runtime, rollout, streams)
+        with recording(
+            self.spec, policy, streams, kind, self.seed, parts, self.stream, inline=self.inline
+        ) as collect:
 
             def record(episodes: int) -> list[Episode]:
-                collect(runtime, workers, episodes, kind, self.stream)
+                collect(episodes)
                 return _in_order(parts)
 
             yield record
@@ -134,37 +136,33 @@ class Making:
         if len(kept) >= wanted:
             self._say(f"kept {wanted} of {len(found)} episodes of {name} as demonstrations")
             return kept[:wanted]
-        returns = np.array([episode.total_reward for episode in found])
         least = self.recipe.min_return
         reach = "" if least is None else f" have a return of {number(least)} or more"
+        returns = _figures(found)["return"]
         raise InputError(
             f"{name}: {len(kept)} of {len(found)} episodes{reach}, but {wanted} are wanted; "
-            f"returns came from {number(returns.min())} to {number(returns.max())}, mean "
-            f"{number(returns.mean())}: give better ones, or a lower --min-return"
+            f"returns came from {number(returns['min'])} to {number(returns['max'])}, mean "
+            f"{number(returns['mean'])}: give better ones, or a lower --min-return"
         )
 
     def _good(self, found: Sequence[Episode]) -> list[Episode]:
         least = self.recipe.min_return
         return [episode for episode in found if least is None or episode.total_reward >= least]
 
-    def _written(self, name: str, episodes: list[Episode]) -> list[Episode]:
+    def _write(self, name: str, episodes: list[Episode]) -> None:
         write_episodes(str(self.folder / f"{name}.parquet"), episodes, self.spec)
-        self._say(f"{name}: {_told(episodes)}")
-        return episodes
+        self.files[f"{name}.parquet"] = figures = _figures(episodes)
+        returns, shares = figures["return"], figures["success"] or {}
+        words = [
+            f"{figures['episodes']:,} episodes, {figures['steps']:,} steps",
+            f"returns from {number(returns['min'])} to {number(returns['max'])}",
+            f"mean {number(returns['mean'])}",
+            *(f"success {100 * share:.3g} % ({step})" for step, share in shares.items()),
+        ]
+        self._say(f"{name}: {', '.join(words)}")
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
-
-
-def shares_of_success(episodes: Sequence[Episode]) -> dict[str, float] | None:
-    """Share of episodes that succeed, by definition; None where some do not say."""
-    successes = [e.successes for e in episodes if e.successes is not None]
-    if len(successes) < len(episodes):
-        return None
-    return {
-        "final step": float(np.mean([column[-1] > 0 for column in successes])),
-        "any step": float(np.mean([(column > 0).any() for column in successes])),
-    }
 
 
 def _in_order(folder: Path) -> list[Episode]:
@@ -173,13 +171,19 @@ def _in_order(folder: Path) -> list[Episode]:
     return sorted(found, key=lambda e: (e.origin.episode, e.origin.worker))
 
 
-def _told(episodes: Sequence[Episode]) -> str:
-    returns = np.array([episode.total_reward for episode in episodes])
-    shares = shares_of_success(episodes) or {}
-    words = [
-        f"{len(episodes):,} episodes, {sum(map(len, episodes)):,} steps",
-        f"returns from {number(returns.min())} to {number(returns.max())}",
-        f"mean {number(returns.mean())}",
-        *(f"success {100 * share:.3g} % ({name})" for name, share in shares.items()),
-    ]
-    return ", ".join(words)
+def _figures(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """What `recipe.json` says of episodes; no success where some do not tell."""
+    returns = [episode.total_reward for episode in episodes]
+    successes = [e.successes > 0 for e in episodes if e.successes is not None]
+    shares = None
+    if len(successes) == len(episodes):
+        shares = {
+            "final step": float(np.mean([column[-1] for column in successes])),
+            "any step": float(np.mean([column.any() for column in successes])),
+        }
+    return {
+        "episodes": len(episodes),
+        "steps": sum(map(len, episodes)),
+        "return": {"min": min(returns), "mean": float(np.mean(returns)), "max": max(returns)},
+        "success": shares,
+    }

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from awac_dist import __version__
 from awac_dist.cli.commands import Make
-from awac_dist.cli.making import STREAMS, Making, shares_of_success
+from awac_dist.cli.making import STREAMS, Making
 from awac_dist.cli.policies import BLIND
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.data import sources
@@ -25,7 +23,6 @@ from awac_dist.errors import InputError
 from awac_dist.policies.npz import find_policy
 from awac_dist.reporting.run_folder import PACKAGES
 from awac_dist.reporting.screen import Screen
-from awac_dist.types import Episode
 
 
 def run(args: Make) -> None:
@@ -41,9 +38,8 @@ def run(args: Make) -> None:
         with _new_folder(Path(args.out)) as folder:
             spec = env_spec(recipe.env)
             making = Making(recipe, spec, folder, args.seed, args.inline, screen.stream)
-            made = _make(making, args)
-            account = _account(recipe, args, made)
-            text = json.dumps(account, indent=2)
+            _make(making, args)
+            text = json.dumps(_account(making, args), indent=2)
             (folder / "recipe.json").write_text(f"{text}\n", encoding="utf-8")
         print(f"written: {args.out}", file=screen.stream)
 
@@ -74,15 +70,15 @@ def configured(recipe: Recipe, args: Make) -> Recipe:
     )
 
 
-def _make(making: Making, args: Make) -> dict[str, list[Episode]]:
-    """All episodes, by the name of their file."""
+def _make(making: Making, args: Make) -> None:
     if not making.recipe.demonstrations:
-        return {"random": making.random()}
+        making.random()
+        return
     if args.demonstrations:
-        demonstrations = making.convert(args.demonstrations)
+        making.convert(args.demonstrations)
     else:
-        demonstrations = making.demonstrate(str(args.policy))
-    return {"demonstrations": demonstrations, "clone": making.clone()}
+        making.demonstrate(str(args.policy))
+    making.clone()
 
 
 @contextmanager
@@ -104,8 +100,9 @@ def _new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _account(recipe: Recipe, args: Make, made: dict[str, list[Episode]]) -> dict[str, Any]:
+def _account(making: Making, args: Make) -> dict[str, Any]:
     """What `recipe.json` says: what was made of what, and how to make it again."""
+    recipe = making.recipe
     account: dict[str, Any] = {
         "recipe": args.name,
         "paper": recipe.paper,
@@ -125,8 +122,9 @@ def _account(recipe: Recipe, args: Make, made: dict[str, list[Episode]]) -> dict
                 "hidden": recipe.actor.hidden,
             },
         }
-    files = {f"{name}.parquet": _figures(episodes) for name, episodes in made.items()}
-    return account | {"files": files, "versions": _versions()}
+    installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    versions = {name: installed[name] for name in PACKAGES if name in installed}
+    return account | {"files": making.files, "versions": {**versions, "awac_dist": __version__}}
 
 
 def _ingredient(args: Make) -> dict[str, Any]:
@@ -138,26 +136,5 @@ def _ingredient(args: Make) -> dict[str, Any]:
     found = [Path(path) for path in paths if Path(path).is_file()]
     return {
         "policy" if args.policy else "source": args.policy or args.demonstrations,
-        "sha256": {path.name: _sha256(path) for path in found},
-    }
-
-
-def _versions() -> dict[str, str]:
-    installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-    found = {name: installed[name] for name in PACKAGES if name in installed}
-    return {**found, "awac_dist": __version__}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _figures(episodes: Sequence[Episode]) -> dict[str, Any]:
-    returns = [episode.total_reward for episode in episodes]
-    return {
-        "episodes": len(episodes),
-        "steps": sum(map(len, episodes)),
-        "return": {"min": min(returns), "mean": float(np.mean(returns)), "max": max(returns)},
-        "success": shares_of_success(episodes),
+        "sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in found},
     }

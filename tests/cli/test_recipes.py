@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import gymnasium
@@ -146,7 +147,7 @@ def test_streams_take_turns_to_act_by_the_mean(small: Path) -> None:
         SMALL.actor,
         SMALL.clone,
         seed=0,
-        advance=lambda _: None,
+        stream=StringIO(),
     )
     for episode in read(small / "clone.parquet"):
         mean = policy.mean(episode.observations[:-1])
