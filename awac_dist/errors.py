@@ -79,20 +79,16 @@ def cannot_write(path: str, error: OSError) -> str:
 
 
 @contextmanager
-def _refused_as(kind: type[Exception], path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise kind(cannot_write(path, error)) from error
-
-
-def writable(path: str) -> AbstractContextManager[None]:
+def writable(path: str, refused: type[Exception] = InputError) -> Iterator[None]:
     """Around the writing of files before anything ran.
 
     Raises:
         InputError: The system refuses to write them.
     """
-    return _refused_as(InputError, path)
+    try:
+        yield
+    except OSError as error:
+        raise refused(cannot_write(path, error)) from error
 
 
 def needed(path: str) -> AbstractContextManager[None]:
@@ -101,4 +97,4 @@ def needed(path: str) -> AbstractContextManager[None]:
     Raises:
         RunFailed: The system refuses to write it.
     """
-    return _refused_as(RunFailed, path)
+    return writable(path, RunFailed)

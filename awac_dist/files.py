@@ -72,10 +72,7 @@ def write_file(path: str, content: bytes) -> None:
     """
     filesystem, name = resolve(path)
     filesystem.create_dir(name.rpartition("/")[0] or ".", recursive=True)
-    with (
-        written_aside(path) as (_, aside),
-        filesystem.open_output_stream(aside) as file,
-    ):
+    with written_aside(path) as (_, aside), filesystem.open_output_stream(aside) as file:
         file.write(content)
 
 
