@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from awac_dist.cli.bars import progress
 from awac_dist.cli.cloning import fit_clone
-from awac_dist.cli.commands import Collect
+from awac_dist.cli.commands import Collect, Make
 from awac_dist.cli.launch import start_runtime
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
@@ -54,9 +54,7 @@ def _run(args: Collect, stream: TextIO) -> str:
     folder = create_run_folder(Path(args.out))
     plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
     streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
-    with recording(
-        spec, policy, streams, args.kind, args.seed, folder, stream, inline=args.inline
-    ) as record:
+    with recording(args, spec, policy, streams, args.kind, folder, stream) as record:
         finished = record(args.episodes)
     returns = [episode.episode_return for episode in finished]
     steps = sum(episode.length for episode in finished)
@@ -68,31 +66,28 @@ def _run(args: Collect, stream: TextIO) -> str:
 
 @contextmanager
 def recording(
+    args: Collect | Make,
     spec: EnvSpec,
     policy: Policy,
     streams: Sequence[tuple[int, MakeNoise | None]],
     kind: Kind,
-    seed: int,
     folder: Path,
     stream: TextIO,
-    *,
-    inline: bool,
 ) -> Iterator[Callable[[int], list[Finished]]]:
     """A function that has workers record so many whole episodes, which are then on disk.
 
     Args:
+        args: Say the seed, and whether this process does it all.
         spec: The task.
         policy: Who acts.
         streams: One worker each: its number, and what moves its actions. What it collects
             follows from these and the seed, and depends on no other worker.
         kind: What the episodes are.
-        seed: With the number of a stream, everything random follows from it.
         folder: Where they are written, the files of each worker apart.
         stream: Where to show how far it is.
-        inline: Whether this process does it all, without Ray.
     """
     plan = make_plan(local_resources(), workers=len(streams), shards=1, gpus=0)
-    with closing(start_runtime(inline=inline)) as runtime:
+    with closing(start_runtime(inline=args.inline)) as runtime:
         workers = [
             runtime.start(
                 RolloutWorker,
@@ -100,7 +95,7 @@ def recording(
                 1,
                 [InlineHandle(EpisodeSink(ExperienceLog(str(folder), number, spec)))],
                 FixedPolicy(policy),
-                seed=seed,
+                seed=args.seed,
                 worker=number,
                 noise=noise,
                 cpus=plan.worker_cpus,

@@ -14,7 +14,8 @@ import pytest
 from environments import VARIES
 from running import ENV
 
-from awac_dist.cli import making, report
+from awac_dist.cli import recipe as command
+from awac_dist.cli import report
 from awac_dist.cli.cloning import fit_clone
 from awac_dist.cli.commands import Make
 from awac_dist.cli.main import main as awac_dist
@@ -50,7 +51,7 @@ SMALL = Recipe(
 @pytest.fixture(autouse=True)
 def _small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two recipes that take no time, on three streams."""
-    monkeypatch.setattr(making, "STREAMS", 3)
+    monkeypatch.setattr(command, "STREAMS", 3)
     monkeypatch.setitem(RECIPES, "small", SMALL)
     pushed = Recipe(env=VARIES, episodes=5, noises=(process(0.3),), paper="a test")
     monkeypatch.setitem(RECIPES, "pushed", pushed)
