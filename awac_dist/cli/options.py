@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -67,8 +67,6 @@ CHANGEABLE = (
     "evaluation.every_updates",
 )
 """What may differ in a run that is resumed: nothing here changes what is learned from what."""
-
-Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -236,21 +234,28 @@ def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Set
 
 
 def _config(defaults: RunConfig, settings: Iterable[Setting]) -> RunConfig:
-    fields, values, where = {field.path: field for field in walk(defaults)}, {}, {}
+    fields = {field.path: field for field in walk(defaults)}
+    config, where = defaults, dict[str, str]()
     for path, place, value in settings:
-        if path == METHOD:
-            continue
-        if path not in fields:
+        if path in fields:
+            where[path] = place
+            config = _with(config, path, fields[path].typed(value, place))
+        elif path != METHOD:
             raise InputError(f"{place} {_whose(path, defaults)}")
-        values[path], where[path] = fields[path].typed(value, place), place
     if where.get("env", "--env") != "--env":
         from awac_dist.envs.make import named_in_file  # with Gymnasium: slow to import
 
-        named_in_file(values["env"], where["env"])
-    config = _replaced(defaults, values)
+        named_in_file(config.env, where["env"])
     for path, problem in config.problems():
         raise InputError(f"{where.get(path, path)}: {problem}")
     return config
+
+
+def _with(part: Any, path: str, value: Any) -> Any:
+    """A part of a config with another value at a path."""
+    name, _, rest = path.partition(".")
+    inner = _with(getattr(part, name), rest, value) if rest else value
+    return dataclasses.replace(part, **{name: inner})
 
 
 def _whose(path: str, defaults: RunConfig) -> str:
@@ -258,15 +263,3 @@ def _whose(path: str, defaults: RunConfig) -> str:
     owners = [name for name in METHODS if path in {field.path for field in walk(_defaults(name))}]
     whose = " and ".join(f"{name}'s" for name in owners)
     return f"is {whose}; this run's algorithm is {name_of(defaults.algorithm)}"
-
-
-def _replaced(config: Config, values: Mapping[str, Any], prefix: str = "") -> Config:
-    """The config with the values at the given paths."""
-    changes = {}
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        path, value = prefix + field.name, getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            changes[field.name] = _replaced(value, values, path + ".")
-        elif path in values:
-            changes[field.name] = values[path]
-    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
