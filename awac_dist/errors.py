@@ -50,14 +50,7 @@ class NotFinite(LookupError):  # noqa: N818 - says what was found
 def did_you_mean(
     name: str, names: Iterable[str], otherwise: str = "see --help", count: int = 1
 ) -> str:
-    """The remedy for a name that nobody knows.
-
-    Args:
-        name: It.
-        names: Those that there are.
-        otherwise: What to say where none of them is near.
-        count: How many of the nearest to name.
-    """
+    """The remedy for a name that nobody knows: the nearest of those that there are, if any is."""
     near = get_close_matches(name, list(names), n=count)
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 

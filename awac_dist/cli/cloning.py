@@ -30,17 +30,9 @@ def fit_clone(
     seed: int,
     stream: TextIO,
 ) -> Policy:
-    """Fit a policy to all actions of a source, by maximum likelihood.
+    """Fit a policy to all actions of a source, as `--data` takes it, by maximum likelihood.
 
     One torch thread computes it, so that the result does not depend on the number of cores.
-
-    Args:
-        argument: The source, as `--data` takes it.
-        spec: The task.
-        actor: The policy's network.
-        settings: Updates, batch size and learning rate.
-        seed: Of the networks and the batches.
-        stream: Where to show how far it is.
 
     Raises:
         InputError: There is no such source, or it does not fit the task.

@@ -76,15 +76,8 @@ def recording(
 ) -> Iterator[Callable[[int], list[Finished]]]:
     """A function that has workers record so many whole episodes, which are then on disk.
 
-    Args:
-        args: Say the seed, and whether this process does it all.
-        spec: The task.
-        policy: Who acts.
-        streams: One worker each: its number, and what moves its actions. What it collects
-            follows from these and the seed, and depends on no other worker.
-        kind: What the episodes are.
-        folder: Where they are written, the files of each worker apart.
-        stream: Where to show how far it is.
+    Each stream has a worker, its number, and what moves its actions. What that one collects
+    follows from these and the seed, depends on no other worker, and has files of its own.
     """
     plan = make_plan(local_resources(), workers=len(streams), shards=1, gpus=0)
     with closing(start_runtime(inline=args.inline)) as runtime:

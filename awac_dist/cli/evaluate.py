@@ -7,9 +7,8 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import yaml
 
@@ -35,24 +34,17 @@ from awac_dist.types import EnvSpec
 SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What to play.
+class _Job(NamedTuple):
+    """What to play."""
 
-    Attributes:
-        name: Of the policy, as it was typed.
-        noise: What moves the actions; None plays by the mean.
-        film: What the first `filmed` episodes go into; they are played one by one.
-    """
-
-    name: str
+    name: str  # of the policy, as it was typed
     spec: EnvSpec
     policy: Policy
-    noise: MakeNoise | None
+    noise: MakeNoise | None  # None: by the mean
     seed: int
     episodes: int
     film: Film | None
-    filmed: int
+    filmed: int  # the first of them, played one by one
 
 
 def run(options: Evaluate) -> None:

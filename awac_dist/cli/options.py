@@ -91,21 +91,13 @@ class Launch:
     override: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asked for.
+class Options(NamedTuple):
+    """What the command line asked for."""
 
-    Attributes:
-        config: The run, checked.
-        words: As they were given.
-        dry_run: Print the config and the plan, and stop.
-        resume: The run to go on with; None begins a new one.
-    """
-
-    config: RunConfig
-    words: Sequence[str]
+    config: RunConfig  # checked
+    words: Sequence[str]  # as they were given
     dry_run: bool
-    resume: RunPlace | None = None
+    resume: RunPlace | None  # the run to go on with; None begins a new one
 
 
 class Setting(NamedTuple):

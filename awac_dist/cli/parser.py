@@ -127,13 +127,7 @@ def headline(kind: type) -> str:
 
 
 class Parser(ArgumentParser):
-    """Reads words; their values stay text.
-
-    Args:
-        program: How the command is called.
-        description: What it does.
-        options: Of argparse's own parser.
-    """
+    """Reads words; their values stay text."""
 
     def __init__(self, program: str, description: str, **options: Any) -> None:
         super().__init__(
@@ -193,12 +187,7 @@ def add_options(group: Any, fields: Iterable[Field]) -> None:
 
 
 def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
-    """The options of a command, typed and within their ranges.
-
-    Args:
-        command: A dataclass whose docstring is the help.
-        argv: The words behind the command's name.
-        program: How it is called.
+    """The options of a command, whose docstring is the help, typed and within their ranges.
 
     Raises:
         InputError: A word, a value, or two of them together are wrong.
@@ -247,8 +236,7 @@ def _shown(field: Field) -> str:
     default = field.default
     if default in (REQUIRED, ()) or field.is_flag:
         return ""
-    if isinstance(default, tuple):
-        text = " ".join(map(str, default))
-    else:
-        text = json.dumps(default) if isinstance(default, bool | dict) else str(default)
-    return f" (default: {text})"
+    if isinstance(default, bool | dict):
+        default = json.dumps(default)
+    words = default if isinstance(default, tuple) else (default,)
+    return f" (default: {' '.join(map(str, words))})"

@@ -203,11 +203,7 @@ class _Making:
     ) -> Iterator[Callable[[int], list[Episode]]]:
         """A function that records so many more episodes, and returns all in order.
 
-        Args:
-            policy: Who acts.
-            kind: What the episodes are.
-            first: Number of the first stream: those of one dataset share none.
-            noises: What moves the actions, in turn.
+        Streams are numbered from `first` on, as those of one dataset share no number.
         """
         parts = self.folder / "parts"
         streams = [(first + place, noises[place % len(noises)]) for place in range(STREAMS)]
