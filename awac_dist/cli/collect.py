@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from awac_dist.algorithms.bc import BCConfig
 from awac_dist.cli.bars import progress
-from awac_dist.cli.cloning import fit_clone
 from awac_dist.cli.commands import Collect, Make
 from awac_dist.cli.launch import start_runtime
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import EpisodeSink, ExperienceLog
+from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, RunFailed
+from awac_dist.learner.config import LearnerConfig
+from awac_dist.learner.learner import Learner
 from awac_dist.messages import Finished, Future, Handle
 from awac_dist.nn.config import ActorConfig
+from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.run_folder import create_run_folder
 from awac_dist.reporting.screen import Screen
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.plan import local_resources, make_plan
 from awac_dist.runs.runtime import InlineHandle
+from awac_dist.runs.weights import WeightStore
 from awac_dist.types import EnvSpec, Kind
 
-EPISODES_PER_CALL = 2  # few, so that progress shows
+EPISODES_PER_CALL, UPDATES_PER_CALL = 2, 500  # few, so that progress shows
 
 
 def run(options: Collect) -> None:
@@ -62,6 +69,41 @@ def _run(args: Collect, stream: TextIO) -> str:
         f"{len(finished)} episodes, {steps:,} steps, returns from {min(returns):,.1f} to "
         f"{max(returns):,.1f}, mean {sum(returns) / len(returns):,.1f}: {folder}"
     )
+
+
+def fit_clone(
+    argument: str,
+    spec: EnvSpec,
+    actor: ActorConfig,
+    settings: CloneConfig,
+    seed: int,
+    stream: TextIO,
+) -> Policy:
+    """Fit a policy to all actions of a source, as `--data` takes it, by maximum likelihood.
+
+    One torch thread computes it, so that the result does not depend on the number of cores.
+
+    Raises:
+        InputError: There is no such source, or it does not fit the task.
+    """
+    source = open_source(argument, spec)
+    learner = Learner(
+        spec,
+        LearnerConfig(threads=1),
+        [InlineHandle(ReplayShard(0, 1, spec, discount=1.0, log=None, sources=[source]))],
+        InlineHandle(WeightStore()),
+        online_capacity=1,
+        seed=seed,
+        device="cpu",
+        sources={source.name: 1.0},
+    )
+    learner.register()
+    method = BCConfig(replace(actor, learning_rate=settings.learning_rate))
+    learner.begin(method, settings.batch_size, sources=[source.name])
+    with progress("clone updates", settings.updates, stream) as advance:
+        while left := settings.updates - learner.grad_steps:
+            advance(learner.update(min(UPDATES_PER_CALL, left)).updates)
+    return make_policy(actor.policy_spec(spec), learner.policy_vector(), learner.grad_steps)
 
 
 @contextmanager

@@ -22,8 +22,7 @@ import numpy as np
 
 from awac_dist import __version__
 from awac_dist.cli.bounds import action_bounds
-from awac_dist.cli.cloning import fit_clone
-from awac_dist.cli.collect import recording
+from awac_dist.cli.collect import fit_clone, recording
 from awac_dist.cli.commands import Make
 from awac_dist.cli.convert import Changes
 from awac_dist.cli.policies import BLIND, open_policy

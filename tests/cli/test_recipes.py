@@ -16,7 +16,7 @@ from running import ENV
 
 from awac_dist.cli import recipe as command
 from awac_dist.cli import report
-from awac_dist.cli.cloning import fit_clone
+from awac_dist.cli.collect import fit_clone
 from awac_dist.cli.commands import Make
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.paper_table import paper_row
