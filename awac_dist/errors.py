@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from typing import Any
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+}
 
 
 class InputError(Exception):
@@ -33,15 +35,11 @@ class ComponentDied(Exception):  # noqa: N818 - says what happened, to whoever c
 
 
 class NotFinite(LookupError):  # noqa: N818 - says what was found
-    """Transitions that were drawn hold NaN or infinity.
-
-    Attributes:
-        block: The transitions [n, width].
-    """
+    """Transitions that were drawn hold NaN or infinity."""
 
     def __init__(self, message: str, block: Any) -> None:
         super().__init__(message, block)  # both, or it could not go to another process
-        self.block = block
+        self.block = block  # the transitions [n, width]
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -62,12 +60,8 @@ def first_line(error: Exception) -> str:
 
 def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
-    remedy = "mend that"
-    if error.errno in NO_ROOM:
-        remedy = "make room"
-    elif error.errno in FORBIDDEN:
-        remedy = "make it writable"
     reason = os.strerror(error.errno) if error.errno else first_line(error)
+    remedy = REMEDIES.get(error.errno or 0, "mend that")
     return f"{path}: cannot be written: {reason}: {remedy}, then go on with --resume"
 
 

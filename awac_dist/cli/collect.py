@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.cli.bars import progress
@@ -21,7 +21,7 @@ from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
-from awac_dist.messages import Finished, Future, Handle
+from awac_dist.messages import Finished, Handle
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
@@ -138,7 +138,10 @@ def recording(
             for number, noise in streams
         ]
 
-        yield partial(_record, workers, kind, stream)
+        try:
+            yield partial(_record, workers, kind, stream)
+        except ComponentDied as death:
+            raise RunFailed(f"a rollout worker died: {death}") from death
 
 
 def _record(workers: Sequence[Handle], kind: Kind, stream: TextIO, episodes: int) -> list[Finished]:
@@ -151,16 +154,10 @@ def _record(workers: Sequence[Handle], kind: Kind, stream: TextIO, episodes: int
                 worker.post("collect_episodes", each + (place < more), kind, "collected")
                 for place, worker in enumerate(workers[:count])
             ]
-            for report in map(_answer, calls):
-                found += report.finished
-                advance(len(report.finished))
+            for call in calls:
+                finished = call.result().finished
+                found += finished
+                advance(len(finished))
     for call in [worker.post("flush") for worker in workers]:
-        _answer(call)
+        call.result()
     return found
-
-
-def _answer(call: Future) -> Any:
-    try:
-        return call.result()
-    except ComponentDied as death:
-        raise RunFailed(f"a rollout worker died: {death}") from death
