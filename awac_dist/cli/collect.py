@@ -38,7 +38,7 @@ from awac_dist.types import EnvSpec, Kind
 EPISODES_PER_CALL, UPDATES_PER_CALL = 2, 500  # few, so that progress shows
 
 
-def run(options: Collect) -> None:
+def run(args: Collect) -> None:
     """Collect, and say what came of it.
 
     Raises:
@@ -46,26 +46,21 @@ def run(options: Collect) -> None:
         RunFailed: A worker died.
     """
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        told = _run(options, screen.stream)
-    print(told)
-
-
-def _run(args: Collect, stream: TextIO) -> str:
-    spec = env_spec(args.env)
-    noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
-    if args.policy:
-        policy = open_policy(args.policy, spec)
-    else:
-        settings = CloneConfig(args.clone_updates)  # the others as in a run
-        policy = fit_clone(str(args.clone), spec, ActorConfig(), settings, args.seed, stream)
-    folder = create_run_folder(Path(args.out))
-    plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
-    streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
-    with recording(args, spec, policy, streams, args.kind, folder, stream) as record:
-        finished = record(args.episodes)
+        spec, stream = env_spec(args.env), screen.stream
+        noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
+        if args.policy:
+            policy = open_policy(args.policy, spec)
+        else:
+            settings = CloneConfig(args.clone_updates)  # the others as in a run
+            policy = fit_clone(str(args.clone), spec, ActorConfig(), settings, args.seed, stream)
+        folder = create_run_folder(Path(args.out))
+        plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
+        streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
+        with recording(args, spec, policy, streams, args.kind, folder, stream) as record:
+            finished = record(args.episodes)
     returns = [episode.episode_return for episode in finished]
     steps = sum(episode.length for episode in finished)
-    return (
+    print(
         f"{len(finished)} episodes, {steps:,} steps, returns from {min(returns):,.1f} to "
         f"{max(returns):,.1f}, mean {sum(returns) / len(returns):,.1f}: {folder}"
     )

@@ -115,7 +115,8 @@ def parse(argv: Sequence[str]) -> Options:
         InputError: An option, a value or a file is wrong; names it and what is legal.
         SystemExit: --help was asked for, and printed.
     """
-    known = {field.path: field for name in METHODS for field in walk(_defaults(name))}
+    methods = {name: {field.path: field for field in walk(_defaults(name))} for name in METHODS}
+    known = {path: field for fields in methods.values() for path, field in fields.items()}
     parser, words = Parser(PROGRAM, ""), [word for word in argv if word not in ("-h", "--help")]
     add_options(parser, [*known.values(), *walk(Launch)])
     given = parser.read(words)
@@ -131,11 +132,11 @@ def parse(argv: Sequence[str]) -> Options:
         raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
-    defaults = _defaults(launch.algorithm or str(stored.get(METHOD, "awac")))
+    method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
-        _print_help(defaults)
+        _print_help(_defaults(method))
         raise SystemExit(0)
-    return Options(_config(defaults, settings), argv, launch.dry_run, place)
+    return Options(_config(method, methods, settings), argv, launch.dry_run, place)
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
@@ -225,15 +226,17 @@ def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Set
         yield Setting(path, f"--override {name}", value)
 
 
-def _config(defaults: RunConfig, settings: Iterable[Setting]) -> RunConfig:
-    fields = {field.path: field for field in walk(defaults)}
-    config, where = defaults, dict[str, str]()
+def _config(
+    method: str, methods: Mapping[str, Mapping[str, Field]], settings: Iterable[Setting]
+) -> RunConfig:
+    config, where = _defaults(method), dict[str, str]()
     for path, place, value in settings:
-        if path in fields:
+        if path in methods[method]:
             where[path] = place
-            config = _with(config, path, fields[path].typed(value, place))
+            config = _with(config, path, methods[method][path].typed(value, place))
         elif path != METHOD:
-            raise InputError(f"{place} {_whose(path, defaults)}")
+            whose = " and ".join(f"{name}'s" for name, known in methods.items() if path in known)
+            raise InputError(f"{place} is {whose}; this run's algorithm is {method}")
     if where.get("env", "--env") != "--env":
         from awac_dist.envs.make import named_in_file  # with Gymnasium: slow to import
 
@@ -248,10 +251,3 @@ def _with(part: Any, path: str, value: Any) -> Any:
     name, _, rest = path.partition(".")
     inner = _with(getattr(part, name), rest, value) if rest else value
     return dataclasses.replace(part, **{name: inner})
-
-
-def _whose(path: str, defaults: RunConfig) -> str:
-    """What to say of an option that only other methods have."""
-    owners = [name for name in METHODS if path in {field.path for field in walk(_defaults(name))}]
-    whose = " and ".join(f"{name}'s" for name in owners)
-    return f"is {whose}; this run's algorithm is {name_of(defaults.algorithm)}"
