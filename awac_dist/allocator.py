@@ -7,6 +7,7 @@ import platform
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt
 ONE_GIB = 1 << 30
+IS_GLIBC = platform.libc_ver()[0] == "glibc"
 
 
 def keep_freed_memory() -> None:
@@ -15,18 +16,12 @@ def keep_freed_memory() -> None:
     Each update frees all that it allocated; by default most of it goes back and comes again
     as some 400 page faults an update, which cost a fifth of its time on a virtual machine.
     """
-    libc = _glibc()
-    if libc is not None:
-        libc.mallopt(M_TRIM_THRESHOLD, ONE_GIB)
-        libc.mallopt(M_MMAP_THRESHOLD, ONE_GIB)
+    if IS_GLIBC:
+        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, ONE_GIB)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, ONE_GIB)
 
 
 def give_back_freed_memory() -> None:
     """Hand freed memory back now: what reading a compressed file took is not needed again."""
-    libc = _glibc()
-    if libc is not None:
-        libc.malloc_trim(0)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    if IS_GLIBC:
+        ctypes.CDLL(None).malloc_trim(0)

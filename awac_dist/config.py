@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -91,7 +91,7 @@ class OnlineConfig(Checked):
 
 @dataclass(frozen=True)
 class RunConfig(Checked):
-    """One run.
+    """One run, from prior data to a policy.
 
     Attributes:
         env: Gymnasium id of the task.
@@ -147,30 +147,23 @@ class RunConfig(Checked):
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong: (dotted path, value and what is legal)."""
         yield from super().problems()
-        yield from _data_problems(self)
+        names = [argument.split(",")[0] for argument in self.data]
+        if not names:
+            yield "data", "is empty; give at least one source of prior data"
+        for name in sorted(name for name in set(names) if names.count(name) > 1):
+            yield "data", f"{name} is given twice"
+        sources = (OFFLINE, ONLINE, CLONE, *names)
+        yield from _share_problems("replay.mixture", self.replay.mixture or {}, sources)
+        yield from _share_problems("replay.goals", self.replay.goals or {}, GOALS)
         yield from _contradictions(self)
 
 
-def _data_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
-    if not config.data:
-        yield "data", "is empty; give at least one source of prior data"
-    names = [argument.split(",")[0] for argument in config.data]
-    for name in sorted(name for name in set(names) if names.count(name) > 1):
-        yield "data", f"{name} is given twice"
-    mixture = config.replay.mixture or {}
-    sources = (OFFLINE, ONLINE, CLONE, *names)
-    for name in mixture:
-        if name not in sources:
-            yield "replay.mixture", f"{name!r} is not one of {', '.join(sources)}"
-    yield from _share_problems("replay.mixture", mixture)
-    goals = config.replay.goals or {}
-    for name in sorted(set(goals) - set(GOALS)):
-        yield "replay.goals", f"{name!r} is not one of {', '.join(GOALS)}"
-    yield from _share_problems("replay.goals", goals)
-
-
-def _share_problems(path: str, shares: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+def _share_problems(
+    path: str, shares: Mapping[str, float], legal: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     for name, share in shares.items():
+        if name not in legal:
+            yield path, f"{name!r} is not one of {', '.join(legal)}"
         if not 0 <= share <= 1:
             yield path, f"{share}, the share of {name}, is not between 0 and 1"
     if shares and not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
@@ -179,9 +172,9 @@ def _share_problems(path: str, shares: Mapping[str, float]) -> Iterator[tuple[st
 
 def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Options that cannot hold together, or of which one would silently do nothing."""
-    if config.mode == "sync" and config.online.error_buffer is not None:
-        yield "online.error_buffer", f"{config.online.error_buffer} has no effect in sync mode"
-    online = config.online
+    online, fragment_steps = config.online, config.rollout.fragment_steps
+    if config.mode == "sync" and online.error_buffer is not None:
+        yield "online.error_buffer", f"{online.error_buffer} has no effect in sync mode"
     if online.warmup_steps and online.warmup_steps >= online.env_steps:
         legal = f"below online.env_steps ({online.env_steps})"
         yield "online.warmup_steps", f"{online.warmup_steps} is not {legal}"
@@ -196,6 +189,6 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
             yield "online.error_buffer", f"{online.error_buffer} has no effect in rounds"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
-    if config.replay.capacity <= config.rollout.fragment_steps:
-        legal = f"above rollout.fragment_steps ({config.rollout.fragment_steps})"
+    if config.replay.capacity <= fragment_steps:
+        legal = f"above rollout.fragment_steps ({fragment_steps})"
         yield "replay.capacity", f"{config.replay.capacity} is not {legal}"

@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from typing import Any
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+}
 
 
 class InputError(Exception):
@@ -33,15 +35,11 @@ class ComponentDied(Exception):  # noqa: N818 - says what happened, to whoever c
 
 
 class NotFinite(LookupError):  # noqa: N818 - says what was found
-    """Transitions that were drawn hold NaN or infinity.
-
-    Attributes:
-        block: The transitions [n, width].
-    """
+    """Transitions that were drawn hold NaN or infinity."""
 
     def __init__(self, message: str, block: Any) -> None:
         super().__init__(message, block)  # both, or it could not go to another process
-        self.block = block
+        self.block = block  # the transitions [n, width]
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -50,14 +48,7 @@ class NotFinite(LookupError):  # noqa: N818 - says what was found
 def did_you_mean(
     name: str, names: Iterable[str], otherwise: str = "see --help", count: int = 1
 ) -> str:
-    """The remedy for a name that nobody knows.
-
-    Args:
-        name: It.
-        names: Those that there are.
-        otherwise: What to say where none of them is near.
-        count: How many of the nearest to name.
-    """
+    """The remedy for a name that nobody knows: the nearest of those that there are, if any is."""
     near = get_close_matches(name, list(names), n=count)
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 
@@ -69,30 +60,22 @@ def first_line(error: Exception) -> str:
 
 def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
-    remedy = "mend that"
-    if error.errno in NO_ROOM:
-        remedy = "make room"
-    elif error.errno in FORBIDDEN:
-        remedy = "make it writable"
     reason = os.strerror(error.errno) if error.errno else first_line(error)
+    remedy = REMEDIES.get(error.errno or 0, "mend that")
     return f"{path}: cannot be written: {reason}: {remedy}, then go on with --resume"
 
 
 @contextmanager
-def _refused_as(kind: type[Exception], path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise kind(cannot_write(path, error)) from error
-
-
-def writable(path: str) -> AbstractContextManager[None]:
+def writable(path: str, refused: type[Exception] = InputError) -> Iterator[None]:
     """Around the writing of files before anything ran.
 
     Raises:
         InputError: The system refuses to write them.
     """
-    return _refused_as(InputError, path)
+    try:
+        yield
+    except OSError as error:
+        raise refused(cannot_write(path, error)) from error
 
 
 def needed(path: str) -> AbstractContextManager[None]:
@@ -101,4 +84,4 @@ def needed(path: str) -> AbstractContextManager[None]:
     Raises:
         RunFailed: The system refuses to write it.
     """
-    return _refused_as(RunFailed, path)
+    return writable(path, RunFailed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -72,10 +71,7 @@ def write_file(path: str, content: bytes) -> None:
     """
     filesystem, name = resolve(path)
     filesystem.create_dir(name.rpartition("/")[0] or ".", recursive=True)
-    with (
-        written_aside(path) as (_, aside),
-        filesystem.open_output_stream(aside) as file,
-    ):
+    with written_aside(path) as (_, aside), filesystem.open_output_stream(aside) as file:
         file.write(content)
 
 
@@ -159,11 +155,10 @@ def create_exclusively(path: str, content: bytes) -> bool:
     filesystem.create_dir(folder, recursive=True)
     if isinstance(filesystem, fs.LocalFileSystem):
         try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with open(name, "xb") as file:
+                file.write(content)
         except FileExistsError:
             return False
-        with open(descriptor, "wb") as file:
-            file.write(content)
         return True
     own = f"{name}-{uuid4().hex}"
     with filesystem.open_output_stream(own) as file:

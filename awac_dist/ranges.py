@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 
@@ -40,17 +40,11 @@ class Checked:
             if isinstance(value, Checked):
                 for path, problem in value.problems():
                     yield f"{field.name}.{path}", problem
-            elif not is_dataclass(value):
-                yield from ((field.name, text) for text in _outside(hints[field.name], value))
-
-
-def _outside(hint: Any, value: Any) -> Iterator[str]:
-    """What the ranges of a type say against a value; None is legal where the type allows it."""
-    values = value if isinstance(value, tuple) else (value,)
-    for found in _ranges(hint):
-        for item in values:
-            if item is not None and not found.holds(item):
-                yield f"{item} is not {found.legal}"
+                continue
+            for found in _ranges(hints[field.name]):
+                for item in value if isinstance(value, tuple) else (value,):
+                    if item is not None and not found.holds(item):  # None where the type has it
+                        yield field.name, f"{item} is not {found.legal}"
 
 
 def _ranges(hint: Any) -> Iterator[Range]:

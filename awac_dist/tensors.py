@@ -16,23 +16,14 @@ Metrics: TypeAlias = "dict[str, Tensor]"
 
 @dataclass(frozen=True)
 class Batch:
-    """Transitions that one update learns from. B rows, O observation, A action.
+    """Transitions that one update learns from. B rows, O observation, A action."""
 
-    Attributes:
-        observations: [B, O]
-        actions: [B, A]
-        rewards: [B]
-        discounts: [B] gamma^n, or 0 where the task truly ended.
-        next_observations: [B, O]
-        columns: By name, [B] or [B, ...]: what else the method said that it needs.
-    """
-
-    observations: Tensor
-    actions: Tensor
-    rewards: Tensor
-    discounts: Tensor
-    next_observations: Tensor
-    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    observations: Tensor  # [B, O]
+    actions: Tensor  # [B, A]
+    rewards: Tensor  # [B]
+    discounts: Tensor  # [B] gamma^n, or 0 where the task truly ended
+    next_observations: Tensor  # [B, O]
+    columns: Mapping[str, Tensor] = field(default_factory=dict)  # what else is needed: [B, ...]
 
     @classmethod
     def from_block(cls, block: Tensor, layout: Layout) -> Batch:

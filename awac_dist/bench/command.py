@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from awac_dist.cli.fields import positional
+from awac_dist.cli.parser import positional
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked, Count
 

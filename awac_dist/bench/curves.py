@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from awac_dist.cli.fields import positional
+from awac_dist.cli.parser import positional
 from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.types import Array
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from awac_dist.cli import options
-from awac_dist.cli.fields import headline, positional
+from awac_dist.cli.parser import headline, positional
 from awac_dist.config import CloneConfig
 from awac_dist.ranges import Checked, Count, Natural, Positive
 
@@ -220,17 +220,11 @@ class Make(Checked):
 
 
 class Command(NamedTuple):
-    """One thing that can be done.
+    """One thing that can be done."""
 
-    Attributes:
-        module: Has `run(options) -> exit code`, or None for 0.
-        options: What may be said of it.
-        parse: Reads its words, where `parser.read` does not do.
-    """
-
-    module: str
-    options: type
-    parse: Callable[[Sequence[str]], Any] | None = None
+    module: str  # has `run(options) -> exit code`, or None for 0
+    options: type  # what may be said of it
+    parse: Callable[[Sequence[str]], Any] | None = None  # where `parser.read` does not do
 
     @property
     def what(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import yaml
 
@@ -31,8 +31,7 @@ def run(options: Options) -> None:
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
         spec, sources = inputs(config)
-        plan = plan_of(config, local_resources())
-        text = describe(config, to_mapping(config), spec, sources, plan)
+        text = _described(config, spec, sources, plan_of(config, local_resources()))
     print(text)
 
 
@@ -59,26 +58,22 @@ def plan_of(config: RunConfig, resources: Resources) -> Plan:
     )
 
 
-def describe(
-    config: RunConfig,
-    resolved: Mapping[str, object],
-    spec: EnvSpec,
-    sources: Sequence[Source],
-    plan: Plan,
-) -> str:
+def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan: Plan) -> str:
     """Resolved config as YAML, then the plan as comments, so that the whole is a config file."""
+    clone, online = config.clone, config.online
+    goals = f"goals [{spec.goal_size}], " if spec.goal_size else ""
     lines = [
-        yaml.safe_dump(dict(resolved), sort_keys=False).rstrip(),
-        "",
-        f"task      {spec.env_id}: observations [{spec.observation_size}], "
-        f"{f'goals [{spec.goal_size}], ' if spec.goal_size else ''}"
+        f"task      {spec.env_id}: observations [{spec.observation_size}], {goals}"
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
         *(f"data      {source.name}: {count_episodes(source):,} episodes" for source in sources),
         *_processes(config, plan),
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
-        *_phases(config),
+        f"clone     {clone.updates:,} updates, then {clone.episodes} episodes collected with it",
+        f"offline   {config.offline.updates:,} updates",
+        f"online    {online.env_steps:,} env_steps, {online.updates:,} updates ({config.mode})",
     ]
-    return "\n".join(line if number == 0 else f"# {line}" for number, line in enumerate(lines))
+    resolved = yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
+    return "\n".join([resolved, "# ", *(f"# {line}" for line in lines)])
 
 
 def _processes(config: RunConfig, plan: Plan) -> list[str]:
@@ -99,12 +94,3 @@ def _memory_mb(config: RunConfig, spec: EnvSpec, plan: Plan) -> int:
         return LEARNER_MB + online
     workers = (plan.workers + 1) * WORKER_MB  # the evaluator is one more
     return RAY_MB + DRIVER_MB + LEARNER_MB + workers + plan.shards * SHARD_MB + online
-
-
-def _phases(config: RunConfig) -> list[str]:
-    clone, online = config.clone, config.online
-    return [
-        f"clone     {clone.updates:,} updates, then {clone.episodes} episodes collected with it",
-        f"offline   {config.offline.updates:,} updates",
-        f"online    {online.env_steps:,} env_steps, {online.updates:,} updates ({config.mode})",
-    ]

@@ -7,9 +7,8 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import yaml
 
@@ -35,56 +34,57 @@ from awac_dist.types import EnvSpec
 SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
     """What to play."""
 
+    name: str  # of the policy, as it was typed
     spec: EnvSpec
     policy: Policy
     noise: MakeNoise | None  # None: by the mean
     seed: int
     episodes: int
     film: Film | None
-    filmed: int
+    filmed: int  # the first of them, played one by one
 
 
 def run(options: Evaluate) -> None:
     """Play, and say how it went."""
     with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here
-        text = _run(options, screen.stream)
-    print(text)
+        job = _job(options)
+        evaluation = _play(job, screen.stream)
+        if options.json:
+            text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
+            Path(options.json).write_text(f"{text}\n", "utf-8")
+    print(_told(job, evaluation))
 
 
-def _run(args: Evaluate, stream: TextIO) -> str:
-    run = _config_of_run(args.policy)
-    env_id, seed = args.env, args.seed
+def _job(args: Evaluate) -> _Job:
+    run, env_id = _config_of_run(args.policy), args.env
     if env_id is None and "env" not in run:
         raise InputError(f"{args.policy} does not say which task it is for: give --env ID")
     if env_id is None:
         env_id = named_in_file(run["env"], f"{args.policy}: config.yaml")
-    if seed is None:
-        seed = run.get("seed", 0)
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
     spec = env_spec(env_id)
     if cannot_draw and "mujoco" in sys.modules:
         raise InputError(cannot_draw)
-    policy = open_policy(args.policy, spec)
-    noise = BLIND.get(args.policy, WhiteNoise if args.stochastic else None)
-    filmed = (args.video_episodes or 1) if args.video else 0
-    film = Film(Path(args.video), _frames_per_s(env_id)) if args.video else None
-    job = _Job(spec, policy, noise, seed, args.episodes, film, filmed)
-    evaluation = _play(job, stream)
-    if args.json:
-        facts = _facts(args.policy, job, evaluation)
-        Path(args.json).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", "utf-8")
-    return _told(args.policy, job, evaluation)
+    return _Job(
+        name=args.policy,
+        spec=spec,
+        policy=open_policy(args.policy, spec),
+        noise=BLIND.get(args.policy, WhiteNoise if args.stochastic else None),
+        seed=run.get("seed", 0) if args.seed is None else args.seed,
+        episodes=args.episodes,
+        film=Film(Path(args.video), _frames_per_s(env_id)) if args.video else None,
+        filmed=(args.video_episodes or 1) if args.video else 0,
+    )
 
 
 def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
-    run, inside, _ = policy.rstrip("/").rpartition("/checkpoints/")
+    run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = yaml.safe_load(read_file(f"{run if inside else policy.rstrip('/')}/config.yaml"))
+        found = yaml.safe_load(read_file(f"{run}/config.yaml"))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -100,7 +100,6 @@ def _frames_per_s(env_id: str) -> float:
 
 
 def _play(job: _Job, stream: TextIO) -> Evaluation:
-    """Play all episodes; those to be filmed come first, one by one."""
     played: list[Finished] = []
     faults: list[str] = []
     with progress("episodes", job.episodes, stream) as advance:
@@ -111,13 +110,12 @@ def _play(job: _Job, stream: TextIO) -> Evaluation:
 
 
 def _episodes(job: _Job, faults: list[str]) -> Iterator[Finished]:
-    rest, first = job.episodes - job.filmed, 0
+    rest = job.episodes - job.filmed
     if film := job.film:
         with film, _collector(job, 1, lambda env_id: Filmed(filmed_env(env_id), film)) as acting:
             yield from play(acting, job.policy, 0, job.filmed, faults)
-        first = job.filmed + len(faults)
     with _collector(job, min(rest, SIDE_BY_SIDE), make_env) as acting:
-        yield from play(acting, job.policy, first, rest, faults)
+        yield from play(acting, job.policy, job.filmed + len(faults), rest, faults)
 
 
 def _collector(job: _Job, num_envs: int, make: Callable[[str], Environment]) -> closing[Collector]:
@@ -125,24 +123,21 @@ def _collector(job: _Job, num_envs: int, make: Callable[[str], Environment]) -> 
     return closing(Collector(job.spec, num_envs, stream, noise=job.noise, make_env=make))
 
 
-def _told(name: str, job: _Job, evaluation: Evaluation) -> str:
+def _told(job: _Job, evaluation: Evaluation) -> str:
     known = f" ({evaluation.policy_version:,} updates)" if evaluation.policy_version >= 0 else ""
-    head = f"{name}{known} on {job.spec.env_id}: {job.episodes} {_manner(job)}, seed {job.seed}"
-    lines = [head, "", *aligned(list(_rows(job, evaluation)))]
+    manner = "the mean action" if job.noise is None else "sampled actions"
+    head = f"{job.name}{known} on {job.spec.env_id}: {_counted(job.episodes)} of {manner}"
+    lines = [f"{head}, seed {job.seed}", "", *aligned(list(_rows(job, evaluation)))]
     if evaluation.faults:
         lines += ["", f"dropped: {len(evaluation.faults)}; the last: {evaluation.faults[-1]}"]
     if job.film:
-        plural = "" if job.filmed == 1 else "s"
-        frames = f"{job.filmed} episode{plural}, {job.film.frames:,} frames"
+        frames = f"{_counted(job.filmed)}, {job.film.frames:,} frames"
         lines += ["", f"filmed: {job.film.path} ({frames})"]
     return "\n".join(lines)
 
 
-def _manner(job: _Job) -> str:
-    plural = "" if job.episodes == 1 else "s"
-    if job.noise is None:
-        return f"episode{plural} of the mean action"
-    return f"episode{plural} of sampled actions"
+def _counted(episodes: int) -> str:
+    return "1 episode" if episodes == 1 else f"{episodes} episodes"
 
 
 def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
@@ -160,24 +155,21 @@ def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
 
 
 def _interval(ends: Sequence[float] | None, like: float) -> str:
-    if ends is None:
-        return "unknown"
-    return " to ".join(number(end, like=like) for end in ends)
+    return " to ".join(number(end, like=like) for end in ends) if ends else "unknown"
 
 
-def _facts(name: str, job: _Job, evaluation: Evaluation) -> dict[str, Any]:
+def _facts(job: _Job, evaluation: Evaluation) -> dict[str, Any]:
     """Everything that was found, as JSON knows it."""
     metrics = evaluation.metrics(job.spec.env_id)
-    intervals = {f"eval/{name}": share.interval for name, share in evaluation.successes.items()}
     return {
-        "policy": name,
+        "policy": job.name,
         "policy_version": evaluation.policy_version,
         "env": job.spec.env_id,
         "seed": job.seed,
         "actions": "mean" if job.noise is None else "sampled",
         "episodes": job.episodes,
         "metrics": {key: x if math.isfinite(x) else None for key, x in metrics.items()},
-        "intervals": intervals,
+        "intervals": {f"eval/{key}": it.interval for key, it in evaluation.successes.items()},
         "sustained_steps": evaluation.sustained_steps,
         "returns": evaluation.returns,
         "lengths": evaluation.lengths,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import FrameType
@@ -16,7 +16,7 @@ from awac_dist.cli.dry_run import inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
-from awac_dist.data.sources import EXPERIENCE, Source
+from awac_dist.data.sources import EXPERIENCE
 from awac_dist.errors import InputError, needed, writable
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
@@ -31,7 +31,6 @@ from awac_dist.runs.driver import Driver
 from awac_dist.runs.learning import newest_progress
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import InlineRuntime, Runtime
-from awac_dist.types import EnvSpec
 
 POLITE = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,12 +38,7 @@ POLITE = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts."""
 
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
-
-    @property
-    def asked(self) -> bool:
-        return self.signal_number is not None
+    signal_number: int | None = None
 
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.getsignal(number) for number in POLITE}
@@ -60,8 +54,11 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def asked(self) -> bool:
+        return self.signal_number is not None
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked():
             raise KeyboardInterrupt
         self.signal_number = number
 
@@ -88,7 +85,34 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
     with _begun(place, options, screen), open_display(screen.stream, title) as display:
-        return _run(config, spec, sources, place, display, stop)
+        with _recorded(config, place, display, stop) as (runtime, recorder):
+            session, folder, note = place.session, place.shared, recorder.note
+            plan = plan_of(config, runtime.resources)
+            processes = f"{plan.workers} rollout workers, {plan.shards} replay shards"
+            note(f"{processes}, learner on {plan.device}")
+            if session:
+                finish_journals(f"{folder}/{EXPERIENCE}", spec, note)  # of shards that died
+            components = start_components(runtime, config, spec, plan, folder, sources, session)
+            if runtime.placement:
+                note(runtime.placement)
+            stopped_early = Driver(
+                config,
+                runtime,
+                components,
+                sources,
+                recorder,
+                f"{folder}/checkpoints",
+                stop.asked,
+                resume=session > 0,
+            ).run()
+        return summary(
+            list(recorder.evaluations.values()),
+            place.shared,
+            recorder.elapsed_s,
+            recorder.env_steps,
+            recorder.grad_steps,
+            stopped_early,
+        )
 
 
 @contextmanager
@@ -113,25 +137,21 @@ def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
             raise
 
 
-def _run(
-    config: RunConfig,
-    spec: EnvSpec,
-    sources: Sequence[Source],
-    place: RunPlace,
-    display: Display,
-    stop: StopRequest,
-) -> str:
-    session = place.session
-    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if session else {}
-    runtime = _start_runtime(config)
+@contextmanager
+def _recorded(
+    config: RunConfig, place: RunPlace, display: Display, stop: StopRequest
+) -> Iterator[tuple[Runtime, Recorder]]:
+    """What starts the components, and writes down what they do; the place has all of it then."""
+    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if place.session else {}
+    runtime = start_runtime(inline=config.runtime == "inline", address=config.address)
     stop.listen()  # Ray ends a process on SIGTERM at once
     metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
-    if session:
+    if place.session:
         again = progress.get("evaluating", False)
         metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
-    recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
+    updates = {"offline": config.offline.updates, "online": config.online.updates}
     try:
-        stopped_early = _driver(config, spec, sources, place, runtime, recorder, stop).run()
+        yield runtime, Recorder(display, metrics, updates, config.env, place.keep)
     finally:
         runtime.close()
         metrics.close()
@@ -141,45 +161,6 @@ def _run(
         with needed(place.shared):
             plot_learning_curve(place.local)
             place.keep()
-    return summary(
-        list(recorder.evaluations.values()),
-        place.shared,
-        recorder.elapsed_s,
-        recorder.env_steps,
-        recorder.grad_steps,
-        stopped_early,
-    )
-
-
-def _driver(
-    config: RunConfig,
-    spec: EnvSpec,
-    sources: Sequence[Source],
-    place: RunPlace,
-    runtime: Runtime,
-    recorder: Recorder,
-    stop: StopRequest,
-) -> Driver:
-    """Start all components; returns who conducts them."""
-    resumed, plan = place.session > 0, plan_of(config, runtime.resources)
-    recorder.note(
-        f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
-    )
-    if resumed:
-        finish_journals(f"{place.shared}/{EXPERIENCE}", spec, recorder.note)  # of shards that died
-    components = start_components(runtime, config, spec, plan, place.shared, sources, place.session)
-    if runtime.placement:
-        recorder.note(runtime.placement)
-    return Driver(
-        config,
-        runtime,
-        components,
-        sources,
-        recorder,
-        f"{place.shared}/checkpoints",
-        lambda: stop.asked,
-        resume=resumed,
-    )
 
 
 def _new_place(config: RunConfig) -> RunPlace:
@@ -196,13 +177,10 @@ def _anything_ran(place: RunPlace) -> bool:
     return learned or bool(list_files(f"{place.shared}/{EXPERIENCE}"))
 
 
-def _start_runtime(config: RunConfig) -> Runtime:
-    if config.runtime == "inline":
+def start_runtime(*, inline: bool, address: str | None = None) -> Runtime:
+    """This process; or Ray at an address, at that of the environment, or on this machine."""
+    if inline:
         return InlineRuntime(local_resources())
     from awac_dist.distributed.ray_runtime import RayRuntime
 
-    return RayRuntime(config.address)
-
-
-def _planned_updates(config: RunConfig) -> dict[str, int]:
-    return {"offline": config.offline.updates, "online": config.online.updates}
+    return RayRuntime(address)

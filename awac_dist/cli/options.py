@@ -10,14 +10,16 @@ The dataclasses are the only list of options there is.
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
 
 from awac_dist.algorithms import METHODS, config_class, name_of
-from awac_dist.cli.fields import Field, headline, walk
-from awac_dist.cli.parser import Parser
-from awac_dist.cli.yaml_file import METHOD, Setting, read_yaml
+from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean
 
@@ -39,7 +41,8 @@ given where a text says what None means. Names may be written with dashes for un
 if TYPE_CHECKING:
     from awac_dist.reporting.run_place import RunPlace
 
-COMMON = dict.fromkeys(("env", "data", "workers", "seed", "run_dir"), "common")
+METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
+COMMON = ("env", "data", "workers", "seed", "run_dir")  # what the help shows first
 CONFIG_FILE = "config.yaml"  # of a run's folder
 CHANGEABLE = (
     "workers",
@@ -65,8 +68,6 @@ CHANGEABLE = (
 )
 """What may differ in a run that is resumed: nothing here changes what is learned from what."""
 
-Config = TypeVar("Config")
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -90,21 +91,21 @@ class Launch:
     override: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asked for.
+class Options(NamedTuple):
+    """What the command line asked for."""
 
-    Attributes:
-        config: The run, checked.
-        words: As they were given.
-        dry_run: Print the config and the plan, and stop.
-        resume: The run to go on with; None begins a new one.
-    """
-
-    config: RunConfig
-    words: Sequence[str]
+    config: RunConfig  # checked
+    words: Sequence[str]  # as they were given
     dry_run: bool
-    resume: RunPlace | None = None
+    resume: RunPlace | None  # the run to go on with; None begins a new one
+
+
+class Setting(NamedTuple):
+    """A value that somebody gave."""
+
+    path: str
+    where: str  # how an error names it
+    value: Any  # as YAML or the command line had it
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -114,115 +115,109 @@ def parse(argv: Sequence[str]) -> Options:
         InputError: An option, a value or a file is wrong; names it and what is legal.
         SystemExit: --help was asked for, and printed.
     """
-    known = {path: field for name in METHODS for path, field in _fields(_defaults(name)).items()}
-    words = [word for word in argv if word not in ("-h", "--help")]
-    given = _parser(RunConfig(), known).read(words)
-    launch = Launch(**{path: given.pop(path) for path in _own() if path in given})
-    fixed = [path for path in given if path != "env"]  # which may be typed again, to trust it
-    fixed += [name for name in ("algorithm", "config") if getattr(launch, name)]
-    if launch.resume is not None and fixed:
-        raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")
+    methods = {name: {field.path: field for field in walk(_defaults(name))} for name in METHODS}
+    known = {path: field for fields in methods.values() for path, field in fields.items()}
+    parser, words = Parser(PROGRAM, ""), [word for word in argv if word not in ("-h", "--help")]
+    add_options(parser, [*known.values(), *walk(Launch)])
+    given = parser.read(words)
+    own = [field.name for field in dataclasses.fields(Launch)]
+    launch = Launch(**{name: given.pop(name) for name in own if name in given})
     if launch.override and launch.resume is None:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
-    place = None if launch.resume is None else _place(launch.resume)
+    place = None if launch.resume is None else _place(launch, given)
     files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
-    settings = [setting for file in files for setting in read_yaml(file, known)]
+    settings = [setting for file in files for setting in _read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
     if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
         raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
-    defaults = _defaults(launch.algorithm or _named(settings))
+    method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
-        _parser(defaults, _fields(defaults)).print_help()
+        _print_help(_defaults(method))
         raise SystemExit(0)
-    return Options(_config(defaults, settings), argv, launch.dry_run, place)
+    return Options(_config(method, methods, settings), argv, launch.dry_run, place)
+
+
+def to_mapping(config: RunConfig) -> dict[str, Any]:
+    """The config as plain dicts, lists and scalars, which --config reads back as YAML."""
+    mapping: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    mapping["algorithm"] = {"name": name_of(config.algorithm), **mapping["algorithm"]}
+    return mapping
 
 
 def _defaults(method: str) -> RunConfig:
     return RunConfig(algorithm=config_class(method)())
 
 
-def _fields(config: RunConfig) -> dict[str, Field]:
-    return {field.path: field for field in walk(config)}
-
-
-def _own() -> dict[str, Field]:
-    fields = {field.path: field for field in walk(Launch)}
-    method = fields["algorithm"]
-    fields["algorithm"] = method._replace(help=method.help.replace("METHODS", ", ".join(METHODS)))
-    return fields
-
-
-def _named(settings: Iterable[Setting]) -> str:
-    """The method that the last file names."""
-    names = [setting.value for setting in settings if setting.path == METHOD]
-    return str(names[-1]) if names else "awac"
-
-
-def _parser(config: RunConfig, fields: Mapping[str, Field]) -> Parser:
-    groups: dict[str, str | None] = {"common": None, "run": None}
-    groups |= {name: headline(type(part)) for name, part in _parts(config)}
-    part = {path: path.rpartition(".")[0] or "run" for path in fields} | COMMON
-    placed = [field._replace(group=part[path]) for path, field in fields.items()]
-    groups |= {field.group: None for field in placed if field.group not in groups}
-    placed += [field._replace(group="common") for field in _own().values()]
+def _print_help(config: RunConfig) -> None:
     usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
-    return Parser(PROGRAM, headline(Launch), placed, groups, usage=usage, epilog=EPILOG)
+    parser = Parser(PROGRAM, headline(Launch), usage=usage, epilog=EPILOG)
+    fields = {field.path: field for field in walk(config)}
+    methods = ", ".join(METHODS)
+    own = [field._replace(help=field.help.replace("METHODS", methods)) for field in walk(Launch)]
+    common = [fields.pop(path) for path in COMMON]
+    add_options(parser.add_argument_group("common"), [*common, *own])
+    for path, part in parts(config):
+        group = parser.add_argument_group(path or "run", headline(type(part)))
+        add_options(group, (f for f in fields.values() if f.path.rpartition(".")[0] == path))
+    parser.print_help()
 
 
-def _parts(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The parts of a config, and theirs, by dotted path."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield prefix + field.name, value
-            yield from _parts(value, f"{prefix}{field.name}.")
-
-
-def _place(run: str) -> RunPlace:
+def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
+    """Where the run is that is to go on, with nothing changed but by --override."""
     from awac_dist.reporting.run_place import RunPlace  # it reads object stores: slow to import
 
-    place = RunPlace.at(run)
+    fixed = [path for path in given if path != "env"]  # which may be typed again, to trust it
+    fixed += [name for name in ("algorithm", "config") if getattr(launch, name)]
+    if fixed:
+        raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")
+    place = RunPlace.at(str(launch.resume))
     if not place.holds(CONFIG_FILE):
-        raise InputError(f"--resume: {run} holds no run: there is no {CONFIG_FILE}")
+        raise InputError(f"--resume: {launch.resume} holds no run: there is no {CONFIG_FILE}")
     return place
 
 
-def _config(defaults: RunConfig, settings: Sequence[Setting]) -> RunConfig:
-    fields, values, where = _fields(defaults), {}, {}
-    for setting in settings:
-        if setting.path == METHOD:
-            continue
-        if setting.path not in fields:
-            raise InputError(f"{setting.where} {_whose(setting.path, defaults)}")
-        values[setting.path] = fields[setting.path].typed(setting.value, setting.where)
-        where[setting.path] = setting.where
-    if where.get("env", "--env") != "--env":
-        from awac_dist.envs.make import named_in_file  # with Gymnasium: slow to import
+def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
+    from awac_dist.files import read_file  # it knows object stores: slow to import
 
-        named_in_file(values["env"], where["env"])
-    config = _replaced(defaults, values)
-    for path, problem in config.problems():
-        raise InputError(f"{where.get(path, path)}: {problem}")
-    return config
+    try:
+        content = yaml.safe_load(read_file(file))
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"--config: cannot read {file}: {reason}") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
+    return list(_flattened(file, "", content, known))
 
 
-def _whose(path: str, defaults: RunConfig) -> str:
-    """What to say of an option that only other methods have."""
-    owners = " and ".join(f"{name}'s" for name in METHODS if path in _fields(_defaults(name)))
-    return f"is {owners}; this run's algorithm is {name_of(defaults.algorithm)}"
+def _flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) -> Iterator[Setting]:
+    """The settings in one mapping of a file: the whole, or one part of the config."""
+    inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
+    if not isinstance(content, dict | None):
+        place = f"{file}: {part}" if part else file
+        raise InputError(f"{place}: {content!r} is not a mapping of options to values")
+    for key, value in (content or {}).items():
+        path = f"{part}.{key}" if part else str(key)
+        if path in inner and (isinstance(value, dict) or path not in known):
+            yield from _flattened(file, path, value, known)  # an option's name may be a part's
+        elif path in known or path == METHOD:
+            yield Setting(path, f"{file}: {path}", value)
+        else:
+            raise InputError(f"{file}: no option {path}; {did_you_mean(path, {*known, *inner})}")
 
 
-def _overrides(words: Iterable[str], fields: Mapping[str, Field]) -> Iterator[Setting]:
+def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Setting]:
     """What --override changes: words such as workers=8."""
     for word in words:
         name, equals, value = word.partition("=")
         path = name.replace("-", "_")
         if not equals:
             raise InputError(f"--override {word}: is not OPTION=VALUE, such as workers=8")
-        if path not in fields:
-            raise InputError(f"--override: no option {name}; {did_you_mean(path, fields)}")
+        if path not in known:
+            raise InputError(f"--override: no option {name}; {did_you_mean(path, known)}")
         if path not in CHANGEABLE:
             raise InputError(
                 f"--override {name}: cannot change in a run that goes on, which would be another "
@@ -231,26 +226,28 @@ def _overrides(words: Iterable[str], fields: Mapping[str, Field]) -> Iterator[Se
         yield Setting(path, f"--override {name}", value)
 
 
-def to_mapping(config: RunConfig) -> dict[str, Any]:
-    """The config as plain dicts, lists and scalars, which --config reads back as YAML."""
-    mapping = {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
-    mapping["algorithm"] = {"name": name_of(config.algorithm), **mapping["algorithm"]}
-    return mapping
+def _config(
+    method: str, methods: Mapping[str, Mapping[str, Field]], settings: Iterable[Setting]
+) -> RunConfig:
+    config, where = _defaults(method), dict[str, str]()
+    for path, place, value in settings:
+        if path in methods[method]:
+            where[path] = place
+            config = _with(config, path, methods[method][path].typed(value, place))
+        elif path != METHOD:
+            whose = " and ".join(f"{name}'s" for name, known in methods.items() if path in known)
+            raise InputError(f"{place} is {whose}; this run's algorithm is {method}")
+    if where.get("env", "--env") != "--env":
+        from awac_dist.envs.make import named_in_file  # with Gymnasium: slow to import
+
+        named_in_file(config.env, where["env"])
+    for path, problem in config.problems():
+        raise InputError(f"{where.get(path, path)}: {problem}")
+    return config
 
 
-def _replaced(config: Config, values: Mapping[str, Any], prefix: str = "") -> Config:
-    """The config with the values at the given paths."""
-    changes = {}
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        path, value = prefix + field.name, getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            changes[field.name] = _replaced(value, values, path + ".")
-        elif path in values:
-            changes[field.name] = values[path]
-    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+def _with(part: Any, path: str, value: Any) -> Any:
+    """A part of a config with another value at a path."""
+    name, _, rest = path.partition(".")
+    inner = _with(getattr(part, name), rest, value) if rest else value
+    return dataclasses.replace(part, **{name: inner})

@@ -1,67 +1,142 @@
-"""Command lines read strictly: words in, the options of a dataclass out.
+"""Options as dataclasses say them, and command lines that are read strictly into them.
 
-argparse splits the words and writes the help. What it would guess is an error here, of one line
-that says what is wrong and names the nearest option; nothing is abbreviated.
+Name, type, default and help text of an option are read off a field. argparse splits the words and
+writes the help. What it would guess is an error here, of one line that says what is wrong and
+names the nearest option; nothing is abbreviated.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from awac_dist.cli.fields import REQUIRED, Field, headline, walk
+import docstring_parser
+import yaml
+
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
 
-METAVARS = {
-    int: "N",
-    float: "X",
-    bool: "{true,false}",
-    tuple[int, ...]: "N",
-    dict[str, float]: "JSON",
+KINDS = {  # of values: what is legal, and what the help shows in place of one
+    bool: ("true or false", "{true,false}"),
+    int: ("a whole number", "N"),
+    float: ("a number", "X"),
+    str: ("text", ""),
+    tuple[int, ...]: ("a list of whole numbers", "N"),
+    tuple[str, ...]: ("a list of texts", ""),
+    dict[str, float]: (
+        'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
+        "JSON",
+    ),
 }
+NONE = (None, "None", "null")
+REQUIRED = dataclasses.MISSING
 Command = TypeVar("Command", bound=Checked)
 
 
+class Field(NamedTuple):
+    """One field of a dataclass, as an option."""
+
+    path: str  # dotted
+    hint: Any  # its type, None aside
+    optional: bool  # whether None is legal
+    default: Any  # REQUIRED where there is none
+    help: str
+    positional: bool  # a word without the option's name before it
+
+    @property
+    def option(self) -> str:
+        """The option's name: its path, with a dash where no dot tells it from prose."""
+        if self.positional:
+            return self.path.upper()
+        return f"--{self.path}" if "." in self.path else f"--{self.path.replace('_', '-')}"
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether its name alone says true: of a command, not of a part that files hold, too."""
+        return self.hint is bool and "." not in self.path
+
+    @property
+    def legal(self) -> str:
+        """What may be given, in words."""
+        if get_origin(self.hint) is Literal:
+            words = "one of " + ", ".join(map(str, get_args(self.hint)))
+        else:
+            words = KINDS[self.hint][0]
+        return words + (" or None" if self.optional else "")
+
+    @property
+    def metavar(self) -> str:
+        """What stands for a value in the help."""
+        if get_origin(self.hint) is Literal:
+            return "{" + ",".join(map(str, get_args(self.hint))) + "}"
+        return KINDS[self.hint][1] or self.path.upper()
+
+    def typed(self, value: Any, where: str) -> Any:
+        """A word of the command line, or a value of a YAML file, in the field's own type.
+
+        Raises:
+            InputError: It is of another type; says where it was given, and what is legal.
+        """
+        if self.optional and (value in NONE):
+            return None
+        try:
+            return _typed(self.hint, value)
+        except (TypeError, ValueError, LookupError, yaml.YAMLError):
+            raise InputError(f"{where}: {value!r} is not {self.legal}") from None
+
+
+def positional(*, help: str = "", **options: Any) -> Any:  # noqa: A002 - as argparse calls it
+    """A field whose value is a word without the option's name before it."""
+    return dataclasses.field(metadata={"positional": True, "help": help}, **options)
+
+
+def parts(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """A dataclass, or an instance of one, and the parts that it consists of, by dotted path."""
+    yield path, config
+    for field in dataclasses.fields(config):
+        part = getattr(config, field.name, None)
+        if dataclasses.is_dataclass(part):
+            yield from parts(part, f"{path}.{field.name}".lstrip("."))
+
+
+def walk(config: Any) -> Iterator[Field]:
+    """Every field of a dataclass or an instance of one, and of its parts."""
+    for path, part in parts(config):
+        kind = part if isinstance(part, type) else type(part)
+        hints, texts = get_type_hints(kind), _texts(kind)
+        for field in dataclasses.fields(kind):
+            default = getattr(part, field.name, REQUIRED)
+            if not dataclasses.is_dataclass(default):
+                choices = get_args(hints[field.name])
+                optional = type(None) in choices
+                hint = choices[0] if optional else hints[field.name]
+                text = field.metadata.get("help") or texts.get(field.name, "")
+                name = f"{path}.{field.name}".lstrip(".")
+                yield Field(name, hint, optional, default, text, "positional" in field.metadata)
+
+
+def headline(kind: type) -> str:
+    """The first line of a dataclass's docstring."""
+    return docstring_parser.parse(kind.__doc__ or "").short_description or ""
+
+
 class Parser(ArgumentParser):
-    """Reads words; their values stay text.
+    """Reads words; their values stay text."""
 
-    Args:
-        program: How the command is called.
-        description: What it does.
-        fields: Its options.
-        groups: Headings of the help, in order, each with a line of its own or none.
-        options: Of argparse's own parser.
-    """
-
-    def __init__(
-        self,
-        program: str,
-        description: str,
-        fields: Iterable[Field],
-        groups: Mapping[str, str | None] | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, program: str, description: str, **options: Any) -> None:
         super().__init__(
             program,
             description=description,
             formatter_class=partial(RawDescriptionHelpFormatter, width=100, max_help_position=32),
             allow_abbrev=False,
             argument_default=SUPPRESS,
-            add_help=False,
             **options,
-        )
-        titles = groups or {"options": None}
-        places = {name: self.add_argument_group(name, text) for name, text in titles.items()}
-        for field in fields:
-            _add(places[field.group], field)
-        places[next(iter(places))].add_argument(
-            "-h", "--help", action="help", help="Print this text, and stop."
         )
 
     def read(self, argv: Sequence[str]) -> dict[str, Any]:
@@ -92,20 +167,36 @@ class Parser(ArgumentParser):
         raise InputError(f"no option {name}; {did_you_mean(name, self._option_string_actions)}")
 
 
-def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
-    """The options of a command, typed and within their ranges.
+def add_options(group: Any, fields: Iterable[Field]) -> None:
+    """Tell a parser, or a group of its help, of options."""
+    for field in fields:
+        options: dict[str, Any] = {"help": (field.help + _shown(field)).replace("%", "%%")}
+        if field.is_flag:
+            options["action"] = "store_true"
+        else:
+            options["metavar"] = field.metavar
+        if get_origin(field.hint) is tuple:
+            options["nargs"] = "*" if field.positional and field.default == () else "+"
+            if field.default == ():
+                options["action"] = "extend"  # may be given again and again
+        if field.positional:
+            group.add_argument(field.path, **options)
+        else:
+            required = field.default is REQUIRED
+            group.add_argument(field.option, dest=field.path, required=required, **options)
 
-    Args:
-        command: A dataclass whose docstring is the help.
-        argv: The words behind the command's name.
-        program: How it is called.
+
+def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
+    """The options of a command, whose docstring is the help, typed and within their ranges.
 
     Raises:
         InputError: A word, a value, or two of them together are wrong.
         SystemExit: --help was asked for, and printed.
     """
     fields = {field.path: field for field in walk(command)}
-    words = Parser(program, headline(command), fields.values()).read(argv)
+    parser = Parser(program, headline(command))
+    add_options(parser, fields.values())
+    words = parser.read(argv)
     given = {path: fields[path].typed(word, fields[path].option) for path, word in words.items()}
     options = command(**given)
     for path, problem in options.problems():
@@ -113,37 +204,39 @@ def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
     return options
 
 
-def _add(group: Any, field: Field) -> None:
-    text = (field.help + _shown(field)).replace("%", "%%")
-    if field.is_flag:
-        group.add_argument(field.option, dest=field.path, action="store_true", help=text)
-        return
-    several = get_origin(field.hint) is tuple
-    options: dict[str, Any] = {"metavar": _metavar(field), "help": text}
-    if several:
-        options["nargs"] = "*" if field.positional and field.default == () else "+"
-        if field.default == ():
-            options["action"] = "extend"  # what is empty by default may be given again and again
-    if field.positional:
-        group.add_argument(field.path, **options)
-    else:
-        required = field.default is REQUIRED
-        group.add_argument(field.option, dest=field.path, required=required, **options)
+def _texts(kind: type) -> dict[str, str]:
+    """What the docstrings of a dataclass and of those that it extends say of each field."""
+    documents = [docstring_parser.parse(each.__doc__ or "") for each in reversed(kind.__mro__)]
+    return {
+        entry.arg_name: " ".join((entry.description or "").split())
+        for document in documents
+        for entry in document.params
+    }
 
 
-def _metavar(field: Field) -> str:
-    if get_origin(field.hint) is Literal:
-        return "{" + ",".join(map(str, get_args(field.hint))) + "}"
-    return METAVARS.get(field.hint, field.path.upper())
+def _typed(hint: Any, value: Any) -> Any:
+    """The value as `hint`; an error of any kind where it is something else."""
+    kind = get_origin(hint) or hint
+    if kind is Literal:
+        return {str(choice): choice for choice in get_args(hint)}[str(value)]
+    if kind in (bool, dict) and isinstance(value, str):
+        value = yaml.safe_load(value)
+    legal = {tuple: list | tuple, float: int | float | str, int: int | str}.get(kind, kind)
+    if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError
+    if kind is tuple:
+        return tuple(_typed(get_args(hint)[0], item) for item in value)
+    if kind is dict:
+        return {_typed(str, name): _typed(float, number) for name, number in value.items()}
+    return kind(value)
 
 
 def _shown(field: Field) -> str:
     """The default, as the help ends with it."""
     default = field.default
-    if default is REQUIRED or default == () or field.is_flag:
+    if default in (REQUIRED, ()) or field.is_flag:
         return ""
-    if isinstance(default, tuple):
-        text = " ".join(map(str, default))
-    else:
-        text = json.dumps(default) if isinstance(default, bool | dict) else str(default)
-    return f" (default: {text})"
+    if isinstance(default, bool | dict):
+        default = json.dumps(default)
+    words = default if isinstance(default, tuple) else (default,)
+    return f" (default: {' '.join(map(str, words))})"

@@ -12,11 +12,7 @@ BLIND: dict[str, MakeNoise] = {"random": UniformNoise, "ornstein-uhlenbeck": Orn
 
 
 def open_policy(name: str, spec: EnvSpec) -> Policy:
-    """The policy called `name`, checked against the sizes of the task.
-
-    Args:
-        name: A checkpoint or a run folder of ours, an .npz policy, or a key of `BLIND`.
-        spec: The task that the policy is for.
+    """A checkpoint or a run folder of ours, an .npz policy, or a key of `BLIND`, for a task.
 
     Raises:
         InputError: There is no such policy, or it is for a task of other sizes.

@@ -1,31 +1,47 @@
-"""`awac-dist data recipe`: the prior data of one of the paper's tasks."""
+"""`awac-dist data recipe`: the prior data of one of the paper's tasks, made as its recipe says.
+
+Episodes come from ten streams, whatever the machine: each is a worker with a number of its own,
+and what it collects depends on no other. They are put in the order of their numbers. So the data
+follow from the seed, with or without Ray and on any number of cores.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from awac_dist import __version__
+from awac_dist.cli.bounds import action_bounds
+from awac_dist.cli.collect import fit_clone, recording
 from awac_dist.cli.commands import Make
-from awac_dist.cli.making import STREAMS, Making, shares_of_success
-from awac_dist.cli.policies import BLIND
+from awac_dist.cli.convert import fragments
+from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.data import sources
+from awac_dist.data.fragments import join_fragments
+from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
+from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy
+from awac_dist.policies.policy import Policy, UnitPolicy
 from awac_dist.reporting.provenance import PACKAGES
 from awac_dist.reporting.screen import Screen
-from awac_dist.types import Episode
+from awac_dist.reporting.wording import duration, number
+from awac_dist.types import EnvSpec, Episode, Kind
+
+STREAMS = 10  # the authors rolled their clones out with ten seeds
+TRIES = 10  # episodes at most for each demonstration that is wanted
 
 
 def run(args: Make) -> None:
@@ -39,11 +55,9 @@ def run(args: Make) -> None:
     recipe = configured(RECIPES[args.name], args)
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
         with _new_folder(Path(args.out)) as folder:
-            spec = env_spec(recipe.env)
-            making = Making(recipe, spec, folder, args.seed, args.inline, screen.stream)
-            made = _make(making, args)
-            account = _account(recipe, args, made)
-            text = json.dumps(account, indent=2)
+            making = _Making(args, recipe, env_spec(recipe.env), folder, screen.stream)
+            making.make()
+            text = json.dumps(making.account(), indent=2)
             (folder / "recipe.json").write_text(f"{text}\n", encoding="utf-8")
         print(f"written: {args.out}", file=screen.stream)
 
@@ -55,14 +69,9 @@ def configured(recipe: Recipe, args: Make) -> Recipe:
         InputError: An option would have no effect or cannot be, or one is missing.
     """
     clones = recipe.demonstrations > 0
-    for option, has_effect in (
-        ("policy", clones),
-        ("demonstrations", clones),
-        ("min_return", clones),
-        ("clone_updates", clones),
-        ("sigma", not clones),
-    ):
-        if getattr(args, option) is not None and not has_effect:
+    of_a_clone = ("policy", "demonstrations", "min_return", "clone_updates")
+    for option in ("sigma",) if clones else of_a_clone:
+        if getattr(args, option) is not None:
             raise InputError(f"--{option.replace('_', '-')} has no effect on {args.name}")
     if clones and args.policy is None and args.demonstrations is None:
         raise InputError(f"{args.name} clones demonstrations: give --policy or --demonstrations")
@@ -72,17 +81,6 @@ def configured(recipe: Recipe, args: Make) -> Recipe:
         updates=args.clone_updates or recipe.updates,
         noises=(process(args.sigma),) if args.sigma else recipe.noises,
     )
-
-
-def _make(making: Making, args: Make) -> dict[str, list[Episode]]:
-    """All episodes, by the name of their file."""
-    if not making.recipe.demonstrations:
-        return {"random": making.random()}
-    if args.demonstrations:
-        demonstrations = making.convert(args.demonstrations)
-    else:
-        demonstrations = making.demonstrate(str(args.policy))
-    return {"demonstrations": demonstrations, "clone": making.clone()}
 
 
 @contextmanager
@@ -104,29 +102,178 @@ def _new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _account(recipe: Recipe, args: Make, made: dict[str, list[Episode]]) -> dict[str, Any]:
-    """What `recipe.json` says: what was made of what, and how to make it again."""
-    account: dict[str, Any] = {
-        "recipe": args.name,
-        "paper": recipe.paper,
-        "env": recipe.env,
-        "seed": args.seed,
-        "streams": STREAMS,
-        "noises": [described(noise) for noise in recipe.noises],
-    }
-    if recipe.demonstrations:
-        account |= {
-            "demonstrations": _ingredient(args),
-            "min_return": recipe.min_return,
-            "clone": {
-                "updates": recipe.updates,
-                "batch_size": recipe.clone.batch_size,
-                "learning_rate": recipe.clone.learning_rate,
-                "hidden": recipe.actor.hidden,
-            },
+@dataclass(frozen=True)
+class _Making:
+    """The making of one dataset, which says what it does to `stream`.
+
+    Attributes:
+        files: What was written to the folder, in figures.
+    """
+
+    args: Make
+    recipe: Recipe
+    spec: EnvSpec
+    folder: Path
+    stream: TextIO
+    files: dict[str, Any] = field(default_factory=dict)
+
+    def make(self) -> None:
+        """Write every file of episodes."""
+        if not self.recipe.demonstrations:
+            self._record("random", UnitPolicy(self.spec), first=0)
+            return
+        if self.args.demonstrations:
+            self._convert(self.args.demonstrations)
+        else:
+            self._demonstrate(str(self.args.policy))
+        self._record("clone", self._clone(), first=STREAMS)
+
+    def account(self) -> dict[str, Any]:
+        """What `recipe.json` says: what was made of what, and how to make it again."""
+        recipe = self.recipe
+        account: dict[str, Any] = {
+            "recipe": self.args.name,
+            "paper": recipe.paper,
+            "env": recipe.env,
+            "seed": self.args.seed,
+            "streams": STREAMS,
+            "noises": [described(noise) for noise in recipe.noises],
         }
-    files = {f"{name}.parquet": _figures(episodes) for name, episodes in made.items()}
-    return account | {"files": files, "versions": _versions()}
+        if recipe.demonstrations:
+            account |= {
+                "demonstrations": _ingredient(self.args),
+                "min_return": recipe.min_return,
+                "clone": {
+                    "updates": recipe.updates,
+                    "batch_size": recipe.clone.batch_size,
+                    "learning_rate": recipe.clone.learning_rate,
+                    "hidden": recipe.actor.hidden,
+                },
+            }
+        installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+        versions = {name: installed[name] for name in PACKAGES if name in installed}
+        return account | {"files": self.files, "versions": {**versions, "awac_dist": __version__}}
+
+    def _record(self, name: str, policy: Policy, first: int) -> None:
+        """Trajectories of a policy that the recipe's noises move."""
+        with self._streams(policy, "prior", first, self.recipe.noises) as record:
+            self._write(name, record(self.recipe.episodes))
+
+    def _convert(self, argument: str) -> None:
+        """Demonstrations that are there already, rewarded by the rule of the task."""
+        source = replace(sources.open_source(argument, self.spec), kind="demonstration")
+        found = join_fragments(e for *_, e in fragments([source], self.recipe.relabel))
+        if self.recipe.clip_demonstrations:
+            bounds = action_bounds(sources.describe(source), self.spec.env_id)
+            outside = np.concatenate([bounds.outside(episode.actions) for episode in found])
+            if outside.any():
+                share = f"{100 * outside.mean():.3g} %"
+                self._say(f"clipped {share} of all action entries, to {bounds.origin}")
+            found = [sources.clipped(episode, self.spec) for episode in found]
+        self._write("demonstrations", self._demonstrations(argument, found))
+
+    def _demonstrate(self, name: str) -> None:
+        """Demonstrations by a policy, as often tried as it takes within a limit."""
+        policy, noise = open_policy(name, self.spec), BLIND.get(name, WhiteNoise)
+        wanted = self.recipe.demonstrations
+        with self._streams(policy, "demonstration", 0, (noise,)) as record:
+            found = record(wanted)
+            while (good := len(self._good(found))) < wanted and len(found) < TRIES * wanted:
+                found = record(wanted - good)
+        kept = self._demonstrations(name, found)
+        if self.recipe.clip_demonstrations:
+            kept = [sources.clipped(episode, self.spec) for episode in kept]
+        self._write("demonstrations", kept)
+
+    def _clone(self) -> Policy:
+        """A clone of the demonstrations, which are in the folder already."""
+        recipe, started = self.recipe, time.monotonic()
+        source = str(self.folder / "demonstrations.parquet")
+        policy = fit_clone(
+            source, self.spec, recipe.actor, recipe.clone, self.args.seed, self.stream
+        )
+        took = time.monotonic() - started
+        rate = f"{recipe.updates / took:,.0f} a second"
+        self._say(f"clone: {recipe.updates:,} updates in {duration(took)}, {rate}")
+        return policy
+
+    @contextmanager
+    def _streams(
+        self, policy: Policy, kind: Kind, first: int, noises: Sequence[MakeNoise | None]
+    ) -> Iterator[Callable[[int], list[Episode]]]:
+        """A function that records so many more episodes, and returns all in order.
+
+        Streams are numbered from `first` on, as those of one dataset share no number.
+        """
+        parts = self.folder / "parts"
+        streams = [(first + place, noises[place % len(noises)]) for place in range(STREAMS)]
+        workers = recording(self.args, self.spec, policy, streams, kind, parts, self.stream)
+        with workers as collect:
+
+            def record(episodes: int) -> list[Episode]:
+                collect(episodes)
+                return _in_order(parts)
+
+            yield record
+        shutil.rmtree(parts)
+
+    def _demonstrations(self, name: str, found: Sequence[Episode]) -> list[Episode]:
+        """The first of those that are good enough, as many as are wanted."""
+        wanted, kept = self.recipe.demonstrations, self._good(found)
+        if len(kept) >= wanted:
+            self._say(f"kept {wanted} of {len(found)} episodes of {name} as demonstrations")
+            return kept[:wanted]
+        least = self.recipe.min_return
+        reach = "" if least is None else f" have a return of {number(least)} or more"
+        returns = _figures(found)["return"]
+        raise InputError(
+            f"{name}: {len(kept)} of {len(found)} episodes{reach}, but {wanted} are wanted; "
+            f"returns came from {number(returns['min'])} to {number(returns['max'])}, mean "
+            f"{number(returns['mean'])}: give better ones, or a lower --min-return"
+        )
+
+    def _good(self, found: Sequence[Episode]) -> list[Episode]:
+        least = self.recipe.min_return
+        return [episode for episode in found if least is None or episode.total_reward >= least]
+
+    def _write(self, name: str, episodes: list[Episode]) -> None:
+        write_episodes(str(self.folder / f"{name}.parquet"), episodes, self.spec)
+        self.files[f"{name}.parquet"] = figures = _figures(episodes)
+        returns, shares = figures["return"], figures["success"] or {}
+        words = [
+            f"{figures['episodes']:,} episodes, {figures['steps']:,} steps",
+            f"returns from {number(returns['min'])} to {number(returns['max'])}",
+            f"mean {number(returns['mean'])}",
+            *(f"success {100 * share:.3g} % ({step})" for step, share in shares.items()),
+        ]
+        self._say(f"{name}: {', '.join(words)}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+def _in_order(folder: Path) -> list[Episode]:
+    """Everything recorded in a folder: the first of every stream, then the second of each."""
+    found = [e for path in sorted(folder.glob("*.parquet")) for _, e in read_episodes(str(path))]
+    return sorted(found, key=lambda e: (e.origin.episode, e.origin.worker))
+
+
+def _figures(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """What `recipe.json` says of episodes; no success where some do not tell."""
+    returns = [episode.total_reward for episode in episodes]
+    successes = [e.successes > 0 for e in episodes if e.successes is not None]
+    figures = {
+        "episodes": len(episodes),
+        "steps": sum(map(len, episodes)),
+        "return": {"min": min(returns), "mean": float(np.mean(returns)), "max": max(returns)},
+        "success": None,
+    }
+    if len(successes) == len(episodes):
+        figures["success"] = {
+            "final step": float(np.mean([column[-1] for column in successes])),
+            "any step": float(np.mean([column.any() for column in successes])),
+        }
+    return figures
 
 
 def _ingredient(args: Make) -> dict[str, Any]:
@@ -138,26 +285,5 @@ def _ingredient(args: Make) -> dict[str, Any]:
     found = [Path(path) for path in paths if Path(path).is_file()]
     return {
         "policy" if args.policy else "source": args.policy or args.demonstrations,
-        "sha256": {path.name: _sha256(path) for path in found},
-    }
-
-
-def _versions() -> dict[str, str]:
-    installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-    found = {name: installed[name] for name in PACKAGES if name in installed}
-    return {**found, "awac_dist": __version__}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _figures(episodes: Sequence[Episode]) -> dict[str, Any]:
-    returns = [episode.total_reward for episode in episodes]
-    return {
-        "episodes": len(episodes),
-        "steps": sum(map(len, episodes)),
-        "return": {"min": min(returns), "mean": float(np.mean(returns)), "max": max(returns)},
-        "success": shares_of_success(episodes),
+        "sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in found},
     }

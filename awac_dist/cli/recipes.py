@@ -22,31 +22,18 @@ BATCH_SIZE, LEARNING_RATE = 128, 3e-4
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the prior data of one task is made.
+    """How the prior data of one task is made."""
 
-    Attributes:
-        env: Gymnasium id of the task.
-        episodes: Trajectories of the clone; of the random process where nothing is cloned.
-        noises: What moves them, None nothing; the entries take turns over the streams of episodes.
-        paper: What the paper and the scripts of its authors say.
-        demonstrations: Episodes that are cloned; 0 for none.
-        updates: Of the clone's fit.
-        actor: Network of the clone.
-        min_return: Demonstrations below it are not kept.
-        relabel: Task by whose rule recorded demonstrations are rewarded anew.
-        clip_demonstrations: Clip their actions to the bounds of the task.
-    """
-
-    env: str
-    episodes: int
-    noises: tuple[MakeNoise | None, ...]
-    paper: str
-    demonstrations: int = 0
-    updates: int = 0
-    actor: ActorConfig = ACTOR
-    min_return: float | None = None
-    relabel: str | None = None
-    clip_demonstrations: bool = False
+    env: str  # Gymnasium id
+    episodes: int  # trajectories of the clone; of the random process where nothing is cloned
+    noises: tuple[MakeNoise | None, ...]  # what moves them, in turn over the streams of episodes
+    paper: str  # what the paper and the scripts of its authors say
+    demonstrations: int = 0  # episodes that are cloned
+    updates: int = 0  # of the clone's fit
+    actor: ActorConfig = ACTOR  # of the clone
+    min_return: float | None = None  # demonstrations below it are not kept
+    relabel: str | None = None  # task by whose rule recorded demonstrations are rewarded anew
+    clip_demonstrations: bool = False  # clip their actions to the bounds of the task
 
     @property
     def clone(self) -> CloneConfig:

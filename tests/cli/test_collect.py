@@ -13,11 +13,12 @@ from awac_dist.cli import collect
 from awac_dist.cli.commands import Collect
 from awac_dist.cli.parser import read
 from awac_dist.data.sources import episodes, find
-from awac_dist.errors import InputError
+from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.policies.noise import OrnsteinUhlenbeck, UniformNoise
 from awac_dist.policies.npz import read_policy
 from awac_dist.policies.plain import PlainPolicy
 from awac_dist.policies.policy import UnitPolicy
+from awac_dist.rollout.worker import RolloutWorker
 from awac_dist.runs.runtime import InlineRuntime, Resources
 from awac_dist.types import EnvSpec, Episode
 
@@ -130,6 +131,17 @@ def test_a_clone_and_a_checkpoint_can_be_rolled_out(tmp_path: Path) -> None:
     words = ["--policy", str(tmp_path / "run"), "--episodes", "1", "--deterministic"]
     (episode,), _ = collected(tmp_path / "checkpoint", *words)
     assert episode.origin.policy_version == 345
+
+
+def test_a_worker_that_dies_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise ComponentDied("killed")
+
+    monkeypatch.setattr(RolloutWorker, "collect_episodes", die)
+    with pytest.raises(RunFailed, match="a rollout worker died: killed"):
+        collected(tmp_path / "out", "--policy", "random", "--episodes", "1")
 
 
 @pytest.mark.parametrize(

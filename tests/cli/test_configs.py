@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from awac_dist.algorithms import METHODS, config_class
-from awac_dist.cli.fields import walk
 from awac_dist.cli.options import parse, to_mapping
+from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
 
 FOLDER = Path(__file__).parents[2] / "configs"

@@ -14,8 +14,8 @@ from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.bc import BCConfig
-from awac_dist.cli.fields import walk
 from awac_dist.cli.options import parse, to_mapping
+from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
 from awac_dist.ranges import Count

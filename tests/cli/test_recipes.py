@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import gymnasium
@@ -13,8 +14,9 @@ import pytest
 from environments import VARIES
 from running import ENV
 
-from awac_dist.cli import making, report
-from awac_dist.cli.cloning import fit_clone
+from awac_dist.cli import recipe as command
+from awac_dist.cli import report
+from awac_dist.cli.collect import fit_clone
 from awac_dist.cli.commands import Make
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.paper_table import paper_row
@@ -49,7 +51,7 @@ SMALL = Recipe(
 @pytest.fixture(autouse=True)
 def _small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two recipes that take no time, on three streams."""
-    monkeypatch.setattr(making, "STREAMS", 3)
+    monkeypatch.setattr(command, "STREAMS", 3)
     monkeypatch.setitem(RECIPES, "small", SMALL)
     pushed = Recipe(env=VARIES, episodes=5, noises=(process(0.3),), paper="a test")
     monkeypatch.setitem(RECIPES, "pushed", pushed)
@@ -146,7 +148,7 @@ def test_streams_take_turns_to_act_by_the_mean(small: Path) -> None:
         SMALL.actor,
         SMALL.clone,
         seed=0,
-        advance=lambda _: None,
+        stream=StringIO(),
     )
     for episode in read(small / "clone.parquet"):
         mean = policy.mean(episode.observations[:-1])

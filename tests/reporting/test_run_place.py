@@ -169,7 +169,7 @@ def test_what_never_ran_leaves_its_name_free(place: str, existed: bool) -> None:
 
 
 SMALLEST = (*SMALL, "--runtime", "inline", "--online.env_steps", "0", "--offline.updates", "10")
-STEPS = ("only_one_at_a_time", "write_provenance", "open_display", "_start_runtime", "Driver")
+STEPS = ("only_one_at_a_time", "write_provenance", "open_display", "start_runtime", "Driver")
 
 
 @pytest.mark.parametrize("step", STEPS)
