@@ -163,7 +163,7 @@ class _Control:
         self.finished: list[Finished] = []
 
     def counts(self) -> Counts:
-        return Counts(collected=len(self.finished), steps=0, updates=0)
+        return Counts(done=len(self.finished), steps=0, updates=0)
 
     def look(self, futures: Sequence[Future]) -> list[Future]:
         return self._runtime.wait(futures, POLL_S)

@@ -18,6 +18,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.errors import InputError, needed, writable
+from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
@@ -30,9 +31,8 @@ from awac_dist.reporting.run_folder import (
 from awac_dist.reporting.run_place import RunPlace
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
-from awac_dist.runs.components import start_components
+from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
-from awac_dist.runs.learning import newest_progress
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import InlineRuntime, Runtime
 from awac_dist.types import EnvSpec
@@ -126,7 +126,8 @@ def _run(
     stop: StopRequest,
 ) -> str:
     session = place.session
-    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if session else {}
+    newest = newest_whole(f"{place.shared}/checkpoints", display.note) if session else None
+    progress = load_progress(newest) if newest else {}
     runtime = _start_runtime(config)
     stop.listen()  # Ray ends a process on SIGTERM at once
     metrics = MetricsLog(
@@ -137,7 +138,8 @@ def _run(
     )
     recorder = Recorder(display, metrics, _planned_updates(config), config.env, place.keep)
     try:
-        stopped_early = _driver(config, spec, sources, place, runtime, recorder, stop).run()
+        components = _components(config, spec, sources, place, runtime, recorder)
+        stopped_early = Driver(components, recorder, lambda: stop.asked, newest).run()
     finally:
         runtime.close()
         metrics.close()
@@ -157,35 +159,24 @@ def _run(
     )
 
 
-def _driver(
+def _components(
     config: RunConfig,
     spec: EnvSpec,
     sources: Sequence[Source],
     place: RunPlace,
     runtime: Runtime,
     recorder: Recorder,
-    stop: StopRequest,
-) -> Driver:
-    """Start all components; returns who conducts them."""
-    resumed, plan = place.session > 0, plan_of(config, runtime.resources)
+) -> Components:
+    plan = plan_of(config, runtime.resources)
     recorder.note(
         f"{plan.workers} rollout workers, {plan.shards} replay shards, learner on {plan.device}"
     )
-    if resumed:
+    if place.session:
         finish_journals(f"{place.shared}/{EXPERIENCE}", spec, recorder.note)  # of shards that died
-    components = start_components(runtime, config, spec, plan, place.shared, sources, place.session)
+    components = Components(runtime, config, spec, plan, place.shared, sources, place.session)
     if runtime.placement:
         recorder.note(runtime.placement)
-    return Driver(
-        config,
-        runtime,
-        components,
-        sources,
-        recorder,
-        f"{place.shared}/checkpoints",
-        lambda: stop.asked,
-        resume=resumed,
-    )
+    return components
 
 
 def _new_place(config: RunConfig) -> RunPlace:

@@ -1,4 +1,4 @@
-"""The one loop that collects: episodes or steps, with or without updates in between."""
+"""The one loop of all phases: collects episodes or steps, updates, or does both."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EPISODES_PER_CALL = 2  # few, so that progress shows
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be collected.
+    """What a phase is to bring.
 
     Attributes:
-        unit: Whole episodes, or env_steps.
+        unit: Whole "episodes", "env_steps", or "updates", where nothing is collected.
         total: How many of them the run shall have.
         kind: Of the fragments.
         source: That they are registered under.
@@ -30,10 +30,15 @@ class Order:
 
     unit: str
     total: int
-    kind: Kind
-    source: str
+    kind: Kind = "prior"
+    source: str = ""
     per_call: int = EPISODES_PER_CALL
     envs: int = 1
+
+    @property
+    def collects(self) -> bool:
+        """Whether workers have something to do."""
+        return self.unit != "updates"
 
     def post(self, workers: WorkerPool, number: int, units: int) -> None:
         """Have a worker collect some."""
@@ -54,7 +59,7 @@ class Order:
 class Counts(NamedTuple):
     """How far a phase is."""
 
-    collected: int  # in units of the order
+    done: int  # in units of the order
     steps: int  # that updates are owed for
     updates: int
 
@@ -134,7 +139,7 @@ class Collecting:
         return sum(sum(round_.asked.values()) for round_ in self._rounds)
 
     def _left(self) -> int:
-        return max(0, self._order.total - self._control.counts().collected - self._under_way())
+        return max(0, self._order.total - self._control.counts().done - self._under_way())
 
     def _updates_due(self) -> int:
         counts = self._control.counts()

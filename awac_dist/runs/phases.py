@@ -9,7 +9,7 @@ from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.runs.collecting import Order
-from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, Schedule
+from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, Schedule, UpdatesAlone
 
 NAMES = ("load", "clone", "collect", "offline", "warm-up", "online")
 
@@ -42,9 +42,8 @@ class Phase:
     Attributes:
         name: One of `NAMES`.
         training: Whose policy acts, and is updated.
-        updates: Of a phase that collects nothing.
-        order: What a phase collects.
-        schedule: When it does, and how many updates follow.
+        order: What it is to bring.
+        schedule: When it collects, and how many updates follow.
         batch_size: Transitions of its batches; None leaves them as they are.
         mixture: Shares of its batches by source.
         newest: Online transitions, the newest, that its batches are of; None is all.
@@ -54,24 +53,13 @@ class Phase:
 
     name: str
     training: Training
-    updates: int = 0
-    order: Order | None = None
+    order: Order
     schedule: Schedule = FROZEN
     batch_size: int | None = None
     mixture: Mapping[str, float] = field(default_factory=dict)
     newest: int | None = None
     curve: bool = False
     result: bool = True
-
-    @property
-    def unit(self) -> str:
-        """What its progress is told in."""
-        return "updates" if self.order is None else self.order.unit
-
-    @property
-    def total(self) -> int:
-        """How many of them there are to be."""
-        return self.updates if self.order is None else self.order.total
 
 
 def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) -> list[Phase]:
@@ -89,15 +77,16 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
     algorithm = Training("algorithm", config.algorithm, size, adopt=adopt, goals=goals)
     phases = []
     if clone.updates and demonstrations:
-        phases.append(Phase("clone", cloning, clone.updates))
+        phases.append(Phase("clone", cloning, *_updates(clone.updates)))
         if clone.episodes:
             order = Order("episodes", clone.episodes, "prior", CLONE)
-            phases.append(Phase("collect", cloning, order=order, result=False))
+            phases.append(Phase("collect", cloning, order, result=False))
     if offline.updates:
-        phases.append(Phase("offline", algorithm, offline.updates, batch_size=size, curve=True))
+        updates = _updates(offline.updates)
+        phases.append(Phase("offline", algorithm, *updates, batch_size=size, curve=True))
     if online.env_steps and online.warmup_steps:
         order = _steps(config, online.warmup_steps)
-        phases.append(Phase("warm-up", algorithm, order=order, result=False))
+        phases.append(Phase("warm-up", algorithm, order, result=False))
     if online.env_steps:
         phases.append(_online(config, algorithm, workers))
     return phases
@@ -112,8 +101,8 @@ def _online(config: RunConfig, algorithm: Training, workers: int) -> Phase:
     return Phase(
         "online",
         algorithm,
-        order=_steps(config, online.env_steps),
-        schedule=schedule,
+        _steps(config, online.env_steps),
+        schedule,
         batch_size=config.learner.batch_size,
         mixture=mixture if newest is None else mixture or {ONLINE: 1.0},
         newest=newest,
@@ -134,6 +123,10 @@ def error_buffer(config: RunConfig, workers: int) -> float:
     if online.error_buffer is not None:
         return online.error_buffer
     return online.updates_per_step * rollout.fragment_steps * rollout.envs_per_worker * workers
+
+
+def _updates(total: int) -> tuple[Order, Schedule]:
+    return Order("updates", total), UpdatesAlone(total)
 
 
 def _steps(config: RunConfig, total: int) -> Order:

@@ -11,21 +11,11 @@ class Schedule(Protocol):
     """Says what may be asked for, and what is owed."""
 
     def room(self, steps: int, updates: int) -> int:
-        """Steps that may be asked for.
-
-        Args:
-            steps: Inserted, or asked for.
-            updates: Done.
-        """
+        """Steps that may be asked for, after so many that were, and so many updates done."""
         ...
 
     def updates_due(self, steps: int, updates: int) -> int:
-        """Updates that are owed and not asked for yet.
-
-        Args:
-            steps: Inserted.
-            updates: Done, or asked for.
-        """
+        """Updates that are owed for the steps inserted, besides those done or asked for."""
         ...
 
 
@@ -72,6 +62,23 @@ class OnPolicy:
 
     def updates_due(self, steps: int, updates: int) -> int:
         return steps // self.steps * self.updates - updates
+
+
+@dataclass(frozen=True)
+class UpdatesAlone:
+    """So many updates, and nothing is collected.
+
+    Attributes:
+        total: Updates of the phase.
+    """
+
+    total: int
+
+    def room(self, steps: int, updates: int) -> int:
+        return 0
+
+    def updates_due(self, steps: int, updates: int) -> int:
+        return self.total - updates
 
 
 FROZEN = RateLimiter(0.0)  # collect, and leave the policy as it is

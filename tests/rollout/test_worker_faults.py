@@ -496,7 +496,7 @@ def test_a_worker_that_never_starts_keeps_nobody_waiting_in_async_mode() -> None
     bench.workers._start = lambda number, life: Pending()
     bench.run()
     bench.check(300)
-    assert bench.workers.is_starting(1)
+    assert not bench.workers.is_ready(1)
 
 
 class Pending:

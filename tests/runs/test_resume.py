@@ -125,7 +125,7 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     assert counts == sorted(set(counts))
     progress = driver.progress
     assert (progress.env_steps, progress.grad_steps) == (300, 20 + 25 + 300)
-    assert driver.learner.register().result().steps("online") == 300
+    assert driver.learner.register().steps("online") == 300
 
 
 def test_a_learner_that_dies_again_and_again_ends_the_run(config: RunConfig, folder: str) -> None:
@@ -180,7 +180,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     vector, _, driver = run(resumed, InlineRuntime(RESOURCES), folder, session=1)
     np.testing.assert_array_equal(vector, undisturbed)
     assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 345)
-    assert driver.learner.register().result().steps("online") == 300
+    assert driver.learner.register().steps("online") == 300
     assert logged_steps(folder) == 3 * 200 + 300
 
 
@@ -215,7 +215,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
         run(config, InlineRuntime(RESOURCES), folder, look=killed_at(200))
     kept = logged_steps(folder)
     _, _, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
-    known = driver.learner.register().result()
+    known = driver.learner.register()
     assert logged_steps(folder) == known.steps("clone") + known.steps("online") >= kept
     assert driver.progress.env_steps == known.steps("online") == 300
     assert {place.incarnation for place in driver.progress.streams} == {1_000_000}
@@ -237,7 +237,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
     run(config, InlineRuntime(RESOURCES), folder, stop=stop)
     kept = logged_steps(folder)
     vector, witness, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
-    known = driver.learner.register().result()
+    known = driver.learner.register()
     assert known.steps("clone") == 600
     assert known.steps("online") == driver.progress.env_steps == 300
     assert logged_steps(folder) == 900
@@ -261,7 +261,7 @@ def test_a_run_goes_on_with_other_workers_and_loses_nothing(
         run(before, InlineRuntime(RESOURCES), folder, look=killed_at(updates))
     kept = logged_steps(folder)
     _, _, driver = run(replace(config, **changes), InlineRuntime(RESOURCES), folder, session=1)
-    known = driver.learner.register().result()
+    known = driver.learner.register()
     clone, online = known.steps("clone"), known.steps("online")
     assert logged_steps(folder) == clone + online >= kept
     assert (clone, online) == (600, driver.progress.env_steps) == (600, 300)
