@@ -174,8 +174,8 @@ def _components(
     if place.session:
         finish_journals(f"{place.shared}/{EXPERIENCE}", spec, recorder.note)  # of shards that died
     components = Components(runtime, config, spec, plan, place.shared, sources, place.session)
-    if runtime.placement:
-        recorder.note(runtime.placement)
+    if components.placement:
+        recorder.note(components.placement)
     return components
 
 

@@ -32,9 +32,6 @@ class Components:
     for, since the driver may need another one.
 
     Args:
-        runtime: Where they run.
-        config: The run.
-        spec: The task.
         plan: How many of them.
         folder: The run's, a path or URI.
         sources: Prior data.
@@ -54,7 +51,7 @@ class Components:
         self.runtime, self.config, self.spec = runtime, config, spec
         self.folder, self.sources, self.session = folder, sources, session
         self._plan = plan
-        runtime.reserve(plan.learner_gpus)
+        self.placement = runtime.reserve(plan.learner_gpus)
         self.weights = runtime.start(WeightStore)
         self._reader = runtime.weights_reader(self.weights)
         normalize = config.replay.normalize_observations
