@@ -156,8 +156,6 @@ def collect(
 class _Control:
     """What the collecting loop needs where nobody learns."""
 
-    calls_ahead = 0
-
     def __init__(self, runtime: Runtime, advance: Callable[[int], None]) -> None:
         self._runtime, self._advance = runtime, advance
         self.finished: list[Finished] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from awac_dist.errors import ComponentDied, InputError, RunFailed
@@ -16,9 +17,6 @@ from awac_dist.runs.learning import LearnerSupervisor
 from awac_dist.runs.loading import PriorData, Resumption
 from awac_dist.runs.phases import Phase, phases_of, reached
 from awac_dist.runs.progress import Observer, Progress
-
-CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
-# one in sync mode, where an evaluation must find the weights of the call that made it due
 
 
 class Driver:
@@ -42,18 +40,16 @@ class Driver:
         self._config, self._components, self._observer = config, components, observer
         self._resumed_from = checkpoint
         self.loop = EventLoop(runtime, observer, config.online.max_minutes, stop_asked)
-        self.look = self.loop.look
         self.learner = LearnerSupervisor(
             components.start_learner,
             f"{components.folder}/checkpoints",
             self.loop,
             in_rounds=config.mode == "sync",
         )
+        self.look, self.update = self.loop.look, self.learner.update
+        publish = partial(self.learner.call, "publish")
         self._evaluator = EvaluatorSupervisor(
-            components.start_evaluator,
-            observer.died,
-            self.loop,
-            lambda: self.learner.call("publish"),
+            components.start_evaluator, observer.died, self.loop, publish
         )
         self._store = StoreWatch(components.weights, self.loop, self._publish_again)
         self._workers = components.workers
@@ -64,7 +60,6 @@ class Driver:
         self._phases: list[Phase] = []
         self._phase: Phase  # that goes on
         self._collecting: Collecting | None = None
-        self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
         self.progress = Progress()
 
     def run(self) -> str | None:
@@ -83,7 +78,8 @@ class Driver:
                 self._end_early(stop)
                 return str(stop)
         except (InputError, RunFailed) as error:
-            if isinstance(error, InputError) and not self.progress.has_begun:
+            begun = self.progress.grad_steps or self.progress.env_steps
+            if isinstance(error, InputError) and not begun:
                 raise
             raise RunFailed(f"{error}; {self.learner.left()}") from error
         finally:
@@ -165,8 +161,8 @@ class Driver:
         return [self.loop.wait(answer) for answer in answers]
 
     def _run_phase(self, phase: Phase) -> None:
-        self._enter(phase)
-        if self._collecting is None:
+        if self._collecting is None or self._phase is not phase:
+            self._phase = phase
             self._collecting = Collecting(
                 self,
                 self._workers,
@@ -175,6 +171,7 @@ class Driver:
                 together=self._config.mode == "sync",
                 updates_per_call=self._config.learner.updates_per_call,
             )
+        self._enter(phase)
         self._collecting.run()
         if phase.order.collects:  # the learner then knows everything
             if phase is self._phases[-1]:  # a run with more steps may have logged more
@@ -189,16 +186,13 @@ class Driver:
         if not goes_on:
             progress.phase = phase.name
             progress.phase_from = progress.evaluated_at = progress.grad_steps
-            self._collecting = None
-        self._phase, unit = phase, phase.order.unit
-        self._observer.phase(phase.name, phase.order.total, unit, progress.done(unit))
+        unit, total = phase.order.unit, phase.order.total
+        self._observer.phase(phase.name, total, unit, progress.done(unit))
         if self.learner.training != phase.training.name:
-            self.learner.train(phase.training)
+            self.learner.train(phase.training, go_on=goes_on)
             self._store.was_filled()
-            if goes_on:
-                self.learner.restore_method()
-        if phase.batch_size:
-            self.learner.call("set_batches", phase.batch_size, phase.mixture, phase.newest)
+        if phase.batches:
+            self.learner.call("set_batches", **phase.batches)
         if self._evaluate_again:
             self._evaluate_beside()
             self._evaluate_again = False
@@ -211,9 +205,6 @@ class Driver:
         progress = self.progress
         owing = max(0, progress.env_steps - self._config.online.warmup_steps)
         return Counts(progress.done(self._phase.order.unit), owing, progress.updates)
-
-    def update(self, count: int) -> Future:
-        return self.learner.update(count)
 
     def learned(self, report: UpdateReport) -> None:
         """Take note of updates, and start an evaluation when one is due."""

@@ -42,17 +42,12 @@ class EvaluatorSupervisor:
         return self._answer is not None
 
     def begin(self, label: str, episodes: int, told: Told) -> None:
-        """Evaluate the newest policy.
+        """Evaluate the newest policy; `told` is told what came of it.
 
         The policy is fixed when this returns; the episodes take their time.
 
-        Args:
-            label: Of the evaluation.
-            episodes: How many.
-            told: Is told what came of it.
-
         Raises:
-            RunFailed: It was tried often enough; a wait of the event loop may raise this, too.
+            RunFailed: It was tried often enough; turns of the event loop may raise it, too.
         """
         self._attempts = 0
         self._post(label, episodes, told)

@@ -17,11 +17,7 @@ LAST_WORDS_S = 60.0  # for the last checkpoint, and then for the shards' files
 
 
 class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a condition was met
-    """The run ends early, in order; says why.
-
-    Attributes:
-        in_a_hurry: Whether there is no time for a last evaluation.
-    """
+    """The run ends early, in order; says why, and whether there is time for an evaluation."""
 
     def __init__(self, reason: str, *, in_a_hurry: bool = False) -> None:
         super().__init__(reason)
@@ -85,11 +81,7 @@ class EventLoop:
         return [future for future in done if future in futures]
 
     def stop(self, reason: str) -> None:
-        """Have the run end because a condition is met, unless one was already.
-
-        Raises:
-            Stopped: At once.
-        """
+        """Have the run end, by `Stopped`, because a condition is met, unless one was already."""
         if not self._was_met:
             self._was_met = True
             raise Stopped(reason)

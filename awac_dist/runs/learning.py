@@ -19,7 +19,7 @@ class LearnerSupervisor:
 
     Args:
         start: Starts a learner that knows nothing.
-        checkpoints: Folder of the checkpoints.
+        checkpoints: Their folder.
         loop: Waits for answers.
         in_rounds: Whether it registers what workers bring round by round: in sync mode.
 
@@ -51,21 +51,12 @@ class LearnerSupervisor:
         """The same, and wait for its answer."""
         return self._loop.wait(self.post(method, *arguments, **named))
 
-    def train(self, training: Training) -> None:
-        """Have it begin to train a method."""
+    def train(self, training: Training, *, go_on: bool) -> None:
+        """Have it begin to train a method, or go on where the checkpoint left it."""
         self.training = training.name
-        self.call(
-            "begin",
-            training.method,
-            training.batch_size,
-            sources=training.sources,
-            adopt=training.adopt,
-            goals=training.goals,
-        )
-
-    def restore_method(self) -> None:
-        """Have the method that was begun go on where the checkpoint left it."""
-        self.call("restore_method", self._opened)
+        self.call("begin", training.method, **training.options)
+        if go_on:
+            self.call("restore_method", self._opened)
 
     def start_rounds(self, positions: Sequence[StreamState]) -> None:
         """Where the workers' streams are before another round begins."""
@@ -98,11 +89,7 @@ class LearnerSupervisor:
         self._saving = self._handle.post("save", self._checkpoints, dict(progress), self._news())
 
     def finish_saving(self) -> None:
-        """Wait until the checkpoint that was asked for is whole.
-
-        Raises:
-            ComponentDied: The learner did not live to write it.
-        """
+        """Wait until the checkpoint that was asked for, if one was, is whole."""
         if self._saving is not None:
             saving, self._saving = self._saving, None
             self._loop.wait(saving)
@@ -129,8 +116,7 @@ class LearnerSupervisor:
     def restart(self) -> dict[str, Any]:
         """Put a new learner in the place of one that died, with all the fragments that there are.
 
-        Returns:
-            The progress in the newest checkpoint, empty if there is none.
+        Returns the progress in the newest checkpoint, empty if there is none.
         """
         self.begin_anew()
         checkpoint = newest_whole(self._checkpoints)

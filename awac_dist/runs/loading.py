@@ -20,15 +20,10 @@ from awac_dist.runs.progress import Observer, Progress
 
 @dataclass(frozen=True)
 class PriorData:
-    """All shards' shares together.
-
-    Attributes:
-        sources: Where it comes from.
-        shares: What each shard read.
-    """
+    """All shards' shares together."""
 
     sources: Sequence[Source]
-    shares: Sequence[Loaded]
+    shares: Sequence[Loaded]  # what each shard read
 
     @property
     def demonstrations(self) -> list[str]:

@@ -35,23 +35,14 @@ class _Lost:
 
 @dataclass
 class _Worker:
-    """One number, and who bears it.
+    """One number, and who bears it."""
 
-    Attributes:
-        handle: Who does the work now.
-        position: Of the stream, as far as it has reported.
-        starting: Comes when it can be given work.
-        call: What it is doing.
-        lost: What the incarnation before it leaves behind, until that is known.
-        deaths: In a row, since a call ended well.
-    """
-
-    handle: Handle
-    position: StreamState
-    starting: Future | None
-    call: Future | None = None
-    lost: _Lost | None = None
-    deaths: int = 0
+    handle: Handle  # who does the work now
+    position: StreamState  # as far as it has reported
+    starting: Future | None  # comes when it can be given work
+    call: Future | None = None  # what it is doing
+    lost: _Lost | None = None  # what its predecessor leaves behind, until that is known
+    deaths: int = 0  # in a row, since a call ended well
 
 
 class WorkerPool:
@@ -106,12 +97,9 @@ class WorkerPool:
             streams: Of some workers, none of which is busy.
             wait: Gives the answer to a call.
         """
-        calls = []
         for stream in streams:
-            worker = self._workers[stream.worker]
-            worker.position = stream
-            calls.append(worker.handle.post("resume", stream))
-        for call in calls:
+            self._workers[stream.worker].position = stream
+        for call in [self._workers[s.worker].handle.post("resume", s) for s in streams]:
             with suppress(ComponentDied):
                 wait(call)
 

@@ -31,39 +31,23 @@ class Observer(Protocol):
 
 @dataclass
 class Progress:
-    """What a run has done so far; it belongs into every checkpoint.
+    """What a run has done so far; it belongs into every checkpoint."""
 
-    Attributes:
-        phase: The phase that goes on, one of `phases.NAMES`.
-        grad_steps: Updates of the whole run.
-        phase_from: grad_steps when the phase began.
-        evaluated_at: grad_steps at the last evaluation of a curve.
-        evaluating: Whether that evaluation has not ended yet.
-        env_steps: env.step calls of the online phase that the replay accepted.
-        clone_episodes: Episodes that the clone has recorded.
-        arrangement: What the order in which things are collected follows from.
-        streams: Where each worker's stream of episodes is.
-    """
-
-    phase: str = "load"
-    grad_steps: int = 0
-    phase_from: int = 0
-    evaluated_at: int = 0
-    evaluating: bool = False
-    env_steps: int = 0
-    clone_episodes: int = 0
+    phase: str = "load"  # that goes on, one of `phases.NAMES`
+    grad_steps: int = 0  # updates of the whole run
+    phase_from: int = 0  # grad_steps when the phase began
+    evaluated_at: int = 0  # grad_steps at the last evaluation of a curve
+    evaluating: bool = False  # whether that evaluation has not ended yet
+    env_steps: int = 0  # env.step calls of the online phase that the replay accepted
+    clone_episodes: int = 0  # that the clone has recorded
+    # what the order in which things are collected follows from
     arrangement: list[Any] = field(default_factory=list)
-    streams: Sequence[StreamState] = ()
+    streams: Sequence[StreamState] = ()  # where each worker's stream of episodes is
 
     @property
     def updates(self) -> int:
         """Of the phase so far."""
         return self.grad_steps - self.phase_from
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything was learned or collected."""
-        return bool(self.grad_steps or self.env_steps)
 
     def done(self, unit: str) -> int:
         """Updates, episodes or env_steps of the phase so far."""

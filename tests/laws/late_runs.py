@@ -22,12 +22,8 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import EXPERIENCE, open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.evaluation.config import EvaluationConfig
-from awac_dist.learner.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    load_progress,
-    newest_whole,
-)
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_checkpoint, load_progress, newest_whole
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.messages import UpdateReport
 from awac_dist.replay.config import ReplayConfig
@@ -242,7 +238,7 @@ def check_left(folder: Path, acknowledged: set[tuple[str, Key]]) -> Fragments:
     logged = log_of(folder)
     lost = [key for source, key in acknowledged if key not in logged.get(source, {})]
     assert not lost, "acknowledged, and not in the log"
-    for path in list_checkpoints(f"{folder}/checkpoints")[-1:]:
+    for path in sealed(f"{folder}/checkpoints")[-1:]:
         books = load_checkpoint(path)["books"]
         in_play = books["in_play"].get(ONLINE)
         known = [] if in_play is None else in_play.tolist()

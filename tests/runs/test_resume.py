@@ -17,12 +17,8 @@ from awac_dist.data.experience import list_files
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.learner.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    load_progress,
-    save_checkpoint,
-)
+from awac_dist.files import sealed, write_file
+from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, save_checkpoint
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
@@ -153,6 +149,16 @@ def test_an_evaluator_that_dies_again_and_again_ends_the_run(
     told = "evaluator died 3 times in a row: .* the last good checkpoint is"
     with pytest.raises(RunFailed, match=told):
         run(config, MortalRuntime(Evaluator, [1, 1, 1]), folder)
+
+
+def test_damaged_checkpoints_do_not_hide_why_a_run_ends(config: RunConfig, tmp_path: Path) -> None:
+    def damage(driver: Any) -> None:
+        for path in sealed(f"{tmp_path}/checkpoints"):
+            write_file(f"{path}/{STATE}", b"")
+
+    told = "the evaluator died 3 times in a row: .*; there is no good checkpoint: .* is damaged"
+    with pytest.raises(RunFailed, match=told):
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path, look=damage)
 
 
 class Killed(Exception):  # noqa: N818 - says what happened
@@ -323,7 +329,7 @@ def test_every_part_of_a_checkpoint_is_needed(
 ) -> None:
     shutil.copytree(killed_online, tmp_path, dirs_exist_ok=True)
     folder = str(tmp_path / "checkpoints")
-    newest = list_checkpoints(folder)[-1]
+    newest = sealed(folder)[-1]
     progress = load_progress(newest)
     state = {**load_checkpoint(newest), "progress": progress}
     LEFT_OUT.get(part, lambda s: None)(state)

@@ -14,7 +14,8 @@ from awac_dist.data.parquet import read_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.envs.make import env_spec
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, load_progress
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_checkpoint, load_progress
 from awac_dist.runs.components import Components
 from awac_dist.runs.plan import make_plan
 from awac_dist.runs.runtime import InlineRuntime, Resources
@@ -180,7 +181,7 @@ def test_checkpoints_are_whole_and_only_the_newest_are_kept(
 ) -> None:
     learner = replace(config.learner, keep_checkpoints=2)
     vector, _, _ = run(replace(config, learner=learner), InlineRuntime(RESOURCES), tmp_path)
-    paths = list_checkpoints(str(tmp_path / "checkpoints"))
+    paths = sealed(str(tmp_path / "checkpoints"))
     assert len(paths) == 2
     state = load_checkpoint(paths[-1])
     assert state["grad_steps"] == 345
