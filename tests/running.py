@@ -16,11 +16,12 @@ from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec, make_env
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.evaluation.result import Evaluation
+from awac_dist.learner.checkpoint import newest_whole
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.rollout.config import RolloutConfig
-from awac_dist.runs.components import start_components
+from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import make_plan
 from awac_dist.runs.runtime import Runtime
@@ -157,19 +158,10 @@ def make_driver(
         runtime.resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
     )
     sources = [open_source(argument, spec) for argument in config.data]
-    checkpoints = f"{folder}/checkpoints"
-    components = start_components(runtime, config, spec, plan, str(folder), sources, session)
+    newest = newest_whole(f"{folder}/checkpoints") if session else None
+    components = Components(runtime, config, spec, plan, str(folder), sources, session)
     witness = Witness(lambda: look(driver))
-    driver = Driver(
-        config,
-        runtime,
-        components,
-        sources,
-        witness,
-        checkpoints,
-        stop_asked=stop,
-        resume=session > 0,
-    )
+    driver = Driver(components, witness, stop, newest)
     return witness, driver
 
 

@@ -18,6 +18,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE
 from awac_dist.errors import InputError, needed, writable
+from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
 from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
@@ -26,9 +27,8 @@ from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
-from awac_dist.runs.components import start_components
+from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
-from awac_dist.runs.learning import newest_progress
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import InlineRuntime, Runtime
 
@@ -85,26 +85,18 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
     with _begun(place, options, screen), open_display(screen.stream, title) as display:
-        with _recorded(config, place, display, stop) as (runtime, recorder):
-            session, folder, note = place.session, place.shared, recorder.note
-            plan = plan_of(config, runtime.resources)
+        session, folder = place.session, place.shared
+        newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
+        with _recorded(config, place, display, stop, newest) as (runtime, recorder):
+            plan, note = plan_of(config, runtime.resources), recorder.note
             processes = f"{plan.workers} rollout workers, {plan.shards} replay shards"
             note(f"{processes}, learner on {plan.device}")
             if session:
                 finish_journals(f"{folder}/{EXPERIENCE}", spec, note)  # of shards that died
-            components = start_components(runtime, config, spec, plan, folder, sources, session)
-            if runtime.placement:
-                note(runtime.placement)
-            stopped_early = Driver(
-                config,
-                runtime,
-                components,
-                sources,
-                recorder,
-                f"{folder}/checkpoints",
-                stop.asked,
-                resume=session > 0,
-            ).run()
+            components = Components(runtime, config, spec, plan, folder, sources, session)
+            if components.placement:
+                note(components.placement)
+            stopped_early = Driver(components, recorder, stop.asked, newest).run()
         return summary(
             list(recorder.evaluations.values()),
             place.shared,
@@ -139,14 +131,14 @@ def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
 
 @contextmanager
 def _recorded(
-    config: RunConfig, place: RunPlace, display: Display, stop: StopRequest
+    config: RunConfig, place: RunPlace, display: Display, stop: StopRequest, newest: str | None
 ) -> Iterator[tuple[Runtime, Recorder]]:
     """What starts the components, and writes down what they do; the place has all of it then."""
-    progress = newest_progress(f"{place.shared}/checkpoints", display.note) if place.session else {}
     runtime = start_runtime(inline=config.runtime == "inline", address=config.address)
     stop.listen()  # Ray ends a process on SIGTERM at once
     metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
     if place.session:
+        progress = load_progress(newest) if newest else {}
         again = progress.get("evaluating", False)
         metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
     updates = {"offline": config.offline.updates, "online": config.online.updates}

@@ -15,6 +15,7 @@ from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
 
 NO_ROOM = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
+OURS = (InputError, RunFailed, ComponentDied, NotFinite)  # told as they are, others by Ray
 
 logger = logging.getLogger(__name__)
 
@@ -32,29 +33,16 @@ class RayFuture:
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
-    """Around a call of Ray: what it raises, told in our words.
-
-    Raises:
-        InputError: A component cannot be built, or read what it was given.
-        RunFailed: Ray has no room left, or a component says that the run cannot go on.
-        ComponentDied: The component's process is gone.
-    """
+    """Around a call of Ray: what it raises, told in our words."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:
-        raise _cause(error) from None
+        cause = _no_room(error.cause) if isinstance(error.cause, NO_ROOM) else error.cause
+        raise cause if isinstance(cause, OURS) else error from None
     except ray.exceptions.RayActorError as error:
         raise _reason_of_death(error) from None
     except NO_ROOM as error:
         raise _no_room(error) from None
-
-
-def _cause(error: Any) -> Exception:
-    """What a method raised: our own errors as they are, others with Ray's traceback."""
-    cause = error.cause
-    if isinstance(cause, NO_ROOM):
-        return _no_room(cause)
-    return cause if isinstance(cause, InputError | RunFailed | ComponentDied | NotFinite) else error
 
 
 def _no_room(error: Exception) -> RunFailed:
@@ -87,23 +75,12 @@ class RayHandle:
             return RayFuture(getattr(self.actor, method).remote(*arguments, **named))
 
 
-class SharedWeightStore:
-    """A `WeightStore` whose vector lies in the object store once, however many workers read it."""
-
-    def __init__(self) -> None:
-        self._store = WeightStore()
-        self._reference: Any = None
+class SharedWeightStore(WeightStore):
+    """One whose vector lies in the object store once, however many workers read it."""
 
     def publish(self, version: int, vector: Array) -> int:
-        self._reference = ray.put(vector)
-        return self._store.publish(version, vector[:0])
-
-    def pull(self, newer_than: int) -> tuple[int, int, list[Any]] | None:
-        """Serial, version and reference; the reference is boxed so that Ray leaves it alone."""
-        newest = self._store.pull(newer_than)
-        if newest is None:
-            return None
-        return newest.serial, newest.version, [self._reference]
+        boxed: Any = [ray.put(vector)]  # or Ray would bring the vector to the store
+        return super().publish(version, boxed)
 
 
 class SharedWeightsReader:

@@ -27,7 +27,6 @@ class Places:
 
     Attributes:
         has_roles: Whether labels say what a node is for.
-        words: What goes where, once a place for the learner is reserved.
     """
 
     def __init__(self) -> None:
@@ -37,7 +36,6 @@ class Places:
         self.has_roles = any(ROLE in node["Labels"] for node in nodes)
         self._nodes = nodes
         self._group: PlacementGroup | None = None
-        self.words = ""
 
     @property
     def resources(self) -> Resources:
@@ -48,19 +46,15 @@ class Places:
         role = WORKER if self.has_roles else None
         for_workers = [node for node in self._nodes if node["Labels"].get(ROLE) == role]
         cpus = (node["Resources"].get("CPU", 0.0) for node in for_workers)
-        return Resources(
-            tuple(count for count in cpus if count),
-            max(gpus, to_come),
-            grows=bool(heads),
-        )
+        return Resources(tuple(filter(None, cpus)), max(gpus, to_come), grows=bool(heads))
 
-    def reserve(self, gpus: int) -> None:
-        """Book the learner's node."""
+    def reserve(self, gpus: int) -> str:
+        """Book the learner's node; returns what goes where."""
         labels, home = self._home(gpus)
         needs = {"GPU": gpus} if gpus else {"memory": 1}  # a group needs to book something
         self._group = placement_group([needs], bundle_label_selector=[labels])
         workers = f"nodes labelled {ROLE}={WORKER}" if self.has_roles else "all nodes"
-        self.words = f"learner, shards, evaluator on {home}, workers on {workers}"
+        return f"learner, shards, evaluator on {home}, workers on {workers}"
 
     def beside_learner(self, gpus: float) -> dict[str, Any]:
         """Options of the learner, and of whoever serves it."""

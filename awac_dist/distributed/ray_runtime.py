@@ -14,18 +14,20 @@ from tempfile import mkstemp
 from typing import Any
 
 import ray
+from ray.util.metrics import Gauge
 
 from awac_dist.distributed.actors import ACTORS
-from awac_dist.distributed.gauges import Gauges
 from awac_dist.distributed.handles import RayFuture, RayHandle, SharedWeightsReader
 from awac_dist.distributed.places import Places
 from awac_dist.errors import InputError
-from awac_dist.messages import Future, Handle
+from awac_dist.messages import Future
 from awac_dist.runs.plan import named_address
-from awac_dist.runs.runtime import Resources
+from awac_dist.runs.runtime import Runtime
+
+GAUGE_PREFIX = "awac_dist_"  # before which Ray puts `ray_`
 
 
-class RayRuntime:
+class RayRuntime(Runtime):
     """Starts Ray on this machine, or joins a cluster, and ends what it started.
 
     Args:
@@ -42,19 +44,13 @@ class RayRuntime:
         if self._owns_session:
             _connect(address or named_address())
         self._places = Places()
+        self.resources = self._places.resources
         self._actors: list[Any] = []
         self._unplaced: dict[Any, str] = {}  # what it is, by the reference that comes once it runs
 
-    @property
-    def resources(self) -> Resources:
-        return self._places.resources
-
-    def reserve(self, gpus: int) -> None:
-        self._places.reserve(gpus)
-
-    @property
-    def placement(self) -> str:
-        return self._places.words if len(ray.nodes()) > 1 or self._places.has_roles else ""
+    def reserve(self, gpus: int) -> str:
+        where = self._places.reserve(gpus)
+        return where if len(ray.nodes()) > 1 or self._places.has_roles else ""
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
@@ -67,9 +63,7 @@ class RayRuntime:
         return RayHandle(actor)
 
     def waits_for(self) -> str:
-        waiting = list(self._unplaced)
-        done, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
-        for reference in done:
+        for reference in _done(list(self._unplaced), 0):
             del self._unplaced[reference]
         if not self._unplaced:
             return ""
@@ -78,32 +72,25 @@ class RayRuntime:
         there = ray.cluster_resources()
         return f"{words}; all nodes have {there.get('CPU', 0):g} CPU, {there.get('GPU', 0):g} GPU"
 
-    def weights_reader(self, store: Handle) -> SharedWeightsReader:
-        assert isinstance(store, RayHandle)
+    def weights_reader(self, store: RayHandle) -> SharedWeightsReader:
         return SharedWeightsReader(store)
 
     def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
-        posted = [future for future in futures if isinstance(future, RayFuture)]
-        if not posted:
-            return []
-        done, _ = ray.wait(
-            [future.reference for future in posted],
-            num_returns=1,
-            timeout=timeout_s,
-            fetch_local=False,
-        )
-        if done:
-            done, _ = ray.wait(
-                [future.reference for future in posted],
-                num_returns=len(posted),
-                timeout=0,
-                fetch_local=False,
-            )
-        ready = set(done)
-        return [future for future in posted if future.reference in ready]
+        posted = {future.reference: future for future in futures if isinstance(future, RayFuture)}
+        return [posted[reference] for reference in _done(list(posted), timeout_s)]
 
     def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
-        return Gauges(run).show
+        """Metrics under their TensorBoard names: `replay/size` as `ray_awac_dist_replay_size`."""
+        gauges: dict[str, Gauge] = {}
+
+        def show(values: Mapping[str, float]) -> None:
+            for name, value in values.items():
+                if name not in gauges:
+                    exported = GAUGE_PREFIX + name.replace("/", "_")
+                    gauges[name] = Gauge(exported, name, tag_keys=("run",))
+                gauges[name].set(value, {"run": run})
+
+        return show
 
     def close(self) -> None:
         self._places.free()
@@ -112,6 +99,17 @@ class RayRuntime:
             return
         for actor in self._actors:
             ray.kill(actor)
+
+
+def _done(references: list[Any], timeout_s: float) -> list[Any]:
+    """All that are there, as soon as one is."""
+    if not references:
+        return []
+    done, waiting = ray.wait(references, timeout=timeout_s, fetch_local=False)
+    if done and waiting:
+        more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
+        done += more
+    return list(done)
 
 
 def keep_token_private() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from awac_dist.config import CLONE
 from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, load_progress
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_checkpoint, load_progress
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.reporting.metrics import METRICS_FILE
 
@@ -111,7 +112,7 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
         grad_steps: Of the whole run, as configured.
     """
     logged = logged_fragments(folder)
-    newest = list_checkpoints(str(folder / "checkpoints"))[-1]
+    newest = sealed(str(folder / "checkpoints"))[-1]
     checkpoint, progress = load_checkpoint(newest), load_progress(newest)
     books = checkpoint["books"]
     known = [(source, books["in_play"].get(source)) for source in (CLONE, ONLINE)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +16,7 @@ from awac_dist.replay.sampler import Sampler
 
 REQUESTS_IN_FLIGHT = 2
 Positions = np.ndarray | slice  # a slice is copied twice as fast
-
-
-class _Request(NamedTuple):
-    """Some batches on their way: which positions of them each answer fills."""
-
-    batches: int
-    answers: list[tuple[Positions, Future]]
+_Answers = list[tuple[Positions, Future]]  # and which rows of a block each of them fills
 
 
 class BatchFetcher:
@@ -58,37 +51,40 @@ class BatchFetcher:
 
     def fetch(self, first: int, count: int, batch_size: int) -> Iterator[Tensor]:
         """Yield batches number first to first + count - 1 as blocks [B, width]."""
-        starts = range(first, first + count, self._batches_per_request)
-        waiting: deque[_Request] = deque()
-        for start in starts:
-            stop = min(start + self._batches_per_request, first + count)
-            waiting.append(self._request(range(start, stop), batch_size))
+        numbers, each = range(first, first + count), self._batches_per_request
+        waiting: deque[tuple[int, _Answers]] = deque()
+        for start in range(0, count, each):
+            wanted = numbers[start : start + each]
+            waiting.append((len(wanted), self._ask(wanted, batch_size)))
             if len(waiting) == REQUESTS_IN_FLIGHT:
-                yield from self._receive(waiting.popleft(), batch_size)
+                yield from self._receive(*waiting.popleft(), batch_size)
         while waiting:
-            yield from self._receive(waiting.popleft(), batch_size)
+            yield from self._receive(*waiting.popleft(), batch_size)
 
-    def _request(self, numbers: range, batch_size: int) -> _Request:
+    def _ask(self, numbers: range, batch_size: int) -> _Answers:
         draw = self._sampler.draw(numbers.start, batch_size, len(numbers))
         answers = []
         for shard, handle in enumerate(self._shards):
             mine = draw.shards == shard
             if mine.any():
                 positions = slice(None) if mine.all() else np.flatnonzero(mine)
-                relabelling = draw.relabelling(positions)
-                known = self._sampler.known(shard)
-                rows = draw.rows[positions]
-                answer = handle.post("take", rows, relabelling, self.layout.wishes, known)
+                answer = handle.post(
+                    "take",
+                    draw.rows[positions],
+                    draw.relabelling(positions),
+                    self.layout.wishes,
+                    self._sampler.known(shard),
+                )
                 answers.append((positions, answer))
-        return _Request(len(numbers), answers)
+        return answers
 
-    def _receive(self, request: _Request, batch_size: int) -> Iterator[Tensor]:
-        answers = [(positions, answer.result()) for positions, answer in request.answers]
+    def _receive(self, batches: int, answers: _Answers, batch_size: int) -> Iterator[Tensor]:
+        arrived = [(positions, answer.result()) for positions, answer in answers]
         began = time.perf_counter()
         on_gpu = self._device.type == "cuda"
-        size = (request.batches * batch_size, self.layout.width)
+        size = (batches * batch_size, self.layout.width)
         block = torch.empty(size, pin_memory=on_gpu)
-        for positions, rows in answers:
+        for positions, rows in arrived:
             block.numpy()[positions] = rows
         moved = self.normalize(block.to(self._device, non_blocking=on_gpu))
         self.copy_s += time.perf_counter() - began

@@ -13,9 +13,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pickle import UnpicklingError
 from typing import Any
+
+import numpy as np
 
 from awac_dist.errors import InputError, RunFailed, first_line, needed
 from awac_dist.files import (
@@ -44,30 +46,23 @@ def save_checkpoint(
     *,
     keep: int,
 ) -> str:
-    """Write a checkpoint, and drop all but the newest `keep`.
+    """Write a checkpoint, and drop all but the newest `keep`; returns its path or URI.
 
     Args:
         folder: The run's `checkpoints` folder, a path or URI.
         grad_steps: Names the checkpoint.
-        state: What learns: tensors, numbers, strings, and lists and dicts of them.
+        state: What learns: tensors, arrays, numbers, strings, and lists and dicts of them.
         progress: What JSON knows.
-        acting: The policy's spec, and its arrays by name: tensors or NumPy.
+        acting: The policy's spec, and its arrays by name.
         keep: How many checkpoints stay.
-
-    Returns:
-        Path or URI of the checkpoint.
 
     Raises:
         RunFailed: It cannot be written, or holds what is not finite; the ones before it stay.
     """
-    state = _on_cpu(state)
-    for quantity, tensor in _tensors("", state):
-        if not bool(tensor.isfinite().all()):
-            raise RunFailed(f"{quantity} is not finite: update {grad_steps:,} is not kept")
     spec, arrays = acting
     parts = {
-        STATE: torch_bytes(state),
-        POLICY: policy_bytes(spec, _on_cpu(arrays), grad_steps),
+        STATE: torch_bytes(_kept(state, grad_steps)),
+        POLICY: policy_bytes(spec, _kept(arrays, grad_steps, "policy"), grad_steps),
         PROGRESS: json.dumps(progress, indent=1).encode(),
     }
     path = f"{folder}/{grad_steps:09d}"
@@ -78,11 +73,6 @@ def save_checkpoint(
         seal(path, parts)
         _drop(folder, before, grad_steps, keep - 1)
     return path
-
-
-def list_checkpoints(folder: str) -> list[str]:
-    """Paths or URIs of all checkpoints that were finished, oldest first."""
-    return sealed(folder)
 
 
 def newest_whole(folder: str, note: Callable[[str], None] = lambda line: None) -> str | None:
@@ -96,7 +86,7 @@ def newest_whole(folder: str, note: Callable[[str], None] = lambda line: None) -
         InputError: There are some, and all are damaged.
     """
     damaged = []
-    for path in reversed(list_checkpoints(folder)):
+    for path in reversed(sealed(folder)):
         try:
             for name in (STATE, POLICY, PROGRESS):
                 _read(path, name)
@@ -112,7 +102,7 @@ def newest_whole(folder: str, note: Callable[[str], None] = lambda line: None) -
 
 
 def load_checkpoint(path: str) -> dict[str, Any]:
-    """What learns, on the CPU; executes nothing that the file holds.
+    """What learns, as tensors on the CPU; executes nothing that the file holds.
 
     Raises:
         InputError: It cannot be read, or is not as it was written.
@@ -153,23 +143,25 @@ def torch_bytes(state: Mapping[str, Any]) -> bytes:
     return memory.getvalue()
 
 
-def _on_cpu(value: Any) -> Any:
-    """The value with every tensor in it on the CPU, so that a machine with no GPU reads it."""
+def _kept(value: Any, update: int, name: str = "") -> Any:
+    """The value with a tensor on the CPU, which any machine reads, for each tensor and array.
+
+    Raises:
+        RunFailed: One is not finite; says which by its dotted name.
+    """
     if isinstance(value, Mapping):
-        return {key: _on_cpu(item) for key, item in value.items()}
+        return {key: _kept(item, update, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_on_cpu(item) for item in value]
-    return value.detach().cpu() if hasattr(value, "detach") else value
+        return [_kept(item, update, f"{name}.{number}") for number, item in enumerate(value)]
+    if isinstance(value, np.ndarray):
+        import torch
 
-
-def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The tensors of numbers in nested dicts and lists, by their dotted names."""
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _tensors(f"{name}.{key}".lstrip("."), item)
-    elif hasattr(value, "is_floating_point") and value.is_floating_point():
-        yield name, value
+        value = torch.from_numpy(value)
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise RunFailed(f"{name.lstrip('.')} is not finite: update {update:,} is not kept")
+    return value
 
 
 def _number(name: str) -> tuple[int, int]:

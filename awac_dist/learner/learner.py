@@ -64,13 +64,12 @@ class Learner:
         torch.set_num_threads(config.threads or default_threads())
         self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)
-        self._layout = Layout.of(spec)
+        self._shards, self._replay = shards, replay
         self._sampler = Sampler(seed, online_capacity, sources)
         self._books = Books(self._sampler, shards, sources or ())
-        self._fetcher = BatchFetcher(
-            shards, self._sampler, self._layout, config.batches_per_request, self._device
-        )
-        self._shards, self._replay = shards, replay
+        per_request = config.batches_per_request
+        layout = Layout.of(spec)
+        self._fetcher = BatchFetcher(shards, self._sampler, layout, per_request, self._device)
         self._normalization: Normalization | None = None
         self._weights, self._evidence = weights, evidence
         self._method: Method | None = None
@@ -84,14 +83,9 @@ class Learner:
         return self._method
 
     def open(self, checkpoint: str | None, rounds: Rounds | None = None) -> Holdings:
-        """Register what the shards hold, in a run that is resumed as its checkpoint had it.
-
-        Args:
-            checkpoint: Path of the checkpoint, None where there is none.
-            rounds: As in `register`, for what the checkpoint does not know.
-        """
+        """Register what the shards hold, as a checkpoint had it, and `register` all else."""
         if checkpoint is not None:
-            self._books.restore(_arrays(load_checkpoint(checkpoint)["books"]))
+            self._books.restore(load_checkpoint(checkpoint)["books"])
         return self._books.register(rounds)
 
     def register(self, rounds: Rounds | None = None) -> Holdings:
@@ -123,28 +117,22 @@ class Learner:
         """
         before = self._method
         if self._replay.normalize_observations and self._normalization is None:
-            self._normalization = Normalization.of_prior_data(self._shards, self._device)
-        self._method = method_class(name_of(method))(
-            method, self._task, seed=self._seed, device=self._device
-        )
+            self._normalization = Normalization(self._shards, self._device)
+        build = method_class(name_of(method))
+        self._method = build(method, self._task, seed=self._seed, device=self._device)
         if adopt and before is not None:
             self._method.adopt(before.acting().arrays)
-        self._wish(goals or {})
+        wishes = Wishes(self._method.needs, self._replay.n_steps, self._method.segment_length)
+        if goals:
+            wishes.check_goals()
+        self._sampler.set_goals(goals or {})
+        self._fetcher.layout = Layout.of(self._task.spec, wishes)
+        if self._normalization is not None:
+            self._fetcher.normalize = self._normalization.of_blocks(self._fetcher.layout)
         sizes = self._sampler.sizes()
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
         self.publish()
-
-    def _wish(self, goals: Mapping[str, float]) -> None:
-        """Ask for the columns that the method needs, of transitions after these goals."""
-        method = self.method
-        wishes = Wishes(method.needs, self._replay.n_steps, method.segment_length)
-        if goals:
-            wishes.check_goals()
-        self._sampler.set_goals(goals)
-        self._layout = self._fetcher.layout = Layout.of(self._task.spec, wishes)
-        if self._normalization is not None:
-            self._fetcher.normalize = self._normalization.of_blocks(self._layout)
 
     def set_batches(
         self, batch_size: int, mixture: Mapping[str, float], newest: int | None = None
@@ -160,11 +148,7 @@ class Learner:
         self._sampler.set_mixture(mixture, newest)
 
     def update(self, count: int, rounds: Rounds | None = None) -> UpdateReport:
-        """Register new fragments, take `count` gradient steps and publish the policy.
-
-        Args:
-            count: How many.
-            rounds: As in `register`.
+        """Register new fragments as `register` does, take gradient steps and publish the policy.
 
         Raises:
             RunFailed: A batch, a loss or a parameter is not finite; nothing of this call is
@@ -174,7 +158,7 @@ class Learner:
         self._books.register(rounds)
         each = self.method.batches_per_update
         blocks = self._fetcher.fetch(self.grad_steps * each, count * each, self._batch_size)
-        record = CallRecord()
+        record = CallRecord(self.grad_steps, self._evidence)
         fetch_s, copied_s = 0.0, self._fetcher.copy_s
         try:
             for _ in range(count):
@@ -182,13 +166,13 @@ class Learner:
                 drawn = [next(blocks) for _ in range(each)]
                 fetch_s += time.perf_counter() - asked
                 with autocast(self._config.precision, self._device):
-                    batches = [Batch.from_block(block, self._layout) for block in drawn]
+                    batches = [Batch.from_block(block, self._fetcher.layout) for block in drawn]
                     metrics = self.method.update(batches)
                 record.add(drawn, metrics)
         except NotFinite as error:
-            raise record.refused(error, self.grad_steps, self._evidence) from error
+            raise record.refused(error) from error
         means = record.means() | {"replay/size": float(sum(self._sampler.sizes().values()))}
-        record.check(self.method, self.grad_steps, self._evidence)
+        record.check(self.method)
         self.grad_steps += count
         self.publish()
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
@@ -198,33 +182,23 @@ class Learner:
         """Write a checkpoint of everything that learns, and of `progress`; returns its path.
 
         The driver may not have heard of the newest updates and steps: they are set right.
-
-        Args:
-            folder: Of the checkpoints.
-            progress: What the driver knows.
-            rounds: As in `register`.
         """
-        known = self._books.register(rounds)
-        progress = {
-            **progress,
-            "grad_steps": self.grad_steps,
-            "env_steps": known.steps(ONLINE),
-        }
+        env_steps = self._books.register(rounds).steps(ONLINE)
+        progress = {**progress, "grad_steps": self.grad_steps, "env_steps": env_steps}
         state = {
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
-            "books": _tensors(self._books.state()),
+            "books": self._books.state(),
         }
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, self._acting(), keep=keep)
 
-    def restore_method(self, checkpoint: str) -> int:
-        """Go on where the method in training was; returns its grad_steps."""
+    def restore_method(self, checkpoint: str) -> None:
+        """Go on where the method in training was."""
         state = load_checkpoint(checkpoint)
         self.method.load_training_state(state["method"])
         self.grad_steps = state["grad_steps"]
         self.publish()
-        return self.grad_steps
 
     def _acting(self) -> Acting:
         """The policy that acts on observations as the task gives them."""
@@ -246,17 +220,3 @@ class Learner:
         if not np.isfinite(vector).all():
             raise RunFailed(f"the policy after update {self.grad_steps:,} is not finite")
         self._weights.post("publish", self.grad_steps, vector).result()
-
-
-def _tensors(value: Any) -> Any:
-    """The same nested dicts with tensors for arrays, as checkpoints hold them."""
-    if isinstance(value, dict):
-        return {key: _tensors(item) for key, item in value.items()}
-    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-
-
-def _arrays(value: Any) -> Any:
-    """The same nested dicts with arrays for tensors."""
-    if isinstance(value, dict):
-        return {key: _arrays(item) for key, item in value.items()}
-    return value.numpy() if isinstance(value, torch.Tensor) else value

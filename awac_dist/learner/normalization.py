@@ -12,28 +12,17 @@ from awac_dist.algorithms.base import Acting
 from awac_dist.messages import Handle
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.normalization import added, statistics
-from awac_dist.types import Array
 
 
 class Normalization:
-    """Applied to every batch of a learner, and told to whoever acts.
+    """By the statistics of what the shards read, for batches on a device and for whoever acts."""
 
-    Args:
-        shift: [O]
-        scale: [O]
-        device: Where batches are.
-    """
-
-    def __init__(self, shift: Array, scale: Array, device: torch.device) -> None:
-        self._arrays = {"observation_shift": shift, "observation_scale": scale}
-        self._device = device
-
-    @classmethod
-    def of_prior_data(cls, shards: Sequence[Handle], device: torch.device) -> Normalization:
-        """By the statistics of what the shards read."""
+    def __init__(self, shards: Sequence[Handle], device: torch.device) -> None:
         answers = [shard.post("load") for shard in shards]
         sums = [sums for answer in answers for sums in answer.result().observation_sums]
-        return cls(*statistics(added(sums)), device)
+        shift, scale = statistics(added(sums))  # [O] each
+        self._arrays = {"observation_shift": shift, "observation_scale": scale}
+        self._device = device
 
     def of_blocks(self, layout: Layout) -> Callable[[Tensor], Tensor]:
         """A function of blocks [n, width] that normalises every observation in them, in place."""

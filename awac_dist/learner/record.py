@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -17,9 +18,15 @@ UPDATES_KEPT = 2  # the one after which a number is not finite, and the one befo
 
 
 class CallRecord:
-    """Blocks and metrics of the updates of one call; they leave the device once, at its end."""
+    """Blocks and metrics of the updates of one call; they leave the device once, at its end.
 
-    def __init__(self) -> None:
+    Args:
+        grad_steps: Before the call.
+        evidence: Folder that the batches around the first bad number go to; None keeps none.
+    """
+
+    def __init__(self, grad_steps: int = 0, evidence: str | None = None) -> None:
+        self._grad_steps, self._evidence = grad_steps, evidence
         self._blocks: list[Sequence[Tensor]] = []  # of each update
         self._rows: list[Tensor] = []  # [M] of each update
         self._names: list[str] = []
@@ -38,13 +45,8 @@ class CallRecord:
         self._values = torch.stack(self._rows).cpu()
         return dict(zip(self._names, self._values.mean(0).tolist(), strict=True))
 
-    def check(self, method: Method, grad_steps: int, evidence: str | None) -> None:
-        """Look for what is not finite, in the metrics first, then in all that is kept.
-
-        Args:
-            method: Which was updated.
-            grad_steps: Before this call.
-            evidence: Folder that the batches around the first bad number go to.
+    def check(self, method: Method) -> None:
+        """Look for what is not finite, in the metrics first, then in all that the method keeps.
 
         Raises:
             RunFailed: Names the quantity, the update, and where the batches are.
@@ -53,16 +55,14 @@ class CallRecord:
         quantity = quantity or _first_bad_tensor(method)
         if quantity:
             around = self._blocks[max(0, update + 1 - UPDATES_KEPT) : update + 1]
-            kept = [block for blocks in around for block in blocks]
-            done = grad_steps + update + 1
-            where = _save(kept, quantity, done, evidence) if evidence else ""
+            done = self._grad_steps + update + 1
+            where = self._save(chain.from_iterable(around), quantity, done)
             raise RunFailed(f"{quantity} is not finite after update {done:,}{where}")
 
-    def refused(self, error: NotFinite, grad_steps: int, evidence: str | None) -> RunFailed:
-        """What to raise for transitions that nobody can learn from. Arguments as above."""
-        update = grad_steps + len(self._rows)
-        drawn = torch.tensor(error.block)
-        where = _save([drawn], "batch", update, evidence) if evidence else ""
+    def refused(self, error: NotFinite) -> RunFailed:
+        """What to raise for transitions that nobody can learn from."""
+        update = self._grad_steps + len(self._rows)
+        where = self._save([torch.tensor(error.block)], "batch", update)
         return RunFailed(f"a batch is not finite after update {update:,}: {error}{where}")
 
     def _first_bad_metric(self) -> tuple[int, str]:
@@ -74,6 +74,18 @@ class CallRecord:
                 return update, self._names[column]
         return len(self._rows) - 1, ""
 
+    def _save(self, blocks: Iterable[Tensor], quantity: str, update: int) -> str:
+        """Write the blocks as a weights-only torch file; returns what to tell of it."""
+        if self._evidence is None:
+            return ""
+        content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in blocks]}
+        path = f"{self._evidence}/{update:09d}.pt"
+        try:
+            write_file(path, torch_bytes(content))
+        except OSError as error:
+            return f"; the batches around it are lost: {cannot_write(path, error)}"
+        return f"; the batches around it are in {path}"
+
 
 def _first_bad_tensor(method: Method) -> str:
     """Name of what is not finite of all that a checkpoint keeps, the gradients first.
@@ -84,16 +96,4 @@ def _first_bad_tensor(method: Method) -> str:
     sums = torch.stack([value.detach().sum() for value in tensors.values()])
     if bool(sums.sum().isfinite()):
         return ""
-    bad = [name for name, value in tensors.items() if not bool(value.isfinite().all())]
-    return bad[0] if bad else ""
-
-
-def _save(blocks: list[Tensor], quantity: str, update: int, folder: str) -> str:
-    """Write the blocks as a weights-only torch file; returns what to tell of it."""
-    content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in blocks]}
-    path = f"{folder}/{update:09d}.pt"
-    try:
-        write_file(path, torch_bytes(content))
-    except OSError as error:
-        return f"; the batches around it are lost: {cannot_write(path, error)}"
-    return f"; the batches around it are in {path}"
+    return next((name for name, value in tensors.items() if not bool(value.isfinite().all())), "")

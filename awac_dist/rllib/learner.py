@@ -94,14 +94,14 @@ class MethodLearner(TorchLearner):
         Raises:
             RunFailed: A loss, a gradient or a parameter is not finite.
         """
-        record, each = CallRecord(), self.method.batches_per_update
+        record, each = CallRecord(self._updates), self.method.batches_per_update
         blocks = batch[DEFAULT_MODULE_ID][BLOCK].split(self.config.train_batch_size_per_learner)
         for first in range(0, len(blocks), each):
             drawn = blocks[first : first + each]
             batches = [Batch.from_block(block, self._layout) for block in drawn]
             record.add(drawn, self.method.update(batches))
         means = record.means()
-        record.check(self.method, self._updates, None)
+        record.check(self.method)
         self._updates += len(blocks) // each
         for name, value in means.items():
             self.metrics.log_value((DEFAULT_MODULE_ID, *name.split("/")), value, reduce="mean")

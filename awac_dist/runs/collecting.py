@@ -1,4 +1,4 @@
-"""The one loop that collects: episodes or steps, with or without updates in between."""
+"""The one loop of all phases: collects episodes or steps, updates, or does both."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ from awac_dist.runs.schedule import Schedule
 from awac_dist.types import Kind
 
 EPISODES_PER_CALL = 2  # few, so that progress shows
+CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
+# one in sync mode, where an evaluation must find the weights of the call that made it due
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be collected.
+    """What a phase is to bring."""
 
-    Attributes:
-        unit: Whole episodes, or env_steps.
-        total: How many of them the run shall have.
-        kind: Of the fragments.
-        source: That they are registered under.
-        per_call: Episodes of a call, or steps of each environment.
-        envs: Environments of a worker, which step side by side.
-    """
+    unit: str  # whole "episodes", "env_steps", or "updates", where nothing is collected
+    total: int  # how many of them the run shall have
+    kind: Kind = "prior"  # of the fragments
+    source: str = ""  # that they are registered under
+    per_call: int = EPISODES_PER_CALL  # or steps of each environment
+    envs: int = 1  # of a worker, which step side by side
 
-    unit: str
-    total: int
-    kind: Kind
-    source: str
-    per_call: int = EPISODES_PER_CALL
-    envs: int = 1
+    @property
+    def collects(self) -> bool:
+        """Whether workers have something to do."""
+        return self.unit != "updates"
 
     def post(self, workers: WorkerPool, number: int, units: int) -> None:
         """Have a worker collect some."""
@@ -54,15 +52,13 @@ class Order:
 class Counts(NamedTuple):
     """How far a phase is."""
 
-    collected: int  # in units of the order
+    done: int  # in units of the order
     steps: int  # that updates are owed for
     updates: int
 
 
 class Control(Protocol):
     """What the loop needs of the driver."""
-
-    calls_ahead: int
 
     def counts(self) -> Counts: ...
     def look(self, futures: Sequence[Future]) -> list[Future]: ...
@@ -77,7 +73,7 @@ class _Round:
     """Workers that collect together; what they bring is registered in worker order."""
 
     workers: list[int]
-    asked: dict[int, int] = field(default_factory=dict)  # units, by worker
+    asked: dict[int, int]  # units, by worker
     reports: dict[int, RolloutReport] = field(default_factory=dict)
 
 
@@ -90,11 +86,9 @@ class Collecting:
 
     Args:
         control: The driver, which keeps the counts.
-        workers: Who collects.
-        order: What.
         schedule: When to collect, when to update.
         together: Whether all workers are one round.
-        updates_per_call: Updates of one call at most.
+        updates_per_call: At most.
     """
 
     def __init__(
@@ -110,6 +104,7 @@ class Collecting:
         self._control, self._workers = control, workers
         self._order, self._schedule = order, schedule
         self._updates_per_call = updates_per_call
+        self._calls_ahead = 1 if together else CALLS_AHEAD
         everyone = list(range(len(workers)))
         self._idle = [everyone] if together else [[worker] for worker in everyone]
         self._rounds: list[_Round] = []
@@ -134,11 +129,12 @@ class Collecting:
         return sum(sum(round_.asked.values()) for round_ in self._rounds)
 
     def _left(self) -> int:
-        return max(0, self._order.total - self._control.counts().collected - self._under_way())
+        return max(0, self._order.total - self._control.counts().done - self._under_way())
 
     def _updates_due(self) -> int:
         counts = self._control.counts()
-        return self._schedule.updates_due(counts.steps, counts.updates + self._posted)
+        asked = counts.updates + self._posted
+        return max(0, self._schedule.updates_due(counts.steps, asked))  # a resumed run may ask less
 
     def _start_rounds(self) -> None:
         for workers in list(self._idle):
@@ -152,15 +148,14 @@ class Collecting:
                 self._rounds.append(self._begin(workers, units))
 
     def _begin(self, workers: list[int], units: int) -> _Round:
-        round_ = _Round(workers)
-        for worker, share in zip(workers, self._order.shares(units, len(workers)), strict=True):
-            if share:
-                self._order.post(self._workers, worker, share)
-                round_.asked[worker] = share
-        return round_
+        shares = zip(workers, self._order.shares(units, len(workers)), strict=True)
+        asked = {worker: share for worker, share in shares if share}
+        for worker, share in asked.items():
+            self._order.post(self._workers, worker, share)
+        return _Round(workers, asked)
 
     def _start_updates(self) -> None:
-        while (due := self._updates_due()) > 0 and len(self._updates) < self._control.calls_ahead:
+        while (due := self._updates_due()) and len(self._updates) < self._calls_ahead:
             count = min(self._updates_per_call, due)
             self._updates.append(self._control.update(count))
             self._posted += count

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import ExperienceLog
@@ -12,167 +11,112 @@ from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.envs.goal_rewards import TaskRewards
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, Evaluator
 from awac_dist.learner.learner import Learner
-from awac_dist.messages import Handle, WeightsReader
-from awac_dist.policies.spec import PolicySpec
+from awac_dist.messages import Handle
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import PublishedPolicy, RolloutWorker
 from awac_dist.runs.plan import Plan
 from awac_dist.runs.pool import WorkerPool
-from awac_dist.runs.progress import INCARNATIONS_PER_SESSION
 from awac_dist.runs.runtime import Runtime
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import EnvSpec
 
 EVIDENCE = "not-finite"  # batches after which a number was not
+INCARNATIONS_PER_SESSION = 1_000_000  # a worker cannot die so often
 
 
-@dataclass(frozen=True)
 class Components:
-    """Handles to everything that runs, and starters of what the driver can replace.
+    """Everything that runs; each component gets its own part of the config only.
 
-    Attributes:
-        repeatable: Whether workers may do recorded actions again.
-    """
-
-    repeatable: bool
-    weights: Handle
-    shards: Sequence[Handle]
-    start_learner: Callable[[], Handle]
-    workers: WorkerPool
-    start_evaluator: Callable[[], Handle]
-
-
-def start_components(
-    runtime: Runtime,
-    config: RunConfig,
-    spec: EnvSpec,
-    plan: Plan,
-    folder: str,
-    sources: Sequence[Source],
-    session: int = 0,
-) -> Components:
-    """Start everything; each component gets its own part of the config only.
+    Shards, workers and the weight store start at once, learner and evaluator when they are asked
+    for, since the driver may need another one.
 
     Args:
-        runtime: Where they run.
-        config: The run.
-        spec: The task.
         plan: How many of them.
-        folder: The run's, which the experience log lies in.
+        folder: The run's, a path or URI.
         sources: Prior data.
         session: How often the run was started before.
     """
-    runtime.reserve(plan.learner_gpus)
-    weights = runtime.start(WeightStore)
-    reader = runtime.weights_reader(weights)
-    experience = f"{folder}/{EXPERIENCE}"
-    shards = _start_shards(runtime, config, spec, plan, experience, sources, session)
-    workers = _start_workers(runtime, config, spec, plan, shards, reader, session)
-    policy, evaluation = _policy_spec(config, spec), config.evaluation
-    return Components(
-        spec.repeatable,
-        weights,
-        shards,
-        partial(_start_learner, runtime, config, spec, plan, shards, weights, folder, sources),
-        workers,
-        partial(
-            runtime.start,
-            Evaluator,
-            spec,
-            policy,
-            reader,
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        config: RunConfig,
+        spec: EnvSpec,
+        plan: Plan,
+        folder: str,
+        sources: Sequence[Source],
+        session: int = 0,
+    ) -> None:
+        self.runtime, self.config, self.spec = runtime, config, spec
+        self.folder, self.sources, self.session = folder, sources, session
+        self._plan = plan
+        self.placement = runtime.reserve(plan.learner_gpus)
+        self.weights = runtime.start(WeightStore)
+        self._reader = runtime.weights_reader(self.weights)
+        normalize = config.replay.normalize_observations
+        policy = config.algorithm.policy_spec(spec)
+        self._policy = replace(policy, normalize_observations=normalize)
+        self.shards = [self._start_shard(index) for index in range(plan.shards)]
+        first = INCARNATIONS_PER_SESSION * session
+        self.workers = WorkerPool(self._start_worker, plan.workers, self.shards, first)
+
+    def start_learner(self) -> Handle:
+        """One that knows nothing yet."""
+        config, capacity = self.config, self.config.replay.capacity
+        return self.runtime.start(
+            Learner,
+            self.spec,
+            config.learner,
+            self.shards,
+            self.weights,
+            # rows that the sampler draws from; a step takes two at the most
+            online_capacity=min(capacity, 2 * config.online.env_steps),
             seed=config.seed,
+            device=self._plan.device,
+            replay=config.replay,
+            gpus=self._plan.learner_gpus,
+            sources={source.name: source.weight for source in self.sources},
+            evidence=f"{self.folder}/{EVIDENCE}",
+        )
+
+    def start_evaluator(self) -> Handle:
+        """One that pulls the newest policy."""
+        evaluation = self.config.evaluation
+        return self.runtime.start(
+            Evaluator,
+            self.spec,
+            self._policy,
+            self._reader,
+            seed=self.config.seed,
             num_envs=min(SIDE_BY_SIDE, max(evaluation.episodes, evaluation.curve_episodes)),
-            step_timeout_s=config.rollout.step_timeout_s,
-        ),
-    )
+            step_timeout_s=self.config.rollout.step_timeout_s,
+        )
 
-
-def _start_shards(
-    runtime: Runtime,
-    config: RunConfig,
-    spec: EnvSpec,
-    plan: Plan,
-    experience: str,
-    sources: Sequence[Source],
-    session: int,
-) -> list[Handle]:
-    return [
-        runtime.start(
+    def _start_shard(self, index: int) -> Handle:
+        spec, experience = self.spec, f"{self.folder}/{EXPERIENCE}"
+        return self.runtime.start(
             ReplayShard,
             index,
-            plan.shards,
+            self._plan.shards,
             spec,
-            discount=config.learner.discount,
-            log=ExperienceLog(experience, index, spec, session),
-            sources=sources,
-            config=config.replay,
+            discount=self.config.learner.discount,
+            log=ExperienceLog(experience, index, spec, self.session),
+            sources=self.sources,
+            config=self.config.replay,
             goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
         )
-        for index in range(plan.shards)
-    ]
 
-
-def _start_learner(
-    runtime: Runtime,
-    config: RunConfig,
-    spec: EnvSpec,
-    plan: Plan,
-    shards: Sequence[Handle],
-    weights: Handle,
-    folder: str,
-    sources: Sequence[Source],
-) -> Handle:
-    return runtime.start(
-        Learner,
-        spec,
-        config.learner,
-        shards,
-        weights,
-        online_capacity=_rows_in_play(config),
-        seed=config.seed,
-        device=plan.device,
-        replay=config.replay,
-        gpus=plan.learner_gpus,
-        sources={source.name: source.weight for source in sources},
-        evidence=f"{folder}/{EVIDENCE}",
-    )
-
-
-def _start_workers(
-    runtime: Runtime,
-    config: RunConfig,
-    spec: EnvSpec,
-    plan: Plan,
-    shards: Sequence[Handle],
-    reader: WeightsReader,
-    session: int,
-) -> WorkerPool:
-    policy = _policy_spec(config, spec)
-
-    def start(number: int, incarnation: int) -> Handle:
-        return runtime.start(
+    def _start_worker(self, number: int, incarnation: int) -> Handle:
+        rollout = self.config.rollout
+        return self.runtime.start(
             RolloutWorker,
-            spec,
-            config.rollout.envs_per_worker,
-            shards,
-            PublishedPolicy(policy, reader),
-            seed=config.seed,
+            self.spec,
+            rollout.envs_per_worker,
+            self.shards,
+            PublishedPolicy(self._policy, self._reader),
+            seed=self.config.seed,
             worker=number,
             incarnation=incarnation,
-            step_timeout_s=config.rollout.step_timeout_s,
-            cpus=plan.worker_cpus,
+            step_timeout_s=rollout.step_timeout_s,
+            cpus=self._plan.worker_cpus,
         )
-
-    return WorkerPool(start, plan.workers, shards, INCARNATIONS_PER_SESSION * session)
-
-
-def _policy_spec(config: RunConfig, spec: EnvSpec) -> PolicySpec:
-    """Of the policy that acts, which the learner publishes."""
-    normalize = config.replay.normalize_observations
-    return replace(config.algorithm.policy_spec(spec), normalize_observations=normalize)
-
-
-def _rows_in_play(config: RunConfig) -> int:
-    """Online rows that the sampler draws from; a step takes two rows at the most."""
-    return min(config.replay.capacity, 2 * config.online.env_steps)

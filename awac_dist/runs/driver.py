@@ -2,131 +2,125 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from awac_dist.config import RunConfig
-from awac_dist.data.sources import Source
-from awac_dist.errors import ComponentDied
+from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import Future, RolloutReport, UpdateReport
-from awac_dist.runs.collecting import Collecting, Counts, Order
+from awac_dist.runs.collecting import Collecting, Counts
 from awac_dist.runs.components import Components
-from awac_dist.runs.ending import in_order
 from awac_dist.runs.evaluating import EvaluatorSupervisor
-from awac_dist.runs.event_loop import EventLoop
+from awac_dist.runs.event_loop import EventLoop, Stopped, StoreWatch
 from awac_dist.runs.learning import LearnerSupervisor
 from awac_dist.runs.loading import PriorData, Resumption
 from awac_dist.runs.phases import Phase, phases_of, reached
-from awac_dist.runs.progress import Observer, Progress, arrangement
-from awac_dist.runs.runtime import Runtime
-from awac_dist.runs.shard_watch import ShardWatch
-from awac_dist.runs.stopping import StopConditions, Stopped
-from awac_dist.runs.weights import StoreWatch
-
-CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
-# one in sync mode, where an evaluation must find the weights of the call that made it due
+from awac_dist.runs.progress import Observer, Progress
 
 
 class Driver:
     """Runs the phases of one run.
 
     Args:
-        config: The run.
-        runtime: Waits for answers.
-        components: Handles to everything that runs.
-        sources: Prior data.
+        components: The run, and handles to everything that runs.
         observer: Is told what happens.
-        checkpoints: Folder of the checkpoints.
         stop_asked: Whether somebody asked the run to end.
-        resume: Go on where the newest checkpoint was taken.
+        checkpoint: The newest of a run that is resumed, if it left one.
     """
 
     def __init__(
         self,
-        config: RunConfig,
-        runtime: Runtime,
         components: Components,
-        sources: Sequence[Source],
         observer: Observer,
-        checkpoints: str,
         stop_asked: Callable[[], bool],
-        *,
-        resume: bool = False,
+        checkpoint: str | None = None,
     ) -> None:
-        self._config, self._components = config, components
-        self._sources, self._observer = sources, observer
-        self._resume = resume
-        self._stop = StopConditions(config.online, stop_asked)
-        self._loop = EventLoop(runtime, observer, self._stop)
-        self.look, self._wait = self._loop.look, self._loop.wait
-        self.learner = LearnerSupervisor(config, components.start_learner, checkpoints, self._wait)
+        config, runtime = components.config, components.runtime
+        self._config, self._components, self._observer = config, components, observer
+        self._resumed_from = checkpoint
+        self.loop = EventLoop(runtime, observer, config.online.max_minutes, stop_asked)
+        self.learner = LearnerSupervisor(
+            components.start_learner,
+            f"{components.folder}/checkpoints",
+            self.loop,
+            in_rounds=config.mode == "sync",
+        )
+        self.look, self.update = self.loop.look, self.learner.update
+        publish = partial(self.learner.call, "publish")
         self._evaluator = EvaluatorSupervisor(
-            components.start_evaluator, observer.died, self._wait, lambda: self._call("publish")
+            components.start_evaluator, observer.died, self.loop, publish
         )
-        self._store = StoreWatch(
-            components.weights, self._publish_again, lambda futures: runtime.wait(futures, 0)
-        )
-        self._loop.see_to(self._store, self._evaluator, self._evaluated)
+        self._store = StoreWatch(components.weights, self.loop, self._publish_again)
         self._workers = components.workers
         self._workers.died = self._worker_died
-        self._shard_watch = ShardWatch(components.shards, observer.died)
-        self._resumption = Resumption(config, components, self.learner, self._wait, observer.note)
+        self._resumption = Resumption(components, self.learner, self.loop, observer)
         self._loaded = self._evaluate_again = False
+        self._shard_restarts = 0
         self._phases: list[Phase] = []
+        self._phase: Phase  # that goes on
         self._collecting: Collecting | None = None
-        self.calls_ahead = 1 if config.mode == "sync" else CALLS_AHEAD
         self.progress = Progress()
 
     def run(self) -> str | None:
         """Go through all phases; returns why the run ended early, or None.
 
+        Whatever happens, the shards write what they were given.
+
         Raises:
             InputError: Before anything was learned or collected.
             RunFailed: Later; names the checkpoint from which the run can go on.
         """
-        shards, note = self._components.shards, self._observer.note
-        began = lambda: self.progress.has_begun  # noqa: E731
-        with in_order(self.learner, shards, began, self._loop, self._stop, note):
+        try:
             try:
                 self._go_through()
             except Stopped as stop:
-                note(f"stopping: {stop}")
                 self._end_early(stop)
                 return str(stop)
-            return None
+        except (InputError, RunFailed) as error:
+            begun = self.progress.grad_steps or self.progress.env_steps
+            if isinstance(error, InputError) and not begun:
+                raise
+            raise RunFailed(f"{error}; {self.learner.left()}") from error
+        finally:
+            self.loop.hurry()
+            self._flush()
+        return None
 
     def _end_early(self, stop: Stopped) -> None:
+        self._observer.note(f"stopping: {stop}")
         phase = self.progress.phase if self.learner.training else "load"
         try:
             if not stop.in_a_hurry and phase in ("offline", "online"):
                 self._evaluate_now(phase)
         except (ComponentDied, Stopped) as again:
             self._observer.note(f"stopping: {again}")
-        self._stop.hurry()
+        self.loop.hurry()
         try:
-            self._save()
+            self._checkpoint(wait=True)
         except (ComponentDied, Stopped) as reason:
             self._observer.note(f"the last checkpoint but one is kept: {reason}")
 
+    def _flush(self) -> None:
+        """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
+        try:
+            for answer in [shard.post("flush") for shard in self._components.shards]:
+                self.loop.wait(answer)
+        except (InputError, ComponentDied, Stopped) as error:
+            self._observer.note(f"what was collected stays in journals: {error}")
+
     def _go_through(self) -> None:
         """Go through the phases, from the one of the checkpoint on; again where a learner dies."""
-        at = -1
-        while at <= len(self._phases) or not self._loaded:
+        while True:
             try:
                 if not self._loaded:
                     self._load()
-                    at = reached(self._phases, self.progress.phase)
-                elif at < len(self._phases):
-                    self._run_phase(self._phases[at])
-                    at += 1
-                else:
-                    self._save()
-                    at += 1
+                for phase in self._phases[reached(self._phases, self.progress.phase) :]:
+                    self._run_phase(phase)
+                self._checkpoint(wait=True)
+                return
             except ComponentDied as death:
                 self._revive_learner(str(death))
-                at = reached(self._phases, self.progress.phase)
 
     def _revive_learner(self, reason: str) -> None:
         """Start another learner, which knows what the dead one did at its last checkpoint.
@@ -150,35 +144,41 @@ class Driver:
                 reason = str(death)
 
     def _load(self) -> None:
-        self._observer.phase("load", len(self._sources), "sources")
-        if self._resume:
-            self.progress = self._resumption.load(self.learner.newest(), self._observer)
-        else:
-            self.progress = self._resumption.begin()
-        answers = [shard.post("load") for shard in self._components.shards]
-        prior = PriorData(self._sources, [self._wait(answer) for answer in answers])
+        sources, note = self._components.sources, self._observer.note
+        self._observer.phase("load", len(sources), "sources")
+        self.progress = self._resumption.load(self._resumed_from)
+        prior = PriorData(sources, self._ask_shards("load"))
         for line in prior.described(clipped=self._config.replay.clip_prior_actions):
-            self._observer.note(line)
+            note(line)
         prior.check_mixture(self._config)
         if self._config.clone.updates and not prior.demonstrations:
-            self._observer.note("no source holds demonstrations alone: there is nothing to clone")
+            note("no source holds demonstrations alone: there is nothing to clone")
         self._phases = phases_of(self._config, prior.demonstrations, len(self._workers))
-        self.progress.arrangement = arrangement(self._config, len(self._workers))
-        self.progress.streams = self._workers.positions
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
+    def _ask_shards(self, method: str) -> list[Any]:
+        answers = [shard.post(method) for shard in self._components.shards]
+        return [self.loop.wait(answer) for answer in answers]
+
     def _run_phase(self, phase: Phase) -> None:
+        if self._collecting is None or self._phase is not phase:
+            self._phase = phase
+            self._collecting = Collecting(
+                self,
+                self._workers,
+                phase.order,
+                phase.schedule,
+                together=self._config.mode == "sync",
+                updates_per_call=self._config.learner.updates_per_call,
+            )
         self._enter(phase)
-        if phase.order is None:
-            self._learn(phase)
-        else:
-            self._collect(phase, phase.order)
+        self._collecting.run()
+        if phase.order.collects:  # the learner then knows everything
+            if phase is self._phases[-1]:  # a run with more steps may have logged more
+                self._resumption.register_the_rest(self.progress)
+            self.learner.register()
         if phase.result:
             self._evaluate_now(phase.name)
-
-    def _save(self) -> None:
-        self._checkpoint()
-        self.learner.finish_saving()
 
     def _enter(self, phase: Phase) -> None:
         """Begin a phase, or go on with it where the checkpoint was taken."""
@@ -186,83 +186,46 @@ class Driver:
         if not goes_on:
             progress.phase = phase.name
             progress.phase_from = progress.evaluated_at = progress.grad_steps
-            self._collecting = None
-        self._observer.phase(phase.name, phase.total, phase.unit, progress.done(phase.unit))
+        unit, total = phase.order.unit, phase.order.total
+        self._observer.phase(phase.name, total, unit, progress.done(unit))
         if self.learner.training != phase.training.name:
-            self._wait(self.learner.train(phase.training))
+            self.learner.train(phase.training, go_on=goes_on)
             self._store.was_filled()
-            if goes_on:
-                self._wait(self.learner.restore_method())
-        if phase.batch_size:
-            self._call("set_batches", phase.batch_size, phase.mixture, phase.newest)
+        if phase.batches:
+            self.learner.call("set_batches", **phase.batches)
         if self._evaluate_again:
-            self._evaluator.begin(phase.name, self._config.evaluation.curve_episodes)
+            self._evaluate_beside()
             self._evaluate_again = False
-        if not goes_on:
-            self._checkpoint()
-            if phase.order is not None:  # or a death could leave it while workers collect
-                self.learner.finish_saving()
-
-    def _learn(self, phase: Phase) -> None:
-        """Have the learner take what is left of so many steps, always a call ahead of it."""
-        left = phase.updates - (self.progress.grad_steps - self.progress.phase_from)
-        calls: deque[Future] = deque()
-        while left or calls:
-            while left and len(calls) < self.calls_ahead:
-                count = min(self._config.learner.updates_per_call, left)
-                calls.append(self.update(count))
-                left -= count
-            self.learned(self._wait(calls.popleft()), evaluate=phase.curve)
-
-    def _collect(self, phase: Phase, order: Order) -> None:
-        """Collect, and update as the schedule has it; the learner then knows everything."""
-        if self._collecting is None:
-            self._collecting = Collecting(
-                self,
-                self._workers,
-                order,
-                phase.schedule,
-                together=self._config.mode == "sync",
-                updates_per_call=self._config.learner.updates_per_call,
-            )
-        self._collecting.run()
-        if phase is self._phases[-1]:  # a run with more steps may have logged more
-            self._resumption.register_the_rest(self.progress)
-        self._wait(self.learner.register())
+        if not goes_on:  # waits, or a death could leave it while workers collect
+            self._checkpoint(wait=phase.order.collects)
 
     # What the collecting loop asks for.
 
     def counts(self) -> Counts:
         progress = self.progress
-        if progress.phase == "collect":
-            return Counts(progress.clone_episodes, 0, 0)
-        updates = progress.grad_steps - progress.phase_from
         owing = max(0, progress.env_steps - self._config.online.warmup_steps)
-        return Counts(progress.env_steps, owing, updates)
+        return Counts(progress.done(self._phase.order.unit), owing, progress.updates)
 
-    def update(self, count: int) -> Future:
-        return self.learner.update(count)
-
-    def learned(self, report: UpdateReport, *, evaluate: bool = True) -> None:
+    def learned(self, report: UpdateReport) -> None:
         """Take note of updates, and start an evaluation when one is due."""
         self.progress.grad_steps = report.grad_steps
         self._observer.updated(report)
         due = self.progress.evaluated_at + self._config.evaluation.every_updates
-        if evaluate and report.grad_steps >= due and self._evaluator.answer is None:
+        if self._phase.curve and report.grad_steps >= due and not self._evaluator.is_busy:
             self.progress.evaluated_at = report.grad_steps
-            self._evaluator.begin(self.progress.phase, self._config.evaluation.curve_episodes)
+            self._evaluate_beside()
             self._checkpoint()
-            self._shard_watch.look(self._wait)
+            self._look_at_shards()
 
     def collected(self, report: RolloutReport) -> None:
         """Take note of episodes of the clone, or of online steps."""
+        lag = 0
         if self.progress.phase == "collect":
             self.progress.clone_episodes += report.fragments  # each is a whole episode
-            lag = 0
         else:
             self.progress.env_steps += report.env_steps
-            known = report.policy_version >= 0
-            lag = self.progress.grad_steps - report.policy_version if known else 0
+            if report.policy_version >= 0:
+                lag = self.progress.grad_steps - report.policy_version
         self._observer.collected(report, lag)
 
     def round_over(self) -> None:
@@ -275,25 +238,36 @@ class Driver:
         self._observer.died(component, reason)
         self._resumption.worker_died()
 
+    def _look_at_shards(self) -> None:
+        """Tell of those that Ray started again, which nobody else notices."""
+        restarts = sum(self._ask_shards("restarts"))
+        for _ in range(self._shard_restarts, restarts):
+            self._observer.died("replay shard", "it came back whole")
+        self._shard_restarts = restarts
+
     def _evaluate_now(self, label: str) -> None:
         episodes = self._config.evaluation.episodes
-        self._observer.evaluated(self._evaluator.result(label, episodes, self.look))
+        self._observer.evaluated(self._evaluator.result(label, episodes))
 
-    def _checkpoint(self) -> None:
+    def _evaluate_beside(self) -> None:
+        episodes = self._config.evaluation.curve_episodes
+        self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
+
+    def _evaluated(self, evaluation: Evaluation) -> None:
+        self._observer.evaluated(evaluation)
+        wanted = self._config.online.stop_at_return
+        if self.progress.phase == "online" and wanted is not None and evaluation.mean >= wanted:
+            self.loop.stop(f"return {evaluation.mean:.0f} reached {wanted:g}")
+
+    def _checkpoint(self, *, wait: bool = False) -> None:
         if self.learner.training:
-            self.progress.evaluating = self._evaluator.answer is not None
+            self.progress.evaluating = self._evaluator.is_busy
             self.learner.save({**self.progress.state(), "observer": self._observer.state()})
-
-    def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
-        return self._wait(self.learner.post(method, *arguments, **named))
+        if wait:
+            self.learner.finish_saving()
 
     def _publish_again(self) -> Future | None:
         if not self.learner.training:
             return None
         self._observer.died("weight store", "it came back empty")
         return self.learner.post("publish")
-
-    def _evaluated(self, evaluation: Evaluation) -> None:
-        self._observer.evaluated(evaluation)
-        if self.progress.phase == "online":
-            self._stop.check_evaluation(evaluation)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import Future, Handle
+from awac_dist.runs.event_loop import EventLoop
 
 ATTEMPTS = 3
+Told = Callable[[Evaluation], object]
 
 
 class EvaluatorSupervisor:
@@ -18,7 +20,7 @@ class EvaluatorSupervisor:
     Args:
         start: Starts an evaluator.
         died: Is told why one died.
-        wait: Gives the answer to a call, and lets the rest of the run go on meanwhile.
+        loop: Waits for answers.
         publish: Has the policy published again, where the weight store lost it.
     """
 
@@ -26,82 +28,69 @@ class EvaluatorSupervisor:
         self,
         start: Callable[[], Handle],
         died: Callable[[str, str], None],
-        wait: Callable[[Future], Any],
+        loop: EventLoop,
         publish: Callable[[], object],
     ) -> None:
-        self._start, self._died = start, died
-        self._wait, self._publish = wait, publish
+        self._start, self._died, self._loop, self._publish = start, died, loop, publish
         self._handle = start()
-        self._asked: tuple[str, int] | None = None
         self._attempts = 0
-        self.answer: Future | None = None  # of the evaluation that goes on
+        self._answer: Future | None = None
 
-    def begin(self, label: str, episodes: int) -> None:
-        """Evaluate the newest policy.
+    @property
+    def is_busy(self) -> bool:
+        """Whether an evaluation goes on."""
+        return self._answer is not None
+
+    def begin(self, label: str, episodes: int, told: Told) -> None:
+        """Evaluate the newest policy; `told` is told what came of it.
 
         The policy is fixed when this returns; the episodes take their time.
-        """
-        self._asked, self._attempts = (label, episodes), 0
-        self._post()
 
-    def result(
-        self, label: str, episodes: int, look: Callable[[list[Future]], list[Future]]
-    ) -> Evaluation:
-        """Evaluate the newest policy, and wait for it; after the one that goes on.
-
-        Args:
-            label: Of the evaluation.
-            episodes: How many.
-            look: One turn of waiting.
+        Raises:
+            RunFailed: It was tried often enough; turns of the event loop may raise it, too.
         """
-        while self.answer is not None:
-            look([])
-        self.begin(label, episodes)
-        while True:
-            if look([self.current]):
-                evaluation = self.finish()
-                if evaluation is not None:
-                    return evaluation
+        self._attempts = 0
+        self._post(label, episodes, told)
+
+    def result(self, label: str, episodes: int) -> Evaluation:
+        """Evaluate the newest policy, and wait for it; after the one that goes on."""
+        while self.is_busy:
+            self._loop.look()
+        found: list[Evaluation] = []
+        self.begin(label, episodes, found.append)
+        while not found:
+            self._loop.look()
+        return found[0]
 
     def drop(self) -> None:
         """Forget what goes on; nobody will hear of it."""
-        self.answer = self._asked = None
+        self._answer = None
 
-    @property
-    def current(self) -> Future:
-        """The answer that will come."""
-        assert self.answer is not None, "begin comes first"
-        return self.answer
-
-    def finish(self) -> Evaluation | None:
-        """The evaluation whose `answer` is there, None if it has to be done again.
-
-        Raises:
-            RunFailed: It was tried often enough.
-        """
-        answer, self.answer = self.current, None
-        try:
-            evaluation: Evaluation = answer.result()
-        except ComponentDied as death:
-            self._replace(death)
-            self._post()
-            return None
-        self._asked = None
-        return evaluation
-
-    def _post(self) -> None:
-        assert self._asked is not None
+    def _post(self, label: str, episodes: int, told: Told) -> None:
         while not self._has_loaded():
             self._publish()
-        self.answer = self._handle.post("run", *self._asked)
+        self._answer = self._handle.post("run", label, episodes)
+        self._loop.when_done(self._answer, partial(self._finish, label, episodes, told))
 
     def _has_loaded(self) -> bool:
         """Whether the evaluator, another one if it dies over it, found a policy."""
         while True:
             try:
-                return self._wait(self._handle.post("load")) is not None
+                return self._loop.wait(self._handle.post("load")) is not None
             except ComponentDied as death:
                 self._replace(death)
+
+    def _finish(self, label: str, episodes: int, told: Told, answer: Future) -> None:
+        if answer is not self._answer:  # it was dropped
+            return
+        self._answer = None
+        try:
+            evaluation = answer.result()
+        except ComponentDied as death:
+            self._replace(death)
+            self._post(label, episodes, told)
+        else:
+            told(evaluation)
 
     def _replace(self, death: ComponentDied) -> None:
         self._attempts += 1

@@ -6,110 +6,150 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from awac_dist.evaluation.result import Evaluation
-from awac_dist.messages import Future
-from awac_dist.runs.evaluating import EvaluatorSupervisor
+from awac_dist.messages import Future, Handle
 from awac_dist.runs.progress import Observer
 from awac_dist.runs.runtime import Runtime
-from awac_dist.runs.stopping import StopConditions
-from awac_dist.runs.weights import StoreWatch
 
 POLL_S = 0.25
-LOOK_EVERY_S = 5.0
+LOOK_FOR_ROOM_EVERY_S = 5.0
+LOOK_AT_STORE_EVERY_S = 2.0
+LAST_WORDS_S = 60.0  # for the last checkpoint, and then for the shards' files
 
 
-class PlaceWatch:
-    """Says what finds no room in the cluster.
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a condition was met
+    """The run ends early, in order; says why, and whether there is time for an evaluation."""
 
-    Args:
-        waits_for: What that is, empty if everything runs.
-        note: Takes lines for the screen.
-    """
-
-    def __init__(self, waits_for: Callable[[], str], note: Callable[[str], None]) -> None:
-        self._waits_for, self._note = waits_for, note
-        self._seen = self._told = ""
-        self._looked = time.monotonic()
-
-    def tick(self) -> None:
-        """Look now and then; to be called often. What starts within two looks is not told."""
-        if time.monotonic() - self._looked < LOOK_EVERY_S:
-            return
-        missing = self._waits_for()
-        if missing == self._seen and missing != self._told:
-            self._note(f"no room yet for {missing}" if missing else "everything has found room")
-            self._told = missing
-        self._seen, self._looked = missing, time.monotonic()
+    def __init__(self, reason: str, *, in_a_hurry: bool = False) -> None:
+        super().__init__(reason)
+        self.in_a_hurry = in_a_hurry
 
 
 class EventLoop:
-    """Waits for answers, and sees to everything else meanwhile.
+    """Waits for answers, and meanwhile does what is due and looks whether the run has to end.
 
     Args:
         runtime: Waits for answers.
         observer: Keeps the screen alive.
-        stop: Says whether the run ends.
+        max_minutes: Time of the run; None is no limit.
+        stop_asked: Whether somebody asked the run to end.
     """
 
-    def __init__(self, runtime: Runtime, observer: Observer, stop: StopConditions) -> None:
-        self._runtime, self._observer, self._stop = runtime, observer, stop
-        self._places = PlaceWatch(runtime.waits_for, observer.note)
-        self._store: StoreWatch | None = None
-        self._evaluator: EvaluatorSupervisor | None = None
-        self._evaluated: Callable[[Evaluation], None] = observer.evaluated
-
-    def see_to(
+    def __init__(
         self,
-        store: StoreWatch,
-        evaluator: EvaluatorSupervisor,
-        evaluated: Callable[[Evaluation], None],
+        runtime: Runtime,
+        observer: Observer,
+        max_minutes: float | None,
+        stop_asked: Callable[[], bool],
     ) -> None:
-        """Look after these from now on, too.
+        self._runtime, self._observer = runtime, observer
+        self._max_minutes, self._stop_asked = max_minutes, stop_asked
+        self._started = time.monotonic()
+        self._was_met = False  # a condition to stop, once
+        self._deadline: float | None = None
+        self._aside: dict[Future, Callable[[Future], object]] = {}
+        self._looks: dict[Callable[[], object], tuple[float, float]] = {}  # how often, when next
+        self._missing = self._told = ""
+        self.every(LOOK_FOR_ROOM_EVERY_S, self._look_for_room)
 
-        Args:
-            store: Of the weights.
-            evaluator: May come to the end of an evaluation that nobody waits for.
-            evaluated: Is told what came of that.
-        """
-        self._store, self._evaluator, self._evaluated = store, evaluator, evaluated
+    def every(self, seconds: float, look: Callable[[], object]) -> None:
+        """Have something looked at now and then."""
+        self._looks[look] = seconds, time.monotonic() + seconds
+
+    def when_done(self, future: Future, act: Callable[[Future], object]) -> None:
+        """Have an answer that nobody waits for passed on once it is there."""
+        self._aside[future] = act
 
     def wait(self, future: Future) -> Any:
-        """The answer.
-
-        Raises:
-            Stopped: Somebody asked, or a condition was met.
-        """
+        """The answer. Raises as `look` does."""
         while not self.look([future]):
             pass
-        return future.result()
-
-    def wait_alone(self, future: Future) -> Any:
-        """The answer, at the end of a run, when nothing else is seen to any more.
-
-        Raises:
-            Stopped: It does not come.
-        """
-        while not self._runtime.wait([future], POLL_S):
-            self._observer.tick()
-            self._stop.check()
         return future.result()
 
     def look(self, futures: Sequence[Future] = ()) -> list[Future]:
         """One turn of waiting: those of `futures` that are done, none if time ran out.
 
         Raises:
-            Stopped: Somebody asked, or a condition was met.
+            Stopped: Somebody asked, a condition was met, or the last words take too long.
+            ComponentDied: The learner or the weight store, found out by a look at them.
         """
-        evaluation = self._evaluator.answer if self._evaluator else None
-        aside = [] if evaluation is None or evaluation in futures else [evaluation]
+        aside = () if self._deadline else tuple(self._aside)
         done = self._runtime.wait([*futures, *aside], POLL_S)
         self._observer.tick()
-        if self._store is not None:
-            self._store.tick()
-        self._places.tick()
-        if self._evaluator is not None and aside and evaluation in done:
-            result = self._evaluator.finish()
-            if result is not None:  # else the evaluator died, and does it again
-                self._evaluated(result)
-        self._stop.check()
+        if not self._deadline:
+            self._do_what_is_due([future for future in done if future in aside])
+        self._check()
         return [future for future in done if future in futures]
+
+    def stop(self, reason: str) -> None:
+        """Have the run end, by `Stopped`, because a condition is met, unless one was already."""
+        if not self._was_met:
+            self._was_met = True
+            raise Stopped(reason)
+
+    def hurry(self) -> None:
+        """From now on do nothing but wait, and end waits that take too long."""
+        self._deadline = time.monotonic() + LAST_WORDS_S
+
+    def _do_what_is_due(self, done: Sequence[Future]) -> None:
+        for future in done:
+            if future in self._aside:  # whoever was told of one may have waited for others
+                self._aside.pop(future)(future)
+        for look, (seconds, due) in self._looks.items():
+            if time.monotonic() >= due:
+                self._looks[look] = seconds, time.monotonic() + seconds
+                look()
+
+    def _check(self) -> None:
+        if self._deadline is not None:
+            if time.monotonic() > self._deadline:
+                raise Stopped(f"no answer within {LAST_WORDS_S:g} s", in_a_hurry=True)
+            return
+        if self._stop_asked():
+            raise Stopped("asked to stop", in_a_hurry=True)
+        limit = self._max_minutes
+        if limit is not None and time.monotonic() - self._started > 60 * limit:
+            self.stop(f"{limit:g} minutes are over")
+
+    def _look_for_room(self) -> None:
+        """Say what finds no room in the cluster; what does within two looks is not told."""
+        missing, before = self._runtime.waits_for(), self._missing
+        self._missing = missing
+        if missing == before and missing != self._told:
+            self._told = missing
+            line = f"no room yet for {missing}" if missing else "everything has found room"
+            self._observer.note(line)
+
+
+class StoreWatch:
+    """Has the policy published again where the weight store lost it.
+
+    Args:
+        store: The weight store.
+        loop: Says when to look.
+        publish: Asks the learner to publish; None where it has nothing yet.
+    """
+
+    def __init__(
+        self, store: Handle, loop: EventLoop, publish: Callable[[], Future | None]
+    ) -> None:
+        self._store, self._loop, self._publish = store, loop, publish
+        self._asked: Future | None = None
+        self._filled = False
+        loop.every(LOOK_AT_STORE_EVERY_S, self._look)
+
+    def was_filled(self) -> None:
+        """A policy was published: from now on one that holds none has lost it."""
+        if not self._filled:
+            self._filled, self._asked = True, None  # a look on its way may be older
+
+    def _look(self) -> None:
+        if self._asked is None:
+            self._asked = self._store.post("pull", -1)
+            self._loop.when_done(self._asked, self._found)
+
+    def _found(self, answer: Future) -> None:
+        if answer is not self._asked:
+            return
+        self._asked = None
+        if self._filled and answer.result() is None and (publishing := self._publish()):
+            self._loop.when_done(publishing, lambda done: done.result())

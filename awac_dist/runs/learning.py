@@ -5,83 +5,79 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from awac_dist.config import RunConfig
-from awac_dist.errors import RunFailed
+from awac_dist.errors import InputError, RunFailed, first_line
 from awac_dist.learner.checkpoint import load_progress, newest_whole
-from awac_dist.messages import Future, Handle, StreamState
+from awac_dist.messages import Future, Handle, Holdings, StreamState
+from awac_dist.runs.event_loop import EventLoop
 from awac_dist.runs.phases import Training
 
 MAX_DEATHS = 4  # in a row and with no update in between
 
 
 class LearnerSupervisor:
-    """Posts to the learner, and can put a new one in its place.
+    """Calls the learner, and can put a new one in its place.
 
     Args:
-        config: The run.
         start: Starts a learner that knows nothing.
-        checkpoints: Folder of the checkpoints.
-        wait: Gives the answer to a call, and lets the rest of the run go on meanwhile.
+        checkpoints: Their folder.
+        loop: Waits for answers.
+        in_rounds: Whether it registers what workers bring round by round: in sync mode.
 
     Attributes:
         training: What the living learner was told to train, by its name; nothing yet.
     """
 
     def __init__(
-        self,
-        config: RunConfig,
-        start: Callable[[], Handle],
-        checkpoints: str,
-        wait: Callable[[Future], Any],
+        self, start: Callable[[], Handle], checkpoints: str, loop: EventLoop, *, in_rounds: bool
     ) -> None:
-        self._config, self._wait = config, wait
         self._start, self._checkpoints = start, checkpoints
-        self._handle = start()
-        self.training = ""
-        self._positions: Sequence[StreamState] = ()  # of the workers' streams, sync mode only
+        self._loop, self._in_rounds = loop, in_rounds
+        self._positions: Sequence[StreamState] = ()  # of the workers' streams
         self._rounds: list[Sequence[StreamState]] = []  # that it was not told of
         self._deaths, self._died_at = 0, -1
-        self._saving: Future | None = None
         self._opened: str | None = None  # the checkpoint that the living learner goes on from
+        self.begin_anew()
 
-    def train(self, training: Training) -> Future:
-        """Have it begin to train a method."""
-        self.training = training.name
-        return self._handle.post(
-            "begin",
-            training.method,
-            training.batch_size,
-            sources=training.sources,
-            adopt=training.adopt,
-            goals=training.goals,
-        )
+    def begin_anew(self) -> None:
+        """Put a learner that knows nothing in the place of a dead one, if there was one."""
+        self._handle, self.training = self._start(), ""
+        self._saving: Future | None = None
 
     def post(self, method: str, *arguments: Any, **named: Any) -> Future:
         """Call a method that registers nothing."""
         return self._handle.post(method, *arguments, **named)
+
+    def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """The same, and wait for its answer."""
+        return self._loop.wait(self.post(method, *arguments, **named))
+
+    def train(self, training: Training, *, go_on: bool) -> None:
+        """Have it begin to train a method, or go on where the checkpoint left it."""
+        self.training = training.name
+        self.call("begin", training.method, **training.options)
+        if go_on:
+            self.call("restore_method", self._opened)
+
+    def start_rounds(self, positions: Sequence[StreamState]) -> None:
+        """Where the workers' streams are before another round begins."""
+        self._positions, self._rounds = positions, []
 
     def round_over(self, positions: Sequence[StreamState]) -> None:
         """Where the workers' streams are now that another round is whole."""
         self._positions = positions
         self._rounds.append(positions)
 
-    def start_rounds(self, positions: Sequence[StreamState]) -> None:
-        """Where the workers' streams are before another round begins."""
-        self._positions, self._rounds = positions, []
-
-    def open(self, checkpoint: str | None) -> Future:
+    def open(self, checkpoint: str | None) -> Holdings:
         """Have it register what the shards hold, as a checkpoint had it."""
         self._rounds, self._opened = [self._positions], checkpoint
-        return self._handle.post("open", checkpoint, self._news())
+        holdings: Holdings = self.call("open", checkpoint, self._news())
+        return holdings
 
-    def register(self) -> Future:
-        """Have it register what is new; the answer tells all that is registered."""
-        return self._handle.post("register", self._news())
-
-    def register_everything(self) -> Future:
-        """Have it register all that the shards hold, whatever the positions of the streams."""
-        self._rounds = []
-        return self._handle.post("register", None)
+    def register(self, *, everything: bool = False) -> Holdings:
+        """Have it register what is new, or all that there is, wherever the streams are."""
+        news = self._news()
+        holdings: Holdings = self.call("register", None if everything else news)
+        return holdings
 
     def update(self, count: int) -> Future:
         """Register what is new and take `count` gradient steps."""
@@ -93,18 +89,10 @@ class LearnerSupervisor:
         self._saving = self._handle.post("save", self._checkpoints, dict(progress), self._news())
 
     def finish_saving(self) -> None:
-        """Wait until the checkpoint that was asked for is whole.
-
-        Raises:
-            ComponentDied: The learner did not live to write it.
-        """
+        """Wait until the checkpoint that was asked for, if one was, is whole."""
         if self._saving is not None:
             saving, self._saving = self._saving, None
-            self._wait(saving)
-
-    def newest(self) -> str | None:
-        """Path of the newest whole checkpoint."""
-        return newest_whole(self._checkpoints)
+            self._loop.wait(saving)
 
     def count_death(self, grad_steps: int, reason: str) -> None:
         """Take note that it died after so many updates.
@@ -117,40 +105,25 @@ class LearnerSupervisor:
         if self._deaths == MAX_DEATHS:
             raise RunFailed(f"the learner died {MAX_DEATHS} times in a row: {reason}")
 
-    def begin_anew(self) -> None:
-        """Put a new learner, which knows nothing, in the place of a dead one."""
-        self._handle, self._saving, self.training = self._start(), None, ""
+    def left(self) -> str:
+        """What a run that cannot go on says of what is left of it."""
+        try:
+            newest = newest_whole(self._checkpoints)
+        except (InputError, OSError) as error:
+            return f"there is no good checkpoint: {first_line(error)}"
+        return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
 
     def restart(self) -> dict[str, Any]:
         """Put a new learner in the place of one that died, with all the fragments that there are.
 
-        Returns:
-            The progress in the newest checkpoint, empty if there is none.
+        Returns the progress in the newest checkpoint, empty if there is none.
         """
         self.begin_anew()
-        checkpoint = self.newest()
-        self._wait(self.open(checkpoint))
+        checkpoint = newest_whole(self._checkpoints)
+        self.open(checkpoint)
         return load_progress(checkpoint) if checkpoint else {}
-
-    def restore_method(self) -> Future:
-        """Have the method that was begun go on where the checkpoint left it."""
-        return self._handle.post("restore_method", self._opened)
 
     def _news(self) -> list[Sequence[StreamState]] | None:
         """Rounds that the learner was not told of; None in async mode: it registers everything."""
         rounds, self._rounds = self._rounds, []
-        return rounds if self._config.mode == "sync" else None
-
-
-def newest_progress(checkpoints: str, note: Callable[[str], None]) -> dict[str, Any]:
-    """The progress in the newest checkpoint of a folder, empty if there is none.
-
-    Args:
-        checkpoints: The folder.
-        note: Is told of checkpoints that are damaged, which are set aside.
-
-    Raises:
-        InputError: There are some, and all are damaged.
-    """
-    found = newest_whole(checkpoints, note)
-    return load_progress(found) if found else {}
+        return rounds if self._in_rounds else None

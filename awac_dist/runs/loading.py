@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,24 +10,20 @@ from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import load_progress
-from awac_dist.messages import Future, Holdings, Loaded, StreamState
+from awac_dist.messages import Loaded, StreamState
 from awac_dist.replay.sampler import OFFLINE, ONLINE
 from awac_dist.runs.components import Components
+from awac_dist.runs.event_loop import EventLoop
 from awac_dist.runs.learning import LearnerSupervisor
-from awac_dist.runs.progress import Observer, Progress, repeats
+from awac_dist.runs.progress import Observer, Progress
 
 
 @dataclass(frozen=True)
 class PriorData:
-    """All shards' shares together.
-
-    Attributes:
-        sources: Where it comes from.
-        shares: What each shard read.
-    """
+    """All shards' shares together."""
 
     sources: Sequence[Source]
-    shares: Sequence[Loaded]
+    shares: Sequence[Loaded]  # what each shard read
 
     @property
     def demonstrations(self) -> list[str]:
@@ -39,11 +35,7 @@ class PriorData:
         ]
 
     def described(self, *, clipped: bool) -> Iterator[str]:
-        """One line a source.
-
-        Args:
-            clipped: Whether actions out of bounds were clipped.
-        """
+        """One line a source; `clipped` says whether actions out of bounds were."""
         for source in self.sources:
             outside = self._count("out_of_range", source)
             what = "clipped" if clipped else "kept"
@@ -75,57 +67,67 @@ class PriorData:
 
 
 class Resumption:
-    """How a run that was started before goes on: as if nothing had been, or with new streams.
+    """How a run begins, or goes on: as if nothing had been, or with new streams.
 
     In sync mode the workers do again what they did after the checkpoint, and the learner hears of
     each fragment when it did. Else everything that was logged is learned from at once.
 
     Args:
-        config: The run.
         components: Who collect, and whether they may do recorded actions again.
         learner: Who draws.
-        wait: Gives the answer to a call.
-        note: Takes lines for the screen.
+        loop: Waits for answers.
+        observer: Goes on from the checkpoint, too.
     """
 
     def __init__(
         self,
-        config: RunConfig,
         components: Components,
         learner: LearnerSupervisor,
-        wait: Callable[[Future], Any],
-        note: Callable[[str], None],
+        loop: EventLoop,
+        observer: Observer,
     ) -> None:
-        self._repeatable, self._workers = components.repeatable, components.workers
-        self._config, self._learner = config, learner
-        self._wait, self._note = wait, note
+        self._components, self._workers = components, components.workers
+        self._learner, self._loop, self._observer = learner, loop, observer
         self._repeating = self._diverged = False
 
-    def begin(self) -> Progress:
-        """A new run: have the learner draw from the prior data."""
-        self._learner.start_rounds(self._workers.positions)
-        self._wait(self._learner.open(None))
-        return Progress()
-
-    def load(self, checkpoint: str | None, observer: Observer) -> Progress:
-        """A run that goes on: have the learner draw from all that is there."""
+    def load(self, checkpoint: str | None) -> Progress:
+        """Have the learner draw from all that is there; returns how far the run is."""
         progress = Progress()
-        state: dict[str, Any] = load_progress(checkpoint) if checkpoint else {}
-        if state:
+        if checkpoint is not None:
+            state = load_progress(checkpoint)
             progress.restore(state)
-            observer.restore(state["observer"])
-        streams = self._streams(progress)
-        same = self._repeatable and repeats(self._config, len(self._workers), state)
-        self._learner.start_rounds(streams)
-        holdings = self._wait(self._learner.open(checkpoint))
-        self._repeating = same and not holdings.strays.fragments
-        if self._repeating:
-            self._workers.go_on(streams, self._wait)
+            self._observer.restore(state["observer"])
+        if self._components.session:
+            self._go_on(progress, checkpoint)
         else:
-            holdings = self._wait(self._learner.register_everything())
             self._learner.start_rounds(self._workers.positions)
-        self._tell(holdings, progress)
+            self._learner.open(None)
+        progress.arrangement, progress.streams = self._arrangement(), self._workers.positions
         return progress
+
+    def _go_on(self, progress: Progress, checkpoint: str | None) -> None:
+        known = {stream.worker: stream for stream in progress.streams}
+        streams = [known.get(n, StreamState.start(n, 0)) for n in range(len(self._workers))]
+        self._learner.start_rounds(streams)
+        holdings = self._learner.open(checkpoint)
+        self._repeating = (
+            self._components.spec.repeatable
+            and self._components.config.mode == "sync"
+            and (checkpoint is None or progress.arrangement == self._arrangement())
+            and not holdings.strays.fragments
+        )
+        if self._repeating:
+            self._workers.go_on(streams, self._loop.wait)
+        else:
+            holdings = self._learner.register(everything=True)
+            self._learner.start_rounds(self._workers.positions)
+        steps, episodes = progress.env_steps, progress.clone_episodes
+        progress.recount(holdings)
+        self._observer.note(
+            "logged after the checkpoint: "
+            f"{progress.clone_episodes - episodes:,} episodes of the clone, "
+            f"{progress.env_steps - steps:,} online steps"
+        )
 
     def worker_died(self) -> None:
         """What follows is not what was: stop repeating once nobody collects."""
@@ -135,23 +137,17 @@ class Resumption:
         """To be called where nobody collects that takes turns with the learner."""
         if self._diverged:
             self.register_the_rest(progress)
-            self._workers.go_on(self._workers.fresh_streams(), self._wait)
+            self._workers.go_on(self._workers.fresh_streams(), self._loop.wait)
 
     def register_the_rest(self, progress: Progress) -> None:
         """Learn from all that was logged and not done again; nothing is from now on."""
         if self._repeating:
-            progress.recount(self._wait(self._learner.register_everything()))
+            progress.recount(self._learner.register(everything=True))
             self._repeating = self._diverged = False
 
-    def _streams(self, progress: Progress) -> list[StreamState]:
-        known = {stream.worker: stream for stream in progress.streams}
-        return [known.get(n, StreamState.start(n, 0)) for n in range(len(self._workers))]
-
-    def _tell(self, holdings: Holdings, progress: Progress) -> None:
-        steps, episodes = progress.env_steps, progress.clone_episodes
-        progress.recount(holdings)
-        self._note(
-            "logged after the checkpoint: "
-            f"{progress.clone_episodes - episodes:,} episodes of the clone, "
-            f"{progress.env_steps - steps:,} online steps"
-        )
+    def _arrangement(self) -> list[Any]:
+        """What the order in which things are collected, and the fragments' ends, follow from."""
+        config, workers = self._components.config, len(self._workers)
+        rollout, online = config.rollout, config.online
+        cut = [rollout.envs_per_worker, rollout.fragment_steps, online.env_steps]
+        return [config.mode, workers, *cut, online.warmup_steps]

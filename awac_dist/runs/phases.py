@@ -4,121 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.runs.collecting import Order
-from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, Schedule
+from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, Schedule, UpdatesAlone
 
 NAMES = ("load", "clone", "collect", "offline", "warm-up", "online")
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the learner is told to train.
-
-    Attributes:
-        name: By which two trainings are told apart.
-        method: Its options.
-        batch_size: Transitions of a batch.
-        sources: It learns from these alone; none is from all.
-        adopt: Start from the policy that was trained before.
-        goals: Shares of the batches by whose goal a transition is after.
-    """
+    """What the learner is told to train: the arguments of its `begin`, and a name for them."""
 
     name: str
     method: MethodConfig
-    batch_size: int
-    sources: Sequence[str] = ()
-    adopt: bool = False
-    goals: Mapping[str, float] | None = None
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase.
+    """One phase."""
 
-    Attributes:
-        name: One of `NAMES`.
-        training: Whose policy acts, and is updated.
-        updates: Of a phase that collects nothing.
-        order: What a phase collects.
-        schedule: When it does, and how many updates follow.
-        batch_size: Transitions of its batches; None leaves them as they are.
-        mixture: Shares of its batches by source.
-        newest: Online transitions, the newest, that its batches are of; None is all.
-        curve: Whether the policy is evaluated now and then.
-        result: Whether it is evaluated at the end.
-    """
-
-    name: str
-    training: Training
-    updates: int = 0
-    order: Order | None = None
-    schedule: Schedule = FROZEN
-    batch_size: int | None = None
-    mixture: Mapping[str, float] = field(default_factory=dict)
-    newest: int | None = None
-    curve: bool = False
-    result: bool = True
-
-    @property
-    def unit(self) -> str:
-        """What its progress is told in."""
-        return "updates" if self.order is None else self.order.unit
-
-    @property
-    def total(self) -> int:
-        """How many of them there are to be."""
-        return self.updates if self.order is None else self.order.total
+    name: str  # one of `NAMES`
+    training: Training  # whose policy acts, and is updated
+    order: Order  # what it is to bring
+    schedule: Schedule = FROZEN  # when it collects, and how many updates follow
+    # options of the learner's `set_batches`; none leaves them as the training began
+    batches: Mapping[str, Any] = field(default_factory=dict)
+    curve: bool = False  # whether the policy is evaluated now and then
+    result: bool = True  # whether it is evaluated at the end
 
 
 def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) -> list[Phase]:
-    """The phases that a run goes through once its data is loaded.
+    """The phases that a run of so many workers goes through once its data is loaded.
 
-    Args:
-        config: The run.
-        demonstrations: Sources that can be cloned.
-        workers: How many collect.
+    Sources of `demonstrations` alone can be cloned.
     """
-    clone, offline, online, learner = config.clone, config.offline, config.online, config.learner
-    cloning = Training("clone", config.clone_method, clone.batch_size, demonstrations)
-    size = offline.batch_size or learner.batch_size
-    adopt, goals = clone.initialize_actor, config.replay.goals
-    algorithm = Training("algorithm", config.algorithm, size, adopt=adopt, goals=goals)
+    clone, offline, online = config.clone, config.offline, config.online
+    cloning = Training(
+        "clone",
+        config.clone_method,
+        {"batch_size": clone.batch_size, "sources": demonstrations},
+    )
+    algorithm = Training(
+        "algorithm",
+        config.algorithm,
+        {
+            "batch_size": offline.batch_size or config.learner.batch_size,
+            "adopt": clone.initialize_actor,
+            "goals": config.replay.goals,
+        },
+    )
     phases = []
     if clone.updates and demonstrations:
-        phases.append(Phase("clone", cloning, clone.updates))
+        phases.append(Phase("clone", cloning, *_updates(clone.updates)))
         if clone.episodes:
             order = Order("episodes", clone.episodes, "prior", CLONE)
-            phases.append(Phase("collect", cloning, order=order, result=False))
+            phases.append(Phase("collect", cloning, order, result=False))
     if offline.updates:
-        phases.append(Phase("offline", algorithm, offline.updates, batch_size=size, curve=True))
+        phases.append(Phase("offline", algorithm, *_updates(offline.updates), curve=True))
     if online.env_steps and online.warmup_steps:
         order = _steps(config, online.warmup_steps)
-        phases.append(Phase("warm-up", algorithm, order=order, result=False))
+        phases.append(Phase("warm-up", algorithm, order, result=False))
     if online.env_steps:
-        phases.append(_online(config, algorithm, workers))
+        order, schedule = _steps(config, online.env_steps), _schedule(config, workers)
+        batches = {
+            "batch_size": config.learner.batch_size,
+            "mixture": config.replay.mixture or ({ONLINE: 1.0} if online.round_steps else {}),
+            "newest": online.round_steps,
+        }
+        phases.append(Phase("online", algorithm, order, schedule, batches, curve=True))
     return phases
-
-
-def _online(config: RunConfig, algorithm: Training, workers: int) -> Phase:
-    online, newest = config.online, config.online.round_steps
-    mixture = config.replay.mixture or {}
-    schedule: Schedule = RateLimiter(online.updates_per_step, error_buffer(config, workers))
-    if newest is not None:
-        schedule = OnPolicy(newest, int(newest * online.updates_per_step + 1e-9))
-    return Phase(
-        "online",
-        algorithm,
-        order=_steps(config, online.env_steps),
-        schedule=schedule,
-        batch_size=config.learner.batch_size,
-        mixture=mixture if newest is None else mixture or {ONLINE: 1.0},
-        newest=newest,
-        curve=True,
-    )
 
 
 def reached(phases: Sequence[Phase], name: str) -> int:
@@ -126,14 +85,22 @@ def reached(phases: Sequence[Phase], name: str) -> int:
     return sum(NAMES.index(phase.name) < NAMES.index(name) for phase in phases)
 
 
-def error_buffer(config: RunConfig, workers: int) -> float:
-    """Updates by which the learner may be behind when a worker starts to collect."""
+def _schedule(config: RunConfig, workers: int) -> Schedule:
+    """Of the online phase: rounds, or a bound on the updates that the learner may be behind."""
     online, rollout = config.online, config.rollout
+    ratio = online.updates_per_step
+    if online.round_steps is not None:
+        return OnPolicy(online.round_steps, int(online.round_steps * ratio + 1e-9))
     if config.mode == "sync":
-        return 0.0
+        return RateLimiter(ratio)
     if online.error_buffer is not None:
-        return online.error_buffer
-    return online.updates_per_step * rollout.fragment_steps * rollout.envs_per_worker * workers
+        return RateLimiter(ratio, online.error_buffer)
+    each = ratio * rollout.fragment_steps * rollout.envs_per_worker  # of a worker's call
+    return RateLimiter(ratio, each * workers)
+
+
+def _updates(total: int) -> tuple[Order, Schedule]:
+    return Order("updates", total), UpdatesAlone(total)
 
 
 def _steps(config: RunConfig, total: int) -> Order:

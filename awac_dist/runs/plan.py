@@ -17,17 +17,12 @@ CORES_PER_SHARD = 16  # one shard feeds the learner of a machine of so many core
 class Plan:
     """Processes of a run and the share of the machine each of them books.
 
-    Attributes:
-        workers: Rollout workers.
-        shards: Replay shards.
-        worker_cpus: Cores that a worker books; less than one where workers share cores. The
-            other processes book none: one that waits must not keep a worker from its place.
-        learner_gpus: GPUs of the learner.
+    Only workers book cores: another process that waits must not keep a worker from its place.
     """
 
     workers: int
     shards: int
-    worker_cpus: float
+    worker_cpus: float  # that a worker books; less than one where workers share cores
     learner_gpus: int
 
     @property

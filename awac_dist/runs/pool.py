@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.messages import Future, Handle, RolloutReport, StreamState, Tally
@@ -24,44 +24,28 @@ class _Lost:
     tallies: list[Tally] = field(default_factory=list)
 
     def report(self, successor: StreamState) -> RolloutReport:
-        """What it brought; nobody knows any more which episodes ended, and by which policy.
+        """What it brought, all of it before the stream that takes its place.
 
-        Args:
-            successor: The stream that takes its place: all that it left comes before that.
+        Nobody knows any more which episodes ended, and by which policy.
         """
-        return RolloutReport(
-            fragments=sum(tally.fragments for tally in self.tallies),
-            finished=[],
-            env_steps=sum(tally.steps for tally in self.tallies),
-            policy_version=-1,
-            act_s=0.0,
-            send_s=0.0,
-            stream=successor,
-        )
+        fragments = sum(tally.fragments for tally in self.tallies)
+        steps = sum(tally.steps for tally in self.tallies)
+        return RolloutReport(fragments, [], steps, -1, act_s=0.0, send_s=0.0, stream=successor)
 
 
 @dataclass
 class _Worker:
-    """One number, and who bears it.
+    """One number, and who bears it."""
 
-    Attributes:
-        handle: Who does the work now.
-        position: Of the stream, as far as it has reported.
-        starting: Comes when it can be given work.
-        call: What it is doing.
-        lost: What the incarnation before it leaves behind, until that is known.
-        deaths: In a row, since a call ended well.
-    """
-
-    handle: Handle
-    position: StreamState
-    starting: Future | None
-    call: Future | None = None
-    lost: _Lost | None = None
-    deaths: int = 0
+    handle: Handle  # who does the work now
+    position: StreamState  # as far as it has reported
+    starting: Future | None  # comes when it can be given work
+    call: Future | None = None  # what it is doing
+    lost: _Lost | None = None  # what its predecessor leaves behind, until that is known
+    deaths: int = 0  # in a row, since a call ended well
 
 
-class WorkerPool(Sequence[Handle]):
+class WorkerPool:
     """Gives work to rollout workers and puts a new one in the place of one that died.
 
     A new worker is given work once it says that it is ready: one that waits for a place in the
@@ -91,14 +75,10 @@ class WorkerPool(Sequence[Handle]):
     def __len__(self) -> int:
         return len(self._workers)
 
-    @overload
-    def __getitem__(self, number: int) -> Handle: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Handle]: ...
-    def __getitem__(self, number: int | slice) -> Handle | list[Handle]:
-        if isinstance(number, slice):
-            return [worker.handle for worker in self._workers[number]]
-        return self._workers[number].handle
+    @property
+    def handles(self) -> list[Handle]:
+        """Those who do the work now."""
+        return [worker.handle for worker in self._workers]
 
     @property
     def positions(self) -> list[StreamState]:
@@ -108,11 +88,7 @@ class WorkerPool(Sequence[Handle]):
     def is_ready(self, number: int) -> bool:
         """Whether a worker lives and has nothing to do."""
         worker = self._workers[number]
-        return worker.starting is None and worker.call is None and worker.lost is None
-
-    def is_starting(self, number: int) -> bool:
-        """Whether a worker has not started yet."""
-        return self._workers[number].starting is not None
+        return not (worker.starting or worker.call or worker.lost)
 
     def go_on(self, streams: Sequence[StreamState], wait: Callable[[Future], Any]) -> None:
         """Put workers on streams of their numbers; one that dies is replaced once it has work.
@@ -123,16 +99,15 @@ class WorkerPool(Sequence[Handle]):
         """
         for stream in streams:
             self._workers[stream.worker].position = stream
-        for call in [self[stream.worker].post("resume", stream) for stream in streams]:
+        for call in [self._workers[s.worker].handle.post("resume", s) for s in streams]:
             with suppress(ComponentDied):
                 wait(call)
 
     def fresh_streams(self) -> list[StreamState]:
         """A new stream for each worker, which none of them has used."""
-        numbers = [worker.position.incarnation for worker in self._workers]
         return [
-            StreamState.start(number, max(incarnation + 1, self._first))
-            for number, incarnation in enumerate(numbers)
+            StreamState.start(number, self._next_incarnation(worker))
+            for number, worker in enumerate(self._workers)
         ]
 
     def post(self, number: int, method: str, *arguments: Any) -> None:
@@ -160,13 +135,18 @@ class WorkerPool(Sequence[Handle]):
         """
         for number in range(len(self)):
             worker = self._workers[number]
-            if worker.starting is not None and worker.starting in done:
-                self._finish_start(number, worker.starting)
-            elif worker.call is not None and worker.call in done:
-                report = self._finish_call(number, worker.call)
-                if report is not None:
-                    yield number, report
-            worker = self._workers[number]  # a new one, if that one died
+            answer = worker.starting or worker.call
+            if answer is not None and answer in done:
+                try:
+                    report: RolloutReport = answer.result()
+                except ComponentDied as death:
+                    worker = self._replace(number, death)
+                else:
+                    if worker.call is not None:
+                        worker.call, worker.deaths = None, 0
+                        worker.position = report.stream or worker.position
+                        yield number, report
+                    worker.starting = None
             if worker.lost is not None and self._shards_have_told(worker.lost, done):
                 lost, worker.lost = worker.lost, None
                 yield number, lost.report(worker.position)
@@ -175,39 +155,25 @@ class WorkerPool(Sequence[Handle]):
         handle = self._start(number, incarnation)
         return _Worker(handle, StreamState.start(number, incarnation), handle.post("ready"))
 
-    def _finish_start(self, number: int, answer: Future) -> None:
-        try:
-            answer.result()
-            self._workers[number].starting = None
-        except ComponentDied as death:
-            self._replace(number, death)
+    def _next_incarnation(self, worker: _Worker) -> int:
+        return max(worker.position.incarnation + 1, self._first)
 
-    def _finish_call(self, number: int, answer: Future) -> RolloutReport | None:
-        """The report of a call, None if the worker died over it."""
-        worker = self._workers[number]
-        try:
-            report: RolloutReport = answer.result()
-        except ComponentDied as death:
-            position = worker.position
-            questions = {n: self._ask(n, position) for n in range(len(self._shards))}
-            worker.lost = _Lost(position, questions)
-            self._replace(number, death)
-            return None
-        worker.call, worker.deaths = None, 0
-        worker.position = report.stream or worker.position
-        return report
-
-    def _replace(self, number: int, death: ComponentDied) -> None:
+    def _replace(self, number: int, death: ComponentDied) -> _Worker:
+        """Put a new worker in the place of one that died as it started, or over a call."""
         old = self._workers[number]
+        if old.call is not None:
+            shards = range(len(self._shards))
+            old.lost = _Lost(old.position, {n: self._ask(n, old.position) for n in shards})
         self.died(f"rollout worker {number}", str(death))
         if old.deaths + 1 == MAX_DEATHS:
             raise RunFailed(
                 f"rollout worker {number} died {MAX_DEATHS} times in a row before it brought "
                 f"anything; the last time: {death}"
             )
-        new = self._begin(number, max(old.position.incarnation + 1, self._first))
+        new = self._begin(number, self._next_incarnation(old))
         new.lost, new.deaths = old.lost, old.deaths + 1
         self._workers[number] = new
+        return new
 
     def _ask(self, shard: int, position: StreamState) -> Future:
         return self._shards[shard].post("close_stream", position)

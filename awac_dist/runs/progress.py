@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from awac_dist.config import CLONE, RunConfig
+from awac_dist.config import CLONE
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import Holdings, RolloutReport, StreamState, UpdateReport
 from awac_dist.replay.sampler import ONLINE
 
-INCARNATIONS_PER_SESSION = 1_000_000  # a worker cannot die so often
 COLLECTED = ("env_steps", "clone_episodes", "streams", "arrangement")
 
 
@@ -32,46 +31,32 @@ class Observer(Protocol):
 
 @dataclass
 class Progress:
-    """What a run has done so far; it belongs into every checkpoint.
+    """What a run has done so far; it belongs into every checkpoint."""
 
-    Attributes:
-        phase: The phase that goes on: load, clone, collect, offline or online.
-        grad_steps: Updates of the whole run.
-        phase_from: grad_steps when the phase began.
-        evaluated_at: grad_steps at the last evaluation of a curve.
-        evaluating: Whether that evaluation has not ended yet.
-        env_steps: env.step calls of the online phase that the replay accepted.
-        clone_episodes: Episodes that the clone has recorded.
-        arrangement: What the order in which things are collected follows from.
-        streams: Where each worker's stream of episodes is.
-    """
-
-    phase: str = "load"
-    grad_steps: int = 0
-    phase_from: int = 0
-    evaluated_at: int = 0
-    evaluating: bool = False
-    env_steps: int = 0
-    clone_episodes: int = 0
+    phase: str = "load"  # that goes on, one of `phases.NAMES`
+    grad_steps: int = 0  # updates of the whole run
+    phase_from: int = 0  # grad_steps when the phase began
+    evaluated_at: int = 0  # grad_steps at the last evaluation of a curve
+    evaluating: bool = False  # whether that evaluation has not ended yet
+    env_steps: int = 0  # env.step calls of the online phase that the replay accepted
+    clone_episodes: int = 0  # that the clone has recorded
+    # what the order in which things are collected follows from
     arrangement: list[Any] = field(default_factory=list)
-    streams: Sequence[StreamState] = ()
+    streams: Sequence[StreamState] = ()  # where each worker's stream of episodes is
+
+    @property
+    def updates(self) -> int:
+        """Of the phase so far."""
+        return self.grad_steps - self.phase_from
+
+    def done(self, unit: str) -> int:
+        """Updates, episodes or env_steps of the phase so far."""
+        done = {"updates": self.updates, "episodes": self.clone_episodes}
+        return done.get(unit, self.env_steps)
 
     def state(self) -> dict[str, Any]:
         """Plain numbers and strings for a checkpoint."""
         return {**vars(self), "streams": [tuple(stream) for stream in self.streams]}
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything was learned or collected."""
-        return bool(self.grad_steps or self.env_steps)
-
-    def done(self, unit: str) -> int:
-        """Updates, episodes or env_steps of the phase so far."""
-        return {
-            "updates": self.grad_steps - self.phase_from,
-            "episodes": self.clone_episodes,
-            "env_steps": self.env_steps,
-        }[unit]
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up everything of a checkpoint."""
@@ -88,24 +73,3 @@ class Progress:
     def recount(self, holdings: Holdings) -> None:
         """Count what is registered, where nobody collects."""
         self.env_steps, self.clone_episodes = holdings.steps(ONLINE), holdings.fragments(CLONE)
-
-
-def arrangement(config: RunConfig, workers: int) -> list[Any]:
-    """What the order in which things are collected, and the fragments' ends, follow from."""
-    rollout, online = config.rollout, config.online
-    cut = [rollout.envs_per_worker, rollout.fragment_steps, online.env_steps]
-    return [config.mode, workers, *cut, online.warmup_steps]
-
-
-def repeats(config: RunConfig, workers: int, state: Mapping[str, Any]) -> bool:
-    """Whether workers do again, in a resumed run, what they did after its checkpoint.
-
-    They then bring the same fragments again, which the shards know.
-
-    Args:
-        config: The run as it is resumed.
-        workers: How many there are now.
-        state: Of the checkpoint; empty if there is none.
-    """
-    same = not state or state["arrangement"] == arrangement(config, workers)
-    return same and config.mode == "sync"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from awac_dist.messages import Future, Handle, WeightsReader
 from awac_dist.runs.weights import WeightStore
@@ -12,34 +13,31 @@ from awac_dist.runs.weights import WeightStore
 
 @dataclass(frozen=True)
 class Resources:
-    """What there is to run on.
+    """What there is to run on."""
 
-    Attributes:
-        node_cpus: Cores of each node that rollout workers may run on.
-        gpus: GPUs of all nodes that there are, or may be.
-        grows: Whether nodes are added for processes that find no room.
-    """
-
-    node_cpus: tuple[float, ...]
-    gpus: float
-    grows: bool = False
+    node_cpus: tuple[float, ...]  # cores of each node that rollout workers may run on
+    gpus: float  # of all nodes that there are, or may be
+    grows: bool = False  # whether nodes are added for processes that find no room
 
 
-class Runtime(Protocol):
+class Runtime(ABC):
     """Starts components and waits for their answers."""
 
-    @property
-    def resources(self) -> Resources: ...
+    resources: Resources
 
-    def reserve(self, gpus: int) -> None:
-        """Take a place for the learner, before anything starts."""
-        ...
+    def reserve(self, gpus: int) -> str:
+        """Take a place for the learner; returns what goes where, empty if there is no choice."""
+        return ""
 
-    @property
-    def placement(self) -> str:
-        """What goes where, empty if there is no choice."""
-        ...
+    def waits_for(self) -> str:
+        """What has found no room yet, and what there is; empty if everything runs."""
+        return ""
 
+    def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
+        """What shows a run's newest metrics beside those of its cluster."""
+        return lambda values: None
+
+    @abstractmethod
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> Handle:
@@ -47,27 +45,18 @@ class Runtime(Protocol):
 
         What books cores goes where workers go, everything else beside the learner.
         """
-        ...
 
-    def waits_for(self) -> str:
-        """What has found no room yet, and what there is; empty if everything runs."""
-        ...
+    @abstractmethod
+    def weights_reader(self, store: Any) -> WeightsReader:
+        """How workers read the weight store, whose handle this is."""
 
-    def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
-        """What shows a run's newest metrics beside those of its cluster."""
-        ...
-
-    def weights_reader(self, store: Handle) -> WeightsReader:
-        """How workers read the weight store."""
-        ...
-
+    @abstractmethod
     def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
         """Those that are done, at least one unless the time runs out."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """End every component."""
-        ...
 
 
 class InlineFuture:
@@ -90,29 +79,18 @@ class InlineHandle:
         return InlineFuture(getattr(self.component, method)(*arguments, **named))
 
 
-class InlineRuntime:
+class InlineRuntime(Runtime):
     """Every component in this process, one call at a time."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self.placement = ""
-
-    def reserve(self, gpus: int) -> None:
-        """There is room."""
-
-    def waits_for(self) -> str:
-        return ""
-
-    def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
-        return lambda values: None
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> InlineHandle:
         return InlineHandle(component(*arguments, **named))
 
-    def weights_reader(self, store: Handle) -> WeightStore:
-        assert isinstance(store, InlineHandle)
+    def weights_reader(self, store: InlineHandle) -> WeightStore:
         component: WeightStore = store.component
         return component
 

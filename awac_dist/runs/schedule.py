@@ -11,21 +11,11 @@ class Schedule(Protocol):
     """Says what may be asked for, and what is owed."""
 
     def room(self, steps: int, updates: int) -> int:
-        """Steps that may be asked for.
-
-        Args:
-            steps: Inserted, or asked for.
-            updates: Done.
-        """
+        """Steps that may be asked for, after so many that were, and so many updates done."""
         ...
 
     def updates_due(self, steps: int, updates: int) -> int:
-        """Updates that are owed and not asked for yet.
-
-        Args:
-            steps: Inserted.
-            updates: Done, or asked for.
-        """
+        """Updates that are owed for the steps inserted, besides those done or asked for."""
         ...
 
 
@@ -36,14 +26,11 @@ class RateLimiter:
     Holds 0 <= ratio x inserted - updates, and lets it grow only up to `buffer` updates and what
     the steps of one grant are worth. Prior data and offline updates never count.
 
-    Attributes:
-        ratio: Updates owed for each inserted step; 0 only collects.
-        buffer: Updates by which the learner may be behind when a worker starts to collect;
-            0 makes collecting and learning take turns.
+    A buffer of 0 makes collecting and learning take turns.
     """
 
-    ratio: float
-    buffer: float = 0.0
+    ratio: float  # updates owed for each inserted step; 0 only collects
+    buffer: float = 0.0  # updates that may be owed when a worker starts to collect
 
     def room(self, steps: int, updates: int) -> int:
         return sys.maxsize if self._owed(steps) - updates <= self.buffer else 0
@@ -57,12 +44,7 @@ class RateLimiter:
 
 @dataclass(frozen=True)
 class OnPolicy:
-    """Rounds: so many steps with one policy, then so many updates.
-
-    Attributes:
-        steps: Of a round.
-        updates: That follow it.
-    """
+    """Rounds: so many steps with one policy, then so many updates."""
 
     steps: int
     updates: int
@@ -72,6 +54,19 @@ class OnPolicy:
 
     def updates_due(self, steps: int, updates: int) -> int:
         return steps // self.steps * self.updates - updates
+
+
+@dataclass(frozen=True)
+class UpdatesAlone:
+    """So many updates, and nothing is collected."""
+
+    total: int
+
+    def room(self, steps: int, updates: int) -> int:
+        return 0
+
+    def updates_due(self, steps: int, updates: int) -> int:
+        return self.total - updates
 
 
 FROZEN = RateLimiter(0.0)  # collect, and leave the policy as it is

@@ -27,12 +27,8 @@ from awac_dist.data.sources import episodes, find
 from awac_dist.envs.make import make_env
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.evaluation import evaluator
-from awac_dist.learner.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    load_progress,
-    save_checkpoint,
-)
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from awac_dist.learner.learner import Learner
 from awac_dist.messages import Future
 from awac_dist.policies.gaussian import GaussianPolicy
@@ -40,6 +36,7 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
+from awac_dist.runs.collecting import CALLS_AHEAD
 from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import Array
@@ -87,7 +84,7 @@ def all_finite(value: Any) -> bool:
 
 def check_whole(folder: Path) -> None:
     """The newest checkpoint is good, nothing torn is left, and no fragment is there twice."""
-    newest = load_checkpoint(list_checkpoints(str(folder / "checkpoints"))[-1])
+    newest = load_checkpoint(sealed(str(folder / "checkpoints"))[-1])
     assert all_finite(newest)
     assert not list(folder.rglob("*.part"))
     fragments = [episode.origin for _, _, episode in episodes(find(str(folder)))]
@@ -97,7 +94,7 @@ def check_whole(folder: Path) -> None:
 def check_finished(folder: Path) -> None:
     """A run that was taken up again ended as it was meant to."""
     check_whole(folder)
-    progress = load_progress(list_checkpoints(str(folder / "checkpoints"))[-1])
+    progress = load_progress(sealed(str(folder / "checkpoints"))[-1])
     assert (progress["grad_steps"], progress["env_steps"]) == (ALL_UPDATES, 120)
     table = pd.read_json(folder / "metrics.jsonl", lines=True)
     updates = table[table["critic/loss"].notna()]["grad_steps"]
@@ -182,7 +179,7 @@ def test_numbers_gone_wrong_end_the_run_within_one_call(
         saboteur = Saboteur(patch, spoil, update)
         assert begin() == 1
     line = only_line(capfd)
-    newest, evidence = list_checkpoints(str(folder / "checkpoints"))[-1], folder / "not-finite"
+    newest, evidence = sealed(str(folder / "checkpoints"))[-1], folder / "not-finite"
     assert line.startswith(f"awac_dist: {quantity}")
     assert f"is not finite after update {told}; " in line
     assert f"the batches around it are in {evidence}/{told:09d}.pt; " in line
@@ -254,13 +251,13 @@ def test_no_checkpoint_of_a_learner_that_failed(data: str, tmp_path: Path) -> No
     """A call to save may wait behind the update that fails."""
     runtime, config = InlineRuntime(RESOURCES), small_config(data)
     _, _, driver = run(config, runtime, tmp_path)
-    before = list_checkpoints(str(tmp_path / "checkpoints"))
+    before = sealed(str(tmp_path / "checkpoints"))
     learner: Learner = driver.learner._handle.component  # type: ignore[attr-defined]
     with torch.no_grad():
         next(learner.method.networks["actor"].parameters())[0, 0] = torch.nan
     with pytest.raises(RunFailed, match=r"method\.networks\..* is not finite: update 345"):
         driver.learner.save({})
-    assert list_checkpoints(str(tmp_path / "checkpoints")) == before
+    assert sealed(str(tmp_path / "checkpoints")) == before
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
@@ -411,7 +408,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_costs_nothing(
     line = only_line(capfd)
     assert f"awac_dist: {folder}/" in line
     assert words in line
-    newest = list_checkpoints(str(folder / "checkpoints"))[-1]
+    newest = sealed(str(folder / "checkpoints"))[-1]
     assert line.endswith(f"; the last good checkpoint is {newest}")
     check_whole(folder)
     assert resume(folder) == 0
@@ -492,7 +489,7 @@ def test_a_run_that_is_resumed_with_fewer_steps_than_it_took_ends(
 ) -> None:
     assert begin() == 0
     assert main(["--resume", str(tmp_path / "run"), "--override", "online.env_steps=50"]) == 0
-    newest = load_progress(list_checkpoints(str(tmp_path / "run/checkpoints"))[-1])
+    newest = load_progress(sealed(str(tmp_path / "run/checkpoints"))[-1])
     assert (newest["env_steps"], newest["grad_steps"]) == (120, ALL_UPDATES)
 
 
@@ -603,7 +600,7 @@ def test_workers_wait_for_a_slow_learner(data: str, tmp_path: Path) -> None:
     _, _, driver = run(config, SlowRuntime(RESOURCES), tmp_path, look=look)
     assert (driver.progress.env_steps, driver.counts().updates) == (600, 600)
     assert round_steps < max(behind) <= round_steps + round_steps  # the buffer and one round
-    assert max(waiting) <= driver.calls_ahead
+    assert max(waiting) <= CALLS_AHEAD
 
 
 @pytest.mark.ray
@@ -687,7 +684,7 @@ def test_a_polite_request_checkpoints_in_every_phase(
         assert begin() == 128 + signal.SIGTERM
     out, err = capfd.readouterr()
     assert ("Run stopped early: asked to stop" in out, err) == (True, "")
-    found = list_checkpoints(str(folder / "checkpoints"))
+    found = sealed(str(folder / "checkpoints"))
     assert bool(found) == (phase != "load")
     if found:
         assert load_progress(found[-1])["phase"] == phase
@@ -726,7 +723,7 @@ def test_a_run_that_is_pre_empted_ends_within_half_a_minute(
     assert (process.returncode, err) == (128 + signal.SIGTERM, "")
     assert "Run stopped early: asked to stop" in out
     check_whole(folder)
-    newest = list_checkpoints(str(folder / "checkpoints"))[-1]
+    newest = sealed(str(folder / "checkpoints"))[-1]
     progress = load_progress(newest)
     assert progress["phase"] == "online"
     logged = [e for _, _, e in episodes(find(str(folder))) if e.origin.kind == "online"]

@@ -206,7 +206,7 @@ def test_an_unexpected_fault_keeps_its_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr("awac_dist.cli.launch.start_components", fail)
+    monkeypatch.setattr("awac_dist.cli.launch.Components", fail)
     with pytest.raises(ZeroDivisionError):
         main([*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(tmp_path / "run")])
 

@@ -15,6 +15,7 @@ import ray
 import yaml
 from environments import FAILS, TERMINATES, VARIES, Failing
 from gymnasium.spaces import Box
+from running import Witness
 
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
@@ -31,6 +32,7 @@ from awac_dist.policies.spec import PolicySpec
 from awac_dist.rollout import collector as collector_module
 from awac_dist.rollout.collector import MAX_FAULTS, Collector
 from awac_dist.runs.evaluating import EvaluatorSupervisor
+from awac_dist.runs.event_loop import EventLoop
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
 
@@ -390,7 +392,7 @@ def test_a_policy_of_another_task_is_refused(
 def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_session: None) -> None:
     from awac_dist.distributed.ray_runtime import RayRuntime
 
-    runtime, deaths = RayRuntime(), list[str]()
+    runtime = RayRuntime()
     store = runtime.start(WeightStore)
     store.post("publish", 5, make_vector()).result()
     reader, spec = runtime.weights_reader(store), env_spec("Pendulum-v1")
@@ -406,11 +408,11 @@ def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_sessi
 
         Slot.step = lambda *arguments: time.sleep(1000)  # type: ignore[method-assign]
 
-    supervisor = EvaluatorSupervisor(
-        start, lambda *death: deaths.append(death[0]), lambda answer: answer.result(), lambda: None
-    )
+    witness = Witness()
+    loop = EventLoop(runtime, witness, None, lambda: False)
+    supervisor = EvaluatorSupervisor(start, witness.died, loop, lambda: None)
     ray.get(handles[0].actor.__ray_call__.remote(hang))
-    found = supervisor.result("online", 2, lambda futures: runtime.wait(futures, 0.1))
+    found = supervisor.result("online", 2)
     runtime.close()
-    assert deaths == ["evaluator"]
+    assert [component for component, _ in witness.deaths] == ["evaluator"]
     assert found.returns == evaluate_as_a_run(2, seed=9).returns

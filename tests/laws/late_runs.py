@@ -22,13 +22,14 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import EXPERIENCE, open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.evaluation.config import EvaluationConfig
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, load_progress
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_checkpoint, load_progress, newest_whole
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.messages import UpdateReport
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.rollout.config import RolloutConfig
-from awac_dist.runs.components import start_components
+from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import make_plan
 from awac_dist.types import Array, Episode, Origin
@@ -185,23 +186,15 @@ def run_session(
     """Start or resume a run; returns how that ended, once everything is checked."""
     config = config_of(case, session)
     plan = make_plan(runtime.resources, workers=config.workers, shards=config.shards, gpus=0)
-    checkpoints = f"{folder}/checkpoints"
+    newest = newest_whole(f"{folder}/checkpoints") if number else None
     inspector = Inspector(folder, runtime, config.online)
     finish_journals(f"{folder}/{EXPERIENCE}", SPEC, inspector.note)
     sources = [open_source(argument, SPEC) for argument in config.data]
     try:
         spec = replace(SPEC, repeatable=case.repeatable)
-        started = start_components(runtime, config, spec, plan, str(folder), sources, number)
-        driver = inspector.driver = Driver(
-            config,
-            runtime,
-            started,
-            sources,
-            inspector,
-            checkpoints,
-            stop_asked=lambda: runtime.stop_asked,
-            resume=number > 0,
-        )
+        started = Components(runtime, config, spec, plan, str(folder), sources, number)
+        driver = Driver(started, inspector, lambda: runtime.stop_asked, newest)
+        inspector.driver = driver
         if driver.run() is not None:
             return "stopped"
     except Vanished:
@@ -245,7 +238,7 @@ def check_left(folder: Path, acknowledged: set[tuple[str, Key]]) -> Fragments:
     logged = log_of(folder)
     lost = [key for source, key in acknowledged if key not in logged.get(source, {})]
     assert not lost, "acknowledged, and not in the log"
-    for path in list_checkpoints(f"{folder}/checkpoints")[-1:]:
+    for path in sealed(f"{folder}/checkpoints")[-1:]:
         books = load_checkpoint(path)["books"]
         in_play = books["in_play"].get(ONLINE)
         known = [] if in_play is None else in_play.tolist()

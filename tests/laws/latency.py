@@ -221,7 +221,6 @@ class LateRuntime:
         struck: The blows that fell.
     """
 
-    placement = ""
     resources = Resources((2.0,), gpus=0)
 
     def __init__(

@@ -11,7 +11,7 @@ from running import make_driver, small_config, write_demonstrations
 
 from awac_dist.config import RunConfig
 from awac_dist.messages import Future
-from awac_dist.runs import stopping
+from awac_dist.runs import event_loop
 from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
 
 HUNG_AT = (1, 3, 5, 7, 10, 13, 16, 20, 25, 31, 38, 50, 66)  # calls of the driver, of some 80
@@ -107,7 +107,7 @@ def test_every_answer_is_seen_to_come_before_it_is_taken(
 def test_a_stop_is_heard_whatever_is_waited_for(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hung_at: int, mode: str
 ) -> None:
-    monkeypatch.setattr(stopping, "LAST_WORDS_S", 0.2)
+    monkeypatch.setattr(event_loop, "LAST_WORDS_S", 0.2)
     runtime = WatchedRuntime(hung_at)
     changed = replace(config, mode=mode)
     began = time.monotonic()
@@ -120,6 +120,6 @@ def test_a_stop_is_heard_whatever_is_waited_for(
 
 def test_the_walk_sees_a_blind_wait(config: RunConfig, tmp_path: Path) -> None:
     _, driver = make_driver(config, WatchedRuntime(), tmp_path)
-    driver._wait = driver.learner._wait = driver._resumption._wait = lambda it: it.result()
+    driver.loop.wait = lambda it: it.result()  # type: ignore[method-assign]
     with pytest.raises(AssertionError, match="outside the event loop"):
         driver.run()

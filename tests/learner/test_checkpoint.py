@@ -12,11 +12,10 @@ import torch
 
 from awac_dist import files
 from awac_dist.errors import InputError, RunFailed
-from awac_dist.files import read_file, resolve, write_file
+from awac_dist.files import read_file, resolve, sealed, write_file
 from awac_dist.learner.checkpoint import (
     PROGRESS,
     STATE,
-    list_checkpoints,
     load_checkpoint,
     load_progress,
     newest_whole,
@@ -99,10 +98,10 @@ def test_the_newest_stay_and_the_list_keeps_the_scheme(place: str) -> None:
     for grad_steps in (0, 90, 90, 1_000_000_000, 200):
         save(place, grad_steps, keep=3)
     names = ["000000200", "1000000000"]
-    assert [path.rsplit("/", 1)[1] for path in list_checkpoints(place)][-2:] == names
+    assert [path.rsplit("/", 1)[1] for path in sealed(place)][-2:] == names
     for grad_steps in (2_000_000_000, 2_000_000_001, 2_000_000_001):
         newest = save(place, grad_steps, keep=2)
-    found = list_checkpoints(place)
+    found = sealed(place)
     assert found == [f"{place}/2000000000", f"{place}/2000000001-1"]
     assert newest == found[-1] == newest_whole(place)
     assert load_progress(found[0])["grad_steps"] == 2_000_000_000
@@ -127,11 +126,11 @@ def test_one_that_is_cut_off_leaves_the_others_as_they_were(
         for grad_steps in (2, 3):
             with pytest.raises(RunFailed, match=r"cannot be written: No space left .* make room"):
                 save(place, grad_steps)
-    assert list_checkpoints(place) == [older, old]
+    assert sealed(place) == [older, old]
     assert newest_whole(place) == old
     assert torch.equal(load_checkpoint(old)["weights"], torch.ones(1))
     newest = save(place, 3, keep=2)
-    assert list_checkpoints(place) == [old, newest]
+    assert sealed(place) == [old, newest]
     filesystem, name = resolve(place)
     assert len(filesystem.get_file_info(files.fs.FileSelector(name))) == 2
 
@@ -145,7 +144,7 @@ def test_a_flipped_byte_is_noticed_and_the_one_before_goes_on(place: str, part: 
     (line,) = notes
     assert newest in line
     assert line.endswith("; it is set aside")
-    assert list_checkpoints(place) == [older]
+    assert sealed(place) == [older]
     assert read_file(f"{newest}/{STATE}")  # nothing is lost
     again = save(place, 2, keep=1)
     assert (again, newest_whole(place)) == (f"{newest}-1", again)
@@ -174,6 +173,6 @@ def test_where_all_are_damaged_one_line_says_so(place: str) -> None:
 
 
 def test_where_there_is_none_there_is_none(place: str) -> None:
-    assert (list_checkpoints(place), newest_whole(place)) == ([], None)
+    assert (sealed(place), newest_whole(place)) == ([], None)
     with pytest.raises(InputError, match=r"neither .* nor the folder of a run"):
         find_policy(place)

@@ -15,8 +15,8 @@ from awac_dist.cli import launch
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import InputError, RunFailed
-from awac_dist.files import create_exclusively, read_file, write_file
-from awac_dist.learner.checkpoint import list_checkpoints, load_progress, newest_whole
+from awac_dist.files import create_exclusively, read_file, sealed, write_file
+from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.reporting import run_place
 from awac_dist.reporting.run_place import RunPlace, only_one_at_a_time
 
@@ -221,7 +221,7 @@ def test_a_run_at_a_uri_goes_on_on_another_machine(
     assert main([*short, "--runtime", "inline", "--data", data, "--run-dir", uri]) == 0
     assert not list((tmp_path / "runs").glob("*/checkpoints"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    newest = list_checkpoints(f"{uri}/checkpoints")[-1]
+    newest = sealed(f"{uri}/checkpoints")[-1]
     if damaged:
         state = bytearray(read_file(f"{newest}/state.pt"))
         state[1000] ^= 1
@@ -232,7 +232,7 @@ def test_a_run_at_a_uri_goes_on_on_another_machine(
     counts = [row["grad_steps"] for row in rows if "critic/loss" in row]
     assert counts == sorted(set(counts))
     assert counts[-1] == ALL_UPDATES
-    assert load_progress(list_checkpoints(f"{uri}/checkpoints")[-1])["grad_steps"] == ALL_UPDATES
+    assert load_progress(sealed(f"{uri}/checkpoints")[-1])["grad_steps"] == ALL_UPDATES
     logged = (episode for _, _, episode in episodes(find(f"{uri}/experience")))
     collected = [episode for episode in logged if episode.origin.kind == "online"]
     assert sum(map(len, collected)) == 120

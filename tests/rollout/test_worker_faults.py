@@ -331,8 +331,6 @@ class Bench:
     What is done comes in a drawn order.
     """
 
-    calls_ahead = 2
-
     def __init__(
         self, config: RunConfig, lives: Callable[[int, int], float], *, env: str = VARIES
     ) -> None:
@@ -496,7 +494,7 @@ def test_a_worker_that_never_starts_keeps_nobody_waiting_in_async_mode() -> None
     bench.workers._start = lambda number, life: Pending()
     bench.run()
     bench.check(300)
-    assert bench.workers.is_starting(1)
+    assert not bench.workers.is_ready(1)
 
 
 class Pending:
@@ -558,6 +556,13 @@ def test_a_resumed_phase_takes_the_steps_that_are_missing() -> None:
     bench.run()
     assert (bench.steps, bench.grad_steps) == (300, 210)
     assert bench.sampler.sizes() == {ONLINE: 50}
+
+
+def test_a_resumed_phase_that_owes_less_than_was_done_ends() -> None:
+    bench = Bench(make_config(), for_ever)
+    bench.steps, bench.grad_steps = 250, 220
+    bench.run()
+    assert (bench.steps, bench.grad_steps) == (300, 220)
 
 
 def test_a_shard_that_dies_over_the_question_is_asked_again(

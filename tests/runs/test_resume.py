@@ -17,12 +17,8 @@ from awac_dist.data.experience import list_files
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.learner.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    load_progress,
-    save_checkpoint,
-)
+from awac_dist.files import sealed, write_file
+from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, save_checkpoint
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
@@ -125,7 +121,7 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     assert counts == sorted(set(counts))
     progress = driver.progress
     assert (progress.env_steps, progress.grad_steps) == (300, 20 + 25 + 300)
-    assert driver.learner.register().result().steps("online") == 300
+    assert driver.learner.register().steps("online") == 300
 
 
 def test_a_learner_that_dies_again_and_again_ends_the_run(config: RunConfig, folder: str) -> None:
@@ -155,6 +151,16 @@ def test_an_evaluator_that_dies_again_and_again_ends_the_run(
         run(config, MortalRuntime(Evaluator, [1, 1, 1]), folder)
 
 
+def test_damaged_checkpoints_do_not_hide_why_a_run_ends(config: RunConfig, tmp_path: Path) -> None:
+    def damage(driver: Any) -> None:
+        for path in sealed(f"{tmp_path}/checkpoints"):
+            write_file(f"{path}/{STATE}", b"")
+
+    told = "the evaluator died 3 times in a row: .*; there is no good checkpoint: .* is damaged"
+    with pytest.raises(RunFailed, match=told):
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path, look=damage)
+
+
 class Killed(Exception):  # noqa: N818 - says what happened
     """The whole run was killed."""
 
@@ -180,7 +186,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     vector, _, driver = run(resumed, InlineRuntime(RESOURCES), folder, session=1)
     np.testing.assert_array_equal(vector, undisturbed)
     assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 345)
-    assert driver.learner.register().result().steps("online") == 300
+    assert driver.learner.register().steps("online") == 300
     assert logged_steps(folder) == 3 * 200 + 300
 
 
@@ -215,7 +221,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
         run(config, InlineRuntime(RESOURCES), folder, look=killed_at(200))
     kept = logged_steps(folder)
     _, _, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
-    known = driver.learner.register().result()
+    known = driver.learner.register()
     assert logged_steps(folder) == known.steps("clone") + known.steps("online") >= kept
     assert driver.progress.env_steps == known.steps("online") == 300
     assert {place.incarnation for place in driver.progress.streams} == {1_000_000}
@@ -237,7 +243,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
     run(config, InlineRuntime(RESOURCES), folder, stop=stop)
     kept = logged_steps(folder)
     vector, witness, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
-    known = driver.learner.register().result()
+    known = driver.learner.register()
     assert known.steps("clone") == 600
     assert known.steps("online") == driver.progress.env_steps == 300
     assert logged_steps(folder) == 900
@@ -261,7 +267,7 @@ def test_a_run_goes_on_with_other_workers_and_loses_nothing(
         run(before, InlineRuntime(RESOURCES), folder, look=killed_at(updates))
     kept = logged_steps(folder)
     _, _, driver = run(replace(config, **changes), InlineRuntime(RESOURCES), folder, session=1)
-    known = driver.learner.register().result()
+    known = driver.learner.register()
     clone, online = known.steps("clone"), known.steps("online")
     assert logged_steps(folder) == clone + online >= kept
     assert (clone, online) == (600, driver.progress.env_steps) == (600, 300)
@@ -323,7 +329,7 @@ def test_every_part_of_a_checkpoint_is_needed(
 ) -> None:
     shutil.copytree(killed_online, tmp_path, dirs_exist_ok=True)
     folder = str(tmp_path / "checkpoints")
-    newest = list_checkpoints(folder)[-1]
+    newest = sealed(folder)[-1]
     progress = load_progress(newest)
     state = {**load_checkpoint(newest), "progress": progress}
     LEFT_OUT.get(part, lambda s: None)(state)

@@ -14,8 +14,9 @@ from awac_dist.data.parquet import read_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.envs.make import env_spec
-from awac_dist.learner.checkpoint import list_checkpoints, load_checkpoint, load_progress
-from awac_dist.runs.components import start_components
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_checkpoint, load_progress
+from awac_dist.runs.components import Components
 from awac_dist.runs.plan import make_plan
 from awac_dist.runs.runtime import InlineRuntime, Resources
 
@@ -180,7 +181,7 @@ def test_checkpoints_are_whole_and_only_the_newest_are_kept(
 ) -> None:
     learner = replace(config.learner, keep_checkpoints=2)
     vector, _, _ = run(replace(config, learner=learner), InlineRuntime(RESOURCES), tmp_path)
-    paths = list_checkpoints(str(tmp_path / "checkpoints"))
+    paths = sealed(str(tmp_path / "checkpoints"))
     assert len(paths) == 2
     state = load_checkpoint(paths[-1])
     assert state["grad_steps"] == 345
@@ -230,9 +231,9 @@ def test_processes_that_act_or_store_never_import_torch(config: RunConfig, tmp_p
     runtime = RayRuntime()
     plan = make_plan(runtime.resources, workers=1, shards=1, gpus=0)
     spec = env_spec(config.env)
-    components = start_components(runtime, config, spec, plan, str(tmp_path), ())
+    components = Components(runtime, config, spec, plan, str(tmp_path), ())
     evaluator = components.start_evaluator()
-    light = [components.weights, evaluator, *components.workers, *components.shards]
+    light = [components.weights, evaluator, *components.workers.handles, *components.shards]
     heavy = [components.start_learner()]
     has_torch = lambda _: "torch" in __import__("sys").modules  # noqa: E731 - travels by value
     found = [ray.get(handle.actor.__ray_call__.remote(has_torch)) for handle in [*light, *heavy]]

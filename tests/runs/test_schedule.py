@@ -1,4 +1,4 @@
-from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter
+from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, UpdatesAlone
 
 
 def test_updates_are_owed_for_inserted_steps_only() -> None:
@@ -46,3 +46,9 @@ def test_rounds_take_turns_with_their_updates() -> None:
     assert rounds.updates_due(100, 3) == 4
     assert rounds.room(100, 6) == 0
     assert rounds.room(100, 7) == 100
+
+
+def test_a_phase_of_updates_alone_has_no_room_for_steps() -> None:
+    schedule = UpdatesAlone(40)
+    assert [schedule.updates_due(0, updates) for updates in (0, 17, 40)] == [40, 23, 0]
+    assert schedule.room(0, 0) == schedule.room(0, 40) == 0
