@@ -13,7 +13,7 @@ from awac_dist.cli.cloning import fit_clone
 from awac_dist.cli.commands import Collect
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
-from awac_dist.data.experience import EpisodeSink, ExperienceLog
+from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Finished, Future, Handle, RolloutReport, UpdateReport
 from awac_dist.nn.config import ActorConfig
@@ -128,7 +128,7 @@ def start_workers(
             RolloutWorker,
             rollout.spec,
             1,
-            [InlineHandle(EpisodeSink(ExperienceLog(str(rollout.folder), number, rollout.spec)))],
+            [InlineHandle(ExperienceLog(str(rollout.folder), number, rollout.spec))],
             FixedPolicy(rollout.policy),
             seed=rollout.seed,
             worker=number,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from awac_dist.types import EnvSpec, Episode
 SUFFIX = ".journal"
 MAGIC = b"\x93awacj2\n"
 HEADER = struct.Struct("<8sIII")
-OWN_COLUMNS = [("source", pa.string()), ("row", pa.int64()), ("time", pa.int64())]
+OWN_COLUMNS = {"source": pa.string(), "row": pa.int64(), "time": pa.int64()}
 
 
 class Journal:
@@ -47,18 +47,14 @@ class Journal:
     """
 
     def __init__(self, path: str, spec: EnvSpec) -> None:
-        self.path, self._spec = path, spec
-        self._schema = parquet.schema(spec)
-        for column in OWN_COLUMNS:
-            self._schema = self._schema.append(pa.field(*column))
+        self.path, self._spec, self._size = path, spec, 0
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise _not_written(path, error) from error
-        self._size = 0
         try:
             for _ in range(2):  # a damaged byte in one of them costs nothing
-                self._write(self._schema.serialize())
+                self._write(_table([], spec).schema.serialize())
         except InputError:
             self.remove()
             raise
@@ -69,10 +65,7 @@ class Journal:
         Raises:
             InputError: It cannot be written; the journal is as it was before.
         """
-        episode = parquet.to_table([fragment.episode], self._spec)
-        own = [pa.array([value]) for value in (fragment.source, fragment.row, fragment.time)]
-        columns = [column.chunk(0) for column in episode.columns]
-        batch = pa.RecordBatch.from_arrays([*columns, *own], schema=self._schema)
+        (batch,) = _table([fragment], self._spec).to_batches()
         self._write(batch.serialize())
 
     def remove(self) -> None:
@@ -92,6 +85,14 @@ class Journal:
             os.lseek(self._file, self._size, os.SEEK_SET)
             raise _not_written(self.path, error) from error
         self._size += len(record)
+
+
+def _table(fragments: Sequence[LoggedFragment], spec: EnvSpec) -> pa.Table:
+    own = {
+        name: pa.array([getattr(fragment, name) for fragment in fragments], kind)
+        for name, kind in OWN_COLUMNS.items()
+    }
+    return parquet.to_table([fragment.episode for fragment in fragments], spec, **own)
 
 
 @dataclass
@@ -119,8 +120,11 @@ def read(path: str) -> Contents:
                 found.damaged.append(f"byte {at}: nothing says any more what its columns are")
             else:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
-                found.fragments.append(_fragment(path, len(found.fragments), batch))
-        except (pa.ArrowException, OSError) as error:
+                batch.validate(full=True)
+                episode = parquet.to_episode(path, len(found.fragments), batch, 0)
+                own = [batch.column(name)[0].as_py() for name in OWN_COLUMNS]
+                found.fragments.append(LoggedFragment(episode, *own))
+        except (pa.ArrowException, OSError, LookupError) as error:
             raise InputError(f"{path}: byte {at}: {first_line(error)}") from error
     return found
 
@@ -129,14 +133,13 @@ def _records(content: bytes, found: Contents) -> Iterator[tuple[int, bytes]]:
     """Yield (place, payload) of every record that is whole; tells `found` of all others."""
     at = 0
     while at < len(content):
-        header = content[at : at + HEADER.size]
-        length = _length(header)
-        after = _next_header(content, at + 1) if length is None else at + HEADER.size + length
-        if after > len(content) or len(header) < HEADER.size:
+        start, length = at + HEADER.size, _length(content, at)
+        after = _next_header(content, at + 1) if length is None else start + length
+        if after > len(content) or start > len(content):
             found.torn = len(content) - at
             return
-        payload = content[at + HEADER.size : after]
-        if header == _header(payload):
+        payload = content[start:after]
+        if content[at:start] == _header(payload):
             yield at, payload
         else:
             found.damaged.append(f"bytes {at} to {after}")
@@ -148,9 +151,10 @@ def _header(payload: bytes) -> bytes:
     return stated + zlib.crc32(stated).to_bytes(4, "little")
 
 
-def _length(header: bytes) -> int | None:
-    """Of the payload; None where the header is cut short or damaged."""
-    if len(header) < HEADER.size or header[:8] != MAGIC:
+def _length(content: bytes, at: int) -> int | None:
+    """Of the payload whose record begins there; None where its header is cut short or damaged."""
+    header = content[at : at + HEADER.size]
+    if len(header) < HEADER.size or not header.startswith(MAGIC):
         return None
     _, length, _, checksum = HEADER.unpack(header)
     return int(length) if zlib.crc32(header[:-4]) == checksum else None
@@ -159,21 +163,16 @@ def _length(header: bytes) -> int | None:
 def _next_header(content: bytes, start: int) -> int:
     """Where the next record begins that says so itself; the end if none does."""
     while (start := content.find(MAGIC, start)) >= 0:
-        if _length(content[start : start + HEADER.size]) is not None:
+        if _length(content, start) is not None:
             return start
         start += 1
     return len(content)
 
 
-def recognises(path: str) -> bool:
+def looks_like(path: str) -> bool:
     """Whether it is a journal whose Parquet file is not there yet."""
     finished = path.removesuffix(SUFFIX) + ".parquet"
-    if not path.endswith(SUFFIX) or head(finished, 1):
-        return False
-    try:
-        return bool(describe(path))
-    except InputError:
-        return False
+    return path.endswith(SUFFIX) and not head(finished, 1) and bool(describe(path))
 
 
 def describe(path: str) -> FileInfo:
@@ -198,17 +197,8 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
         yield number, joined[number][1]
 
 
-def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:
-    try:
-        batch.validate(full=True)
-        source, row, time = (batch.column(name)[0].as_py() for name, _ in OWN_COLUMNS)
-    except (pa.ArrowException, KeyError, IndexError) as error:
-        raise InputError(f"{path}: record {number}: {first_line(error)}") from error
-    return LoggedFragment(parquet.to_episode(path, number, batch, 0), source, row, time)
-
-
 def _not_written(path: str, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written: {error.strerror}: make room, or another folder")
 
 
-FORMAT = Format("awac_dist journal", recognises, describe, read_episodes, (SUFFIX,))
+FORMAT = Format("awac_dist journal", looks_like, describe, read_episodes, (SUFFIX,))

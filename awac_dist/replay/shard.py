@@ -113,7 +113,7 @@ class ReplayShard:
             )
         if key not in self._accepted:
             if self._log is not None:
-                self._log.append(fragment, source, self._memory.next_row(source))
+                self._log.insert(fragment, source, self._memory.next_row(source))
             self._accepted[key] = self._store(fragment, source, key)
         elif self._accepted[key].length != len(fragment):
             raise RunFailed(

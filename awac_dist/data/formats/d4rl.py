@@ -55,7 +55,7 @@ class _Bounds(NamedTuple):
     truncated: Flags
 
 
-def recognises(path: str) -> bool:
+def looks_like(path: str) -> bool:
     """Whether D4RL's columns are there; also HDF5 that nobody can open: `describe` says why."""
     try:
         with open_hdf5(path) as file:
@@ -209,4 +209,4 @@ def _metadata_facts(file: Any) -> dict[str, str]:
     return facts | ({"policy layers": "-".join(str(b.size) for b in biases)} if biases else {})
 
 
-FORMAT = Format("D4RL HDF5", recognises, describe, read_episodes)
+FORMAT = Format("D4RL HDF5", looks_like, describe, read_episodes)

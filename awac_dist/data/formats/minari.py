@@ -38,7 +38,7 @@ SHOWN = ("dataset_id", "algorithm_name", "author", "description", "data_format",
 INSTALL = "pip install 'awac_dist[data]'"
 
 
-def recognises(path: str) -> bool:
+def looks_like(path: str) -> bool:
     """Whether it is a Minari folder, or nothing on this machine and an id by its form."""
     try:
         folder = _local_folder(path)
@@ -233,4 +233,4 @@ def _successes(infos: Any, steps: int) -> Array | None:
     return None
 
 
-FORMAT = Format("Minari", recognises, describe, read_episodes)
+FORMAT = Format("Minari", looks_like, describe, read_episodes)

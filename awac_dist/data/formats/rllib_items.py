@@ -12,9 +12,10 @@ import numpy as np
 
 from awac_dist.data.columns import Place, assemble, matrix, vector
 from awac_dist.data.format import needed_package
-from awac_dist.data.formats.rllib_files import ITEM, tables
+from awac_dist.data.parquet import read_tables
 from awac_dist.types import Episode, Origin
 
+ITEM = "item"  # the column
 ITEMS_PER_READ = 16
 PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
 REMEDY = "write the episode again with RLlib"
@@ -25,7 +26,7 @@ def read_items(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, 
     (index, of), number = share, 0
     first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
     for file in files:
-        for table in tables(file, [ITEM], ITEMS_PER_READ):
+        for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
             for item in table[ITEM].to_pylist():
                 place = Place(file, f"episode {number}")
                 whole = first_rows.setdefault(_identity(item, place), number)

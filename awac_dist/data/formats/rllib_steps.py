@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from awac_dist.data.columns import Place, assemble, check_successors, ends_once, matrix, vector
 from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
-from awac_dist.data.formats.rllib_files import REQUIRED, tables
+from awac_dist.data.parquet import read_tables
 from awac_dist.errors import InputError, first_line
 from awac_dist.types import Array, Episode, Origin
 
+REQUIRED = ("eps_id", "obs", "actions", "rewards")
 COLUMNS = [*REQUIRED, "new_obs", "terminateds", "truncateds", "t"]
 ROWS_PER_READ = 4096
 UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
@@ -28,7 +29,7 @@ def find_episodes(files: list[str]) -> tuple[dict[Any, int], Counter[Any]]:
     counts: Counter[Any] = Counter()
     last_rows: dict[Any, int] = {}
     for file in files:
-        for table in tables(file, ["eps_id"], 1 << 16):
+        for table in read_tables(file, 1 << 16, ["eps_id"]):
             before = counts.total()
             for id_, rows in _rows_by_id(file, table).items():
                 last_rows[id_] = before + rows[-1].as_py()
@@ -61,7 +62,7 @@ def read_steps(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, 
     (numbers, counts), (index, of) = find_episodes(files), share
     parts: dict[Any, list[pa.Table]] = {}
     for file in files:
-        for table in tables(file, COLUMNS, ROWS_PER_READ):
+        for table in read_tables(file, ROWS_PER_READ, COLUMNS):
             rows = _rows_by_id(file, table)
             for id_ in sorted(rows, key=numbers.__getitem__):
                 if numbers[id_] % of != index:
@@ -75,9 +76,8 @@ def read_steps(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, 
 
 
 def _joined(parts: list[pa.Table], place: Place) -> pa.Table:
-    names = {name for part in parts for name in part.column_names}
-    for name in names:
-        if any(name not in part.column_names for part in parts):
+    for name in COLUMNS:
+        if len({name in part.column_names for part in parts}) > 1:
             raise place.error(name, "is missing in one of its files", "add it")
     try:
         return pa.concat_tables(parts, promote_options="permissive")

@@ -49,7 +49,7 @@ class _Contents(NamedTuple):
     shaped: bool  # whether the environment says that its rewards are shaped
 
 
-def recognises(path: str) -> bool:
+def looks_like(path: str) -> bool:
     """Whether it is HDF5 with a group `data` of demonstrations."""
     try:
         with open_hdf5(path) as file:
@@ -217,4 +217,4 @@ def _joined(columns: dict[str, Array], folder: str, keys: Keys) -> Array:
     return np.hstack([np.zeros((steps, 0), np.float32), *parts])
 
 
-FORMAT = Format("robomimic HDF5", recognises, describe, read_episodes)
+FORMAT = Format("robomimic HDF5", looks_like, describe, read_episodes)
