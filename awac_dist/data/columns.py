@@ -31,11 +31,7 @@ class Place:
 
 
 def matrix(column: Any, place: Place, name: str) -> Array:
-    """A column of one vector a step as [n, width] float32.
-
-    Raises:
-        InputError: It is ragged, of another shape, no numbers, or not finite.
-    """
+    """A column of one vector a step as [n, width] float32; refuses all else, and NaN."""
     column = _numbers(column, place, name)
     if column.ndim != 2:
         raise place.error(name, f"has shape {column.shape}", "store one vector a step, [T, width]")
@@ -43,11 +39,7 @@ def matrix(column: Any, place: Place, name: str) -> Array:
 
 
 def vector(column: Any, place: Place, name: str) -> Array:
-    """A column of one number a step, [n] or [n, 1], as [n] float32.
-
-    Raises:
-        InputError: As for a matrix.
-    """
+    """A column of one number a step, [n] or [n, 1], as [n] float32; refuses all else, and NaN."""
     column = _numbers(column, place, name)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
@@ -58,27 +50,16 @@ def vector(column: Any, place: Place, name: str) -> Array:
 
 def assemble(
     place: Place,
-    observations: Array,
-    actions: Array,
-    rewards: Array,
+    observations: Array,  # [T, O], or [T+1, O] with the last successor
+    actions: Array,  # [T, A]
+    rewards: Array,  # [T]
     *,
-    successor: Array | None,
+    successor: Array | None,  # [O] after the last action, where the file tells
     terminated: bool,
     truncated: bool,
     origin: Origin,
 ) -> Episode:
-    """Columns -> episode, its last step with a successor or left out.
-
-    Args:
-        place: For errors.
-        observations: [T, O], or [T+1, O] with the last successor.
-        actions: [T, A]
-        rewards: [T]
-        successor: [O] after the last action, where the file tells.
-        terminated: Whether the last step ended the task.
-        truncated: Whether the clock cut it.
-        origin: Who made it.
-    """
+    """Columns -> episode, its last step with a successor or left out."""
     steps = len(actions)
     if not steps:
         raise place.error("actions", "has no steps", "leave the episode out of the file")
@@ -127,10 +108,15 @@ def ends_once(flags: Any, place: Place, name: str, remedy: str) -> bool:
     return bool(flags[-1])
 
 
+def widths(episode: Episode) -> tuple[int, int]:
+    """O and A."""
+    return episode.observations.shape[1], episode.actions.shape[1]
+
+
 def check_widths(episode: Episode, wanted: tuple[int, int], place: Place) -> None:
     """Refuse an episode whose vectors are wider or narrower than the first episode's."""
-    for name, width in zip(("observations", "actions"), wanted, strict=True):
-        found = getattr(episode, name).shape[1]
+    names = ("observations", "actions")
+    for name, found, width in zip(names, widths(episode), wanted, strict=True):
         if found != width:
             what = f"is {found} wide, in the first episode {width}"
             raise place.error(name, what, "keep the data of different tasks in different files")
@@ -150,15 +136,9 @@ def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
 def _numbers(column: Any, place: Place, name: str) -> Any:
     """A column as an array of numbers, whatever it holds its steps in."""
     is_array = isinstance(column, np.ndarray)
-    if isinstance(column, list | tuple) or (
-        is_array and column.dtype.kind == "O" and column.ndim == 1
-    ):
-        column = _stacked(column, place, name)
-    return np.asarray(_checked(column, place, name))
-
-
-def _stacked(column: Any, place: Place, name: str) -> Any:
-    """Each step's numbers side by side, never more of them than the file can mean."""
+    listed = is_array and column.dtype.kind == "O" and column.ndim == 1
+    if not listed and not isinstance(column, list | tuple):
+        return np.asarray(_checked(column, place, name))
     steps = [_looked_up(step, place, name) for step in column]
     size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
     if size > place.limit_bytes:  # the same object again and again
@@ -166,9 +146,9 @@ def _stacked(column: Any, place: Place, name: str) -> Any:
     steps = [_checked(_from_list(step), place, name) for step in steps]
     shapes = {np.shape(step) for step in steps}
     if len(shapes) > 1:
-        widths = " and ".join(map(str, sorted(shapes)[:2]))
-        raise place.error(name, f"is ragged: steps of shape {widths}", "store equal steps")
-    return np.asarray(steps)
+        found = " and ".join(map(str, sorted(shapes)[:2]))
+        raise place.error(name, f"is ragged: steps of shape {found}", "store equal steps")
+    return _checked(np.asarray(steps), place, name)
 
 
 def _looked_up(step: Any, place: Place, name: str) -> Any:
@@ -202,7 +182,6 @@ def _finite(column: Any, place: Place, name: str) -> Array:
         column = np.ascontiguousarray(column, dtype=np.float32)
     wrong = ~np.isfinite(column)
     if wrong.any():
-        step = int(wrong.reshape(len(column), -1).any(axis=1).argmax())
-        what = f"NaN or infinite at step {step}"
+        what = f"NaN or infinite at step {np.argwhere(wrong)[0, 0]}"
         raise place.error(name, what, "mend it or leave the episode out")
     return np.asarray(column)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.formats.restricted_pickle import load_npy, load_pickle, loads
+from awac_dist.data.formats.trajectories import AWAC_NPY
 from awac_dist.errors import InputError
 from awac_dist.files import head
 
@@ -319,7 +320,7 @@ def test_no_file_and_a_folder_are_refused(tmp_path: Path, load: Any) -> None:
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InputError, match="cannot be opened"):
             load(str(path))
-        assert not restricted_pickle.holds_objects(str(path))
+        assert not AWAC_NPY.recognises(str(path))
         assert head(str(path), 4) == b""
 
 

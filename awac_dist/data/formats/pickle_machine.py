@@ -21,6 +21,7 @@ import pickle
 import pickletools
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -42,8 +43,8 @@ INHERITED = (  # instructions that do no more than push, pop and remember what t
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("APPEND", "APPENDS", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
 )
-REMEMBERING = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 
 
 def demand(condition: bool, wanted: str) -> None:
@@ -71,26 +72,27 @@ class Stream:
         return line
 
 
+@dataclass
 class DType:
     """A NumPy dtype in the making: numbers, text or objects, no structure."""
 
-    def __init__(self, code: str):
-        self.code, self.order = code, "="
-
-    def set_state(self, state: Any) -> None:
-        demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
-        demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
-        demand(all(part is None for part in state[2:5]), "a dtype without fields")
-        self.order = state[1]
-
-    def numpy(self) -> np.dtype[Any]:
-        return np.dtype(object if self.code[0] == "O" else self.order + self.code)
+    code: str
+    order: str = "="
 
 
 class Pending:
     """An array between its making and its content, with its place in the memo."""
 
     place = -1
+
+
+class Memo(dict[int, Any]):
+    """Tells an array in the making where it is remembered."""
+
+    def __setitem__(self, place: int, value: Any) -> None:
+        if isinstance(value, Pending):
+            value.place = place
+        super().__setitem__(place, value)
 
 
 class Machine(pickle._Unpickler):
@@ -100,13 +102,12 @@ class Machine(pickle._Unpickler):
     metastack: list[list[Any]]  # before each of the marks
     pop_mark: Callable[[], list[Any]]
     load_global: Callable[[], None]
-    memo: dict[int, Any]
 
     def __init__(self, stream: Stream, place: str):
         super().__init__(stream, encoding="latin1")
-        self._place = place
+        self._place, self.memo = place, Memo()
         self._bytes_left = EXPANSION * stream.size + SLACK_BYTES
-        self.dispatch = Instructions(self)  # type: ignore[misc, assignment]
+        self.dispatch = self  # type: ignore[misc, assignment]
 
     def run(self) -> Any:
         try:
@@ -120,13 +121,20 @@ class Machine(pickle._Unpickler):
                 f"copy it again, or {REMEDY}"
             ) from error
 
-    def refuse(self, opcode: str) -> None:
-        if opcode == "INST":  # module and name follow, on a line each
-            self.load_global()
-        raise InputError(
-            f"{self._place}: uses the pickle instruction {opcode}, which builds more than "
-            f"data: refused; {REMEDY}"
-        )
+    def __getitem__(self, code: int) -> Callable[[Machine], None]:
+        """An instruction of those that it may carry out, while it has room."""
+        demand(len(self.stack) <= STACK_LIMIT, "fewer values at a time")
+        demand(len(self.metastack) <= MARK_LIMIT, "fewer marks at a time")
+        if code not in ALLOWED:
+            demand(code in OPCODES, "a pickle")
+            if OPCODES[code] == "INST":  # module and name follow, on a line each
+                self.load_global()
+            raise InputError(
+                f"{self._place}: uses the pickle instruction {OPCODES[code]}, which builds more "
+                f"than data: refused; {REMEDY}"
+            )
+        found: Callable[[Machine], None] = ALLOWED[code]
+        return found
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in NAMES:
@@ -149,12 +157,13 @@ class Machine(pickle._Unpickler):
 
     def load_setitem(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self._update(_pairs([key, value]))
+        self._update([key, value])
 
     def load_setitems(self) -> None:
-        self._update(_pairs(self.pop_mark()))
+        self._update(self.pop_mark())
 
-    def _update(self, entries: dict[Any, Any]) -> None:
+    def _update(self, flat: list[Any]) -> None:
+        entries = _pairs(flat)
         demand(type(self.stack[-1]) is dict, "a dict to fill")
         self.stack[-1].update(entries)
 
@@ -162,7 +171,10 @@ class Machine(pickle._Unpickler):
         """Give a dtype its byte order, or replace an array in the making by one with content."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, DType):
-            target.set_state(state)
+            demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
+            demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
+            demand(all(part is None for part in state[2:5]), "a dtype without fields")
+            target.order = state[1]
             return
         demand(isinstance(target, Pending), "an array to fill")
         demand(type(state) is tuple and len(state) == 5, "the content of an array")
@@ -198,7 +210,8 @@ class Machine(pickle._Unpickler):
         demand(order in ("C", "F", "A"), "the order of an array")
         demand(type(shape) is tuple and len(shape) <= 32, "a shape")
         demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
-        kind, count = dtype.numpy(), math.prod(shape)
+        kind = np.dtype(object if dtype.code[0] == "O" else dtype.order + dtype.code)
+        count = math.prod(shape)
         self._charge(count * kind.itemsize)
         if kind.kind == "O":
             demand(type(data) is list and len(data) == count, "as many objects as the shape says")
@@ -228,45 +241,14 @@ class Machine(pickle._Unpickler):
 
 def _pairs(flat: list[Any]) -> dict[Any, Any]:
     """A dict of keys and values in turn, as the instructions hand them over."""
+    keys = flat[::2]
     demand(len(flat) % 2 == 0, "pairs")
-    demand(
-        all(type(key) in KEY_TYPES for key in flat[::2]), "text or a number as the key of a dict"
-    )
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    demand(all(type(key) in KEY_TYPES for key in keys), "text or a number as the key of a dict")
+    return dict(zip(keys, flat[1::2], strict=True))
 
 
-class Instructions:
-    """A machine's table of instructions: those that it may carry out, while it has room."""
-
-    def __init__(self, machine: Machine):
-        self._machine = machine
-
-    def __getitem__(self, code: int) -> Callable[[Machine], None]:
-        demand(len(self._machine.stack) <= STACK_LIMIT, "fewer values at a time")
-        demand(len(self._machine.metastack) <= MARK_LIMIT, "fewer marks at a time")
-        if code not in ALLOWED:
-            demand(code in OPCODES, "a pickle")
-            self._machine.refuse(OPCODES[code])
-        found: Callable[[Machine], None] = ALLOWED[code]
-        return found
-
-
-def _noting(put: Callable[[Any], None]) -> Callable[[Machine], None]:
-    """An instruction that remembers a value, and tells an array in the making where."""
-
-    def load(machine: Machine) -> None:
-        put(machine)
-        value: Any = machine.stack[-1]
-        if isinstance(value, Pending):
-            value.place = next(reversed(machine.memo))
-
-    return load
-
-
-DISPATCH = pickle._Unpickler.dispatch
 ALLOWED: dict[int, Any] = {
-    **{code: DISPATCH[code] for code, name in OPCODES.items() if name in INHERITED},
-    **{code: _noting(DISPATCH[code]) for code, name in OPCODES.items() if name in REMEMBERING},
+    **{c: pickle._Unpickler.dispatch[c] for c, name in OPCODES.items() if name in INHERITED},
     pickle.DICT[0]: Machine.load_dict,
     pickle.SETITEM[0]: Machine.load_setitem,
     pickle.SETITEMS[0]: Machine.load_setitems,

@@ -49,12 +49,9 @@ def load_npy(path: str) -> list[Any]:
 
 
 def holds_objects(path: str) -> bool:
-    """Whether it is an .npy file with an array of Python objects, from its header alone."""
-    try:
-        with _opened(path) as stream:
-            return _npy_header(stream, path)[1].kind == "O"
-    except (InputError, ValueError):  # ValueError: no such file system
-        return False
+    """Whether an .npy file holds an array of Python objects, from its header alone."""
+    with _opened(path) as stream:
+        return _npy_header(stream, path)[1].kind == "O"
 
 
 def size_limit(path: str) -> int:
@@ -76,8 +73,7 @@ def _opened(path: str) -> Iterator[Stream]:
 
 def _npy_header(stream: Stream, path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
-        version = npy.read_magic(stream)
-        shape, _, dtype = NPY_HEADERS[version](stream)
+        shape, _, dtype = NPY_HEADERS[npy.read_magic(stream)](stream)
     except Exception as error:  # NumPy parses it as Python text: any parser's error comes out
         raise InputError(f"{path}: is no .npy file, or damaged: copy it again") from error
     return shape, dtype

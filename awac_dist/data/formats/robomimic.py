@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -51,25 +51,28 @@ class _Contents(NamedTuple):
 
 def looks_like(path: str) -> bool:
     """Whether it is HDF5 with a group `data` of demonstrations."""
-    try:
-        with open_hdf5(path) as file:
-            data = file.get("data")
-            return hasattr(data, "keys") and any(map(DEMO.fullmatch, data.keys()))
-    except InputError:
-        return False
+    with open_hdf5(path) as file:
+        return bool(_find_demos(file))
 
 
 def describe(path: str) -> FileInfo:
     """What the file says of itself; reads the shapes of its demonstrations."""
     with open_hdf5(path) as file:
-        contents = _find_contents(path, file)
-        name = contents.arguments.get("env_name")
+        found, attributes = _find_contents(path, file), file["data"].attrs
+        facts = {"observation": ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
+        if found.skipped:
+            facts["observation keys left out"] = ", ".join(found.skipped)
+        unless = "1 where solved, unless another value says"
+        facts["rewards"] = "shaped" if found.shaped else unless
+        for of, keys in ((found.arguments, ("env_type", "env_version")), (attributes, ("total",))):
+            facts |= {key: as_text(of[key]) for key in keys if key in of}
+        name = found.arguments.get("env_name")
         return FileInfo(
             None if name is None else as_text(name),
-            sum(contents.keys.values()),
-            contents.action_size,
-            len(contents.demos),
-            _facts(contents, file["data"]),
+            sum(found.keys.values()),
+            found.action_size,
+            len(found.demos),
+            facts,
         )
 
 
@@ -84,26 +87,33 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
                 yield number, episode
 
 
+def _find_demos(file: Any) -> list[str]:
+    names: Iterable[str] = getattr(file.get("data"), "keys", list)()
+    return sorted(filter(DEMO.fullmatch, names), key=lambda name: int(name.removeprefix("demo_")))
+
+
 def _find_contents(path: str, file: Any) -> _Contents:
-    data = file.get("data")
-    found = [name for name in getattr(data, "keys", list)() if DEMO.fullmatch(name)]
-    if not found:
+    demos = _find_demos(file)
+    if not demos:
         raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
-    demos = sorted(found, key=lambda name: int(name.removeprefix("demo_")))
+    data = file["data"]
     keys, skipped = _choose_keys(path, data, demos[0])
-    arguments = _arguments(path, data)
+    with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
+        arguments = json.loads(data.attrs.get("env_args", "{}"))
+        if not isinstance(arguments, dict):
+            raise TypeError(f"{type(arguments).__name__} instead of a table")
     options = arguments.get("env_kwargs")
     shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
     width = _action_width(path, data, demos)
-    contents = _Contents(demos, width, keys, skipped, arguments, shaped)
+    found = _Contents(demos, width, keys, skipped, arguments, shaped)
     yielding = [
         demo
         for demo in demos
-        if len(data[demo]["actions"]) > 1 or _read_demo(path, data, demo, contents, -1)
+        if len(data[demo]["actions"]) > 1 or _read_demo(path, data, demo, found, -1)
     ]
     if not yielding:
         raise InputError(f"{path}: no step has a successor: write next_obs")
-    return contents._replace(demos=yielding)
+    return found._replace(demos=yielding)
 
 
 def _action_width(path: str, data: Any, demos: list[str]) -> int:
@@ -138,29 +148,11 @@ def _choose_keys(path: str, data: Any, demo: str) -> tuple[Keys, list[str]]:
     return keys, skipped
 
 
-def _arguments(path: str, data: Any) -> dict[str, Any]:
-    with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
-        found = json.loads(data.attrs.get("env_args", "{}"))
-        if not isinstance(found, dict):
-            raise TypeError(f"{type(found).__name__} instead of a table")
-        return found
-
-
-def _facts(contents: _Contents, data: Any) -> dict[str, str]:
-    facts = {"observation": ", ".join(f"{k}[{width}]" for k, width in contents.keys.items())}
-    if contents.skipped:
-        facts["observation keys left out"] = ", ".join(contents.skipped)
-    facts["rewards"] = "shaped" if contents.shaped else "1 where solved, unless another value says"
-    for name in ("env_type", "env_version"):
-        if name in contents.arguments:
-            facts[name] = as_text(contents.arguments[name])
-    if "total" in data.attrs:
-        facts["total"] = as_text(data.attrs["total"])
-    return facts
-
-
 def _columns(path: str, data: Any, demo: str, keys: Keys) -> dict[str, Array]:
-    """The columns of a demonstration, all as long as its actions and as wide as the first's."""
+    """The columns of a demonstration, all as long as its actions and as wide as the first's.
+
+    `obs` and, where it is there, `next_obs` are their keys side by side, [T, O].
+    """
     place = f"{path}: data/{demo}"
     with naming(f"{place} cannot be read"):
         group = data[demo]
@@ -181,6 +173,8 @@ def _columns(path: str, data: Any, demo: str, keys: Keys) -> dict[str, Array]:
             )
     columns = {name: read_rows(place, name, column, 0, steps) for name, column in found.items()}
     check_finite(place, 0, **columns)
+    for folder in folders:
+        columns[folder] = np.hstack([columns[f"{folder}/{k}"].reshape(steps, -1) for k in keys])
     return columns
 
 
@@ -190,31 +184,23 @@ def _read_demo(path: str, data: Any, demo: str, contents: _Contents, number: int
     rewards, dones = columns["rewards"].reshape(-1), columns["dones"].reshape(-1)
     sparse = not contents.shaped and bool(np.isin(rewards, (0.0, 1.0)).all())
     terminated = bool(sparse and dones[-1] != 0 and rewards[-1] == 1.0)
-    observations, following = (_joined(columns, of, contents.keys) for of in ("obs", "next_obs"))
-    told = len(following) > 0 and (
-        terminated or not np.array_equal(following[-1], observations[-1])
-    )
-    if len(rewards) == 1 and not told and not terminated:
+    observations, following = columns["obs"], columns.get("next_obs")
+    successor = None if following is None else following[-1]
+    if not terminated and successor is not None and np.array_equal(successor, observations[-1]):
+        successor = None
+    if len(rewards) == 1 and successor is None and not terminated:
         return None
     episode = assemble(
         Place(path, f"data/{demo}"),
         observations,
         columns["actions"],
         rewards,
-        successor=following[-1] if told else None,
+        successor=successor,
         terminated=terminated,
         truncated=not terminated,
         origin=Origin("demonstration", episode=number),
     )
     return replace(episode, successes=episode.rewards.copy()) if sparse else episode
-
-
-def _joined(columns: dict[str, Array], folder: str, keys: Keys) -> Array:
-    """The keys of an observation side by side, [T, O]; [0, 0] where there are none."""
-    names = [name for name in (f"{folder}/{key}" for key in keys) if name in columns]
-    steps = len(columns["actions"]) if names else 0
-    parts = [columns[name].reshape(steps, -1) for name in names]
-    return np.hstack([np.zeros((steps, 0), np.float32), *parts])
 
 
 FORMAT = Format("robomimic HDF5", looks_like, describe, read_episodes)

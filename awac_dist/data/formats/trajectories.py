@@ -14,27 +14,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from awac_dist.data.columns import (
-    Place,
-    assemble,
-    check_rows,
-    check_successors,
-    check_widths,
-    ends_once,
-    matrix,
-    vector,
-)
+from awac_dist.data import columns
+from awac_dist.data.columns import Place
 from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.restricted_pickle import (
-    holds_objects,
-    load_npy,
-    load_pickle,
-    size_limit,
-)
+from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError
 from awac_dist.files import head
 from awac_dist.types import Episode, Kind, Origin
@@ -51,6 +39,26 @@ PICKLE_HEAD = re.compile(
 )
 
 
+def _read(
+    path: str, share: tuple[int, int], load: Callable[[str], Any], kind: Kind
+) -> Iterator[tuple[int, Episode]]:
+    yield from _episodes(path, share, _listed(path, load(path)), kind)
+
+
+def _episodes(
+    path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
+) -> Iterator[tuple[int, Episode]]:
+    limit, (index, of) = restricted_pickle.size_limit(path), share
+    widths: tuple[int, int] | None = None
+    for number in sorted({0, *range(index, len(trajectories), of)}):
+        place = Place(path, f"episode {number}", limit)
+        episode = _episode(trajectories[number], place, number, kind)
+        widths = widths or columns.widths(episode)
+        columns.check_widths(episode, widths, place)
+        if number % of == index:
+            yield number, episode
+
+
 def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
     if not isinstance(trajectory, dict):
         raise place.error("columns", f"is a {type(trajectory).__name__}", "store one dict each")
@@ -58,22 +66,24 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
         if name not in trajectory:
             found = ", ".join(map(ascii, list(trajectory)[:8])) or "nothing"
             raise place.error(name, f"is missing, there is {found}", "add it")
-    observations = matrix(trajectory["observations"], place, "observations")
-    actions = matrix(trajectory["actions"], place, "actions")
-    rewards, steps = vector(trajectory["rewards"], place, "rewards"), len(actions)
+    observations, actions = (
+        columns.matrix(trajectory[name], place, name) for name in ("observations", "actions")
+    )
+    rewards, steps = columns.vector(trajectory["rewards"], place, "rewards"), len(actions)
     if steps and len(rewards) == steps + 1:  # the hand demonstrations have one for no action
         rewards = rewards[:-1]
     terminated, successor = False, None
     if steps and trajectory.get("terminals") is not None:
-        terminals = vector(trajectory["terminals"], place, "terminals")
-        check_rows(terminals, steps, place, "terminals")
-        terminated = ends_once(terminals != 0, place, "terminals", "split the trajectory there")
+        terminals = columns.vector(trajectory["terminals"], place, "terminals")
+        columns.check_rows(terminals, steps, place, "terminals")
+        remedy = "split the trajectory there"
+        terminated = columns.ends_once(terminals != 0, place, "terminals", remedy)
     if steps and trajectory.get("next_observations") is not None:
-        successors = matrix(trajectory["next_observations"], place, "next_observations")
-        check_successors(observations, successors, place, "next_observations")
-        check_rows(successors, steps, place, "next_observations")
+        successors = columns.matrix(trajectory["next_observations"], place, "next_observations")
+        columns.check_successors(observations, successors, place, "next_observations")
+        columns.check_rows(successors, steps, place, "next_observations")
         successor = successors[-1]
-    return assemble(
+    return columns.assemble(
         place,
         observations,
         actions,
@@ -85,15 +95,6 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
     )
 
 
-def _load_list(path: str) -> list[Any]:
-    return _listed(path, load_pickle(path))
-
-
-def _load_array(path: str) -> list[Any]:
-    found = load_npy(path)
-    return _listed(path, found[0] if len(found) == 1 and isinstance(found[0], list) else found)
-
-
 def _listed(path: str, found: Any) -> list[Any]:
     if isinstance(found, np.ndarray) and found.dtype.kind == "O":
         found = list(found.ravel())
@@ -103,32 +104,18 @@ def _listed(path: str, found: Any) -> list[Any]:
     return list(found)
 
 
-def _read(
-    path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
-) -> Iterator[tuple[int, Episode]]:
-    limit = size_limit(path)
-    index, of = share
-    widths: tuple[int, int] | None = None
-    for number in sorted({0, *range(index, len(trajectories), of)}):
-        place = Place(path, f"episode {number}", limit)
-        episode = _episode(trajectories[number], place, number, kind)
-        widths = widths or (episode.observations.shape[1], episode.actions.shape[1])
-        check_widths(episode, widths, place)
-        if number % of == index:
-            yield number, episode
+def _load_array(path: str) -> list[Any]:
+    found = restricted_pickle.load_npy(path)
+    return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
-def _describe(path: str, trajectories: list[Any], kind: Kind) -> FileInfo:
-    lengths, ended, widths = [], [], (0, 0)
-    for _, episode in _read(path, (0, 1), trajectories, kind):
+def _describe(path: str, load: Callable[[str], Any], kind: Kind) -> FileInfo:
+    trajectories = _listed(path, load(path))
+    lengths, ended = [], []
+    for _, episode in _episodes(path, (0, 1), trajectories, kind):
         lengths.append(len(episode))
         ended.append(episode.terminated)
-        widths = (episode.observations.shape[1], episode.actions.shape[1])
     steps = sum(len(trajectory["actions"]) for trajectory in trajectories)
-    return FileInfo(None, *widths, len(lengths), _facts(steps, lengths, ended))
-
-
-def _facts(steps: int, lengths: list[int], ended: list[bool]) -> dict[str, str]:
     facts = {"steps in the file": f"{steps:,}", "transitions": f"{sum(lengths):,}"}
     if steps > sum(lengths):
         facts["left out"] = (
@@ -141,24 +128,23 @@ def _facts(steps: int, lengths: list[int], ended: list[bool]) -> dict[str, str]:
             f"{sum(at_limit)} of the {len(at_limit)} longest episodes, all of {longest:,} steps, "
             "end with a terminal at their last step: kept, but it may be a time limit"
         )
-    return facts
-
-
-def _format(
-    name: str, recognises: Callable[[str], bool], load: Callable[[str], list[Any]], kind: Kind
-) -> Format:
-    return Format(
-        name,
-        recognises,
-        lambda path: _describe(path, load(path), kind),
-        lambda path, share: _read(path, share, load(path), kind),
-    )
+    return FileInfo(None, *columns.widths(episode), len(lengths), facts)
 
 
 def _is_pickle(path: str) -> bool:
     return PICKLE_HEAD.match(head(path, HEAD_BYTES)) is not None
 
 
-DEMONSTRATIONS = _format("demonstration pickle", _is_pickle, _load_list, "demonstration")
-AWAC_NPY = _format("AWAC .npy", holds_objects, _load_array, "prior")
+DEMONSTRATIONS = Format(
+    "demonstration pickle",
+    _is_pickle,
+    partial(_describe, load=restricted_pickle.load_pickle, kind="demonstration"),
+    partial(_read, load=restricted_pickle.load_pickle, kind="demonstration"),
+)
+AWAC_NPY = Format(
+    "AWAC .npy",
+    restricted_pickle.holds_objects,
+    partial(_describe, load=_load_array, kind="prior"),
+    partial(_read, load=_load_array, kind="prior"),
+)
 FORMATS = (DEMONSTRATIONS, AWAC_NPY)
