@@ -1,6 +1,6 @@
 """The experience log: every fragment that a shard accepted, on disk for this run and the next.
 
-    append -> shard-003-s002-000001.journal    one record a fragment, on disk once `append` returns
+    insert -> shard-003-s002-000001.journal    one record a fragment, on disk once `insert` returns
     flush  -> shard-003-s002-000001.parquet    one row an episode; the journal is removed
 
 Names tell shard, session and a running number. A Parquet file is whole or absent, and while both
@@ -23,18 +23,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pyarrow import fs
 
-from awac_dist.data import journal
+from awac_dist.data import journal, parquet
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
-from awac_dist.data.journal import Journal
-from awac_dist.data.parquet import (
-    arrow_errors,
-    check_whole,
-    open_file,
-    read_rows,
-    to_episode,
-    to_table,
-    write_table,
-)
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode
@@ -61,13 +51,10 @@ class ExperienceLog:
     It may travel to another process until it is first used.
 
     Args:
-        folder: The run's `experience` folder, a path or URI.
+        folder: The run's `experience` folder, a path or URI, which is made.
         shard: Number of the shard that writes.
         spec: The task.
         session: How often the run was started before.
-
-    Raises:
-        InputError: The folder cannot be made.
     """
 
     def __init__(self, folder: str, shard: int, spec: EnvSpec, session: int = 0) -> None:
@@ -76,22 +63,17 @@ class ExperienceLog:
         self._can_grow = _can_grow(filesystem)
         self._folder = str(Path(name).absolute()) if self._can_grow else folder
         self._number = -1  # of the next file; not known before the folder was looked at
-        self._journal: Journal | None = None
-        self._fragments: list[LoggedFragment] = []  # what the journal holds
-        self._steps = self._time = 0
+        self._journal: journal.Journal | None = None
+        self._time = 0
         try:
             filesystem.create_dir(name, recursive=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be made: {error}") from error
 
     def insert(self, fragment: Episode, source: str, row: int = -1) -> None:
-        """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk.
-
-        Raises:
-            InputError: It cannot be written, and was not accepted.
-        """
+        """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk."""
         self._open()
-        if self._steps >= STEPS_PER_FILE:
+        if self._journal is not None and self._journal.steps >= STEPS_PER_FILE:
             self.flush()
         self._time = max(self._time + 1, time.time_ns())
         logged = LoggedFragment(fragment, source, row, self._time)
@@ -99,21 +81,15 @@ class ExperienceLog:
             self._write([logged])
             return
         if self._journal is None:
-            self._journal = Journal(self._path(journal.SUFFIX), self._spec)
+            self._journal = journal.Journal(self._path(journal.SUFFIX), self._spec)
         self._journal.append(logged)
-        self._fragments.append(logged)
-        self._steps += len(fragment)
 
     def flush(self) -> None:
-        """Turn the journal into a Parquet file. What was appended is safe without it.
-
-        Raises:
-            InputError: The file cannot be written; the journal stays.
-        """
+        """Turn the journal into a Parquet file; if it cannot be written, the journal stays."""
         if self._journal is not None:
-            self._write(self._fragments)
+            self._write(self._journal.fragments)
             self._journal.remove()
-            self._journal, self._fragments, self._steps = None, [], 0
+            self._journal = None
 
     def own(self) -> Iterator[LoggedFragment]:
         """What this shard logged in this session, in the order of acceptance."""
@@ -211,17 +187,13 @@ def _finish(files: Iterable[LogFile], spec: EnvSpec, note: Callable[[str], None]
 
 
 def write_fragments(path: str, fragments: Iterable[LoggedFragment], spec: EnvSpec) -> None:
-    """Write fragments as episodes, and besides what takes them apart again.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
+    """Write fragments as episodes, and besides what takes them apart again."""
     rows = join_logged(fragments)
     sources = pa.array([source for source, _, _ in rows])
     pieces = pa.array([[mark._asdict() for mark in its] for _, _, its in rows], MARKS)
-    table = to_table([its for _, its, _ in rows], spec, source=sources, pieces=pieces)
+    episodes = [episode for _, episode, _ in rows]
     try:
-        write_table(path, table)
+        parquet.write_episodes(path, episodes, spec, source=sources, pieces=pieces)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error}") from error
 
@@ -229,23 +201,19 @@ def write_fragments(path: str, fragments: Iterable[LoggedFragment], spec: EnvSpe
 def read_fragments(
     path: str, belongs: Callable[[Stream], bool] = lambda _: True
 ) -> list[LoggedFragment]:
-    """Fragments of some streams in a file of a log, in the order of their acceptance.
-
-    Raises:
-        InputError: It is no journal, and no Parquet file of a log.
-    """
+    """Fragments of some streams in a file of a log, in the order of their acceptance."""
     if path.endswith(journal.SUFFIX):
         return [f for f in journal.read(path).fragments if belongs(f.episode.origin.stream)]
-    check_whole(path)
-    with arrow_errors(path), open_file(path) as file:
+    parquet.check_whole(path)
+    with parquet.arrow_errors(path), parquet.open_file(path) as file:
         if "pieces" not in file.schema_arrow.names:
             raise InputError(f"{path}: does not tell its fragments: it was not written by a run")
         streams = file.read(STREAM_COLUMNS).to_pylist()
         wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
     fragments: list[LoggedFragment] = []
-    for number, (table, row) in read_rows(path) if any(wanted) else ():
+    for number, (table, row) in parquet.read_rows(path) if any(wanted) else ():
         if wanted[number]:
-            episode = to_episode(path, number, table, row)
+            episode = parquet.to_episode(path, number, table, row)
             marks = [Mark(**mark) for mark in table["pieces"][row].as_py()]
             fragments += split(table["source"][row].as_py(), episode, marks)
     return sorted(fragments, key=lambda fragment: fragment.time)

@@ -4,16 +4,16 @@
 
 The payload is an Arrow message: the schema in the first two records, then a record batch for each
 fragment, with the columns of our Parquet and how the log came by the fragment. Each record goes to
-the system in one unbuffered write, so the death of the process loses nothing that was appended; a
-record that was cut short is left out when the journal is read. One that is damaged is left out,
-too, and named; the next one is found by its magic. There is no fsync: when the machine itself
-stops (power, kernel), the last seconds may be gone. Journals of versions before this one, which
-had no checksums, are refused.
+the system in one unbuffered write, so the death of the process loses nothing that was appended
+(there is no fsync: when the machine itself stops, the last seconds may be gone). A record that was
+cut short is left out when the journal is read, and so is one that is damaged, which is named; the
+next one is found by its magic. Older journals, which had no checksums, are refused.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -31,23 +31,19 @@ from awac_dist.types import EnvSpec, Episode
 
 SUFFIX = ".journal"
 MAGIC = b"\x93awacj2\n"
-HEADER = struct.Struct("<8sIII")
+RECORD = re.compile(re.escape(MAGIC))
+STATED = struct.Struct("<8sII")
+HEADER_BYTES = STATED.size + 4
 OWN_COLUMNS = {"source": pa.string(), "row": pa.int64(), "time": pa.int64()}
 
 
 class Journal:
-    """Writes one journal.
-
-    Args:
-        path: A local path at which there is no file yet.
-        spec: The task.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
+    """Writes one journal, to a local path at which there is no file yet."""
 
     def __init__(self, path: str, spec: EnvSpec) -> None:
-        self.path, self._spec, self._size = path, spec, 0
+        self.fragments: list[LoggedFragment] = []  # what it holds
+        self.steps = self._size = 0
+        self._path, self._spec = path, spec
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
@@ -62,20 +58,21 @@ class Journal:
     def append(self, fragment: LoggedFragment) -> None:
         """Write a fragment, which is safe from the death of this process when this returns.
 
-        Raises:
-            InputError: It cannot be written; the journal is as it was before.
+        If it cannot be written, the journal is as it was before.
         """
         (batch,) = _table([fragment], self._spec).to_batches()
         self._write(batch.serialize())
+        self.fragments.append(fragment)
+        self.steps += len(fragment.episode)
 
     def remove(self) -> None:
         """Close and remove the file."""
         os.close(self._file)
-        Path(self.path).unlink()
+        Path(self._path).unlink()
 
     def _write(self, message: pa.Buffer) -> None:
         payload = message.to_pybytes()
-        record = _header(payload) + payload
+        record = _header(len(payload), zlib.crc32(payload)) + payload
         rest = memoryview(record)
         try:
             while rest:
@@ -83,7 +80,7 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._file, self._size)
             os.lseek(self._file, self._size, os.SEEK_SET)
-            raise _not_written(self.path, error) from error
+            raise _not_written(self._path, error) from error
         self._size += len(record)
 
 
@@ -106,11 +103,7 @@ class Contents:
 
 
 def read(path: str) -> Contents:
-    """Read a journal as far as it can be read.
-
-    Raises:
-        InputError: A record is as it was written, but is no fragment.
-    """
+    """Read a journal as far as it can be read; refuse a whole record that is no fragment."""
     found, content = Contents(), read_file(path)
     for at, payload in _records(content, found):
         try:
@@ -133,40 +126,36 @@ def _records(content: bytes, found: Contents) -> Iterator[tuple[int, bytes]]:
     """Yield (place, payload) of every record that is whole; tells `found` of all others."""
     at = 0
     while at < len(content):
-        start, length = at + HEADER.size, _length(content, at)
-        after = _next_header(content, at + 1) if length is None else start + length
-        if after > len(content) or start > len(content):
+        start, length = at + HEADER_BYTES, _length(content, at)
+        if length is None:
+            later = (its.start() for its in RECORD.finditer(content, at + 1))
+            whole = (place for place in later if _length(content, place) is not None)
+            after = next(whole, len(content))
+        else:
+            after = start + length
+        if max(start, after) > len(content):
             found.torn = len(content) - at
             return
         payload = content[start:after]
-        if content[at:start] == _header(payload):
+        if content[at:start] == _header(len(payload), zlib.crc32(payload)):
             yield at, payload
         else:
             found.damaged.append(f"bytes {at} to {after}")
         at = after
 
 
-def _header(payload: bytes) -> bytes:
-    stated = HEADER.pack(MAGIC, len(payload), zlib.crc32(payload), 0)[:-4]
+def _header(length: int, checksum: int) -> bytes:
+    stated = STATED.pack(MAGIC, length, checksum)
     return stated + zlib.crc32(stated).to_bytes(4, "little")
 
 
 def _length(content: bytes, at: int) -> int | None:
     """Of the payload whose record begins there; None where its header is cut short or damaged."""
-    header = content[at : at + HEADER.size]
-    if len(header) < HEADER.size or not header.startswith(MAGIC):
+    header = content[at : at + HEADER_BYTES]
+    if len(header) < HEADER_BYTES:
         return None
-    _, length, _, checksum = HEADER.unpack(header)
-    return int(length) if zlib.crc32(header[:-4]) == checksum else None
-
-
-def _next_header(content: bytes, start: int) -> int:
-    """Where the next record begins that says so itself; the end if none does."""
-    while (start := content.find(MAGIC, start)) >= 0:
-        if _length(content, start) is not None:
-            return start
-        start += 1
-    return len(content)
+    _, length, checksum = STATED.unpack_from(header)
+    return int(length) if header == _header(length, checksum) else None
 
 
 def looks_like(path: str) -> bool:

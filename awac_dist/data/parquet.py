@@ -1,9 +1,4 @@
-"""Our own format: Parquet, one row an episode, which pandas and DuckDB read as it is.
-
-`observations` is a list of T+1 fixed-size lists, `actions` of T, `rewards` a list of T;
-`terminated` and `truncated` say how it ended, the other columns where it comes from. Files
-of goal tasks have `desired_goals` and `achieved_goals` besides, lists of T+1. The file's
-metadata names the task. A row can be a fragment of an episode: `start` says which.
+"""Our own format: Parquet, one row an episode or a fragment of one; docs/data.md has its columns.
 
 Just before the footer, where no reader of Parquet looks, lies the CRC-32 of all other bytes: a
 damaged file is refused before its numbers are used. (Parquet's own checksums leave out headers
@@ -76,11 +71,7 @@ def _vectors(size: int) -> pa.DataType:
 
 
 def to_table(episodes: Sequence[Episode], spec: EnvSpec, **more: pa.Array) -> pa.Table:
-    """Episodes as one Arrow table, with more columns behind those of the episodes.
-
-    Raises:
-        ValueError: An episode's columns are not as wide as the task's.
-    """
+    """Episodes as one Arrow table, with more columns behind those of the episodes."""
     columns = schema(spec)
     table = pa.Table.from_arrays([_column(field, episodes) for field in columns], schema=columns)
     for name, values in more.items():
@@ -88,16 +79,11 @@ def to_table(episodes: Sequence[Episode], spec: EnvSpec, **more: pa.Array) -> pa
     return table
 
 
-def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> None:
+def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more: pa.Array) -> None:
     """Write a file that is either whole or absent; `path` may be a URI."""
-    write_table(path, to_table(list(episodes), spec))
-
-
-def write_table(path: str, table: pa.Table) -> None:
-    """Write a table of episodes, and other columns, to a file that is either whole or absent."""
     memory = pa.BufferOutputStream()
     pq.write_table(
-        table,
+        to_table(list(episodes), spec, **more),
         memory,
         compression="zstd",
         use_dictionary=False,
@@ -159,11 +145,7 @@ def read_rows(path: str) -> Iterator[tuple[int, tuple[pa.Table, int]]]:
 
 
 def read_tables(path: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """So many rows of a file at a time, of those columns that it has, each as it is stored.
-
-    Raises:
-        InputError: They cannot be read, or are not as many as the file says.
-    """
+    """So many rows of a file at a time, of those columns that it has, each as it is stored."""
     with arrow_errors(path), open_file(path) as file:
         left, names = file.metadata.num_rows, file.schema_arrow.names
         present = None if columns is None else [name for name in columns if name in names]
@@ -177,11 +159,7 @@ def read_tables(path: str, rows: int, columns: Sequence[str] | None = None) -> I
 
 
 def check_whole(path: str) -> None:
-    """Look at every byte of a file, if it says what they add up to.
-
-    Raises:
-        InputError: It is damaged, or cannot be read.
-    """
+    """Look at every byte of a file, if it says what they add up to."""
     filesystem, name = resolve(path)
     with arrow_errors(path), filesystem.open_input_file(name) as file:
         size = file.size()
@@ -198,11 +176,7 @@ def check_whole(path: str) -> None:
 
 
 def open_file(path: str) -> pq.ParquetFile:
-    """A Parquet file, for reading.
-
-    Raises:
-        InputError: It cannot be read.
-    """
+    """A Parquet file, for reading."""
     filesystem, name = resolve(path)
     with arrow_errors(path):
         file = pq.ParquetFile(filesystem.open_input_file(name))
@@ -235,11 +209,7 @@ def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
 
 
 def to_episode(path: str, number: int, table: pa.Table | pa.RecordBatch, row: int) -> Episode:
-    """The episode in a row of a table.
-
-    Raises:
-        InputError: There is none; names the file and the row's number in it.
-    """
+    """The episode in a row of a table, which errors call by its number in the file."""
 
     def floats(name: str) -> Array | None:
         values = table.column(name)[row].values if name in table.schema.names else None

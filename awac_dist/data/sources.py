@@ -62,9 +62,6 @@ def find(argument: str) -> Source:
         argument: An embedded dataset's name, a file, a folder, a glob, the folder of an earlier
             run, or a Minari id; a path or a URI. Options follow after commas:
             "door.pickle,kind=demonstration,weight=2".
-
-    Raises:
-        InputError: There is nothing there that we read, or an option is wrong.
     """
     name, *options = argument.split(",")
     return Source(name, _find_files(name), **_options(argument, options))
@@ -84,11 +81,7 @@ def episodes(
 
 
 def open_source(argument: str, spec: EnvSpec) -> Source:
-    """Find a source and check that it fits a task.
-
-    Raises:
-        InputError: There is nothing to read, or its shapes are another task's.
-    """
+    """Find a source, and refuse one that is empty or whose shapes are another task's."""
     source = find(argument)
     made_for = EMBEDDED.get(source.name, spec.env_id)
     if made_for != spec.env_id:

@@ -235,11 +235,11 @@ def test_a_journal_that_cannot_be_finished_stays(
     log = ExperienceLog(str(tmp_path), 0, SPEC)
     wanted = fill(log, 7)
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(experience, "write_table", full)
+        patched.setattr(parquet, "write_episodes", full)
         with pytest.raises(InputError, match="No space left"):
             log.flush()
     wanted += fill(log, 9, 7)

@@ -1,20 +1,18 @@
 """D4RL HDF5: one row a step, the episodes one after another in flat columns.
 
 An episode ends where `terminals` or `timeouts` is set. It terminated where `terminals` is, also
-where both are; it was truncated where only `timeouts` is. After the last row comes nothing: an
-episode open there is a fragment that neither terminated nor was truncated. AntMaze's `terminals`
-are goal flags and its paths run on past them: what follows a flag is an episode of its own.
+where both are; it was truncated where only `timeouts` is. An episode that is open after the last
+row is a fragment that did neither. AntMaze's `terminals` are goal flags and its paths run on past
+them: what follows a flag is an episode of its own.
 
 The successor of an episode's last step is its row of `next_observations`. Without that column
 the last step of an episode that did not terminate is left out, and one that terminated repeats
 its last observation, which no loss sees; the next reset is never a successor.
 
-A file without `timeouts` does not say where the clock cut. Then an episode also ends where
-`next_observations` is not the next row's observation; without that column where `infos/goal`
-changes; and where neither is there at `terminals` alone. `facts["episode bounds"]` says which.
-
-Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first two
-entries. `virtual/*` and the other `infos/*` are left alone.
+A file without `timeouts` does not say where the clock cut: then an episode also ends where
+`next_observations` is not the next row's observation, or without that column where `infos/goal`
+changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
+two entries. `virtual/*` and the other `infos/*` are left alone.
 Source: D4RL's offline_env.py and `qlearning_dataset`, https://github.com/Farama-Foundation/D4RL.
 """
 

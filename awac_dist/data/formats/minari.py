@@ -1,12 +1,12 @@
 """Minari: a dataset id such as `mujoco/hopper/medium-v0`, or the local folder of a dataset.
 
 Read through the `minari` package, in its three storage forms (hdf5, arrow, parquet). An id that
-is not on this machine is downloaded by `describe` and `read_episodes`, never by `recognises`.
+is not on this machine is downloaded by `describe` and `read_episodes`, never to recognise it.
 
-Observations are a Box of floats, flattened, or the Dict of a goal environment: `observation`,
-`desired_goal` and `achieved_goal`, each a Box. Actions are a Box. An episode terminated or was
-truncated as the flags of its last step say; where both are set it terminated. With neither it
-is a fragment. `infos/success` or `infos/is_success`, where there, become `successes`.
+Observations are a Box of floats, flattened, or the Dict of a goal environment, of such boxes.
+Actions are a Box. An episode terminated or was truncated as the flags of its last step say; where
+both are set it terminated, with neither it is a fragment. `infos/success` or `infos/is_success`,
+where there, become `successes`.
 
 Minari builds the environment that a file names when the file leaves out its spaces: that could
 run any code, so a file without them is refused before Minari sees it.

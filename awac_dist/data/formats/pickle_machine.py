@@ -3,14 +3,13 @@
 A pickle is a program for a small stack machine. This one is the standard library's, the one that is
 written in Python, with only those of its instructions that build lists, dicts, tuples, text and
 numbers. A name that the pickle imports is one of a table, and stands for a method here that makes
-a NumPy array, or a part of one, of checked arguments. Everything else is refused by its name.
+a NumPy array, or a part of one, of checked arguments. All else is refused by its name. Pickles of
+Python 2 are read as `latin1`, as is everything that NumPy wrote then.
 
 `pickle.Unpickler` with a checked `find_class` would not do, measured: 300 kB of tuples within
-tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV) whatever
-`find_class` says; 7 bytes (a memo place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as
-they name in `pickle._Unpickler` as it is. Here these take 13 MB, nothing and nothing.
-
-Pickles of Python 2 are read as `latin1`, as is everything that NumPy wrote then.
+tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV); 7 bytes (a memo
+place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as they name in `pickle._Unpickler` as
+it is. Here these take 13 MB, nothing and nothing.
 """
 
 from __future__ import annotations

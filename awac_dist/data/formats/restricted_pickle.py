@@ -18,11 +18,7 @@ NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_
 
 
 def load_pickle(path: str) -> Any:
-    """Read a pickle file of lists, dicts, tuples, text, numbers and NumPy arrays.
-
-    Raises:
-        InputError: It is damaged, or wants anything else; names the file and what it wants.
-    """
+    """Read a pickle of lists, dicts, tuples, text, numbers and NumPy arrays; refuse all else."""
     with _opened(path) as stream:
         return Machine(stream, path).run()
 
@@ -33,11 +29,7 @@ def loads(data: bytes, place: str) -> Any:
 
 
 def load_npy(path: str) -> list[Any]:
-    """Read the entries of an .npy file that holds an array of Python objects.
-
-    Raises:
-        InputError: As `load_pickle`; or it holds numbers only.
-    """
+    """Read the entries of an .npy file that holds an array of such objects."""
     with _opened(path) as stream:
         shape, dtype = _npy_header(stream, path)
         if dtype.kind != "O":

@@ -7,26 +7,34 @@
 - Episodes: one row each, a column `item` with the msgpack of an episode's state. A long
   episode may come in fragments; fragments of one episode share their origin's `episode`.
 
-Ray is not imported. Where another module registered Ray's column types with Arrow, only
-what they are stored as is looked at. Nothing is unpickled by Python's or NumPy's unpickler:
-`msgpack_numpy` would do so for object arrays, and is not used.
+Ray is not imported; of its column types only what they are stored as is looked at. Object arrays
+within msgpack stay bytes: `msgpack_numpy` would unpickle them, and is not used.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from awac_dist.data.columns import Place, check_widths
-from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.rllib_items import ITEM, from_item, read_items
+from awac_dist.data.columns import Place, assemble, check_widths, matrix, vector, widths
+from awac_dist.data.format import FileInfo, Format, needed_package
 from awac_dist.data.formats.rllib_steps import REQUIRED, find_episodes, matrix_of, read_steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_tables
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
-from awac_dist.types import Episode
+from awac_dist.types import Episode, Origin
+
+ITEM = "item"  # the column of packed episodes
+ITEMS_PER_READ = 16
+PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
+REMEDY = "write the episode again with RLlib"
 
 
 def looks_like(path: str) -> bool:
@@ -39,24 +47,24 @@ def describe(path: str) -> FileInfo:
     """Sizes, and the number of episodes; reads the columns that tell them apart."""
     files, form = _checked_files(path)
     with arrow_errors(path):
-        widths = _widths(files, form)
+        sizes = _widths(files, form)
         if form == ITEM:
             rows = episodes = sum(open_file(file).metadata.num_rows for file in files)
         else:
             _, counts = find_episodes(files)
             rows, episodes = counts.total(), len(counts)
     facts = {"form": "episodes" if form == ITEM else "steps", "rows": f"{rows:,}"}
-    return FileInfo(None, *widths, episodes, facts | {"files": str(len(files))})
+    return FileInfo(None, *sizes, episodes, facts | {"files": str(len(files))})
 
 
 def read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     """Yield (number, episode) of a share; keeps only the episodes that are not yet whole."""
     files, form = _checked_files(path)
     with arrow_errors(path):
-        widths = _widths(files, form)
-        episodes = read_items(files, share) if form == ITEM else read_steps(files, share)
+        sizes = _widths(files, form)
+        episodes = _read_items(files, share) if form == ITEM else read_steps(files, share)
         for number, episode, place in episodes:
-            check_widths(episode, widths, place)
+            check_widths(episode, sizes, place)
             yield number, episode
 
 
@@ -90,18 +98,15 @@ def _checked_files(path: str) -> tuple[list[str], str]:
     form, *others = {_form(schema) for schema in schemas.values()}
     if others:
         raise InputError(f"{path}: holds files of several forms: keep each in its own folder")
-    for file, names in ((file, schema.names) for file, schema in schemas.items() if form != ITEM):
+    for file, schema in schemas.items() if form != ITEM else ():
+        names, place = schema.names, Place(file, "every episode")
         for name in REQUIRED:
             if name not in names:
                 there = ", ".join(map(ascii, names[:12]))
-                what = f"is missing, there is {there}"
-                raise Place(file, "every episode").error(name, what, "add it")
+                raise place.error(name, f"is missing, there is {there}", "add it")
         if "dones" in names and "terminateds" not in names:
-            raise Place(file, "every episode").error(
-                "dones",
-                "may mean terminated or truncated",
-                "rename it to terminateds, or split it into terminateds and truncateds",
-            )
+            remedy = "rename it to terminateds, or split it into terminateds and truncateds"
+            raise place.error("dones", "may mean terminated or truncated", remedy)
     return list(schemas), form
 
 
@@ -111,11 +116,95 @@ def _widths(files: list[str], form: str) -> tuple[int, int]:
         place = Place(file, "episode 0")
         for row in read_tables(file, 1, [ITEM, "obs", "actions"]):
             if form == ITEM:
-                episode = from_item(row[ITEM][0].as_py(), 0, place)
-                return episode.observations.shape[1], episode.actions.shape[1]
+                return widths(_from_item(row[ITEM][0].as_py(), 0, place))
             obs, actions = (matrix_of(row, name, place) for name in ("obs", "actions"))
             return obs.shape[1], actions.shape[1]
     return 0, 0
+
+
+def _read_items(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
+    """Yield (number, episode, place) of a share."""
+    (index, of), number = share, 0
+    first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
+    for file in files:
+        for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
+            for item in table[ITEM].to_pylist():
+                place = Place(file, f"episode {number}")
+                whole = first_rows.setdefault(_identity(item, place), number)
+                if number % of == index:
+                    yield number, _from_item(item, whole, place), place
+                number += 1
+
+
+def _from_item(item: Any, whole: int, place: Place) -> Episode:
+    """One row's episode, whose first fragment is episode `whole` of the file."""
+    with _msgpack_errors(place) as msgpack:
+        state = msgpack.unpackb(item, object_hook=_array, strict_map_key=False)
+    start = state.get("t_started")
+    if type(start) is not int or not 0 <= start < 1 << 31:
+        raise place.error("t_started", "is missing or no step", REMEDY)
+    return assemble(
+        place,
+        matrix(_recorded(state, "observations", place), place, "observations"),
+        matrix(_recorded(state, "actions", place), place, "actions"),
+        vector(_recorded(state, "rewards", place), place, "rewards"),
+        successor=None,
+        terminated=_flag(state, "is_terminated", place),
+        truncated=_flag(state, "is_truncated", place),
+        origin=Origin("prior", episode=whole, start=start),
+    )
+
+
+def _recorded(state: dict[Any, Any], name: str, place: Place) -> Any:
+    """A column without the steps before the episode that RLlib keeps to look back at."""
+    buffer = state.get(name)
+    if not isinstance(buffer, dict) or not {"data", "lookback"} <= set(buffer):
+        raise place.error(name, "is missing", REMEDY)
+    data, lookback = buffer["data"], buffer["lookback"]
+    if type(lookback) is not int or not isinstance(data, list | np.ndarray) or lookback < 0:
+        raise place.error(name, "is no column of an episode", REMEDY)
+    return data if isinstance(data, np.ndarray) and not data.ndim else data[lookback:]
+
+
+def _flag(state: dict[Any, Any], name: str, place: Place) -> bool:
+    if not isinstance(state.get(name), bool | np.bool_):
+        raise place.error(name, "is missing or not yes or no", REMEDY)
+    return bool(state[name])
+
+
+@contextmanager
+def _msgpack_errors(place: Place) -> Iterator[Any]:
+    msgpack = needed_package("msgpack", place.file)
+    try:
+        yield msgpack
+    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
+        remedy = "copy it again"
+        raise place.error(ITEM, "is no msgpack of an episode, or damaged", remedy) from error
+
+
+def _identity(item: Any, place: Place) -> Any:
+    """The episode's id, without decoding the rest."""
+    with _msgpack_errors(place) as msgpack:
+        unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=len(item))
+        unpacker.feed(item)
+        for _ in range(unpacker.read_map_header()):
+            if unpacker.unpack() == "id_":
+                return str(unpacker.unpack())
+            unpacker.skip()
+    raise place.error("id_", "is missing", REMEDY)
+
+
+def _array(found: dict[Any, Any]) -> Any:
+    """What msgpack_numpy wrote: numbers become arrays, object arrays stay opaque bytes."""
+    code, data = found.get(b"type"), found.get(b"data", b"")
+    plain = isinstance(code, str) and PLAIN_DTYPE.fullmatch(code) is not None
+    if b"nd" not in found or found.get(b"kind") or not plain:
+        return found  # a pickle, text or a structure: a column of it is refused as no numbers
+    shape, dtype = tuple(found.get(b"shape", ())), np.dtype(code)
+    if len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError("bytes and shape disagree")
+    array = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
+    return array.reshape(shape) if found[b"nd"] else array[0]
 
 
 FORMAT = Format("RLlib Parquet", looks_like, describe, read)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from awac_dist.data.columns import Place, assemble, check_successors, ends_once, matrix, vector
-from awac_dist.data.format import needed_package
+from awac_dist.data.format import naming, needed_package
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.parquet import read_tables
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 
 REQUIRED = ("eps_id", "obs", "actions", "rewards")
@@ -64,67 +64,60 @@ def read_steps(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, 
     for file in files:
         for table in read_tables(file, ROWS_PER_READ, COLUMNS):
             rows = _rows_by_id(file, table)
-            for id_ in sorted(rows, key=numbers.__getitem__):
-                if numbers[id_] % of != index:
+            for number, id_ in sorted((numbers[id_], id_) for id_ in rows):
+                if number % of != index:
                     continue
                 parts.setdefault(id_, []).append(table.drop_columns("eps_id").take(rows[id_]))
                 if sum(part.num_rows for part in parts[id_]) == counts[id_]:
-                    name = ascii(str(id_)[:40])[1:-1]
-                    place = Place(file, f"episode {numbers[id_]} ({name})")
-                    whole = _joined(parts.pop(id_), place)
-                    yield numbers[id_], _episode(whole, numbers[id_], place), place
+                    place = Place(file, f"episode {number} ({ascii(str(id_)[:40])[1:-1]})")
+                    yield number, _episode(_joined(parts.pop(id_), place), number, place), place
 
 
 def _joined(parts: list[pa.Table], place: Place) -> pa.Table:
     for name in COLUMNS:
         if len({name in part.column_names for part in parts}) > 1:
             raise place.error(name, "is missing in one of its files", "add it")
-    try:
+    with naming(f"{place.file}: {place.episode}: columns", "store them alike in all files"):
         return pa.concat_tables(parts, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise place.error("columns", first_line(error), "store them alike in all files") from error
 
 
 def _episode(table: pa.Table, number: int, place: Place) -> Episode:
-    order, start = _order(table, place)
-    observations = matrix_of(table, "obs", place)[order]
-    successor = None
+    table, start = _in_order(table, place)
+    observations, successor = matrix_of(table, "obs", place), None
     if "new_obs" in table.column_names:
-        successors = matrix_of(table, "new_obs", place)[order]
+        successors = matrix_of(table, "new_obs", place)
         check_successors(observations, successors, place, "new_obs")
         successor = successors[-1]
     return assemble(
         place,
         observations,
-        matrix_of(table, "actions", place)[order],
-        _vector_of(table, "rewards", place)[order],
+        matrix_of(table, "actions", place),
+        _vector(table["rewards"], place, "rewards"),
         successor=successor,
-        terminated=_ended(table, "terminateds", order, place),
-        truncated=_ended(table, "truncateds", order, place),
+        terminated=_ended(table, "terminateds", place),
+        truncated=_ended(table, "truncateds", place),
         origin=Origin("prior", episode=number, start=start),
     )
 
 
-def _order(table: pa.Table, place: Place) -> tuple[Any, int]:
-    """Rows in order of time, and the first step's time."""
+def _in_order(table: pa.Table, place: Place) -> tuple[pa.Table, int]:
+    """The rows in order of time, and the first step's time."""
     if "t" not in table.column_names:
-        return np.arange(table.num_rows), 0
-    times = _vector_of(table, "t", place).astype(np.int64)
-    order = np.argsort(times, kind="stable")
-    gaps = np.flatnonzero(np.diff(times[order]) != 1)
+        return table, 0
+    found = _vector(table["t"], place, "t").astype(np.int64)
+    order = np.argsort(found, kind="stable")
+    times = found[order]
+    gaps = np.flatnonzero(np.diff(times) != 1)
     if len(gaps):
-        before, after = times[order][gaps[0]], times[order][gaps[0] + 1]
-        what = f"goes from {before} to {after}"
+        what = f"goes from {times[gaps[0]]} to {times[gaps[0] + 1]}"
         raise place.error("t", what, "complete the episode, or give each part its own eps_id")
-    return order, int(times[order[0]])
+    return table.take(order), int(times[0])
 
 
-def _ended(table: pa.Table, name: str, order: Any, place: Place) -> bool:
+def _ended(table: pa.Table, name: str, place: Place) -> bool:
     if name not in table.column_names:
         return False
-    flags = vector(
-        _numbers(pc.fill_null(table[name].cast(pa.float32()), 0), place, name), place, name
-    )[order]
+    flags = _vector(pc.fill_null(table[name].cast(pa.float32()), 0), place, name)
     return ends_once(flags != 0, place, name, "give what follows its own eps_id")
 
 
@@ -133,8 +126,8 @@ def matrix_of(table: pa.Table, name: str, place: Place) -> Array:
     return matrix(_numbers(table[name], place, name), place, name)
 
 
-def _vector_of(table: pa.Table, name: str, place: Place) -> Array:
-    return vector(_numbers(table[name], place, name), place, name)
+def _vector(column: Any, place: Place, name: str) -> Array:
+    return vector(_numbers(column, place, name), place, name)
 
 
 def _numbers(column: Any, place: Place, name: str) -> Any:
@@ -148,23 +141,18 @@ def _numbers(column: Any, place: Place, name: str) -> Any:
     if types.is_string(kind) or types.is_large_string(kind):
         return [_unpacked(text, place, name) for text in column.to_pylist()]
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _rows(column, place, name)
+        shortest, longest = pc.min_max(pc.list_value_length(column)).as_py().values()
+        if shortest != longest:
+            what = f"is ragged: steps of {shortest} and {longest} numbers"
+            raise place.error(name, what, "store equal steps")
+        values = _numbers(pc.list_flatten(column), place, name)
+        if isinstance(values, list):
+            raise place.error(name, "is a list of text", "store a list of floats a step")
+        return values.reshape(len(column), longest)
     if types.is_primitive(kind) and not types.is_temporal(kind):
         values = column.to_numpy()
         return values if values.dtype.kind != "O" else values.astype(np.float32)  # has nulls
     raise place.error(name, f"is a column of {str(kind)[:60]}", "store a list of floats a step")
-
-
-def _rows(column: Any, place: Place, name: str) -> Any:
-    """Lists of numbers, [n, width]."""
-    shortest, longest = pc.min_max(pc.list_value_length(column)).as_py().values()
-    if shortest != longest:
-        what = f"is ragged: steps of {shortest} and {longest} numbers"
-        raise place.error(name, what, "store equal steps")
-    values = _numbers(pc.list_flatten(column), place, name)
-    if isinstance(values, list):
-        raise place.error(name, "is a list of text", "store a list of floats a step")
-    return values.reshape(len(column), longest)
 
 
 def _unpacked(text: str, place: Place, name: str) -> Any:
@@ -174,6 +162,5 @@ def _unpacked(text: str, place: Place, name: str) -> Any:
         packed = base64.b64decode(text.encode("ascii"), validate=True)
         data = lz4.LZ4FrameDecompressor().decompress(packed, max_length=UNPACKED_LIMIT_BYTES)
     except (ValueError, RuntimeError, EOFError) as error:
-        what = "is text that RLlib did not compress"
-        raise place.error(name, what, "copy it again") from error
+        raise place.error(name, "is text that RLlib did not compress", "copy it again") from error
     return restricted_pickle.loads(data, f"{place.file}: {place.episode}: {name}")

@@ -2,8 +2,7 @@
 
 An observation is every `obs/<key>` that holds floats, [T, D] or [T], side by side in the
 alphabetical order of the keys (the key `object` among them: the poses of objects). Images, whole
-numbers and text are left out. `facts` lists both. All demonstrations must have the first one's
-keys and widths.
+numbers and text are left out. All demonstrations must have the first one's keys and widths.
 
 `dones` is 1 at the end of every demonstration, success or not (`done_mode` 1 and 2 of robomimic's
 dataset_states_to_obs.py), so it alone is no termination. A sparse reward is 1 where the next
@@ -12,10 +11,9 @@ if its last step has both a `done` and that reward. Otherwise it is shaped (`rew
 `env_args`, or any other value): it tells no success, and every demonstration counts as truncated.
 Steps after a first success stay what they are: robomimic's tasks go on when they are solved.
 
-The successor of the last step is the last row of `next_obs`. Where that group is missing, or
-repeats the last observation (as convert_d4rl.py writes it at every end), a last step that
-terminated repeats its observation, which no loss sees, and any other is left out. D4RL's own
-files keep the falls and clocks that its robomimic conversion merges: read those instead.
+The successor of the last step is the last row of `next_obs`, unless that repeats the last
+observation (as convert_d4rl.py writes it at every end). D4RL's own files keep the falls and clocks
+that its robomimic conversion merges: read those instead.
 """
 
 from __future__ import annotations

@@ -2,12 +2,8 @@
 
 Both hold one dict a trajectory: `observations` (an array, or a dict a step), `actions`,
 `rewards`, and perhaps `next_observations` and `terminals`. The first is a pickle of a list
-(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs
-to action[t] and to the observation after it.
-
-A file without `next_observations` may not hold the observation after its last action. Then
-the last step is left out, unless it terminated: what follows is never looked at, and its own
-observation stands in.
+(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs to
+action[t] and to the observation after it. Without that observation, the last step is left out.
 """
 
 from __future__ import annotations
