@@ -31,18 +31,20 @@ EXPANSION = 8  # bytes of arrays for a byte of file: one NONE (1 byte) is one po
 SLACK_BYTES = 1 << 16
 STACK_LIMIT = 1_000_000  # pickle.dump hands over lists and dicts a thousand entries at a time
 MARK_LIMIT = 100_000  # lists within lists; pickle.dump ends at a thousand
+ARRAY_LIMIT = 100  # arrays within arrays: NumPy frees them by recursion on the C stack
 REMEDY = "convert it where it was made, to dicts and lists of NumPy arrays and numbers only"
 KEY_TYPES = (str, bytes, int)  # a deeply nested tuple as a key would overflow the C stack
 DTYPE = re.compile(r"(b1|\?|[iufc]\d{1,2}|[SU][1-9]\d{0,8}|O\d?)")
 OPCODES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
-INHERITED = (  # instructions that do no more than push, pop and remember what the file holds
+PERMITTED = (  # instructions that do no more than push, pop, fill and remember what the file holds
     *("PROTO", "FRAME", "STOP", "POP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("APPEND", "APPENDS", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE"),
-    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BYTEARRAY8", "STACK_GLOBAL"),
+    *("DICT", "SETITEM", "SETITEMS", "BUILD"),
 )
 
 
@@ -101,10 +103,12 @@ class Machine(pickle._Unpickler):
     metastack: list[list[Any]]  # before each of the marks
     pop_mark: Callable[[], list[Any]]
     load_global: Callable[[], None]
+    load_bytearray8 = pickle._Unpickler.load_binbytes8  # type: ignore[attr-defined]
 
     def __init__(self, stream: Stream, place: str):
         super().__init__(stream, encoding="latin1")
         self._place, self.memo = place, Memo()
+        self._depths: dict[int, int] = {}  # of arrays within each other, by id
         self._bytes_left = EXPANSION * stream.size + SLACK_BYTES
         self.dispatch = self  # type: ignore[misc, assignment]
 
@@ -214,10 +218,14 @@ class Machine(pickle._Unpickler):
         self._charge(count * kind.itemsize)
         if kind.kind == "O":
             demand(type(data) is list and len(data) == count, "as many objects as the shape says")
+            depth = 1 + max((self._depths.get(id(value), 0) for value in data), default=0)
+            demand(depth <= ARRAY_LIMIT, f"arrays within arrays at most {ARRAY_LIMIT} deep")
             flat = np.empty(count, object)
             for index, value in enumerate(data):  # flat[:] = data would take lists for dimensions
                 flat[index] = value
-            return flat.reshape(shape, order=order)
+            array = flat.reshape(shape, order=order)
+            self._depths[id(array)] = depth
+            return array
         if isinstance(data, str):
             data = data.encode("latin1")  # Python 2 wrote bytes as text
         demand(isinstance(data, bytes), "the bytes of an array")
@@ -247,13 +255,9 @@ def _pairs(flat: list[Any]) -> dict[Any, Any]:
 
 
 ALLOWED: dict[int, Any] = {
-    **{c: pickle._Unpickler.dispatch[c] for c, name in OPCODES.items() if name in INHERITED},
-    pickle.DICT[0]: Machine.load_dict,
-    pickle.SETITEM[0]: Machine.load_setitem,
-    pickle.SETITEMS[0]: Machine.load_setitems,
-    pickle.BUILD[0]: Machine.load_build,
-    pickle.STACK_GLOBAL[0]: Machine.load_stack_global,
-    pickle.BYTEARRAY8[0]: Machine.load_binbytes8,  # type: ignore[attr-defined]
+    code: getattr(Machine, pickle._Unpickler.dispatch[code].__name__)
+    for code, name in OPCODES.items()
+    if name in PERMITTED
 }
 NAMES = {  # what a pickle may import -> the method that it stands for
     ("numpy", "ndarray"): "_ndarray",
