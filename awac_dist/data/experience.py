@@ -220,5 +220,4 @@ def read_fragments(
 
 
 def _can_grow(filesystem: Any) -> bool:
-    """Whether a file can be appended to."""
     return isinstance(filesystem, fs.LocalFileSystem)

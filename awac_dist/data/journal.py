@@ -158,14 +158,13 @@ def _length(content: bytes, at: int) -> int | None:
     return int(length) if header == _header(length, checksum) else None
 
 
-def looks_like(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether it is a journal whose Parquet file is not there yet."""
     finished = path.removesuffix(SUFFIX) + ".parquet"
-    return path.endswith(SUFFIX) and not head(finished, 1) and bool(describe(path))
+    return path.endswith(SUFFIX) and not head(finished, 1) and bool(_describe(path))
 
 
-def describe(path: str) -> FileInfo:
-    """What a journal says of itself."""
+def _describe(path: str) -> FileInfo:
     found = read(path)
     info = None if found.schema is None else parquet.schema_info(found.schema)
     if info is None:
@@ -178,8 +177,7 @@ def describe(path: str) -> FileInfo:
     return replace(info, episodes=len(join_logged(found.fragments)), facts=facts)
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode, fragments joined, that falls to a share."""
+def _read_episodes(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     joined = join_logged(read(path).fragments)
     for number in range(index, len(joined), of):
@@ -190,4 +188,4 @@ def _not_written(path: str, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written: {error.strerror}: make room, or another folder")
 
 
-FORMAT = Format("awac_dist journal", looks_like, describe, read_episodes, (SUFFIX,))
+FORMAT = Format("awac_dist journal", _looks_like, _describe, _read_episodes, (SUFFIX,))

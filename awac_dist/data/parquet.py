@@ -101,8 +101,7 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more
         file.write(content[end:])
 
 
-def looks_like(path: str) -> bool:
-    """Whether it is Parquet that was written by `write_episodes`."""
+def _looks_like(path: str) -> bool:
     return METADATA_KEY in (open_file(path).schema_arrow.metadata or {})
 
 
@@ -231,4 +230,4 @@ def to_episode(path: str, number: int, table: pa.Table | pa.RecordBatch, row: in
         raise InputError(f"{path}: row {number}: {first_line(error)}") from error
 
 
-FORMAT = Format("awac_dist Parquet", looks_like, read_info, read_episodes, (".parquet",))
+FORMAT = Format("awac_dist Parquet", _looks_like, read_info, read_episodes, (".parquet",))

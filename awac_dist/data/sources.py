@@ -64,7 +64,16 @@ def find(argument: str) -> Source:
             "door.pickle,kind=demonstration,weight=2".
     """
     name, *options = argument.split(",")
-    return Source(name, _find_files(name), **_options(argument, options))
+    if name in EMBEDDED:
+        folder = resources.files("awac_dist.data") / "embedded"
+        files = _all_recognised([str(folder / f"{name}.parquet")])
+    elif glob.has_magic(name):
+        files = _all_recognised(glob.glob(name))
+        if not files:
+            raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
+    else:
+        files = _all_recognised([name]) or _files_in(name)
+    return Source(name, files, **_options(argument, options))
 
 
 def describe(source: Source) -> list[FileInfo]:
@@ -152,18 +161,6 @@ def _is_weight(text: str) -> bool:
         return 0 < float(text) < float("inf")
     except ValueError:
         return False
-
-
-def _find_files(name: str) -> tuple[SourceFile, ...]:
-    if name in EMBEDDED:
-        folder = resources.files("awac_dist.data") / "embedded"
-        return _all_recognised([str(folder / f"{name}.parquet")])
-    if glob.has_magic(name):
-        found = _all_recognised(glob.glob(name))
-        if not found:
-            raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
-        return found
-    return _all_recognised([name]) or _files_in(name)
 
 
 def _files_in(name: str) -> tuple[SourceFile, ...]:

@@ -113,7 +113,7 @@ def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path, at: int) 
     path.write_bytes(os.urandom(at))
     assert not journal.FORMAT.recognises(str(path))
     with pytest.raises(InputError, match=r"no journal") as caught:
-        journal.describe(str(path))
+        journal.FORMAT.describe(str(path))
     assert "\n" not in str(caught.value)
 
 

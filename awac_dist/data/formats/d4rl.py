@@ -52,7 +52,7 @@ class _Bounds(NamedTuple):
     truncated: bool
 
 
-def looks_like(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether D4RL's columns are there; also HDF5 that nobody can open: `describe` says why."""
     try:
         with open_hdf5(path) as file:
@@ -61,8 +61,8 @@ def looks_like(path: str) -> bool:
         return head(path, len(SIGNATURE)) == SIGNATURE
 
 
-def describe(path: str) -> FileInfo:
-    """What the file says of itself; reads its flags, and its rows only without `timeouts`."""
+def _describe(path: str) -> FileInfo:
+    """Reads the flags, and the rows only without `timeouts`."""
     with open_hdf5(path) as file:
         columns = _find_columns(path, file)
         episodes, told_by = _find_episodes(path, columns)
@@ -74,8 +74,7 @@ def describe(path: str) -> FileInfo:
         return FileInfo(None, width, actions, len(episodes), facts, goal_size)
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode that falls to share (index, of how many)."""
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     with open_hdf5(path) as file:
         columns = _find_columns(path, file)
@@ -194,4 +193,4 @@ def _metadata_facts(file: Any) -> dict[str, str]:
     return facts | ({"policy layers": "-".join(str(b.size) for b in biases)} if biases else {})
 
 
-FORMAT = Format("D4RL HDF5", looks_like, describe, read_episodes)
+FORMAT = Format("D4RL HDF5", _looks_like, _describe, _read)

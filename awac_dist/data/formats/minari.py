@@ -1,7 +1,7 @@
 """Minari: a dataset id such as `mujoco/hopper/medium-v0`, or the local folder of a dataset.
 
 Read through the `minari` package, in its three storage forms (hdf5, arrow, parquet). An id that
-is not on this machine is downloaded by `describe` and `read_episodes`, never to recognise it.
+is not on this machine is downloaded to describe and to read it, never to recognise it.
 
 Observations are a Box of floats, flattened, or the Dict of a goal environment, of such boxes.
 Actions are a Box. An episode terminated or was truncated as the flags of its last step say; where
@@ -39,7 +39,7 @@ SHOWN = ("dataset_id", "algorithm_name", "author", "description", "data_format",
 INSTALL = "pip install 'awac_dist[data]'"
 
 
-def looks_like(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether it is a Minari folder, or nothing on this machine and an id by its form."""
     folder = _local_folder(path)
     if folder is None:
@@ -48,8 +48,7 @@ def looks_like(path: str) -> bool:
     return isinstance(found, dict) and found.get("data_format") in FORMS
 
 
-def describe(path: str) -> FileInfo:
-    """What the dataset says of itself; downloads an id that is not here."""
+def _describe(path: str) -> FileInfo:
     dataset, metadata = _open(path)
     spaces = _parts(dataset.observation_space)
     sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
@@ -64,8 +63,7 @@ def describe(path: str) -> FileInfo:
     )
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode that falls to share (index, of how many)."""
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     dataset, _ = _open(path)
     for number in range(index, len(dataset), of):
@@ -106,7 +104,17 @@ def _open(path: str) -> tuple[Any, dict[str, Any]]:
         dataset = minari.MinariDataset(str(folder))
         if len(dataset) == 0:
             raise InputError(f"{path}: total_episodes is 0: nothing to read")
-        _check_spaces(path, dataset)
+        spaces = _parts(dataset.observation_space)
+        if set(spaces) not in ({"observation"}, GOAL_KEYS):
+            keys, known = ", ".join(map(str, spaces)), ", ".join(sorted(GOAL_KEYS))
+            raise InputError(
+                f"{path}: observations have keys {keys}: only those of a goal environment are "
+                f"read ({known}): flatten them first"
+            )
+        for name, part in {**spaces, "action": dataset.action_space}.items():
+            if type(part).__name__ != "Box" or part.dtype.kind != "f":
+                space = as_text(part)
+                raise InputError(f"{path}: {name} space {space} is no Box of floats: convert")
     return dataset, metadata
 
 
@@ -143,18 +151,6 @@ def _download(dataset_id: str) -> None:
                 f"download {dataset_id}`, and copy the folder to MINARI_DATASETS_PATH"
             )
         raise InputError(f"{dataset_id}: {what}") from error
-
-
-def _check_spaces(path: str, dataset: Any) -> None:
-    spaces = _parts(dataset.observation_space)
-    if set(spaces) not in ({"observation"}, GOAL_KEYS):
-        raise InputError(
-            f"{path}: observations have keys {', '.join(map(str, spaces))}: only those of a goal "
-            f"environment are read ({', '.join(sorted(GOAL_KEYS))}): flatten them first"
-        )
-    for name, part in {**spaces, "action": dataset.action_space}.items():
-        if type(part).__name__ != "Box" or part.dtype.kind != "f":
-            raise InputError(f"{path}: {name} space {as_text(part)} is no Box of floats: convert")
 
 
 def _episode(place: str, number: int, dataset: Any) -> Episode:
@@ -213,4 +209,4 @@ def _successes(infos: Any, steps: int) -> Array | None:
     return None
 
 
-FORMAT = Format("Minari", looks_like, describe, read_episodes)
+FORMAT = Format("Minari", _looks_like, _describe, _read)

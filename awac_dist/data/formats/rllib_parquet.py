@@ -37,14 +37,13 @@ PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
 REMEDY = "write the episode again with RLlib"
 
 
-def looks_like(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether it is a file, or a folder of nothing but files, with RLlib's columns."""
     found = _find_files(path)
     return bool(found) and all(_form(open_file(file).schema_arrow) for file in found)
 
 
-def describe(path: str) -> FileInfo:
-    """Sizes, and the number of episodes; reads the columns that tell them apart."""
+def _describe(path: str) -> FileInfo:
     files, form = _checked_files(path)
     with arrow_errors(path):
         sizes = _widths(files, form)
@@ -57,7 +56,7 @@ def describe(path: str) -> FileInfo:
     return FileInfo(None, *sizes, episodes, facts | {"files": str(len(files))})
 
 
-def read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     """Yield (number, episode) of a share; keeps only the episodes that are not yet whole."""
     files, form = _checked_files(path)
     with arrow_errors(path):
@@ -207,4 +206,4 @@ def _array(found: dict[Any, Any]) -> Any:
     return array.reshape(shape) if found[b"nd"] else array[0]
 
 
-FORMAT = Format("RLlib Parquet", looks_like, describe, read)
+FORMAT = Format("RLlib Parquet", _looks_like, _describe, _read)

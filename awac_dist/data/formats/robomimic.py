@@ -47,14 +47,12 @@ class _Contents(NamedTuple):
     shaped: bool  # whether the environment says that its rewards are shaped
 
 
-def looks_like(path: str) -> bool:
-    """Whether it is HDF5 with a group `data` of demonstrations."""
+def _looks_like(path: str) -> bool:
     with open_hdf5(path) as file:
         return bool(_find_demos(file))
 
 
-def describe(path: str) -> FileInfo:
-    """What the file says of itself; reads the shapes of its demonstrations."""
+def _describe(path: str) -> FileInfo:
     with open_hdf5(path) as file:
         found, attributes = _find_contents(path, file), file["data"].attrs
         facts = {"observation": ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
@@ -74,8 +72,7 @@ def describe(path: str) -> FileInfo:
         )
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every demonstration that falls to share (index, of how many)."""
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     with open_hdf5(path) as file:
         contents = _find_contents(path, file)
@@ -115,7 +112,6 @@ def _find_contents(path: str, file: Any) -> _Contents:
 
 
 def _action_width(path: str, data: Any, demos: list[str]) -> int:
-    """A, which all demonstrations share."""
     width = 0
     for demo in demos:
         place = f"{path}: data/{demo}"
@@ -201,4 +197,4 @@ def _read_demo(path: str, data: Any, demo: str, contents: _Contents, number: int
     return replace(episode, successes=episode.rewards.copy()) if sparse else episode
 
 
-FORMAT = Format("robomimic HDF5", looks_like, describe, read_episodes)
+FORMAT = Format("robomimic HDF5", _looks_like, _describe, _read)

@@ -131,16 +131,12 @@ def _is_pickle(path: str) -> bool:
     return PICKLE_HEAD.match(head(path, HEAD_BYTES)) is not None
 
 
-DEMONSTRATIONS = Format(
-    "demonstration pickle",
-    _is_pickle,
-    partial(_describe, load=restricted_pickle.load_pickle, kind="demonstration"),
-    partial(_read, load=restricted_pickle.load_pickle, kind="demonstration"),
+def _format(name: str, looks_like: Callable[[str], bool], **given: Any) -> Format:
+    return Format(name, looks_like, partial(_describe, **given), partial(_read, **given))
+
+
+DEMONSTRATIONS = _format(
+    "demonstration pickle", _is_pickle, load=restricted_pickle.load_pickle, kind="demonstration"
 )
-AWAC_NPY = Format(
-    "AWAC .npy",
-    restricted_pickle.holds_objects,
-    partial(_describe, load=_load_array, kind="prior"),
-    partial(_read, load=_load_array, kind="prior"),
-)
+AWAC_NPY = _format("AWAC .npy", restricted_pickle.holds_objects, load=_load_array, kind="prior")
 FORMATS = (DEMONSTRATIONS, AWAC_NPY)
