@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from awac_dist.data.columns import Place, assemble, check_widths, matrix, vector, widths
+from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format, needed_package
 from awac_dist.data.formats.rllib_steps import REQUIRED, find_episodes, matrix_of, read_steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_tables
@@ -63,7 +63,7 @@ def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
         sizes = _widths(files, form)
         episodes = _read_items(files, share) if form == ITEM else read_steps(files, share)
         for number, episode, place in episodes:
-            check_widths(episode, sizes, place)
+            place.check_widths(episode, sizes)
             yield number, episode
 
 
@@ -142,11 +142,10 @@ def _from_item(item: Any, whole: int, place: Place) -> Episode:
     start = state.get("t_started")
     if type(start) is not int or not 0 <= start < 1 << 31:
         raise place.error("t_started", "is missing or no step", REMEDY)
-    return assemble(
-        place,
-        matrix(_recorded(state, "observations", place), place, "observations"),
-        matrix(_recorded(state, "actions", place), place, "actions"),
-        vector(_recorded(state, "rewards", place), place, "rewards"),
+    return place.assemble(
+        place.matrix(_recorded(state, "observations", place), "observations"),
+        place.matrix(_recorded(state, "actions", place), "actions"),
+        place.vector(_recorded(state, "rewards", place), "rewards"),
         successor=None,
         terminated=_flag(state, "is_terminated", place),
         truncated=_flag(state, "is_truncated", place),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from awac_dist.data.columns import Place, assemble, check_successors, ends_once, matrix, vector
+from awac_dist.data.columns import Place
 from awac_dist.data.format import naming, needed_package
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.parquet import read_tables
@@ -83,19 +83,24 @@ def _joined(parts: list[pa.Table], place: Place) -> pa.Table:
 
 def _episode(table: pa.Table, number: int, place: Place) -> Episode:
     table, start = _in_order(table, place)
+    steps, names = table.num_rows, table.column_names
     observations, successor = matrix_of(table, "obs", place), None
-    if "new_obs" in table.column_names:
-        successors = matrix_of(table, "new_obs", place)
-        check_successors(observations, successors, place, "new_obs")
-        successor = successors[-1]
-    return assemble(
-        place,
+    if "new_obs" in names:
+        following = _numbers(table["new_obs"], place, "new_obs")
+        successor = place.successor(observations, following, steps, "new_obs")
+    actions = matrix_of(table, "actions", place)
+    rewards = place.vector(_numbers(table["rewards"], place, "rewards"), "rewards")
+    ended = {"terminateds": False, "truncateds": False}
+    for name in (name for name in ended if name in names):
+        flags = _numbers(pc.fill_null(table[name].cast(pa.float32()), 0), place, name)
+        ended[name] = place.ends(flags, steps, name, "give what follows its own eps_id")
+    return place.assemble(
         observations,
-        matrix_of(table, "actions", place),
-        _vector(table["rewards"], place, "rewards"),
+        actions,
+        rewards,
         successor=successor,
-        terminated=_ended(table, "terminateds", place),
-        truncated=_ended(table, "truncateds", place),
+        terminated=ended["terminateds"],
+        truncated=ended["truncateds"],
         origin=Origin("prior", episode=number, start=start),
     )
 
@@ -104,7 +109,7 @@ def _in_order(table: pa.Table, place: Place) -> tuple[pa.Table, int]:
     """The rows in order of time, and the first step's time."""
     if "t" not in table.column_names:
         return table, 0
-    found = _vector(table["t"], place, "t").astype(np.int64)
+    found = place.vector(_numbers(table["t"], place, "t"), "t").astype(np.int64)
     order = np.argsort(found, kind="stable")
     times = found[order]
     gaps = np.flatnonzero(np.diff(times) != 1)
@@ -114,20 +119,9 @@ def _in_order(table: pa.Table, place: Place) -> tuple[pa.Table, int]:
     return table.take(order), int(times[0])
 
 
-def _ended(table: pa.Table, name: str, place: Place) -> bool:
-    if name not in table.column_names:
-        return False
-    flags = _vector(pc.fill_null(table[name].cast(pa.float32()), 0), place, name)
-    return ends_once(flags != 0, place, name, "give what follows its own eps_id")
-
-
 def matrix_of(table: pa.Table, name: str, place: Place) -> Array:
     """A column of vectors, [n, width]."""
-    return matrix(_numbers(table[name], place, name), place, name)
-
-
-def _vector(column: Any, place: Place, name: str) -> Array:
-    return vector(_numbers(column, place, name), place, name)
+    return place.matrix(_numbers(table[name], place, name), name)
 
 
 def _numbers(column: Any, place: Place, name: str) -> Any:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from awac_dist.data.columns import Place, assemble, check_finite
+from awac_dist.data.columns import Place, check_finite
 from awac_dist.data.format import FileInfo, Format, as_text, naming
 from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
@@ -184,8 +184,7 @@ def _read_demo(path: str, data: Any, demo: str, contents: _Contents, number: int
         successor = None
     if len(rewards) == 1 and successor is None and not terminated:
         return None
-    episode = assemble(
-        Place(path, f"data/{demo}"),
+    episode = Place(path, f"data/{demo}").assemble(
         observations,
         columns["actions"],
         rewards,

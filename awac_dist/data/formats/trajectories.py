@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.data import columns
-from awac_dist.data.columns import Place
+from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError
@@ -45,12 +44,12 @@ def _episodes(
     path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
 ) -> Iterator[tuple[int, Episode]]:
     limit, (index, of) = restricted_pickle.size_limit(path), share
-    widths: tuple[int, int] | None = None
+    first: tuple[int, int] | None = None
     for number in sorted({0, *range(index, len(trajectories), of)}):
         place = Place(path, f"episode {number}", limit)
         episode = _episode(trajectories[number], place, number, kind)
-        widths = widths or columns.widths(episode)
-        columns.check_widths(episode, widths, place)
+        first = first or widths(episode)
+        place.check_widths(episode, first)
         if number % of == index:
             yield number, episode
 
@@ -62,25 +61,18 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
         if name not in trajectory:
             found = ", ".join(map(ascii, list(trajectory)[:8])) or "nothing"
             raise place.error(name, f"is missing, there is {found}", "add it")
-    observations, actions = (
-        columns.matrix(trajectory[name], place, name) for name in ("observations", "actions")
-    )
-    rewards, steps = columns.vector(trajectory["rewards"], place, "rewards"), len(actions)
+    observations = place.matrix(trajectory["observations"], "observations")
+    actions = place.matrix(trajectory["actions"], "actions")
+    rewards, steps = place.vector(trajectory["rewards"], "rewards"), len(actions)
     if steps and len(rewards) == steps + 1:  # the hand demonstrations have one for no action
         rewards = rewards[:-1]
+    terminals, following = trajectory.get("terminals"), trajectory.get("next_observations")
     terminated, successor = False, None
-    if steps and trajectory.get("terminals") is not None:
-        terminals = columns.vector(trajectory["terminals"], place, "terminals")
-        columns.check_rows(terminals, steps, place, "terminals")
-        remedy = "split the trajectory there"
-        terminated = columns.ends_once(terminals != 0, place, "terminals", remedy)
-    if steps and trajectory.get("next_observations") is not None:
-        successors = columns.matrix(trajectory["next_observations"], place, "next_observations")
-        columns.check_successors(observations, successors, place, "next_observations")
-        columns.check_rows(successors, steps, place, "next_observations")
-        successor = successors[-1]
-    return columns.assemble(
-        place,
+    if steps and terminals is not None:
+        terminated = place.ends(terminals, steps, "terminals", "split the trajectory there")
+    if steps and following is not None:
+        successor = place.successor(observations, following, steps, "next_observations")
+    return place.assemble(
         observations,
         actions,
         rewards,
@@ -124,7 +116,7 @@ def _describe(path: str, load: Callable[[str], Any], kind: Kind) -> FileInfo:
             f"{sum(at_limit)} of the {len(at_limit)} longest episodes, all of {longest:,} steps, "
             "end with a terminal at their last step: kept, but it may be a time limit"
         )
-    return FileInfo(None, *columns.widths(episode), len(lengths), facts)
+    return FileInfo(None, *widths(episode), len(lengths), facts)
 
 
 def _is_pickle(path: str) -> bool:
