@@ -25,7 +25,7 @@ from pyarrow import fs
 
 from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format, needed_package
-from awac_dist.data.formats.rllib_steps import REQUIRED, find_episodes, matrix_of, read_steps
+from awac_dist.data.formats.rllib_steps import REQUIRED, ArrowPlace, find_episodes, read_steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_tables
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
@@ -112,11 +112,11 @@ def _checked_files(path: str) -> tuple[list[str], str]:
 def _widths(files: list[str], form: str) -> tuple[int, int]:
     """O and A, from the first row of all."""
     for file in files:
-        place = Place(file, "episode 0")
+        place = ArrowPlace(file, "episode 0")
         for row in read_tables(file, 1, [ITEM, "obs", "actions"]):
             if form == ITEM:
                 return widths(_from_item(row[ITEM][0].as_py(), 0, place))
-            obs, actions = (matrix_of(row, name, place) for name in ("obs", "actions"))
+            obs, actions = (place.matrix(row[name], name) for name in ("obs", "actions"))
             return obs.shape[1], actions.shape[1]
     return 0, 0
 
