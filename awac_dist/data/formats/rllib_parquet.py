@@ -112,10 +112,10 @@ def _checked_files(path: str) -> tuple[list[str], str]:
 def _widths(files: list[str], form: str) -> tuple[int, int]:
     """O and A, from the first row of all."""
     for file in files:
-        place = ArrowPlace(file, "episode 0")
         for row in read_tables(file, 1, [ITEM, "obs", "actions"]):
             if form == ITEM:
-                return widths(_from_item(row[ITEM][0].as_py(), 0, place))
+                return widths(_from_item(row[ITEM][0].as_py(), 0, Place(file, "episode 0")))
+            place = ArrowPlace(file, "episode 0")
             obs, actions = (place.matrix(row[name], name) for name in ("obs", "actions"))
             return obs.shape[1], actions.shape[1]
     return 0, 0
