@@ -128,7 +128,7 @@ class Place:
         size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
         if size > self.limit_bytes:  # the same object again and again
             raise self.error(name, f"repeats itself to {size} bytes", "write it out in full")
-        steps = [self._checked(_from_list(step), name) for step in steps]
+        steps = [self._checked(step, name) for step in steps]
         shapes = {np.shape(step) for step in steps}
         if len(shapes) > 1:
             found = " and ".join(map(str, sorted(shapes)[:2]))
@@ -146,7 +146,10 @@ class Place:
         raise self.error(name, what, f"store one vector under {' or '.join(OBSERVATION_KEYS)}")
 
     def _checked(self, column: Any, name: str) -> Any:
-        """Refuse what is no array of numbers."""
+        """A column or one step of it as NumPy has it; refuses what is no array of numbers."""
+        if isinstance(column, list | tuple):
+            numbers = all(isinstance(n, int | float | np.number) for n in column)
+            column = np.asarray(column) if numbers else None
         kind = column.dtype.kind if isinstance(column, np.ndarray | np.generic) else ""
         if kind not in tuple("biuf") and not isinstance(column, int | float):
             found = f"of {column.dtype}" if kind else f"a {type(column).__name__}"
@@ -161,12 +164,6 @@ class Place:
             what = f"NaN or infinite at step {np.argwhere(wrong)[0, 0]}"
             raise self.error(name, what, "mend it or leave the episode out")
         return np.asarray(column)
-
-
-def _from_list(step: Any) -> Any:
-    if not isinstance(step, list | tuple):
-        return step
-    return np.asarray(step) if all(isinstance(n, int | float | np.number) for n in step) else None
 
 
 def widths(episode: Episode) -> tuple[int, int]:

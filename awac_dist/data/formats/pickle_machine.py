@@ -136,8 +136,7 @@ class Machine(pickle._Unpickler):
                 f"{self._place}: uses the pickle instruction {OPCODES[code]}, which builds more "
                 f"than data: refused; {REMEDY}"
             )
-        found: Callable[[Machine], None] = ALLOWED[code]
-        return found
+        return ALLOWED[code]
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in NAMES:
@@ -254,7 +253,7 @@ def _pairs(flat: list[Any]) -> dict[Any, Any]:
     return dict(zip(keys, flat[1::2], strict=True))
 
 
-ALLOWED: dict[int, Any] = {
+ALLOWED: dict[int, Callable[[Machine], None]] = {
     code: getattr(Machine, pickle._Unpickler.dispatch[code].__name__)
     for code, name in OPCODES.items()
     if name in PERMITTED
