@@ -15,7 +15,7 @@ from awac_dist.cli.commands import Collect, Make
 from awac_dist.cli.launch import start_runtime
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.config import CloneConfig
-from awac_dist.data.experience import EpisodeSink, ExperienceLog
+from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, RunFailed
@@ -123,7 +123,7 @@ def recording(
                 RolloutWorker,
                 spec,
                 1,
-                [InlineHandle(EpisodeSink(ExperienceLog(str(folder), number, spec)))],
+                [InlineHandle(ExperienceLog(str(folder), number, spec))],
                 FixedPolicy(policy),
                 seed=args.seed,
                 worker=number,

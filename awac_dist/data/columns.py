@@ -20,120 +20,155 @@ ALLOWED_GAP = 1e-4  # between an observation and its copy in next_observations
 
 @dataclass(frozen=True)
 class Place:
-    """Where a column stands, for its errors, and the bytes that it may take."""
+    """Checks the columns of one episode; its errors name where that stands."""
 
     file: str
     episode: str
-    limit_bytes: float = float("inf")
+    limit_bytes: float = float("inf")  # that a column may take
 
     def error(self, column: str, what: str, remedy: str) -> InputError:
         return InputError(f"{self.file}: {self.episode}: {column}: {what}: {remedy}")
 
+    def matrix(self, column: Any, name: str) -> Array:
+        """A column of one vector a step as [n, width] float32; refuses all else, and NaN."""
+        column = self._numbers(column, name)
+        if column.ndim != 2:
+            remedy = "store one vector a step, [T, width]"
+            raise self.error(name, f"has shape {column.shape}", remedy)
+        return self._finite(column, name)
 
-def matrix(column: Any, place: Place, name: str) -> Array:
-    """A column of one vector a step as [n, width] float32.
+    def vector(self, column: Any, name: str) -> Array:
+        """A column of one number a step, [n] or [n, 1], as [n] float32; refuses as `matrix`."""
+        column = self._numbers(column, name)
+        if column.ndim == 2 and column.shape[1] == 1:
+            column = column[:, 0]
+        if column.ndim != 1:
+            raise self.error(name, f"has shape {column.shape}", "store one number a step, [T]")
+        return self._finite(column, name)
 
-    Raises:
-        InputError: It is ragged, of another shape, no numbers, or not finite.
-    """
-    column = _numbers(column, place, name)
-    if column.ndim != 2:
-        raise place.error(name, f"has shape {column.shape}", "store one vector a step, [T, width]")
-    return _finite(column, place, name)
+    def successor(self, observations: Array, column: Any, steps: int, name: str) -> Array:
+        """The last row of a matrix of successors, [O].
+
+        Refuses successors that are not the next observations: an episode stores them once.
+        """
+        successors = self.matrix(column, name)
+        if successors.shape[0] < 1 or successors.shape[1] != observations.shape[1]:
+            what = f"has shape {successors.shape}, observations {observations.shape}"
+            raise self.error(name, what, "give one a step")
+        count = min(len(successors), len(observations) - 1)
+        pair = (successors[:count], observations[1 : count + 1])
+        gaps = ~np.isclose(*pair, ALLOWED_GAP, ALLOWED_GAP).all(axis=1)
+        if gaps.any():
+            step = int(gaps.argmax())
+            what = f"at step {step} is not the observation of step {step + 1}"
+            remedy = "put the steps in order, and split the episode where one is missing"
+            raise self.error(name, what, remedy)
+        self._check_rows(successors, steps, name)
+        return np.asarray(successors[-1])
+
+    def ends(self, column: Any, steps: int, name: str, remedy: str) -> bool:
+        """Whether the last of an episode's flags is set; refuses one that is set before."""
+        flags = self.vector(column, name) != 0
+        self._check_rows(flags, steps, name)
+        if flags[:-1].any():
+            what = f"ends at step {int(flags.argmax())} of {len(flags)} and goes on"
+            raise self.error(name, what, remedy)
+        return bool(flags[-1])
+
+    def assemble(
+        self,
+        observations: Array,  # [T, O], or [T+1, O] with the last successor
+        actions: Array,  # [T, A]
+        rewards: Array,  # [T]
+        *,
+        successor: Array | None,  # [O] after the last action, where the file tells
+        terminated: bool,
+        truncated: bool,
+        origin: Origin,
+    ) -> Episode:
+        """Columns -> episode, its last step with a successor or left out."""
+        steps = len(actions)
+        if not steps:
+            raise self.error("actions", "has no steps", "leave the episode out of the file")
+        if len(observations) not in (steps, steps + 1):
+            what = f"has {len(observations)} rows for {steps} actions"
+            raise self.error("observations", what, f"give {steps} or {steps + 1}")
+        self._check_rows(rewards, steps, "rewards")
+        if len(observations) == steps:
+            if successor is None and terminated:
+                successor = observations[-1]
+            if successor is not None:
+                observations = np.vstack([observations, successor])
+            elif steps == 1:
+                what = "its only step has no observation after it"
+                raise self.error("observations", what, "leave the episode out of the file")
+            else:
+                actions, rewards = actions[:-1], rewards[:-1]
+        return Episode(observations, actions, rewards, terminated, truncated, origin)
+
+    def check_widths(self, episode: Episode, wanted: tuple[int, int]) -> None:
+        """Refuse an episode whose vectors are wider or narrower than the first episode's."""
+        names = ("observations", "actions")
+        for name, found, width in zip(names, widths(episode), wanted, strict=True):
+            if found != width:
+                what = f"is {found} wide, in the first episode {width}"
+                raise self.error(name, what, "keep the data of different tasks in different files")
+
+    def _check_rows(self, column: Any, steps: int, name: str) -> None:
+        if len(column) != steps:
+            raise self.error(name, f"has {len(column)} rows for {steps} actions", "give as many")
+
+    def _numbers(self, column: Any, name: str) -> Any:
+        """A column as an array of numbers, whatever it holds its steps in."""
+        is_array = isinstance(column, np.ndarray)
+        listed = is_array and column.dtype.kind == "O" and column.ndim == 1
+        if not listed and not isinstance(column, list | tuple):
+            return np.asarray(self._checked(column, name))
+        steps = [self._looked_up(step, name) for step in column]
+        size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
+        if size > self.limit_bytes:  # the same object again and again
+            raise self.error(name, f"repeats itself to {size} bytes", "write it out in full")
+        steps = [self._checked(step, name) for step in steps]
+        shapes = {np.shape(step) for step in steps}
+        if len(shapes) > 1:
+            found = " and ".join(map(str, sorted(shapes)[:2]))
+            raise self.error(name, f"is ragged: steps of shape {found}", "store equal steps")
+        return self._checked(np.asarray(steps), name)
+
+    def _looked_up(self, step: Any, name: str) -> Any:
+        """One step's vector: itself, or what a dict of observations holds under a known key."""
+        if not isinstance(step, dict):
+            return step
+        for key in OBSERVATION_KEYS:
+            if key in step:
+                return step[key]
+        what = f"is a dict of {', '.join(map(ascii, list(step)[:5]))}"
+        raise self.error(name, what, f"store one vector under {' or '.join(OBSERVATION_KEYS)}")
+
+    def _checked(self, column: Any, name: str) -> Any:
+        """A column or one step of it as NumPy has it; refuses what is no array of numbers."""
+        if isinstance(column, list | tuple):
+            numbers = all(isinstance(n, int | float | np.number) for n in column)
+            column = np.asarray(column) if numbers else None
+        kind = column.dtype.kind if isinstance(column, np.ndarray | np.generic) else ""
+        if kind not in tuple("biuf") and not isinstance(column, int | float):
+            found = f"of {column.dtype}" if kind else f"a {type(column).__name__}"
+            raise self.error(name, f"is {found}, not numbers", "store floats")
+        return column
+
+    def _finite(self, column: Any, name: str) -> Array:
+        with np.errstate(over="ignore"):
+            column = np.ascontiguousarray(column, dtype=np.float32)
+        wrong = ~np.isfinite(column)
+        if wrong.any():
+            what = f"NaN or infinite at step {np.argwhere(wrong)[0, 0]}"
+            raise self.error(name, what, "mend it or leave the episode out")
+        return np.asarray(column)
 
 
-def vector(column: Any, place: Place, name: str) -> Array:
-    """A column of one number a step, [n] or [n, 1], as [n] float32.
-
-    Raises:
-        InputError: As for a matrix.
-    """
-    column = _numbers(column, place, name)
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != 1:
-        raise place.error(name, f"has shape {column.shape}", "store one number a step, [T]")
-    return _finite(column, place, name)
-
-
-def assemble(
-    place: Place,
-    observations: Array,
-    actions: Array,
-    rewards: Array,
-    *,
-    successor: Array | None,
-    terminated: bool,
-    truncated: bool,
-    origin: Origin,
-) -> Episode:
-    """Columns -> episode, its last step with a successor or left out.
-
-    Args:
-        place: For errors.
-        observations: [T, O], or [T+1, O] with the last successor.
-        actions: [T, A]
-        rewards: [T]
-        successor: [O] after the last action, where the file tells.
-        terminated: Whether the last step ended the task.
-        truncated: Whether the clock cut it.
-        origin: Who made it.
-    """
-    steps = len(actions)
-    if not steps:
-        raise place.error("actions", "has no steps", "leave the episode out of the file")
-    if len(observations) not in (steps, steps + 1):
-        what = f"has {len(observations)} rows for {steps} actions"
-        raise place.error("observations", what, f"give {steps} or {steps + 1}")
-    check_rows(rewards, steps, place, "rewards")
-    if len(observations) == steps:
-        if successor is None and terminated:
-            successor = observations[-1]
-        if successor is not None:
-            observations = np.vstack([observations, successor])
-        elif steps == 1:
-            what = "its only step has no observation after it"
-            raise place.error("observations", what, "leave the episode out of the file")
-        else:
-            actions, rewards = actions[:-1], rewards[:-1]
-    return Episode(observations, actions, rewards, terminated, truncated, origin)
-
-
-def check_rows(column: Array, steps: int, place: Place, name: str) -> None:
-    """Refuse a column that has not one row an action."""
-    if len(column) != steps:
-        raise place.error(name, f"has {len(column)} rows for {steps} actions", "give as many")
-
-
-def check_successors(observations: Array, successors: Array, place: Place, name: str) -> None:
-    """Refuse successors that are not the next observations: an episode stores them once."""
-    if successors.shape[0] < 1 or successors.shape[1] != observations.shape[1]:
-        what = f"has shape {successors.shape}, observations {observations.shape}"
-        raise place.error(name, what, "give one a step")
-    count = min(len(successors), len(observations) - 1)
-    gaps = ~np.isclose(successors[:count], observations[1 : count + 1], ALLOWED_GAP, ALLOWED_GAP)
-    if gaps.any():
-        step = int(gaps.any(axis=1).argmax())
-        what = f"at step {step} is not the observation of step {step + 1}"
-        remedy = "put the steps in order, and split the episode where one is missing"
-        raise place.error(name, what, remedy)
-
-
-def ends_once(flags: Any, place: Place, name: str, remedy: str) -> bool:
-    """Whether the last of an episode's flags, [T], is set; refuses one that is set before."""
-    if flags[:-1].any():
-        what = f"ends at step {int(flags.argmax())} of {len(flags)} and goes on"
-        raise place.error(name, what, remedy)
-    return bool(flags[-1])
-
-
-def check_widths(episode: Episode, wanted: tuple[int, int], place: Place) -> None:
-    """Refuse an episode whose vectors are wider or narrower than the first episode's."""
-    for name, width in zip(("observations", "actions"), wanted, strict=True):
-        found = getattr(episode, name).shape[1]
-        if found != width:
-            what = f"is {found} wide, in the first episode {width}"
-            raise place.error(name, what, "keep the data of different tasks in different files")
+def widths(episode: Episode) -> tuple[int, int]:
+    """O and A."""
+    return episode.observations.shape[1], episode.actions.shape[1]
 
 
 def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
@@ -145,64 +180,3 @@ def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
                 f"{place}, row {row}: {name} is NaN or infinite: drop that episode; "
                 "`awac-dist data validate` lists all such places"
             )
-
-
-def _numbers(column: Any, place: Place, name: str) -> Any:
-    """A column as an array of numbers, whatever it holds its steps in."""
-    is_array = isinstance(column, np.ndarray)
-    if isinstance(column, list | tuple) or (
-        is_array and column.dtype.kind == "O" and column.ndim == 1
-    ):
-        column = _stacked(column, place, name)
-    return np.asarray(_checked(column, place, name))
-
-
-def _stacked(column: Any, place: Place, name: str) -> Any:
-    """Each step's numbers side by side, never more of them than the file can mean."""
-    steps = [_looked_up(step, place, name) for step in column]
-    size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
-    if size > place.limit_bytes:  # the same object again and again
-        raise place.error(name, f"repeats itself to {size} bytes", "write it out in full")
-    steps = [_checked(_from_list(step), place, name) for step in steps]
-    shapes = {np.shape(step) for step in steps}
-    if len(shapes) > 1:
-        widths = " and ".join(map(str, sorted(shapes)[:2]))
-        raise place.error(name, f"is ragged: steps of shape {widths}", "store equal steps")
-    return np.asarray(steps)
-
-
-def _looked_up(step: Any, place: Place, name: str) -> Any:
-    """One step's vector: itself, or what a dict of observations holds under a known key."""
-    if not isinstance(step, dict):
-        return step
-    for key in OBSERVATION_KEYS:
-        if key in step:
-            return step[key]
-    what = f"is a dict of {', '.join(map(ascii, list(step)[:5]))}"
-    raise place.error(name, what, f"store one vector under {' or '.join(OBSERVATION_KEYS)}")
-
-
-def _from_list(step: Any) -> Any:
-    if not isinstance(step, list | tuple):
-        return step
-    return np.asarray(step) if all(isinstance(n, int | float | np.number) for n in step) else None
-
-
-def _checked(column: Any, place: Place, name: str) -> Any:
-    """Refuse what is no array of numbers."""
-    kind = column.dtype.kind if isinstance(column, np.ndarray | np.generic) else ""
-    if kind not in tuple("biuf") and not isinstance(column, int | float):
-        found = f"of {column.dtype}" if kind else f"a {type(column).__name__}"
-        raise place.error(name, f"is {found}, not numbers", "store floats")
-    return column
-
-
-def _finite(column: Any, place: Place, name: str) -> Array:
-    with np.errstate(over="ignore"):
-        column = np.ascontiguousarray(column, dtype=np.float32)
-    wrong = ~np.isfinite(column)
-    if wrong.any():
-        step = int(wrong.reshape(len(column), -1).any(axis=1).argmax())
-        what = f"NaN or infinite at step {step}"
-        raise place.error(name, what, "mend it or leave the episode out")
-    return np.asarray(column)

@@ -1,6 +1,6 @@
 """The experience log: every fragment that a shard accepted, on disk for this run and the next.
 
-    append -> shard-003-s002-000001.journal    one record a fragment, on disk once `append` returns
+    insert -> shard-003-s002-000001.journal    one record a fragment, on disk once `insert` returns
     flush  -> shard-003-s002-000001.parquet    one row an episode; the journal is removed
 
 Names tell shard, session and a running number. A Parquet file is whole or absent, and while both
@@ -15,7 +15,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,17 +23,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pyarrow import fs
 
-from awac_dist.data import journal
+from awac_dist.data import journal, parquet
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
-from awac_dist.data.journal import Journal
-from awac_dist.data.parquet import (
-    check_whole,
-    open_file,
-    read_rows,
-    to_episode,
-    to_table,
-    write_table,
-)
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode
@@ -60,38 +51,29 @@ class ExperienceLog:
     It may travel to another process until it is first used.
 
     Args:
-        folder: The run's `experience` folder, a path or URI.
+        folder: The run's `experience` folder, a path or URI, which is made.
         shard: Number of the shard that writes.
         spec: The task.
         session: How often the run was started before.
-
-    Raises:
-        InputError: The folder cannot be made.
     """
 
     def __init__(self, folder: str, shard: int, spec: EnvSpec, session: int = 0) -> None:
-        self._shard, self._spec, self._session = shard, spec, session
+        self._own, self._spec = (session, shard), spec
         filesystem, name = resolve(folder)
         self._can_grow = _can_grow(filesystem)
         self._folder = str(Path(name).absolute()) if self._can_grow else folder
         self._number = -1  # of the next file; not known before the folder was looked at
-        self._journal: Journal | None = None
-        self._fragments: list[LoggedFragment] = []  # what the journal holds
-        self._steps = 0
+        self._journal: journal.Journal | None = None
         self._time = 0
         try:
             filesystem.create_dir(name, recursive=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be made: {error}") from error
 
-    def append(self, fragment: Episode, source: str, row: int) -> None:
-        """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk.
-
-        Raises:
-            InputError: It cannot be written, and was not accepted.
-        """
+    def insert(self, fragment: Episode, source: str, row: int = -1) -> None:
+        """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk."""
         self._open()
-        if self._steps >= STEPS_PER_FILE:
+        if self._journal is not None and self._journal.steps >= STEPS_PER_FILE:
             self.flush()
         self._time = max(self._time + 1, time.time_ns())
         logged = LoggedFragment(fragment, source, row, self._time)
@@ -99,21 +81,15 @@ class ExperienceLog:
             self._write([logged])
             return
         if self._journal is None:
-            self._journal = Journal(self._path(journal.SUFFIX), self._spec)
+            self._journal = journal.Journal(self._path(journal.SUFFIX), self._spec)
         self._journal.append(logged)
-        self._fragments.append(logged)
-        self._steps += len(fragment)
 
     def flush(self) -> None:
-        """Turn the journal into a Parquet file. What was appended is safe without it.
-
-        Raises:
-            InputError: The file cannot be written; the journal stays.
-        """
+        """Turn the journal into a Parquet file; if it cannot be written, the journal stays."""
         if self._journal is not None:
-            self._write(self._fragments)
+            self._write(self._journal.fragments)
             self._journal.remove()
-            self._journal, self._fragments, self._steps = None, [], 0
+            self._journal = None
 
     def own(self) -> Iterator[LoggedFragment]:
         """What this shard logged in this session, in the order of acceptance."""
@@ -128,7 +104,7 @@ class ExperienceLog:
 
         Holds a file of each of those shards in memory at a time.
         """
-        files = [file for file in list_files(self._folder) if file.session < self._session]
+        files = [file for file in list_files(self._folder) if file.session < self._own[0]]
         for _, of_session in groupby(files, lambda file: file.session):
             by_shard = [list(its) for _, its in groupby(of_session, lambda file: file.shard)]
             logs = [
@@ -139,12 +115,11 @@ class ExperienceLog:
 
     def fragments_of(self, stream: Stream) -> list[Episode]:
         """Every fragment of one episode that any session logged, in the order of its steps."""
-        own = self._journal.path if self._journal is not None else None
-        found = [kept for kept in self._fragments if kept.episode.origin.stream == stream]
-        for file in list_files(self._folder):
-            if file.path != own:
-                found += read_fragments(file.path, lambda its: its == stream)
-        by_start = {fragment.episode.origin.start: fragment.episode for fragment in found}
+        by_start = {
+            fragment.episode.origin.start: fragment.episode
+            for file in list_files(self._folder)
+            for fragment in read_fragments(file.path, lambda its: its == stream)
+        }
         return [by_start[start] for start in sorted(by_start)]
 
     def _open(self) -> None:
@@ -157,38 +132,20 @@ class ExperienceLog:
                 f"{self._folder}: is not on {socket.gethostname()}: on several machines a run "
                 "needs a folder that all of them share, or a URI"
             )
-        self._number = 0
-        for file in self._own_files():
-            self._number = file.number
-            if file.path.endswith(journal.SUFFIX):
-                finish_journal(file.path, self._spec, logging.getLogger(__name__).warning)
-            self._number += 1
+        files = self._own_files()
+        _finish(files, self._spec, logging.getLogger(__name__).warning)
+        self._number = files[-1].number + 1 if files else 0
 
     def _own_files(self) -> list[LogFile]:
-        own = (self._session, self._shard)
-        return [file for file in list_files(self._folder) if file[:2] == own]
+        return [file for file in list_files(self._folder) if file[:2] == self._own]
 
     def _path(self, suffix: str) -> str:
-        name = f"shard-{self._shard:03d}-s{self._session:03d}-{self._number:06d}"
-        return f"{self._folder}/{name}{suffix}"
+        session, shard = self._own
+        return f"{self._folder}/shard-{shard:03d}-s{session:03d}-{self._number:06d}{suffix}"
 
     def _write(self, fragments: list[LoggedFragment]) -> None:
         write_fragments(self._path(".parquet"), fragments, self._spec)
         self._number += 1
-
-
-class EpisodeSink:
-    """Takes fragments like a replay shard, and only writes them."""
-
-    def __init__(self, log: ExperienceLog) -> None:
-        self._log = log
-
-    def insert(self, fragment: Episode, source: str) -> None:
-        """Keep a fragment; it has no place from which it could be sampled."""
-        self._log.append(fragment, source, row=-1)
-
-    def flush(self) -> None:
-        self._log.flush()
 
 
 def list_files(folder: str) -> list[LogFile]:
@@ -209,40 +166,34 @@ def list_files(folder: str) -> list[LogFile]:
 
 def finish_journals(folder: str, spec: EnvSpec, note: Callable[[str], None]) -> None:
     """Turn every journal to which nobody writes any more into a Parquet file; tell of damage."""
-    for file in list_files(folder):
-        if file.path.endswith(journal.SUFFIX):
-            finish_journal(file.path, spec, note)
+    _finish(list_files(folder), spec, note)
 
 
-def finish_journal(path: str, spec: EnvSpec, note: Callable[[str], None]) -> None:
-    """Turn the whole fragments of a journal into a Parquet file; set it aside if it is damaged."""
-    found = journal.read(path)
-    if found.fragments:
-        write_fragments(path.removesuffix(journal.SUFFIX) + ".parquet", found.fragments, spec)
-    local = Path(resolve(path)[1])
-    if found.damaged:
+def _finish(files: Iterable[LogFile], spec: EnvSpec, note: Callable[[str], None]) -> None:
+    """Turn the whole fragments of journals into Parquet files; set damaged ones aside."""
+    for path in (file.path for file in files if file.path.endswith(journal.SUFFIX)):
+        found = journal.read(path)
+        if found.fragments:
+            write_fragments(path.removesuffix(journal.SUFFIX) + ".parquet", found.fragments, spec)
+        local = Path(resolve(path)[1])
+        if not found.damaged:
+            local.unlink()
+            continue
         local.rename(f"{local}.damaged")
         note(
             f"{path}: is damaged, and kept as {local.name}.damaged: lost are "
             f"{', '.join(found.damaged)}; {len(found.fragments)} fragments go on"
         )
-    else:
-        local.unlink()
 
 
-def write_fragments(path: str, fragments: list[LoggedFragment], spec: EnvSpec) -> None:
-    """Write fragments as episodes, and besides what takes them apart again.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
+def write_fragments(path: str, fragments: Iterable[LoggedFragment], spec: EnvSpec) -> None:
+    """Write fragments as episodes, and besides what takes them apart again."""
     rows = join_logged(fragments)
-    marks = [[mark._asdict() for mark in its] for _, _, its in rows]
-    table = to_table([episode for _, episode, _ in rows], spec)
-    table = table.append_column("source", pa.array([source for source, _, _ in rows]))
-    table = table.append_column("pieces", pa.array(marks, MARKS))
+    sources = pa.array([source for source, _, _ in rows])
+    pieces = pa.array([[mark._asdict() for mark in its] for _, _, its in rows], MARKS)
+    episodes = [episode for _, episode, _ in rows]
     try:
-        write_table(path, table)
+        parquet.write_episodes(path, episodes, spec, source=sources, pieces=pieces)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error}") from error
 
@@ -250,28 +201,23 @@ def write_fragments(path: str, fragments: list[LoggedFragment], spec: EnvSpec) -
 def read_fragments(
     path: str, belongs: Callable[[Stream], bool] = lambda _: True
 ) -> list[LoggedFragment]:
-    """Fragments of some streams in a file of a log, in the order of their acceptance.
-
-    Raises:
-        InputError: It is no journal, and no Parquet file of a log.
-    """
+    """Fragments of some streams in a file of a log, in the order of their acceptance."""
     if path.endswith(journal.SUFFIX):
         return [f for f in journal.read(path).fragments if belongs(f.episode.origin.stream)]
-    fragments: list[LoggedFragment] = []
-    check_whole(path)
-    with open_file(path) as file:
+    parquet.check_whole(path)
+    with parquet.arrow_errors(path), parquet.open_file(path) as file:
         if "pieces" not in file.schema_arrow.names:
             raise InputError(f"{path}: does not tell its fragments: it was not written by a run")
         streams = file.read(STREAM_COLUMNS).to_pylist()
         wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
-        for number, batch, row in read_rows(path, file) if any(wanted) else ():
-            if wanted[number]:
-                episode = to_episode(path, number, batch, row)
-                marks = [Mark(**mark) for mark in batch["pieces"][row].as_py()]
-                fragments += split(batch["source"][row].as_py(), episode, marks)
+    fragments: list[LoggedFragment] = []
+    for number, (table, row) in parquet.read_rows(path) if any(wanted) else ():
+        if wanted[number]:
+            episode = parquet.to_episode(path, number, table, row)
+            marks = [Mark(**mark) for mark in table["pieces"][row].as_py()]
+            fragments += split(table["source"][row].as_py(), episode, marks)
     return sorted(fragments, key=lambda fragment: fragment.time)
 
 
 def _can_grow(filesystem: Any) -> bool:
-    """Whether a file can be appended to."""
     return isinstance(filesystem, fs.LocalFileSystem)

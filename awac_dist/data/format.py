@@ -16,23 +16,14 @@ FETCH_AGAIN = "is the file whole? fetch it again"
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a file says of itself, without its episodes being read.
+    """What a file says of itself, without its episodes being read."""
 
-    Attributes:
-        env_id: The task as the file names it, None if it does not say.
-        observation_size: O.
-        action_size: A.
-        episodes: How many episodes `read` yields over all shares.
-        facts: Whatever else it says of itself, for people to read.
-        goal_size: G, 0 where it holds no goals.
-    """
-
-    env_id: str | None
+    env_id: str | None  # the task as the file names it, None if it does not say
     observation_size: int
     action_size: int
-    episodes: int
-    facts: Mapping[str, str] = field(default_factory=dict)
-    goal_size: int = 0
+    episodes: int  # that `read` yields over all shares
+    facts: Mapping[str, str] = field(default_factory=dict)  # what else it says, for people to read
+    goal_size: int = 0  # 0 where it holds no goals
 
 
 @dataclass(frozen=True)
@@ -41,22 +32,28 @@ class Format:
 
     Attributes:
         name: As people call it.
-        recognises: Whether a path is of this format: by content, cheaply, and never with an
-            exception for what is of another format, damaged or absent.
+        looks_like: Whether a path is of this format: by content, cheaply; an exception means no.
         describe: What it says of itself. Raises InputError naming the place and the remedy.
-        read: Yields (number, episode) for every `of`-th episode from `index` on, given
-            (path, (index, of)); bounded memory; only what falls to the share is turned into
-            arrays. Numbers count the episodes of the file. Raises InputError naming the file,
-            the episode, the column and the remedy. Executes nothing that it reads.
+        read: Yields (number, episode) for every `of`-th episode of the file from `index` on,
+            given (path, (index, of)); bounded memory; only what falls to the share is turned
+            into arrays. Raises InputError naming the file, the episode, the column and the
+            remedy. Executes nothing that it reads.
         suffixes: Endings of file names that promise this format: a damaged file is then
             refused with what this format has to say of it.
     """
 
     name: str
-    recognises: Callable[[str], bool]
+    looks_like: Callable[[str], bool]
     describe: Callable[[str], FileInfo]
     read: Callable[[str, tuple[int, int]], Iterator[tuple[int, Episode]]]
     suffixes: tuple[str, ...] = ()
+
+    def recognises(self, path: str) -> bool:
+        """Whether a path is of this format, and not of another one, damaged or absent."""
+        try:
+            return self.looks_like(path)
+        except Exception:  # what damaged files make of a library cannot be foreseen
+            return False
 
 
 def needed_package(module: str, file: str) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 
 from awac_dist.types import Episode
 
-STATES = ("observations", "desired_goals", "achieved_goals")  # [T+1, ...]
+GOALS = ("desired_goals", "achieved_goals")
+STATES = ("observations", *GOALS)  # [T+1, ...]
 STEPS = ("actions", "rewards", "successes")  # [T, ...]
 
 
@@ -19,9 +20,9 @@ class LoggedFragment(NamedTuple):
     """A fragment as a log keeps it."""
 
     episode: Episode
-    source: str
-    row: int  # where the shard that accepted it kept it, -1 for nowhere
-    time: int  # ns since 1970 at which it was accepted; within one log it only grows
+    source: str = ""
+    row: int = -1  # where the shard that accepted it kept it, -1 for nowhere
+    time: int = 0  # ns since 1970 at which it was accepted; within one log it only grows
 
 
 class Mark(NamedTuple):
@@ -38,19 +39,15 @@ def join_fragments(fragments: Iterable[Episode]) -> list[Episode]:
 
     The joined episode keeps the origin of its first fragment; it ended as its last fragment did.
     """
-    return [_joined(run) for run in _runs(fragments)]
+    return [episode for _, episode, _ in join_logged(map(LoggedFragment, fragments))]
 
 
 def join_logged(fragments: Iterable[LoggedFragment]) -> list[tuple[str, Episode, list[Mark]]]:
-    """Join fragments of each source; yields (source, episode, its fragments), for `split`."""
-    by_source: dict[str, dict[Episode, LoggedFragment]] = {}
+    """Join fragments of each source; returns (source, episode, its fragments), for `split`."""
+    by_source: dict[str, list[LoggedFragment]] = {}
     for fragment in fragments:
-        by_source.setdefault(fragment.source, {})[fragment.episode] = fragment
-    return [
-        (source, _joined(run), [_mark(known[fragment]) for fragment in run])
-        for source, known in by_source.items()
-        for run in _runs(known)
-    ]
+        by_source.setdefault(fragment.source, []).append(fragment)
+    return [_joined(run) for its in by_source.values() for run in _runs(its)]
 
 
 def split(source: str, episode: Episode, marks: Sequence[Mark]) -> list[LoggedFragment]:
@@ -62,53 +59,55 @@ def split(source: str, episode: Episode, marks: Sequence[Mark]) -> list[LoggedFr
     ]
 
 
-def _mark(fragment: LoggedFragment) -> Mark:
-    origin = fragment.episode.origin
-    return Mark(origin.start, fragment.row, fragment.time, origin.policy_version)
-
-
 def _part(episode: Episode, mark: Mark, first: int, end: int) -> Episode:
     """Steps [first, end) of an episode."""
-    known: dict[str, Any] = {name: getattr(episode, name) for name in (*STATES, *STEPS)}
-    cut: dict[str, Any] = {
-        name: None if of is None else of[first : end + (name in STATES)]
-        for name, of in known.items()
+    columns: dict[str, Any] = {
+        name: known[first : end + (name in STATES)]
+        for name in (*STATES, *STEPS)
+        if (known := getattr(episode, name)) is not None
     }
     last = end == len(episode)
-    return Episode(
-        **cut,
+    return replace(
+        episode,
+        **columns,
         terminated=episode.terminated and last,
         truncated=episode.truncated and last,
         origin=replace(episode.origin, start=mark.start, policy_version=mark.policy_version),
     )
 
 
-def _runs(fragments: Iterable[Episode]) -> list[list[Episode]]:
+def _runs(fragments: Iterable[LoggedFragment]) -> list[list[LoggedFragment]]:
     """Fragments that follow each other, together."""
-    runs: list[list[Episode]] = []
-    for fragment in sorted(fragments, key=lambda f: (f.origin.stream, f.origin.start)):
-        if runs and _follows(runs[-1][-1], fragment):
-            runs[-1].append(fragment)
-        else:
-            runs.append([fragment])
+    runs: list[list[LoggedFragment]] = []
+    following: tuple[Any, ...] = ()  # key of the fragment that would go on with the last run
+    for fragment in sorted(fragments, key=lambda its: _key(its.episode)):
+        episode = fragment.episode
+        if _key(episode) != following:
+            runs.append([])
+        runs[-1].append(fragment)
+        ended = episode.terminated or episode.truncated
+        following = () if ended else _key(episode, len(episode))
     return runs
 
 
-def _follows(earlier: Episode, later: Episode) -> bool:
-    before, after = earlier.origin, later.origin
-    ended = earlier.terminated or earlier.truncated
-    meets = before.stream == after.stream and before.start + len(earlier) == after.start
-    return meets and not ended
+def _key(episode: Episode, steps: int = 0) -> tuple[int, ...]:
+    return *episode.origin.stream, episode.origin.start + steps
 
 
-def _joined(run: list[Episode]) -> Episode:
-    if len(run) == 1:
-        return run[0]
-    columns = {name: [getattr(part, name) for part in run] for name in (*STATES, *STEPS)}
-    for name in STATES:  # a fragment's last row is the next one's first
-        columns[name][:-1] = [None if of is None else of[:-1] for of in columns[name][:-1]]
-    joined: dict[str, Any] = {
-        name: None if any(of is None for of in parts) else np.concatenate(parts)
-        for name, parts in columns.items()
-    }
-    return replace(run[0], **joined, terminated=run[-1].terminated, truncated=run[-1].truncated)
+def _joined(run: Sequence[LoggedFragment]) -> tuple[str, Episode, list[Mark]]:
+    parts = [fragment.episode for fragment in run]
+    marks = [
+        Mark(part.origin.start, row, time, part.origin.policy_version) for part, _, row, time in run
+    ]
+    joined: dict[str, Any] = {}
+    for name in (*STATES, *STEPS):
+        columns = [getattr(part, name) for part in parts]
+        if any(column is None for column in columns):
+            joined[name] = None
+        else:  # a fragment's last state is the next one's first
+            ends = zip(columns[:-1], parts[:-1], strict=True)
+            cut = [column[: len(part)] for column, part in ends]
+            joined[name] = np.concatenate([*cut, columns[-1]])
+    last = parts[-1]
+    whole = replace(parts[0], **joined, terminated=last.terminated, truncated=last.truncated)
+    return run[0].source, whole, marks

@@ -4,19 +4,19 @@
 
 The payload is an Arrow message: the schema in the first two records, then a record batch for each
 fragment, with the columns of our Parquet and how the log came by the fragment. Each record goes to
-the system in one unbuffered write, so the death of the process loses nothing that was appended; a
-record that was cut short is left out when the journal is read. One that is damaged is left out,
-too, and named; the next one is found by its magic. There is no fsync: when the machine itself
-stops (power, kernel), the last seconds may be gone. Journals of versions before this one, which
-had no checksums, are refused.
+the system in one unbuffered write, so the death of the process loses nothing that was appended
+(there is no fsync: when the machine itself stops, the last seconds may be gone). A record that was
+cut short is left out when the journal is read, and so is one that is damaged, which is named; the
+next one is found by its magic. Older journals, which had no checksums, are refused.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,34 +31,26 @@ from awac_dist.types import EnvSpec, Episode
 
 SUFFIX = ".journal"
 MAGIC = b"\x93awacj2\n"
-HEADER = struct.Struct("<8sIII")
-OWN_COLUMNS = [("source", pa.string()), ("row", pa.int64()), ("time", pa.int64())]
+RECORD = re.compile(re.escape(MAGIC))
+STATED = struct.Struct("<8sII")
+HEADER_BYTES = STATED.size + 4
+OWN_COLUMNS = {"source": pa.string(), "row": pa.int64(), "time": pa.int64()}
 
 
 class Journal:
-    """Writes one journal.
-
-    Args:
-        path: A local path at which there is no file yet.
-        spec: The task.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
+    """Writes one journal, to a local path at which there is no file yet."""
 
     def __init__(self, path: str, spec: EnvSpec) -> None:
-        self.path, self._spec = path, spec
-        self._schema = parquet.schema(spec)
-        for column in OWN_COLUMNS:
-            self._schema = self._schema.append(pa.field(*column))
+        self.fragments: list[LoggedFragment] = []  # what it holds
+        self.steps = self._size = 0
+        self._path, self._spec = path, spec
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise _not_written(path, error) from error
-        self._size = 0
         try:
             for _ in range(2):  # a damaged byte in one of them costs nothing
-                self._write(self._schema.serialize())
+                self._write(_table([], spec).schema.serialize())
         except InputError:
             self.remove()
             raise
@@ -66,23 +58,21 @@ class Journal:
     def append(self, fragment: LoggedFragment) -> None:
         """Write a fragment, which is safe from the death of this process when this returns.
 
-        Raises:
-            InputError: It cannot be written; the journal is as it was before.
+        If it cannot be written, the journal is as it was before.
         """
-        episode = parquet.to_table([fragment.episode], self._spec)
-        own = [pa.array([value]) for value in (fragment.source, fragment.row, fragment.time)]
-        columns = [column.chunk(0) for column in episode.columns]
-        batch = pa.RecordBatch.from_arrays([*columns, *own], schema=self._schema)
+        (batch,) = _table([fragment], self._spec).to_batches()
         self._write(batch.serialize())
+        self.fragments.append(fragment)
+        self.steps += len(fragment.episode)
 
     def remove(self) -> None:
         """Close and remove the file."""
         os.close(self._file)
-        Path(self.path).unlink()
+        Path(self._path).unlink()
 
     def _write(self, message: pa.Buffer) -> None:
         payload = message.to_pybytes()
-        record = _header(payload) + payload
+        record = _header(len(payload), zlib.crc32(payload)) + payload
         rest = memoryview(record)
         try:
             while rest:
@@ -90,8 +80,16 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._file, self._size)
             os.lseek(self._file, self._size, os.SEEK_SET)
-            raise _not_written(self.path, error) from error
+            raise _not_written(self._path, error) from error
         self._size += len(record)
+
+
+def _table(fragments: Sequence[LoggedFragment], spec: EnvSpec) -> pa.Table:
+    own = {
+        name: pa.array([getattr(fragment, name) for fragment in fragments], kind)
+        for name, kind in OWN_COLUMNS.items()
+    }
+    return parquet.to_table([fragment.episode for fragment in fragments], spec, **own)
 
 
 @dataclass
@@ -105,11 +103,7 @@ class Contents:
 
 
 def read(path: str) -> Contents:
-    """Read a journal as far as it can be read.
-
-    Raises:
-        InputError: A record is as it was written, but is no fragment.
-    """
+    """Read a journal as far as it can be read; refuse a whole record that is no fragment."""
     found, content = Contents(), read_file(path)
     for at, payload in _records(content, found):
         try:
@@ -119,8 +113,11 @@ def read(path: str) -> Contents:
                 found.damaged.append(f"byte {at}: nothing says any more what its columns are")
             else:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
-                found.fragments.append(_fragment(path, len(found.fragments), batch))
-        except (pa.ArrowException, OSError) as error:
+                batch.validate(full=True)
+                episode = parquet.to_episode(path, len(found.fragments), batch, 0)
+                own = [batch.column(name)[0].as_py() for name in OWN_COLUMNS]
+                found.fragments.append(LoggedFragment(episode, *own))
+        except (pa.ArrowException, OSError, LookupError) as error:
             raise InputError(f"{path}: byte {at}: {first_line(error)}") from error
     return found
 
@@ -129,55 +126,45 @@ def _records(content: bytes, found: Contents) -> Iterator[tuple[int, bytes]]:
     """Yield (place, payload) of every record that is whole; tells `found` of all others."""
     at = 0
     while at < len(content):
-        header = content[at : at + HEADER.size]
-        length = _length(header)
-        after = _next_header(content, at + 1) if length is None else at + HEADER.size + length
-        if after > len(content) or len(header) < HEADER.size:
+        start, length = at + HEADER_BYTES, _length(content, at)
+        if length is None:
+            later = (its.start() for its in RECORD.finditer(content, at + 1))
+            whole = (place for place in later if _length(content, place) is not None)
+            after = next(whole, len(content))
+        else:
+            after = start + length
+        if max(start, after) > len(content):
             found.torn = len(content) - at
             return
-        payload = content[at + HEADER.size : after]
-        if header == _header(payload):
+        payload = content[start:after]
+        if content[at:start] == _header(len(payload), zlib.crc32(payload)):
             yield at, payload
         else:
             found.damaged.append(f"bytes {at} to {after}")
         at = after
 
 
-def _header(payload: bytes) -> bytes:
-    stated = HEADER.pack(MAGIC, len(payload), zlib.crc32(payload), 0)[:-4]
+def _header(length: int, checksum: int) -> bytes:
+    stated = STATED.pack(MAGIC, length, checksum)
     return stated + zlib.crc32(stated).to_bytes(4, "little")
 
 
-def _length(header: bytes) -> int | None:
-    """Of the payload; None where the header is cut short or damaged."""
-    if len(header) < HEADER.size or header[:8] != MAGIC:
+def _length(content: bytes, at: int) -> int | None:
+    """Of the payload whose record begins there; None where its header is cut short or damaged."""
+    header = content[at : at + HEADER_BYTES]
+    if len(header) < HEADER_BYTES:
         return None
-    _, length, _, checksum = HEADER.unpack(header)
-    return int(length) if zlib.crc32(header[:-4]) == checksum else None
+    _, length, checksum = STATED.unpack_from(header)
+    return int(length) if header == _header(length, checksum) else None
 
 
-def _next_header(content: bytes, start: int) -> int:
-    """Where the next record begins that says so itself; the end if none does."""
-    while (start := content.find(MAGIC, start)) >= 0:
-        if _length(content[start : start + HEADER.size]) is not None:
-            return start
-        start += 1
-    return len(content)
-
-
-def recognises(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether it is a journal whose Parquet file is not there yet."""
     finished = path.removesuffix(SUFFIX) + ".parquet"
-    if not path.endswith(SUFFIX) or head(finished, 1):
-        return False
-    try:
-        return bool(describe(path))
-    except InputError:
-        return False
+    return path.endswith(SUFFIX) and not head(finished, 1) and bool(_describe(path))
 
 
-def describe(path: str) -> FileInfo:
-    """What a journal says of itself."""
+def _describe(path: str) -> FileInfo:
     found = read(path)
     info = None if found.schema is None else parquet.schema_info(found.schema)
     if info is None:
@@ -190,25 +177,15 @@ def describe(path: str) -> FileInfo:
     return replace(info, episodes=len(join_logged(found.fragments)), facts=facts)
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode, fragments joined, that falls to a share."""
+def _read_episodes(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     joined = join_logged(read(path).fragments)
     for number in range(index, len(joined), of):
         yield number, joined[number][1]
 
 
-def _fragment(path: str, number: int, batch: pa.RecordBatch) -> LoggedFragment:
-    try:
-        batch.validate(full=True)
-        source, row, time = (batch.column(name)[0].as_py() for name, _ in OWN_COLUMNS)
-    except (pa.ArrowException, KeyError, IndexError) as error:
-        raise InputError(f"{path}: record {number}: {first_line(error)}") from error
-    return LoggedFragment(parquet.to_episode(path, number, batch, 0), source, row, time)
-
-
 def _not_written(path: str, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written: {error.strerror}: make room, or another folder")
 
 
-FORMAT = Format("awac_dist journal", recognises, describe, read_episodes, (SUFFIX,))
+FORMAT = Format("awac_dist journal", _looks_like, _describe, _read_episodes, (SUFFIX,))

@@ -1,9 +1,4 @@
-"""Our own format: Parquet, one row an episode, which pandas and DuckDB read as it is.
-
-`observations` is a list of T+1 fixed-size lists, `actions` of T, `rewards` a list of T;
-`terminated` and `truncated` say how it ended, the other columns where it comes from. Files
-of goal tasks have `desired_goals` and `achieved_goals` besides, lists of T+1. The file's
-metadata names the task. A row can be a fragment of an episode: `start` says which.
+"""Our own format: Parquet, one row an episode or a fragment of one; docs/data.md has its columns.
 
 Just before the footer, where no reader of Parquet looks, lies the CRC-32 of all other bytes: a
 damaged file is refused before its numbers are used. (Parquet's own checksums leave out headers
@@ -18,12 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from awac_dist.data.format import FileInfo, Format, naming
+from awac_dist.data.fragments import GOALS, STATES, STEPS
 from awac_dist.errors import InputError, first_line
 from awac_dist.files import resolve, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Origin
@@ -39,15 +36,16 @@ FLOAT_LEAVES = [
     "actions.list.element.list.element",
     "rewards.list.element",
 ]
-GOALS = ("desired_goals", "achieved_goals")
 ORIGIN_COLUMNS = {
     "kind": pa.string(),
     "policy_version": pa.int64(),
-    **dict.fromkeys(("worker", "incarnation"), pa.int32()),
+    "worker": pa.int32(),
+    "incarnation": pa.int32(),
     "episode": pa.int64(),
     "start": pa.int32(),
     "seed": pa.int64(),
 }
+NEEDED = ("observations", "actions", "rewards")
 
 
 @cache  # a fifth of what an insert of 250 steps costs
@@ -58,7 +56,8 @@ def schema(spec: EnvSpec) -> pa.Schema:
         ("observations", _vectors(spec.observation_size)),
         ("actions", _vectors(spec.action_size)),
         ("rewards", pa.list_(pa.float32())),
-        *((name, pa.bool_()) for name in ("terminated", "truncated")),
+        ("terminated", pa.bool_()),
+        ("truncated", pa.bool_()),
         *ORIGIN_COLUMNS.items(),
         ("successes", pa.list_(pa.float32())),
         *goals,
@@ -71,26 +70,20 @@ def _vectors(size: int) -> pa.DataType:
     return pa.list_(pa.list_(pa.float32(), size))
 
 
-def to_table(episodes: Sequence[Episode], spec: EnvSpec) -> pa.Table:
-    """Episodes as one Arrow table.
-
-    Raises:
-        ValueError: An episode's columns are not as wide as the task's.
-    """
+def to_table(episodes: Sequence[Episode], spec: EnvSpec, **more: pa.Array) -> pa.Table:
+    """Episodes as one Arrow table, with more columns behind those of the episodes."""
     columns = schema(spec)
-    return pa.Table.from_arrays([_column(field, episodes) for field in columns], schema=columns)
+    table = pa.Table.from_arrays([_column(field, episodes) for field in columns], schema=columns)
+    for name, values in more.items():
+        table = table.append_column(name, values)
+    return table
 
 
-def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec) -> None:
+def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more: pa.Array) -> None:
     """Write a file that is either whole or absent; `path` may be a URI."""
-    write_table(path, to_table(list(episodes), spec))
-
-
-def write_table(path: str, table: pa.Table) -> None:
-    """Write a table of episodes, and other columns, to a file that is either whole or absent."""
     memory = pa.BufferOutputStream()
     pq.write_table(
-        table,
+        to_table(list(episodes), spec, **more),
         memory,
         compression="zstd",
         use_dictionary=False,
@@ -98,7 +91,7 @@ def write_table(path: str, table: pa.Table) -> None:
     )
     content = memoryview(memory.getvalue())
     end = len(content) - TAIL - int.from_bytes(content[-TAIL:-4], "little")
-    crc = zlib.crc32(content[end:], zlib.crc32(content[:end]))
+    crc = zlib.crc32(content)
     with (
         written_aside(path) as (filesystem, aside),
         filesystem.open_output_stream(aside) as file,
@@ -108,66 +101,64 @@ def write_table(path: str, table: pa.Table) -> None:
         file.write(content[end:])
 
 
-def recognises(path: str) -> bool:
-    """Whether it is Parquet that was written by `write_episodes`."""
-    try:
-        return METADATA_KEY in (open_file(path).schema_arrow.metadata or {})
-    except (InputError, ValueError):  # ValueError: no such file system
-        return False
+def _looks_like(path: str) -> bool:
+    return METADATA_KEY in (open_file(path).schema_arrow.metadata or {})
 
 
 def read_info(path: str) -> FileInfo:
     """Read what a file says of itself, without its rows."""
-    with open_file(path) as file:
-        return _info(path, file)
+    with arrow_errors(path), open_file(path) as file:
+        stated = schema_info(file.schema_arrow)
+        if stated is None:
+            raise InputError(f"{path}: is Parquet, but was not written by awac_dist")
+        return replace(stated, episodes=file.metadata.num_rows)
+
+
+def schema_info(found: pa.Schema) -> FileInfo | None:
+    """What the columns of a file of ours say of it, without any episodes; None if not ours."""
+    stated = (found.metadata or {}).get(METADATA_KEY)
+    if stated is None:
+        return None
+    observation_size, action_size, goal_size = (
+        found.field(name).type.value_type.list_size if name in found.names else 0
+        for name in ("observations", "actions", "desired_goals")
+    )
+    env_id = json.loads(stated)["env_id"]
+    return FileInfo(env_id, observation_size, action_size, 0, goal_size=goal_size)
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
     """Yield (row number, episode) of every row that falls to share (index, of how many)."""
     index, of = share
     check_whole(path)
-    with open_file(path) as file:
-        _info(path, file)
-        for number, batch, row in read_rows(path, file):
-            if number % of == index:
-                yield number, to_episode(path, number, batch, row)
+    read_info(path)
+    for number, (table, row) in read_rows(path):
+        if number % of == index:
+            yield number, to_episode(path, number, table, row)
 
 
-def read_rows(path: str, file: pq.ParquetFile) -> Iterator[tuple[int, pa.RecordBatch, int]]:
-    """Yield (number in the file, batch, row of the batch) of every row, a few in memory."""
-    number = 0
-    for batch in read_batches(path, file):
-        for row in range(batch.num_rows):
-            yield number, batch, row
-            number += 1
+def read_rows(path: str) -> Iterator[tuple[int, tuple[pa.Table, int]]]:
+    """Yield (number in the file, (table, row of the table)) of every row, a few in memory."""
+    tables = read_tables(path, EPISODES_PER_READ)
+    return enumerate((table, row) for table in tables for row in range(table.num_rows))
 
 
-def read_batches(
-    path: str,
-    file: pq.ParquetFile,
-    rows: int = EPISODES_PER_READ,
-    columns: Sequence[str] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, a few at a time.
-
-    Raises:
-        InputError: They cannot be read, or are not as many as the file says.
-    """
-    left = file.metadata.num_rows
-    with arrow_errors(path):
-        for batch in file.iter_batches(rows, columns=columns):
+def read_tables(path: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """So many rows of a file at a time, of those columns that it has, each as it is stored."""
+    with arrow_errors(path), open_file(path) as file:
+        left, names = file.metadata.num_rows, file.schema_arrow.names
+        present = None if columns is None else [name for name in columns if name in names]
+        for batch in file.iter_batches(rows, columns=present):
             left -= batch.num_rows
-            yield batch
+            if batch.num_rows:
+                stored = [getattr(column, "storage", column) for column in batch.columns]
+                yield pa.table(stored, names=batch.schema.names)
         if left:
             raise ValueError(f"{left} rows are missing")
 
 
 def check_whole(path: str) -> None:
-    """Look at every byte of a file, if it says what they add up to.
-
-    Raises:
-        InputError: It is damaged, or cannot be read.
-    """
+    """Look at every byte of a file, if it says what they add up to."""
     filesystem, name = resolve(path)
     with arrow_errors(path), filesystem.open_input_file(name) as file:
         size = file.size()
@@ -179,16 +170,12 @@ def check_whole(path: str) -> None:
         for begin, stop in ((0, end), (end + len(SEAL) + 4, size)):
             for at in range(begin, stop, CHUNK):
                 crc = zlib.crc32(file.read_at(min(CHUNK, stop - at), at), crc)
-    if crc.to_bytes(4, "little") != stated:
-        raise InputError(f"{path}: is damaged: its checksum is another one: bring back a copy")
+        if crc.to_bytes(4, "little") != stated:
+            raise InputError(f"{path}: is damaged: its checksum is another one: bring back a copy")
 
 
 def open_file(path: str) -> pq.ParquetFile:
-    """A Parquet file, for reading.
-
-    Raises:
-        InputError: It cannot be read.
-    """
+    """A Parquet file, for reading."""
     filesystem, name = resolve(path)
     with arrow_errors(path):
         file = pq.ParquetFile(filesystem.open_input_file(name))
@@ -201,83 +188,46 @@ def arrow_errors(path: str) -> AbstractContextManager[None]:
     return naming(f"{path}: cannot be read as Parquet", "copy it again")
 
 
-def _info(path: str, file: pq.ParquetFile) -> FileInfo:
-    stated = schema_info(file.schema_arrow)
-    if stated is None:
-        raise InputError(f"{path}: is Parquet, but was not written by awac_dist")
-    return replace(stated, episodes=file.metadata.num_rows)
-
-
-def schema_info(found: pa.Schema) -> FileInfo | None:
-    """What the columns of a file of ours say of it, without any episodes; None if not ours."""
-    stated = (found.metadata or {}).get(METADATA_KEY)
-    if stated is None:
-        return None
-    widths = {
-        name: found.field(name).type.value_type.list_size if name in found.names else 0
-        for name in ("observations", "actions", "desired_goals")
-    }
-    env_id = json.loads(stated)["env_id"]
-    return FileInfo(
-        env_id, widths["observations"], widths["actions"], 0, goal_size=widths["desired_goals"]
-    )
-
-
 def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
+    """A column of some episodes; of arrays [T] or [T, width], null for None."""
     of_origin = field.name in ORIGIN_COLUMNS
     values = [getattr(e.origin if of_origin else e, field.name) for e in episodes]
-    return _lists(field, values) if pa.types.is_list(field.type) else pa.array(values, field.type)
-
-
-def _lists(field: pa.Field, columns: Sequence[Array | None]) -> pa.Array:
-    """Columns [T] or [T, width] of some episodes, null for None."""
+    if not pa.types.is_list(field.type):
+        return pa.array(values, field.type)
     element = field.type.value_type
     shape = (element.list_size,) if pa.types.is_fixed_size_list(element) else ()
-    known = [column for column in columns if column is not None]
+    known = [column for column in values if column is not None]
     for column in known:
         if column.shape[1:] != shape:
             raise ValueError(f"{field.name} are {column.shape[1:]} wide, the task's are {shape}")
-    ends = np.cumsum([0, *(0 if column is None else len(column) for column in columns)])
-    flat = np.concatenate([np.zeros(0), *(np.ravel(column) for column in known)], dtype=np.float32)
-    values = pa.FixedSizeListArray.from_arrays(flat, *shape) if shape else pa.array(flat)
-    missing = pa.array([column is None for column in columns], pa.bool_())
-    return pa.ListArray.from_arrays(ends.astype(np.int32), values, mask=missing)
+    ends = np.cumsum([0, *(0 if column is None else len(column) for column in values)])
+    flat = np.concatenate([np.zeros(0), *map(np.ravel, known)], dtype=np.float32)
+    leaves = pa.FixedSizeListArray.from_arrays(flat, *shape) if shape else pa.array(flat)
+    missing = pa.array([column is None for column in values], pa.bool_())
+    return pa.ListArray.from_arrays(ends.astype(np.int32), leaves, mask=missing)
 
 
-def to_episode(path: str, number: int, batch: pa.RecordBatch, row: int) -> Episode:
-    """The episode in a row of a batch.
+def to_episode(path: str, number: int, table: pa.Table | pa.RecordBatch, row: int) -> Episode:
+    """The episode in a row of a table, which errors call by its number in the file."""
 
-    Raises:
-        InputError: There is none; names the file and the row's number in it.
-    """
-
-    def optional(name: str) -> Array | None:
-        values = batch.column(name)[row].values if name in batch.schema.names else None
+    def floats(name: str) -> Array | None:
+        values = table.column(name)[row].values if name in table.schema.names else None
         if values is None:
+            if name in NEEDED:
+                raise ValueError(f"{name} is missing")
             return None
-        if not pa.types.is_fixed_size_list(values.type):
-            return np.asarray(values.to_numpy(zero_copy_only=False), np.float32)
-        flat = values.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, np.float32).reshape(-1, values.type.list_size)
-
-    def needed(name: str) -> Array:
-        found = optional(name)
-        if found is None:
-            raise ValueError(f"{name} is missing")
-        return found
+        shape = [-1]
+        if pa.types.is_fixed_size_list(values.type):
+            shape, values = [-1, values.type.list_size], values.flatten()
+        return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)
 
     try:
-        return Episode(
-            observations=needed("observations"),
-            actions=needed("actions"),
-            rewards=needed("rewards"),
-            terminated=batch.column("terminated")[row].as_py(),
-            truncated=batch.column("truncated")[row].as_py(),
-            origin=Origin(**{name: batch.column(name)[row].as_py() for name in ORIGIN_COLUMNS}),
-            **{name: optional(name) for name in (*GOALS, "successes")},
-        )
+        columns: dict[str, Any] = {name: floats(name) for name in (*STATES, *STEPS)}
+        origin = {name: table.column(name)[row].as_py() for name in ORIGIN_COLUMNS}
+        ended = {name: table.column(name)[row].as_py() for name in ("terminated", "truncated")}
+        return Episode(**columns, **ended, origin=Origin(**origin))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: row {number}: {first_line(error)}") from error
 
 
-FORMAT = Format("awac_dist Parquet", recognises, read_info, read_episodes, (".parquet",))
+FORMAT = Format("awac_dist Parquet", _looks_like, read_info, read_episodes, (".parquet",))

@@ -47,19 +47,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """One source of prior data.
+    """One source of prior data."""
 
-    Attributes:
-        name: What a mixture calls it: the argument as the user gave it, less its options.
-        files: Its files, in order.
-        kind: What the user says of it, None to believe the files.
-        weight: How much likelier each of its transitions is drawn than one of weight 1.
-    """
-
-    name: str
-    files: tuple[SourceFile, ...]
-    kind: Kind | None = None
-    weight: float = 1.0
+    name: str  # what a mixture calls it: the argument as the user gave it, less its options
+    files: tuple[SourceFile, ...]  # in order
+    kind: Kind | None = None  # what the user says of it, None to believe the files
+    weight: float = 1.0  # how much likelier each transition is drawn than one of weight 1
 
 
 def find(argument: str) -> Source:
@@ -69,12 +62,17 @@ def find(argument: str) -> Source:
         argument: An embedded dataset's name, a file, a folder, a glob, the folder of an earlier
             run, or a Minari id; a path or a URI. Options follow after commas:
             "door.pickle,kind=demonstration,weight=2".
-
-    Raises:
-        InputError: There is nothing there that we read, or an option is wrong.
     """
     name, *options = argument.split(",")
-    files = tuple(replace(file, path=_absolute(file.path)) for file in _find_files(name))
+    if name in EMBEDDED:
+        folder = resources.files("awac_dist.data") / "embedded"
+        files = _all_recognised([str(folder / f"{name}.parquet")])
+    elif glob.has_magic(name):
+        files = _all_recognised(glob.glob(name))
+        if not files:
+            raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
+    else:
+        files = _all_recognised([name]) or _files_in(name)
     return Source(name, files, **_options(argument, options))
 
 
@@ -92,11 +90,7 @@ def episodes(
 
 
 def open_source(argument: str, spec: EnvSpec) -> Source:
-    """Find a source and check that it fits a task.
-
-    Raises:
-        InputError: There is nothing to read, or its shapes are another task's.
-    """
+    """Find a source, and refuse one that is empty or whose shapes are another task's."""
     source = find(argument)
     made_for = EMBEDDED.get(source.name, spec.env_id)
     if made_for != spec.env_id:
@@ -169,19 +163,6 @@ def _is_weight(text: str) -> bool:
         return False
 
 
-def _find_files(name: str) -> tuple[SourceFile, ...]:
-    if name in EMBEDDED:
-        folder = resources.files("awac_dist.data") / "embedded"
-        return (SourceFile(str(folder / f"{name}.parquet"), parquet.FORMAT.name),)
-    if glob.has_magic(name):
-        found = _all_recognised(glob.glob(name))
-        if not found:
-            raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
-        return found
-    whole = _recognised(name)
-    return (whole,) if whole else _files_in(name)
-
-
 def _files_in(name: str) -> tuple[SourceFile, ...]:
     """The files of a folder that no format takes as a whole."""
     filesystem, path = resolve(name.rstrip("/") or name)
@@ -203,38 +184,30 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
 
 
 def _all_recognised(paths: Iterable[str]) -> tuple[SourceFile, ...]:
-    return tuple(file for path in sorted(paths) if (file := _recognised(path)))
-
-
-def _absolute(path: str) -> str:
-    """The path as a process with another working folder finds it; ids and URIs as they are."""
-    return str(Path(path).resolve()) if Path(path).exists() else path
-
-
-def _recognised(path: str) -> SourceFile | None:
-    names = (name for name, candidate in FORMATS.items() if candidate.recognises(path))
-    return next((SourceFile(path, name) for name in names), None)
+    """Those that we read, by paths that a process with another working folder finds."""
+    found = []
+    for path in sorted(paths):
+        name = next((name for name, known in FORMATS.items() if known.recognises(path)), None)
+        if name is not None:
+            absolute = str(Path(path).resolve()) if Path(path).exists() else path  # a URI, an id
+            found.append(SourceFile(absolute, name))
+    return tuple(found)
 
 
 def _fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
     """What each file says of itself; refuses one whose sizes are not the task's."""
-    infos = describe(source)
+    infos, wanted = describe(source), (spec.observation_size, spec.action_size)
     for file, info in zip(source.files, infos, strict=True):
-        _check_sizes(file.path, info, spec)
+        found = (info.observation_size, info.action_size)
+        if found != wanted:
+            of = f" of {info.env_id}" if info.env_id else ""
+            raise InputError(
+                f"{file.path}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
+                f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}"
+            )
+        if spec.goal_size not in (0, info.goal_size):
+            raise InputError(
+                f"{file.path}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
+                f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
+            )
     return infos
-
-
-def _check_sizes(file: str, info: FileInfo, spec: EnvSpec) -> None:
-    found = (info.observation_size, info.action_size)
-    wanted = (spec.observation_size, spec.action_size)
-    if found != wanted:
-        of = f" of {info.env_id}" if info.env_id else ""
-        raise InputError(
-            f"{file}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
-            f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}"
-        )
-    if spec.goal_size and info.goal_size != spec.goal_size:
-        raise InputError(
-            f"{file}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
-            f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
-        )

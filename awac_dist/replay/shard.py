@@ -109,7 +109,7 @@ class ReplayShard:
             )
         if key not in self._accepted:
             if self._log is not None:
-                self._log.append(fragment, source, self._memory.of(source).ring.next_row)
+                self._log.insert(fragment, source, self._memory.of(source).ring.next_row)
             self._accepted[key] = self._store(fragment, source, key)
         elif self._accepted[key].length != len(fragment):
             raise RunFailed(

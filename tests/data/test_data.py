@@ -406,7 +406,7 @@ def test_the_log_reads_back_as_what_was_appended(tmp_path: Path) -> None:
     log = ExperienceLog(str(tmp_path / "experience"), 0, SPEC)
     for episode in episodes:
         for fragment in cut(episode, [2, 4]):
-            log.append(fragment, "online", row=-1)
+            log.insert(fragment, "online", row=-1)
     log.flush()
     found = sorted(logged(tmp_path), key=lambda episode: episode.origin.episode)
     for ours, theirs in zip(found, episodes, strict=True):
@@ -417,7 +417,7 @@ def test_an_episode_cut_over_two_files_joins_again(tmp_path: Path) -> None:
     whole = make_episode(6, origin=Origin("online", worker=0, episode=0))
     log = ExperienceLog(str(tmp_path), 0, SPEC)
     for fragment in cut(whole, [2, 4]):
-        log.append(fragment, "online", row=-1)
+        log.insert(fragment, "online", row=-1)
         log.flush()
     found = logged(tmp_path)
     assert len(found) == 2
@@ -431,7 +431,7 @@ def test_the_log_writes_by_itself_when_it_holds_enough(
     log = ExperienceLog(str(tmp_path), 0, SPEC)
     written = []
     for number in range(6):
-        log.append(make_episode(4, origin=Origin("online", worker=0, episode=number)), "online", -1)
+        log.insert(make_episode(4, origin=Origin("online", worker=0, episode=number)), "online", -1)
         written.append(len(list(tmp_path.glob("*.parquet"))))
     assert written == [0, 0, 0, 1, 1, 1]
 
@@ -444,7 +444,7 @@ def test_an_empty_log_writes_no_file(tmp_path: Path) -> None:
 def test_shards_and_their_replacements_never_overwrite_each_other(tmp_path: Path) -> None:
     for number, shard in enumerate((0, 1, 0)):  # the second shard 0 replaces the first
         log = ExperienceLog(str(tmp_path), shard, SPEC)
-        log.append(make_episode(origin=Origin("online", worker=0, episode=number)), "online", -1)
+        log.insert(make_episode(origin=Origin("online", worker=0, episode=number)), "online", -1)
         log.flush()
     assert sorted(episode.origin.episode for episode in logged(tmp_path)) == [0, 1, 2]
 

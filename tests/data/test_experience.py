@@ -111,9 +111,9 @@ def test_a_journal_does_not_count_beside_its_parquet_file(tmp_path: Path) -> Non
 def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path, at: int) -> None:
     path = tmp_path / "shard-000-s000-000000.journal"
     path.write_bytes(os.urandom(at))
-    assert not journal.recognises(str(path))
+    assert not journal.FORMAT.recognises(str(path))
     with pytest.raises(InputError, match=r"no journal") as caught:
-        journal.describe(str(path))
+        journal.FORMAT.describe(str(path))
     assert "\n" not in str(caught.value)
 
 
@@ -180,7 +180,7 @@ def fill(log: ExperienceLog, count: int, skip: int = 0) -> list[LoggedFragment]:
     """Append the first fragments, each in ten times its number; returns them without their time."""
     found = []
     for number, (fragment, source) in list(enumerate(first(count)))[skip:]:
-        log.append(fragment, source, row=10 * number)
+        log.insert(fragment, source, row=10 * number)
         found.append(LoggedFragment(fragment, source, 10 * number, 0))
     return found
 
@@ -235,11 +235,11 @@ def test_a_journal_that_cannot_be_finished_stays(
     log = ExperienceLog(str(tmp_path), 0, SPEC)
     wanted = fill(log, 7)
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(experience, "write_table", full)
+        patched.setattr(parquet, "write_episodes", full)
         with pytest.raises(InputError, match="No space left"):
             log.flush()
     wanted += fill(log, 9, 7)
@@ -286,7 +286,7 @@ def test_earlier_sessions_are_read_oldest_first_over_all_shards(
         logs = [ExperienceLog(str(tmp_path), shard, SPEC, session) for shard in range(shards)]
         for fragment, source in first(60, seed=session):
             log = logs[sum(fragment.origin.stream) % shards]
-            log.append(fragment, source, row=0)
+            log.insert(fragment, source, row=0)
             wanted.append((session, key(fragment)))
     newest = ExperienceLog(str(tmp_path), 0, SPEC, session=2)
     found = list(newest.earlier(lambda _: True))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.formats.restricted_pickle import load_npy, load_pickle, loads
+from awac_dist.data.formats.trajectories import AWAC_NPY
 from awac_dist.errors import InputError
 from awac_dist.files import head
 
@@ -273,6 +274,20 @@ def test_nesting_as_deep_as_the_file_is_long_neither_crashes_nor_recurses() -> N
     assert isinstance(loads(b"]" * 200_000 + b"a" * 199_999 + b".", "deep"), list)
 
 
+def nested(depth: int, between: tuple[bytes, bytes] = (b"", b"")) -> bytes:
+    """Object arrays within object arrays, each freed by a call from within the one around it."""
+    opening, closing = between
+    level = ARRAY + b"(I1\n(I1\nt" + OBJECTS + b"I00\n]" + opening
+    return level * depth + b"N" + (closing + b"atb") * depth + b"."
+
+
+def test_arrays_within_arrays_do_not_overflow_the_stack_when_they_are_freed() -> None:
+    with pytest.raises(InputError, match="arrays within arrays at most 100 deep"):
+        loads(nested(50_000), "deep.pickle")
+    assert isinstance(loads(nested(100), "deep.pickle"), np.ndarray)
+    assert isinstance(loads(nested(40_000, (b"]", b"a")), "deep.pickle"), np.ndarray)
+
+
 # .npy.
 
 
@@ -319,7 +334,7 @@ def test_no_file_and_a_folder_are_refused(tmp_path: Path, load: Any) -> None:
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InputError, match="cannot be opened"):
             load(str(path))
-        assert not restricted_pickle.holds_objects(str(path))
+        assert not AWAC_NPY.recognises(str(path))
         assert head(str(path), 4) == b""
 
 

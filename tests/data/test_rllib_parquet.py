@@ -35,7 +35,7 @@ from rllib_recordings import (
     write_steps,
 )
 
-from awac_dist.data.formats import rllib_items, rllib_steps
+from awac_dist.data.formats import rllib_parquet, rllib_steps
 from awac_dist.data.formats.rllib_parquet import FORMAT
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
@@ -108,7 +108,7 @@ def test_interleaved_rows_over_the_files_of_a_folder(tmp_path: Path) -> None:
 
 def test_many_rows_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rllib_steps, "ROWS_PER_READ", 3)
-    monkeypatch.setattr(rllib_items, "ITEMS_PER_READ", 2)
+    monkeypatch.setattr(rllib_parquet, "ITEMS_PER_READ", 2)
     for write in WRITERS:
         found = read(write(tmp_path))
         assert [number for number, _ in found] == [0, 1, 2]

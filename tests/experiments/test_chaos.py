@@ -45,7 +45,7 @@ def write_run(folder: Path, logged: list[Episode], registered: list[Episode]) ->
     """A run of 12 online steps and 5 updates."""
     log = ExperienceLog(str(folder / "experience"), 0, SPEC)
     for row, its in enumerate(logged):
-        log.append(its, "online", row)
+        log.insert(its, "online", row)
         if row == 0:
             log.flush()  # one file of each kind
     keys = torch.tensor([(*its.origin.stream, its.origin.start) for its in registered])

@@ -19,11 +19,7 @@ MOST_COMPRESSION = 1100  # deflate packs no better: a header that claims more is
 
 @contextmanager
 def open_hdf5(path: str) -> Iterator[Any]:
-    """Open an HDF5 file, a path or URI, for reading.
-
-    Raises:
-        InputError: It is no HDF5 file, or h5py is not installed.
-    """
+    """Open an HDF5 file, a path or URI, for reading; what it raises until it is closed is named."""
     h5py = needed_package("h5py", path)
     with naming(f"{path}: cannot be read as HDF5"):
         filesystem, name = resolve(path)
@@ -33,11 +29,7 @@ def open_hdf5(path: str) -> Iterator[Any]:
 
 
 def find_column(place: str, group: Any, name: str) -> Any:
-    """The dataset of numbers of this name.
-
-    Raises:
-        InputError: There is none, it holds no numbers, or it claims more than the file has.
-    """
+    """The dataset of numbers of this name; refuses one that claims more than the file has."""
     with naming(f"{place}: {name} cannot be read"):
         found = group.get(name)
         if not hasattr(found, "dtype"):

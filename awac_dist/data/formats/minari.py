@@ -1,12 +1,12 @@
 """Minari: a dataset id such as `mujoco/hopper/medium-v0`, or the local folder of a dataset.
 
 Read through the `minari` package, in its three storage forms (hdf5, arrow, parquet). An id that
-is not on this machine is downloaded by `describe` and `read_episodes`, never by `recognises`.
+is not on this machine is downloaded to describe and to read it, never to recognise it.
 
-Observations are a Box of floats, flattened, or the Dict of a goal environment: `observation`,
-`desired_goal` and `achieved_goal`, each a Box. Actions are a Box. An episode terminated or was
-truncated as the flags of its last step say; where both are set it terminated. With neither it
-is a fragment. `infos/success` or `infos/is_success`, where there, become `successes`.
+Observations are a Box of floats, flattened, or the Dict of a goal environment, of such boxes.
+Actions are a Box. An episode terminated or was truncated as the flags of its last step say; where
+both are set it terminated, with neither it is a fragment. `infos/success` or `infos/is_success`,
+where there, become `successes`.
 
 Minari builds the environment that a file names when the file leaves out its spaces: that could
 run any code, so a file without them is refused before Minari sees it.
@@ -33,22 +33,22 @@ DATASET_ID = re.compile(r"([-\w]+/)*[-\w]+-v\d+")  # as `minari` has it, with a 
 METADATA = "metadata.json"
 FORMS = ("hdf5", "arrow", "parquet")
 GOAL_KEYS = {"observation", "desired_goal", "achieved_goal"}
+FLAT = ("rewards", "terminations", "truncations")
 SUCCESS_KEYS = ("success", "is_success")
 SHOWN = ("dataset_id", "algorithm_name", "author", "description", "data_format", "minari_version")
 INSTALL = "pip install 'awac_dist[data]'"
 
 
-def recognises(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether it is a Minari folder, or nothing on this machine and an id by its form."""
-    try:
-        folder = _local_folder(path)
-        return _is_metadata(folder) if folder else _is_id(path)
-    except (OSError, ValueError):
-        return False
+    folder = _local_folder(path)
+    if folder is None:
+        return _is_id(path)
+    found = json.loads((folder / METADATA).read_text())
+    return isinstance(found, dict) and found.get("data_format") in FORMS
 
 
-def describe(path: str) -> FileInfo:
-    """What the dataset says of itself; downloads an id that is not here."""
+def _describe(path: str) -> FileInfo:
     dataset, metadata = _open(path)
     spaces = _parts(dataset.observation_space)
     sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
@@ -63,8 +63,7 @@ def describe(path: str) -> FileInfo:
     )
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every episode that falls to share (index, of how many)."""
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     dataset, _ = _open(path)
     for number in range(index, len(dataset), of):
@@ -83,26 +82,39 @@ def _local_folder(path: str) -> Path | None:
     return next((folder for folder in here if (folder / METADATA).is_file()), None)
 
 
-def _is_metadata(folder: Path) -> bool:
-    found = json.loads((folder / METADATA).read_text())
-    return isinstance(found, dict) and found.get("data_format") in FORMS
-
-
 def _parts(space: Any) -> dict[str, Any]:
     """The spaces that an observation consists of."""
     return dict(getattr(space, "spaces", {"observation": space}))
 
 
 def _open(path: str) -> tuple[Any, dict[str, Any]]:
+    """The dataset and its metadata, which must hold all that keeps `minari` from running code."""
     minari = needed_package("minari", path)
     folder = _local_folder(path) or _stored_folder(path)
-    metadata = _read_metadata(path, folder)
+    with naming(f"{path}: {METADATA} cannot be read"):
+        metadata: dict[str, Any] = json.loads((folder / METADATA).read_text())
+        for name in ("observation_space", "action_space", "data_format"):
+            if not isinstance(metadata.get(name), str):
+                raise InputError(f"{path}: {METADATA} lacks {name}: write it with minari >= 0.5")
+        if metadata["data_format"] not in FORMS:
+            form = as_text(metadata["data_format"])
+            raise InputError(f"{path}: data_format is {form}: convert it to {', '.join(FORMS)}")
     with naming(f"{path}: cannot be read as a Minari dataset"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages to recover the environment with
         dataset = minari.MinariDataset(str(folder))
         if len(dataset) == 0:
             raise InputError(f"{path}: total_episodes is 0: nothing to read")
-        _check_spaces(path, dataset)
+        spaces = _parts(dataset.observation_space)
+        if set(spaces) not in ({"observation"}, GOAL_KEYS):
+            keys, known = ", ".join(map(str, spaces)), ", ".join(sorted(GOAL_KEYS))
+            raise InputError(
+                f"{path}: observations have keys {keys}: only those of a goal environment are "
+                f"read ({known}): flatten them first"
+            )
+        for name, part in {**spaces, "action": dataset.action_space}.items():
+            if type(part).__name__ != "Box" or part.dtype.kind != "f":
+                space = as_text(part)
+                raise InputError(f"{path}: {name} space {space} is no Box of floats: convert")
     return dataset, metadata
 
 
@@ -126,61 +138,42 @@ def _stored_folder(dataset_id: str) -> Path:
 def _download(dataset_id: str) -> None:
     try:
         needed_package("minari", dataset_id).download_dataset(dataset_id)
-    except ImportError as error:
-        raise InputError(
-            f"{dataset_id}: is not on this machine, and downloads need more: {INSTALL}"
-        ) from error
     except Exception as error:  # every remote has its own
-        raise InputError(_download_failure(dataset_id, error)) from error
-
-
-def _download_failure(dataset_id: str, error: Exception) -> str:
-    reason = as_text(error) or type(error).__name__
-    if isinstance(error, ValueError) and ("find" in reason or "exist" in reason):
-        return f"{dataset_id}: not found: {reason}: `minari list remote` shows what there is"
-    return (
-        f"{dataset_id}: is not on this machine and could not be downloaded: no network? "
-        f"({type(error).__name__}: {reason}) Download it where there is one, with `minari "
-        f"download {dataset_id}`, and copy the folder to MINARI_DATASETS_PATH"
-    )
-
-
-def _read_metadata(path: str, folder: Path) -> dict[str, Any]:
-    """The metadata, refused unless it holds all that keeps `minari` from running code."""
-    with naming(f"{path}: {METADATA} cannot be read"):
-        found: dict[str, Any] = json.loads((folder / METADATA).read_text())
-        for name in ("observation_space", "action_space", "data_format"):
-            if not isinstance(found.get(name), str):
-                raise InputError(f"{path}: {METADATA} lacks {name}: write it with minari >= 0.5")
-        if found["data_format"] not in FORMS:
-            form = as_text(found["data_format"])
-            raise InputError(f"{path}: data_format is {form}: convert it to {', '.join(FORMS)}")
-    return found
-
-
-def _check_spaces(path: str, dataset: Any) -> None:
-    spaces = _parts(dataset.observation_space)
-    if set(spaces) not in ({"observation"}, GOAL_KEYS):
-        raise InputError(
-            f"{path}: observations have keys {', '.join(map(str, spaces))}: only those of a goal "
-            f"environment are read ({', '.join(sorted(GOAL_KEYS))}): flatten them first"
-        )
-    for name, part in {**spaces, "action": dataset.action_space}.items():
-        if type(part).__name__ != "Box" or part.dtype.kind != "f":
-            raise InputError(f"{path}: {name} space {as_text(part)} is no Box of floats: convert")
+        reason = as_text(error) or type(error).__name__
+        if isinstance(error, ImportError):
+            what = f"is not on this machine, and downloads need more: {INSTALL}"
+        elif isinstance(error, ValueError) and ("find" in reason or "exist" in reason):
+            what = f"not found: {reason}: `minari list remote` shows what there is"
+        else:
+            what = (
+                "is not on this machine and could not be downloaded: no network? "
+                f"({type(error).__name__}: {reason}) Download it where there is one, with `minari "
+                f"download {dataset_id}`, and copy the folder to MINARI_DATASETS_PATH"
+            )
+        raise InputError(f"{dataset_id}: {what}") from error
 
 
 def _episode(place: str, number: int, dataset: Any) -> Episode:
+    """An episode, whose columns must agree with what the writer counted."""
     if dataset.storage.FORMAT == "hdf5":
         _check_claims(place, str(dataset.storage.data_path / "main_data.hdf5"), number)
     found, stated = dataset[number], next(iter(dataset.storage.get_episode_metadata([number])))
     steps, seed = int(stated["total_steps"]), stated.get("seed")
-    columns = _columns(place, found, dataset, steps)
-    terminated = bool(found.terminations[-1])
+    flat = {name: _checked(place, name, getattr(found, name), (steps,)) for name in FLAT}
+    whole, spaces = found.observations, _parts(dataset.observation_space)
+    parts = whole if isinstance(whole, dict) else {"observation": whole}
+    columns: dict[str, Any] = {"rewards": flat["rewards"]}
+    for name, space in spaces.items():
+        values = _checked(place, f"observations/{name}", parts[name], (steps + 1, *space.shape))
+        columns[f"{name}s"] = values.reshape(steps + 1, -1)
+    actions = _checked(place, "actions", found.actions, (steps, *dataset.action_space.shape))
+    columns |= {"actions": actions.reshape(steps, -1), "successes": _successes(found.infos, steps)}
+    check_finite(place, 0, **columns)
+    terminated = bool(flat["terminations"][-1])
     return Episode(
         **columns,
         terminated=terminated,
-        truncated=bool(found.truncations[-1]) and not terminated,
+        truncated=bool(flat["truncations"][-1]) and not terminated,
         origin=Origin("prior", episode=number, seed=seed if isinstance(seed, int) else -1),
     )
 
@@ -191,27 +184,10 @@ def _check_claims(place: str, path: str, number: int) -> None:
     with open_hdf5(path) as file:
         group = file[f"episode_{number}"]
         group.visit(names.append)
-        for name in {*names, "actions", "rewards", "terminations", "truncations"}:
+        for name in {*names, *FLAT, "actions"}:
             found = group.get(name)
             if found is None or getattr(getattr(found, "dtype", None), "kind", "") in tuple("biuf"):
                 find_column(place, group, name)
-
-
-def _columns(place: str, found: Any, dataset: Any, steps: int) -> dict[str, Any]:
-    """The columns of an episode, which must agree with what the writer counted."""
-    for name in ("rewards", "terminations", "truncations"):
-        _checked(place, name, getattr(found, name), (steps,))
-    whole, spaces = found.observations, _parts(dataset.observation_space)
-    parts = whole if isinstance(whole, dict) else {"observation": whole}
-    columns: dict[str, Any] = {"rewards": np.asarray(found.rewards, np.float32)}
-    for name, space in spaces.items():
-        values = _checked(place, f"observations/{name}", parts[name], (steps + 1, *space.shape))
-        columns[f"{name}s"] = values.reshape(steps + 1, -1)
-    actions = _checked(place, "actions", found.actions, (steps, *dataset.action_space.shape))
-    columns["actions"] = actions.reshape(steps, -1)
-    columns["successes"] = _successes(found.infos, steps)
-    check_finite(place, 0, **columns)
-    return columns
 
 
 def _checked(place: str, name: str, values: Any, shape: tuple[int, ...]) -> Array:
@@ -233,4 +209,4 @@ def _successes(infos: Any, steps: int) -> Array | None:
     return None
 
 
-FORMAT = Format("Minari", recognises, describe, read_episodes)
+FORMAT = Format("Minari", _looks_like, _describe, _read)

@@ -3,14 +3,13 @@
 A pickle is a program for a small stack machine. This one is the standard library's, the one that is
 written in Python, with only those of its instructions that build lists, dicts, tuples, text and
 numbers. A name that the pickle imports is one of a table, and stands for a method here that makes
-a NumPy array, or a part of one, of checked arguments. Everything else is refused by its name.
+a NumPy array, or a part of one, of checked arguments. All else is refused by its name. Pickles of
+Python 2 are read as `latin1`, as is everything that NumPy wrote then.
 
 `pickle.Unpickler` with a checked `find_class` would not do, measured: 300 kB of tuples within
-tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV) whatever
-`find_class` says; 7 bytes (a memo place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as
-they name in `pickle._Unpickler` as it is. Here these take 13 MB, nothing and nothing.
-
-Pickles of Python 2 are read as `latin1`, as is everything that NumPy wrote then.
+tuples as the key of a dict overflow the C stack, which ends the process (SIGSEGV); 7 bytes (a memo
+place of 2^26) take 1 GB, and 12 bytes (a bytearray) as much as they name in `pickle._Unpickler` as
+it is. Here these take 13 MB, nothing and nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import pickle
 import pickletools
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,19 +31,21 @@ EXPANSION = 8  # bytes of arrays for a byte of file: one NONE (1 byte) is one po
 SLACK_BYTES = 1 << 16
 STACK_LIMIT = 1_000_000  # pickle.dump hands over lists and dicts a thousand entries at a time
 MARK_LIMIT = 100_000  # lists within lists; pickle.dump ends at a thousand
+ARRAY_LIMIT = 100  # arrays within arrays: NumPy frees them by recursion on the C stack
 REMEDY = "convert it where it was made, to dicts and lists of NumPy arrays and numbers only"
 KEY_TYPES = (str, bytes, int)  # a deeply nested tuple as a key would overflow the C stack
 DTYPE = re.compile(r"(b1|\?|[iufc]\d{1,2}|[SU][1-9]\d{0,8}|O\d?)")
 OPCODES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
-INHERITED = (  # instructions that do no more than push, pop and remember what the file holds
+PERMITTED = (  # instructions that do no more than push, pop, fill and remember what the file holds
     *("PROTO", "FRAME", "STOP", "POP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("APPEND", "APPENDS", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BYTEARRAY8", "STACK_GLOBAL"),
+    *("DICT", "SETITEM", "SETITEMS", "BUILD"),
 )
-REMEMBERING = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 
 
 def demand(condition: bool, wanted: str) -> None:
@@ -71,26 +73,27 @@ class Stream:
         return line
 
 
+@dataclass
 class DType:
     """A NumPy dtype in the making: numbers, text or objects, no structure."""
 
-    def __init__(self, code: str):
-        self.code, self.order = code, "="
-
-    def set_state(self, state: Any) -> None:
-        demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
-        demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
-        demand(all(part is None for part in state[2:5]), "a dtype without fields")
-        self.order = state[1]
-
-    def numpy(self) -> np.dtype[Any]:
-        return np.dtype(object if self.code[0] == "O" else self.order + self.code)
+    code: str
+    order: str = "="
 
 
 class Pending:
     """An array between its making and its content, with its place in the memo."""
 
     place = -1
+
+
+class Memo(dict[int, Any]):
+    """Tells an array in the making where it is remembered."""
+
+    def __setitem__(self, place: int, value: Any) -> None:
+        if isinstance(value, Pending):
+            value.place = place
+        super().__setitem__(place, value)
 
 
 class Machine(pickle._Unpickler):
@@ -100,13 +103,14 @@ class Machine(pickle._Unpickler):
     metastack: list[list[Any]]  # before each of the marks
     pop_mark: Callable[[], list[Any]]
     load_global: Callable[[], None]
-    memo: dict[int, Any]
+    load_bytearray8 = pickle._Unpickler.load_binbytes8  # type: ignore[attr-defined]
 
     def __init__(self, stream: Stream, place: str):
         super().__init__(stream, encoding="latin1")
-        self._place = place
+        self._place, self.memo = place, Memo()
+        self._depths: dict[int, int] = {}  # of arrays within each other, by id
         self._bytes_left = EXPANSION * stream.size + SLACK_BYTES
-        self.dispatch = Instructions(self)  # type: ignore[misc, assignment]
+        self.dispatch = self  # type: ignore[misc, assignment]
 
     def run(self) -> Any:
         try:
@@ -120,13 +124,19 @@ class Machine(pickle._Unpickler):
                 f"copy it again, or {REMEDY}"
             ) from error
 
-    def refuse(self, opcode: str) -> None:
-        if opcode == "INST":  # module and name follow, on a line each
-            self.load_global()
-        raise InputError(
-            f"{self._place}: uses the pickle instruction {opcode}, which builds more than "
-            f"data: refused; {REMEDY}"
-        )
+    def __getitem__(self, code: int) -> Callable[[Machine], None]:
+        """An instruction of those that it may carry out, while it has room."""
+        demand(len(self.stack) <= STACK_LIMIT, "fewer values at a time")
+        demand(len(self.metastack) <= MARK_LIMIT, "fewer marks at a time")
+        if code not in ALLOWED:
+            demand(code in OPCODES, "a pickle")
+            if OPCODES[code] == "INST":  # module and name follow, on a line each
+                self.load_global()
+            raise InputError(
+                f"{self._place}: uses the pickle instruction {OPCODES[code]}, which builds more "
+                f"than data: refused; {REMEDY}"
+            )
+        return ALLOWED[code]
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in NAMES:
@@ -149,12 +159,13 @@ class Machine(pickle._Unpickler):
 
     def load_setitem(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self._update(_pairs([key, value]))
+        self._update([key, value])
 
     def load_setitems(self) -> None:
-        self._update(_pairs(self.pop_mark()))
+        self._update(self.pop_mark())
 
-    def _update(self, entries: dict[Any, Any]) -> None:
+    def _update(self, flat: list[Any]) -> None:
+        entries = _pairs(flat)
         demand(type(self.stack[-1]) is dict, "a dict to fill")
         self.stack[-1].update(entries)
 
@@ -162,7 +173,10 @@ class Machine(pickle._Unpickler):
         """Give a dtype its byte order, or replace an array in the making by one with content."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, DType):
-            target.set_state(state)
+            demand(type(state) is tuple and len(state) >= 5, "the state of a dtype")
+            demand(state[1] in ("<", ">", "|", "="), "the byte order of a dtype")
+            demand(all(part is None for part in state[2:5]), "a dtype without fields")
+            target.order = state[1]
             return
         demand(isinstance(target, Pending), "an array to fill")
         demand(type(state) is tuple and len(state) == 5, "the content of an array")
@@ -198,14 +212,19 @@ class Machine(pickle._Unpickler):
         demand(order in ("C", "F", "A"), "the order of an array")
         demand(type(shape) is tuple and len(shape) <= 32, "a shape")
         demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
-        kind, count = dtype.numpy(), math.prod(shape)
+        kind = np.dtype(object if dtype.code[0] == "O" else dtype.order + dtype.code)
+        count = math.prod(shape)
         self._charge(count * kind.itemsize)
         if kind.kind == "O":
             demand(type(data) is list and len(data) == count, "as many objects as the shape says")
+            depth = 1 + max((self._depths.get(id(value), 0) for value in data), default=0)
+            demand(depth <= ARRAY_LIMIT, f"arrays within arrays at most {ARRAY_LIMIT} deep")
             flat = np.empty(count, object)
             for index, value in enumerate(data):  # flat[:] = data would take lists for dimensions
                 flat[index] = value
-            return flat.reshape(shape, order=order)
+            array = flat.reshape(shape, order=order)
+            self._depths[id(array)] = depth
+            return array
         if isinstance(data, str):
             data = data.encode("latin1")  # Python 2 wrote bytes as text
         demand(isinstance(data, bytes), "the bytes of an array")
@@ -228,51 +247,16 @@ class Machine(pickle._Unpickler):
 
 def _pairs(flat: list[Any]) -> dict[Any, Any]:
     """A dict of keys and values in turn, as the instructions hand them over."""
+    keys = flat[::2]
     demand(len(flat) % 2 == 0, "pairs")
-    demand(
-        all(type(key) in KEY_TYPES for key in flat[::2]), "text or a number as the key of a dict"
-    )
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    demand(all(type(key) in KEY_TYPES for key in keys), "text or a number as the key of a dict")
+    return dict(zip(keys, flat[1::2], strict=True))
 
 
-class Instructions:
-    """A machine's table of instructions: those that it may carry out, while it has room."""
-
-    def __init__(self, machine: Machine):
-        self._machine = machine
-
-    def __getitem__(self, code: int) -> Callable[[Machine], None]:
-        demand(len(self._machine.stack) <= STACK_LIMIT, "fewer values at a time")
-        demand(len(self._machine.metastack) <= MARK_LIMIT, "fewer marks at a time")
-        if code not in ALLOWED:
-            demand(code in OPCODES, "a pickle")
-            self._machine.refuse(OPCODES[code])
-        found: Callable[[Machine], None] = ALLOWED[code]
-        return found
-
-
-def _noting(put: Callable[[Any], None]) -> Callable[[Machine], None]:
-    """An instruction that remembers a value, and tells an array in the making where."""
-
-    def load(machine: Machine) -> None:
-        put(machine)
-        value: Any = machine.stack[-1]
-        if isinstance(value, Pending):
-            value.place = next(reversed(machine.memo))
-
-    return load
-
-
-DISPATCH = pickle._Unpickler.dispatch
-ALLOWED: dict[int, Any] = {
-    **{code: DISPATCH[code] for code, name in OPCODES.items() if name in INHERITED},
-    **{code: _noting(DISPATCH[code]) for code, name in OPCODES.items() if name in REMEMBERING},
-    pickle.DICT[0]: Machine.load_dict,
-    pickle.SETITEM[0]: Machine.load_setitem,
-    pickle.SETITEMS[0]: Machine.load_setitems,
-    pickle.BUILD[0]: Machine.load_build,
-    pickle.STACK_GLOBAL[0]: Machine.load_stack_global,
-    pickle.BYTEARRAY8[0]: Machine.load_binbytes8,  # type: ignore[attr-defined]
+ALLOWED: dict[int, Callable[[Machine], None]] = {
+    code: getattr(Machine, pickle._Unpickler.dispatch[code].__name__)
+    for code, name in OPCODES.items()
+    if name in PERMITTED
 }
 NAMES = {  # what a pickle may import -> the method that it stands for
     ("numpy", "ndarray"): "_ndarray",

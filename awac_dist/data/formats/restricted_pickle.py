@@ -18,11 +18,7 @@ NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_
 
 
 def load_pickle(path: str) -> Any:
-    """Read a pickle file of lists, dicts, tuples, text, numbers and NumPy arrays.
-
-    Raises:
-        InputError: It is damaged, or wants anything else; names the file and what it wants.
-    """
+    """Read a pickle of lists, dicts, tuples, text, numbers and NumPy arrays; refuse all else."""
     with _opened(path) as stream:
         return Machine(stream, path).run()
 
@@ -33,11 +29,7 @@ def loads(data: bytes, place: str) -> Any:
 
 
 def load_npy(path: str) -> list[Any]:
-    """Read the entries of an .npy file that holds an array of Python objects.
-
-    Raises:
-        InputError: As `load_pickle`; or it holds numbers only.
-    """
+    """Read the entries of an .npy file that holds an array of such objects."""
     with _opened(path) as stream:
         shape, dtype = _npy_header(stream, path)
         if dtype.kind != "O":
@@ -49,12 +41,9 @@ def load_npy(path: str) -> list[Any]:
 
 
 def holds_objects(path: str) -> bool:
-    """Whether it is an .npy file with an array of Python objects, from its header alone."""
-    try:
-        with _opened(path) as stream:
-            return _npy_header(stream, path)[1].kind == "O"
-    except (InputError, ValueError):  # ValueError: no such file system
-        return False
+    """Whether an .npy file holds an array of Python objects, from its header alone."""
+    with _opened(path) as stream:
+        return _npy_header(stream, path)[1].kind == "O"
 
 
 def size_limit(path: str) -> int:
@@ -76,8 +65,7 @@ def _opened(path: str) -> Iterator[Stream]:
 
 def _npy_header(stream: Stream, path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
-        version = npy.read_magic(stream)
-        shape, _, dtype = NPY_HEADERS[version](stream)
+        shape, _, dtype = NPY_HEADERS[npy.read_magic(stream)](stream)
     except Exception as error:  # NumPy parses it as Python text: any parser's error comes out
         raise InputError(f"{path}: is no .npy file, or damaged: copy it again") from error
     return shape, dtype

@@ -7,72 +7,202 @@
 - Episodes: one row each, a column `item` with the msgpack of an episode's state. A long
   episode may come in fragments; fragments of one episode share their origin's `episode`.
 
-Ray is not imported. Where another module registered Ray's column types with Arrow, only
-what they are stored as is looked at. Nothing is unpickled by Python's or NumPy's unpickler:
-`msgpack_numpy` would do so for object arrays, and is not used.
+Ray is not imported; of its column types only what they are stored as is looked at. Object arrays
+within msgpack stay bytes: `msgpack_numpy` would unpickle them, and is not used.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from pyarrow import fs
 
-from awac_dist.data.columns import Place, check_widths
-from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.rllib_files import ITEM, checked_files, find_files, form_of, tables
-from awac_dist.data.formats.rllib_items import from_item, read_items
-from awac_dist.data.formats.rllib_steps import find_episodes, matrix_of, read_steps
-from awac_dist.data.parquet import arrow_errors, open_file
+from awac_dist.data.columns import Place, widths
+from awac_dist.data.format import FileInfo, Format, needed_package
+from awac_dist.data.formats.rllib_steps import REQUIRED, ArrowPlace, find_episodes, read_steps
+from awac_dist.data.parquet import arrow_errors, open_file, read_tables
 from awac_dist.errors import InputError
-from awac_dist.types import Episode
+from awac_dist.files import resolve
+from awac_dist.types import Episode, Origin
+
+ITEM = "item"  # the column of packed episodes
+ITEMS_PER_READ = 16
+PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
+REMEDY = "write the episode again with RLlib"
 
 
-def recognises(path: str) -> bool:
+def _looks_like(path: str) -> bool:
     """Whether it is a file, or a folder of nothing but files, with RLlib's columns."""
-    try:
-        found = find_files(path)
-        return bool(found) and all(form_of(open_file(file).schema_arrow) for file in found)
-    except (OSError, pa.ArrowException, InputError, ValueError):
-        return False
+    found = _find_files(path)
+    return bool(found) and all(_form(open_file(file).schema_arrow) for file in found)
 
 
-def describe(path: str) -> FileInfo:
-    """Sizes, and the number of episodes; reads the columns that tell them apart."""
-    files, form = checked_files(path)
+def _describe(path: str) -> FileInfo:
+    files, form = _checked_files(path)
     with arrow_errors(path):
-        widths = _widths(files, form)
+        sizes = _widths(files, form)
         if form == ITEM:
             rows = episodes = sum(open_file(file).metadata.num_rows for file in files)
         else:
             _, counts = find_episodes(files)
-            rows, episodes = sum(counts.values()), len(counts)
+            rows, episodes = counts.total(), len(counts)
     facts = {"form": "episodes" if form == ITEM else "steps", "rows": f"{rows:,}"}
-    return FileInfo(None, *widths, episodes, facts | {"files": str(len(files))})
+    return FileInfo(None, *sizes, episodes, facts | {"files": str(len(files))})
 
 
-def read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     """Yield (number, episode) of a share; keeps only the episodes that are not yet whole."""
-    files, form = checked_files(path)
+    files, form = _checked_files(path)
     with arrow_errors(path):
-        widths = _widths(files, form)
-        episodes = read_items(files, share) if form == ITEM else read_steps(files, share)
+        sizes = _widths(files, form)
+        episodes = _read_items(files, share) if form == ITEM else read_steps(files, share)
         for number, episode, place in episodes:
-            check_widths(episode, widths, place)
+            place.check_widths(episode, sizes)
             yield number, episode
+
+
+def _find_files(path: str) -> list[str]:
+    """The file itself, or the Parquet files in a folder and below, in order."""
+    filesystem, name = resolve(path)
+    kind = filesystem.get_file_info(name).type
+    if kind == fs.FileType.NotFound:
+        raise InputError(f"{path}: there is no such file or folder")
+    if kind == fs.FileType.File:
+        return [path]
+    prefix = path.rstrip("/").removesuffix(name.rstrip("/"))
+    found = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
+    files = [entry.path for entry in found if entry.type == fs.FileType.File]
+    return sorted(prefix + file for file in files if file.endswith(".parquet"))
+
+
+def _form(schema: pa.Schema) -> str:
+    """Which of the two forms, nothing for neither."""
+    if ITEM in schema.names:
+        kind = schema.field(ITEM).type
+        return ITEM if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
+    return "steps" if "eps_id" in schema.names and "obs" in schema.names else ""
+
+
+def _checked_files(path: str) -> tuple[list[str], str]:
+    """The files, and the one form that all have; refuses missing columns."""
+    schemas = {file: open_file(file).schema_arrow for file in _find_files(path)}
+    if not schemas:
+        raise InputError(f"{path}: holds no Parquet files: name the folder that does")
+    form, *others = {_form(schema) for schema in schemas.values()}
+    if others:
+        raise InputError(f"{path}: holds files of several forms: keep each in its own folder")
+    for file, schema in schemas.items() if form != ITEM else ():
+        names, place = schema.names, Place(file, "every episode")
+        for name in REQUIRED:
+            if name not in names:
+                there = ", ".join(map(ascii, names[:12]))
+                raise place.error(name, f"is missing, there is {there}", "add it")
+        if "dones" in names and "terminateds" not in names:
+            remedy = "rename it to terminateds, or split it into terminateds and truncateds"
+            raise place.error("dones", "may mean terminated or truncated", remedy)
+    return list(schemas), form
 
 
 def _widths(files: list[str], form: str) -> tuple[int, int]:
     """O and A, from the first row of all."""
     for file in files:
-        place = Place(file, "episode 0")
-        for row in tables(file, [ITEM, "obs", "actions"], 1):
+        for row in read_tables(file, 1, [ITEM, "obs", "actions"]):
             if form == ITEM:
-                episode = from_item(row[ITEM][0].as_py(), 0, place)
-                return episode.observations.shape[1], episode.actions.shape[1]
-            obs, actions = (matrix_of(row, name, place) for name in ("obs", "actions"))
+                return widths(_from_item(row[ITEM][0].as_py(), 0, Place(file, "episode 0")))
+            place = ArrowPlace(file, "episode 0")
+            obs, actions = (place.matrix(row[name], name) for name in ("obs", "actions"))
             return obs.shape[1], actions.shape[1]
     return 0, 0
 
 
-FORMAT = Format("RLlib Parquet", recognises, describe, read)
+def _read_items(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
+    """Yield (number, episode, place) of a share."""
+    (index, of), number = share, 0
+    first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
+    for file in files:
+        for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
+            for item in table[ITEM].to_pylist():
+                place = Place(file, f"episode {number}")
+                whole = first_rows.setdefault(_identity(item, place), number)
+                if number % of == index:
+                    yield number, _from_item(item, whole, place), place
+                number += 1
+
+
+def _from_item(item: Any, whole: int, place: Place) -> Episode:
+    """One row's episode, whose first fragment is episode `whole` of the file."""
+    with _msgpack_errors(place) as msgpack:
+        state = msgpack.unpackb(item, object_hook=_array, strict_map_key=False)
+    start = state.get("t_started")
+    if type(start) is not int or not 0 <= start < 1 << 31:
+        raise place.error("t_started", "is missing or no step", REMEDY)
+    return place.assemble(
+        place.matrix(_recorded(state, "observations", place), "observations"),
+        place.matrix(_recorded(state, "actions", place), "actions"),
+        place.vector(_recorded(state, "rewards", place), "rewards"),
+        successor=None,
+        terminated=_flag(state, "is_terminated", place),
+        truncated=_flag(state, "is_truncated", place),
+        origin=Origin("prior", episode=whole, start=start),
+    )
+
+
+def _recorded(state: dict[Any, Any], name: str, place: Place) -> Any:
+    """A column without the steps before the episode that RLlib keeps to look back at."""
+    buffer = state.get(name)
+    if not isinstance(buffer, dict) or not {"data", "lookback"} <= set(buffer):
+        raise place.error(name, "is missing", REMEDY)
+    data, lookback = buffer["data"], buffer["lookback"]
+    if type(lookback) is not int or not isinstance(data, list | np.ndarray) or lookback < 0:
+        raise place.error(name, "is no column of an episode", REMEDY)
+    return data if isinstance(data, np.ndarray) and not data.ndim else data[lookback:]
+
+
+def _flag(state: dict[Any, Any], name: str, place: Place) -> bool:
+    if not isinstance(state.get(name), bool | np.bool_):
+        raise place.error(name, "is missing or not yes or no", REMEDY)
+    return bool(state[name])
+
+
+@contextmanager
+def _msgpack_errors(place: Place) -> Iterator[Any]:
+    msgpack = needed_package("msgpack", place.file)
+    try:
+        yield msgpack
+    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
+        remedy = "copy it again"
+        raise place.error(ITEM, "is no msgpack of an episode, or damaged", remedy) from error
+
+
+def _identity(item: Any, place: Place) -> Any:
+    """The episode's id, without decoding the rest."""
+    with _msgpack_errors(place) as msgpack:
+        unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=len(item))
+        unpacker.feed(item)
+        for _ in range(unpacker.read_map_header()):
+            if unpacker.unpack() == "id_":
+                return str(unpacker.unpack())
+            unpacker.skip()
+    raise place.error("id_", "is missing", REMEDY)
+
+
+def _array(found: dict[Any, Any]) -> Any:
+    """What msgpack_numpy wrote: numbers become arrays, object arrays stay opaque bytes."""
+    code, data = found.get(b"type"), found.get(b"data", b"")
+    plain = isinstance(code, str) and PLAIN_DTYPE.fullmatch(code) is not None
+    if b"nd" not in found or found.get(b"kind") or not plain:
+        return found  # a pickle, text or a structure: a column of it is refused as no numbers
+    shape, dtype = tuple(found.get(b"shape", ())), np.dtype(code)
+    if len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError("bytes and shape disagree")
+    array = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
+    return array.reshape(shape) if found[b"nd"] else array[0]
+
+
+FORMAT = Format("RLlib Parquet", _looks_like, _describe, _read)

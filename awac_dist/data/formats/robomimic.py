@@ -2,8 +2,7 @@
 
 An observation is every `obs/<key>` that holds floats, [T, D] or [T], side by side in the
 alphabetical order of the keys (the key `object` among them: the poses of objects). Images, whole
-numbers and text are left out. `facts` lists both. All demonstrations must have the first one's
-keys and widths.
+numbers and text are left out. All demonstrations must have the first one's keys and widths.
 
 `dones` is 1 at the end of every demonstration, success or not (`done_mode` 1 and 2 of robomimic's
 dataset_states_to_obs.py), so it alone is no termination. A sparse reward is 1 where the next
@@ -12,209 +11,170 @@ if its last step has both a `done` and that reward. Otherwise it is shaped (`rew
 `env_args`, or any other value): it tells no success, and every demonstration counts as truncated.
 Steps after a first success stay what they are: robomimic's tasks go on when they are solved.
 
-The successor of the last step is the last row of `next_obs`. Where that group is missing, or
-repeats the last observation (as convert_d4rl.py writes it at every end), a last step that
-terminated repeats its observation, which no loss sees, and any other is left out. D4RL's own
-files keep the falls and clocks that its robomimic conversion merges: read those instead.
+The successor of the last step is the last row of `next_obs`, unless that repeats the last
+observation (as convert_d4rl.py writes it at every end). D4RL's own files keep the falls and clocks
+that its robomimic conversion merges: read those instead.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from awac_dist.data.columns import Place, assemble, check_finite
+from awac_dist.data.columns import Place, check_finite
 from awac_dist.data.format import FileInfo, Format, as_text, naming
 from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
 
 DEMO = re.compile(r"demo_(\d{1,18})")
-Keys = dict[str, int]  # width of each key of an observation, in order
 
 
-class _Contents(NamedTuple):
-    """What all demonstrations of a file share."""
-
-    demos: list[str]  # names of those that yield an episode, in order
-    action_size: int
-    keys: Keys
-    skipped: list[str]
-    arguments: dict[str, Any]  # env_args
-    shaped: bool  # whether the environment says that its rewards are shaped
-
-
-def recognises(path: str) -> bool:
-    """Whether it is HDF5 with a group `data` of demonstrations."""
-    try:
-        with open_hdf5(path) as file:
-            data = file.get("data")
-            return hasattr(data, "keys") and any(map(DEMO.fullmatch, data.keys()))
-    except InputError:
-        return False
-
-
-def describe(path: str) -> FileInfo:
-    """What the file says of itself; reads the shapes of its demonstrations."""
+def _looks_like(path: str) -> bool:
     with open_hdf5(path) as file:
-        contents = _find_contents(path, file)
-        name = contents.arguments.get("env_name")
-        return FileInfo(
-            None if name is None else as_text(name),
-            sum(contents.keys.values()),
-            contents.action_size,
-            len(contents.demos),
-            _facts(contents, file["data"]),
-        )
+        return bool(_find_demos(file))
 
 
-def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
-    """Yield (number, episode) of every demonstration that falls to share (index, of how many)."""
+def _describe(path: str) -> FileInfo:
+    with open_hdf5(path) as file:
+        found = _Demonstrations(path, file)
+        facts = {"observation": ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
+        if found.skipped:
+            facts["observation keys left out"] = ", ".join(found.skipped)
+        unless = "1 where solved, unless another value says"
+        facts["rewards"] = "shaped" if found.shaped else unless
+        stated = ((found.arguments, ("env_type", "env_version")), (found.data.attrs, ("total",)))
+        for of, keys in stated:
+            facts |= {key: as_text(of[key]) for key in keys if key in of}
+        name = found.arguments.get("env_name")
+        sizes = (sum(found.keys.values()), found.action_size, len(found.demos))
+        return FileInfo(None if name is None else as_text(name), *sizes, facts)
+
+
+def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     with open_hdf5(path) as file:
-        contents = _find_contents(path, file)
-        for number in range(index, len(contents.demos), of):
-            episode = _read_demo(path, file["data"], contents.demos[number], contents, number)
-            if episode is not None:  # and it is not: _find_contents has sorted those out
+        found = _Demonstrations(path, file)
+        for number in range(index, len(found.demos), of):
+            episode = found.read(found.demos[number], number)
+            if episode is not None:  # and it is not: those were sorted out
                 yield number, episode
 
 
-def _find_contents(path: str, file: Any) -> _Contents:
-    data = file.get("data")
-    found = [name for name in getattr(data, "keys", list)() if DEMO.fullmatch(name)]
-    if not found:
-        raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
-    demos = sorted(found, key=lambda name: int(name.removeprefix("demo_")))
-    keys, skipped = _choose_keys(path, data, demos[0])
-    arguments = _arguments(path, data)
-    options = arguments.get("env_kwargs")
-    shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
-    width = _action_width(path, data, demos)
-    contents = _Contents(demos, width, keys, skipped, arguments, shaped)
-    yielding = [
-        demo
-        for demo in demos
-        if len(data[demo]["actions"]) > 1 or _read_demo(path, data, demo, contents, -1)
-    ]
-    if not yielding:
-        raise InputError(f"{path}: no step has a successor: write next_obs")
-    return contents._replace(demos=yielding)
+def _find_demos(file: Any) -> list[str]:
+    names: Iterable[str] = getattr(file.get("data"), "keys", list)()
+    return sorted(filter(DEMO.fullmatch, names), key=lambda name: int(name.removeprefix("demo_")))
 
 
-def _action_width(path: str, data: Any, demos: list[str]) -> int:
-    """A, which all demonstrations share."""
-    width = 0
-    for demo in demos:
-        place = f"{path}: data/{demo}"
-        with naming(f"{place} cannot be read"):
-            shape: tuple[int, ...] = find_column(place, data[demo], "actions").shape or ()
-        if len(shape) != 2 or 0 in shape or width not in (0, shape[1]):
-            wanted = f"[T, {width or 'A'}], as in {demos[0]}"
-            raise InputError(f"{place}: actions has shape {shape}, not {wanted}: drop that demo")
-        width = shape[1]
-    return width
+class _Demonstrations:
+    """Those of a file that yield an episode, in order, and what they share.
 
+    Attributes:
+        keys: Width of each key of an observation, in order.
+        arguments: env_args.
+        shaped: Whether the environment says that its rewards are shaped.
+    """
 
-def _choose_keys(path: str, data: Any, demo: str) -> tuple[Keys, list[str]]:
-    keys: Keys = {}
-    skipped = []
-    with naming(f"{path}: data/{demo}/obs cannot be read"):
-        for key, found in sorted((data[demo].get("obs") or {}).items()):
-            shape: tuple[int, ...] = getattr(found, "shape", None) or ()
-            if len(shape) in (1, 2) and found.dtype.kind == "f":
-                keys[key] = 1 if len(shape) == 1 else shape[1]
-            else:
-                skipped.append(key)
-    if sum(keys.values()) == 0:
-        raise InputError(
-            f"{path}: data/{demo}/obs has no key of floats, [T, D]: extract low-dimensional "
-            "observations with robomimic's dataset_states_to_obs.py"
+    def __init__(self, path: str, file: Any) -> None:
+        demos = _find_demos(file)
+        if not demos:
+            raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
+        self.path, self.data = path, file["data"]
+        self.keys, self.skipped = self._choose_keys(demos[0])
+        with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
+            self.arguments = json.loads(self.data.attrs.get("env_args", "{}"))
+            if not isinstance(self.arguments, dict):
+                raise TypeError(f"{type(self.arguments).__name__} instead of a table")
+        options = self.arguments.get("env_kwargs")
+        self.shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
+        self.action_size = 0
+        for demo in demos:
+            place = f"{path}: data/{demo}"
+            with naming(f"{place} cannot be read"):
+                actions = find_column(place, self.data[demo], "actions")
+            shape: tuple[int, ...] = actions.shape or ()
+            if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
+                wanted = f"[T, {self.action_size or 'A'}], as in {demos[0]}"
+                what = f"actions has shape {shape}, not {wanted}"
+                raise InputError(f"{place}: {what}: drop that demo")
+            self.action_size = shape[1]
+        more = {demo for demo in demos if len(self.data[demo]["actions"]) > 1}
+        self.demos = [demo for demo in demos if demo in more or self.read(demo, -1)]
+        if not self.demos:
+            raise InputError(f"{path}: no step has a successor: write next_obs")
+
+    def read(self, demo: str, number: int) -> Episode | None:
+        """The episode, or None if it has one step and that has no successor."""
+        columns = self._columns(demo)
+        rewards, dones = columns["rewards"].reshape(-1), columns["dones"].reshape(-1)
+        sparse = not self.shaped and bool(np.isin(rewards, (0.0, 1.0)).all())
+        terminated = bool(sparse and dones[-1] != 0 and rewards[-1] == 1.0)
+        observations, following = columns["obs"], columns.get("next_obs")
+        successor = None if following is None else following[-1]
+        if not terminated and successor is not None and np.array_equal(successor, observations[-1]):
+            successor = None
+        if len(rewards) == 1 and successor is None and not terminated:
+            return None
+        episode = Place(self.path, f"data/{demo}").assemble(
+            observations,
+            columns["actions"],
+            rewards,
+            successor=successor,
+            terminated=terminated,
+            truncated=not terminated,
+            origin=Origin("demonstration", episode=number),
         )
-    return keys, skipped
+        return replace(episode, successes=episode.rewards.copy()) if sparse else episode
 
-
-def _arguments(path: str, data: Any) -> dict[str, Any]:
-    with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
-        found = json.loads(data.attrs.get("env_args", "{}"))
-        if not isinstance(found, dict):
-            raise TypeError(f"{type(found).__name__} instead of a table")
-        return found
-
-
-def _facts(contents: _Contents, data: Any) -> dict[str, str]:
-    facts = {"observation": ", ".join(f"{k}[{width}]" for k, width in contents.keys.items())}
-    if contents.skipped:
-        facts["observation keys left out"] = ", ".join(contents.skipped)
-    facts["rewards"] = "shaped" if contents.shaped else "1 where solved, unless another value says"
-    for name in ("env_type", "env_version"):
-        if name in contents.arguments:
-            facts[name] = as_text(contents.arguments[name])
-    if "total" in data.attrs:
-        facts["total"] = as_text(data.attrs["total"])
-    return facts
-
-
-def _columns(path: str, data: Any, demo: str, keys: Keys) -> dict[str, Array]:
-    """The columns of a demonstration, all as long as its actions and as wide as the first's."""
-    place = f"{path}: data/{demo}"
-    with naming(f"{place} cannot be read"):
-        group = data[demo]
-        if not hasattr(group, "keys"):
-            raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
-        folders = [folder for folder in ("obs", "next_obs") if folder == "obs" or folder in group]
-        widths = {f"{folder}/{key}": keys[key] for folder in folders for key in keys}
-        names = ["actions", "rewards", "dones", *widths]
-        found = {name: find_column(place, group, name) for name in names}
-    steps = len(found["actions"])
-    for name, column in found.items():
-        size = widths.get(name, 1)
-        fitting = [(steps, size), (steps,)] if size == 1 else [(steps, size)]
-        if name != "actions" and column.shape not in fitting:
+    def _choose_keys(self, demo: str) -> tuple[dict[str, int], list[str]]:
+        keys, skipped = {}, []
+        with naming(f"{self.path}: data/{demo}/obs cannot be read"):
+            for key, found in sorted((self.data[demo].get("obs") or {}).items()):
+                shape: tuple[int, ...] = getattr(found, "shape", None) or ()
+                if len(shape) in (1, 2) and found.dtype.kind == "f":
+                    keys[key] = 1 if len(shape) == 1 else shape[1]
+                else:
+                    skipped.append(key)
+        if sum(keys.values()) == 0:
             raise InputError(
-                f"{place}: {name} has shape {column.shape}, {steps} actions and the first "
-                f"demonstration need {fitting[0]}: drop that demo"
+                f"{self.path}: data/{demo}/obs has no key of floats, [T, D]: extract "
+                "low-dimensional observations with robomimic's dataset_states_to_obs.py"
             )
-    columns = {name: read_rows(place, name, column, 0, steps) for name, column in found.items()}
-    check_finite(place, 0, **columns)
-    return columns
+        return keys, skipped
+
+    def _columns(self, demo: str) -> dict[str, Array]:
+        """The columns of a demonstration, all as long as its actions and as wide as the first's.
+
+        `obs` and, where it is there, `next_obs` are their keys side by side, [T, O].
+        """
+        place, keys = f"{self.path}: data/{demo}", self.keys
+        with naming(f"{place} cannot be read"):
+            group = self.data[demo]
+            if not hasattr(group, "keys"):
+                raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
+            folders = ["obs", "next_obs"] if "next_obs" in group else ["obs"]
+            widths = {f"{folder}/{key}": keys[key] for folder in folders for key in keys}
+            names = ["actions", "rewards", "dones", *widths]
+            found = {name: find_column(place, group, name) for name in names}
+        steps = len(found["actions"])
+        for name, column in found.items():
+            size = widths.get(name, 1)
+            fitting = [(steps, size), (steps,)] if size == 1 else [(steps, size)]
+            if name != "actions" and column.shape not in fitting:
+                raise InputError(
+                    f"{place}: {name} has shape {column.shape}, {steps} actions and the first "
+                    f"demonstration need {fitting[0]}: drop that demo"
+                )
+        columns = {name: read_rows(place, name, column, 0, steps) for name, column in found.items()}
+        check_finite(place, 0, **columns)
+        for folder in folders:
+            columns[folder] = np.hstack([columns[f"{folder}/{k}"].reshape(steps, -1) for k in keys])
+        return columns
 
 
-def _read_demo(path: str, data: Any, demo: str, contents: _Contents, number: int) -> Episode | None:
-    """The episode, or None if it has one step and that has no successor."""
-    columns = _columns(path, data, demo, contents.keys)
-    rewards, dones = columns["rewards"].reshape(-1), columns["dones"].reshape(-1)
-    sparse = not contents.shaped and bool(np.isin(rewards, (0.0, 1.0)).all())
-    terminated = bool(sparse and dones[-1] != 0 and rewards[-1] == 1.0)
-    observations, following = (_joined(columns, of, contents.keys) for of in ("obs", "next_obs"))
-    told = len(following) > 0 and (
-        terminated or not np.array_equal(following[-1], observations[-1])
-    )
-    if len(rewards) == 1 and not told and not terminated:
-        return None
-    episode = assemble(
-        Place(path, f"data/{demo}"),
-        observations,
-        columns["actions"],
-        rewards,
-        successor=following[-1] if told else None,
-        terminated=terminated,
-        truncated=not terminated,
-        origin=Origin("demonstration", episode=number),
-    )
-    return replace(episode, successes=episode.rewards.copy()) if sparse else episode
-
-
-def _joined(columns: dict[str, Array], folder: str, keys: Keys) -> Array:
-    """The keys of an observation side by side, [T, O]; [0, 0] where there are none."""
-    names = [name for name in (f"{folder}/{key}" for key in keys) if name in columns]
-    steps = len(columns["actions"]) if names else 0
-    parts = [columns[name].reshape(steps, -1) for name in names]
-    return np.hstack([np.zeros((steps, 0), np.float32), *parts])
-
-
-FORMAT = Format("robomimic HDF5", recognises, describe, read_episodes)
+FORMAT = Format("robomimic HDF5", _looks_like, _describe, _read)

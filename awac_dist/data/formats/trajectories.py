@@ -2,39 +2,22 @@
 
 Both hold one dict a trajectory: `observations` (an array, or a dict a step), `actions`,
 `rewards`, and perhaps `next_observations` and `terminals`. The first is a pickle of a list
-(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs
-to action[t] and to the observation after it.
-
-A file without `next_observations` may not hold the observation after its last action. Then
-the last step is left out, unless it terminated: what follows is never looked at, and its own
-observation stands in.
+(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs to
+action[t] and to the observation after it. Without that observation, the last step is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from awac_dist.data.columns import (
-    Place,
-    assemble,
-    check_rows,
-    check_successors,
-    check_widths,
-    ends_once,
-    matrix,
-    vector,
-)
+from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.formats.restricted_pickle import (
-    holds_objects,
-    load_npy,
-    load_pickle,
-    size_limit,
-)
+from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError
 from awac_dist.files import head
 from awac_dist.types import Episode, Kind, Origin
@@ -51,6 +34,26 @@ PICKLE_HEAD = re.compile(
 )
 
 
+def _read(
+    path: str, share: tuple[int, int], load: Callable[[str], Any], kind: Kind
+) -> Iterator[tuple[int, Episode]]:
+    yield from _episodes(path, share, _listed(path, load(path)), kind)
+
+
+def _episodes(
+    path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
+) -> Iterator[tuple[int, Episode]]:
+    limit, (index, of) = restricted_pickle.size_limit(path), share
+    first: tuple[int, int] | None = None
+    for number in sorted({0, *range(index, len(trajectories), of)}):
+        place = Place(path, f"episode {number}", limit)
+        episode = _episode(trajectories[number], place, number, kind)
+        first = first or widths(episode)
+        place.check_widths(episode, first)
+        if number % of == index:
+            yield number, episode
+
+
 def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
     if not isinstance(trajectory, dict):
         raise place.error("columns", f"is a {type(trajectory).__name__}", "store one dict each")
@@ -58,23 +61,18 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
         if name not in trajectory:
             found = ", ".join(map(ascii, list(trajectory)[:8])) or "nothing"
             raise place.error(name, f"is missing, there is {found}", "add it")
-    observations = matrix(trajectory["observations"], place, "observations")
-    actions = matrix(trajectory["actions"], place, "actions")
-    rewards, steps = vector(trajectory["rewards"], place, "rewards"), len(actions)
+    observations = place.matrix(trajectory["observations"], "observations")
+    actions = place.matrix(trajectory["actions"], "actions")
+    rewards, steps = place.vector(trajectory["rewards"], "rewards"), len(actions)
     if steps and len(rewards) == steps + 1:  # the hand demonstrations have one for no action
         rewards = rewards[:-1]
+    terminals, following = trajectory.get("terminals"), trajectory.get("next_observations")
     terminated, successor = False, None
-    if steps and trajectory.get("terminals") is not None:
-        terminals = vector(trajectory["terminals"], place, "terminals")
-        check_rows(terminals, steps, place, "terminals")
-        terminated = ends_once(terminals != 0, place, "terminals", "split the trajectory there")
-    if steps and trajectory.get("next_observations") is not None:
-        successors = matrix(trajectory["next_observations"], place, "next_observations")
-        check_successors(observations, successors, place, "next_observations")
-        check_rows(successors, steps, place, "next_observations")
-        successor = successors[-1]
-    return assemble(
-        place,
+    if steps and terminals is not None:
+        terminated = place.ends(terminals, steps, "terminals", "split the trajectory there")
+    if steps and following is not None:
+        successor = place.successor(observations, following, steps, "next_observations")
+    return place.assemble(
         observations,
         actions,
         rewards,
@@ -83,15 +81,6 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
         truncated=not terminated,
         origin=Origin(kind, episode=number),
     )
-
-
-def _load_list(path: str) -> list[Any]:
-    return _listed(path, load_pickle(path))
-
-
-def _load_array(path: str) -> list[Any]:
-    found = load_npy(path)
-    return _listed(path, found[0] if len(found) == 1 and isinstance(found[0], list) else found)
 
 
 def _listed(path: str, found: Any) -> list[Any]:
@@ -103,32 +92,18 @@ def _listed(path: str, found: Any) -> list[Any]:
     return list(found)
 
 
-def _read(
-    path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
-) -> Iterator[tuple[int, Episode]]:
-    limit = size_limit(path)
-    index, of = share
-    widths: tuple[int, int] | None = None
-    for number in sorted({0, *range(index, len(trajectories), of)}):
-        place = Place(path, f"episode {number}", limit)
-        episode = _episode(trajectories[number], place, number, kind)
-        widths = widths or (episode.observations.shape[1], episode.actions.shape[1])
-        check_widths(episode, widths, place)
-        if number % of == index:
-            yield number, episode
+def _load_array(path: str) -> list[Any]:
+    found = restricted_pickle.load_npy(path)
+    return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
-def _describe(path: str, trajectories: list[Any], kind: Kind) -> FileInfo:
-    lengths, ended, widths = [], [], (0, 0)
-    for _, episode in _read(path, (0, 1), trajectories, kind):
+def _describe(path: str, load: Callable[[str], Any], kind: Kind) -> FileInfo:
+    trajectories = _listed(path, load(path))
+    lengths, ended = [], []
+    for _, episode in _episodes(path, (0, 1), trajectories, kind):
         lengths.append(len(episode))
         ended.append(episode.terminated)
-        widths = (episode.observations.shape[1], episode.actions.shape[1])
     steps = sum(len(trajectory["actions"]) for trajectory in trajectories)
-    return FileInfo(None, *widths, len(lengths), _facts(steps, lengths, ended))
-
-
-def _facts(steps: int, lengths: list[int], ended: list[bool]) -> dict[str, str]:
     facts = {"steps in the file": f"{steps:,}", "transitions": f"{sum(lengths):,}"}
     if steps > sum(lengths):
         facts["left out"] = (
@@ -141,24 +116,19 @@ def _facts(steps: int, lengths: list[int], ended: list[bool]) -> dict[str, str]:
             f"{sum(at_limit)} of the {len(at_limit)} longest episodes, all of {longest:,} steps, "
             "end with a terminal at their last step: kept, but it may be a time limit"
         )
-    return facts
-
-
-def _format(
-    name: str, recognises: Callable[[str], bool], load: Callable[[str], list[Any]], kind: Kind
-) -> Format:
-    return Format(
-        name,
-        recognises,
-        lambda path: _describe(path, load(path), kind),
-        lambda path, share: _read(path, share, load(path), kind),
-    )
+    return FileInfo(None, *widths(episode), len(lengths), facts)
 
 
 def _is_pickle(path: str) -> bool:
     return PICKLE_HEAD.match(head(path, HEAD_BYTES)) is not None
 
 
-DEMONSTRATIONS = _format("demonstration pickle", _is_pickle, _load_list, "demonstration")
-AWAC_NPY = _format("AWAC .npy", holds_objects, _load_array, "prior")
+def _format(name: str, looks_like: Callable[[str], bool], **given: Any) -> Format:
+    return Format(name, looks_like, partial(_describe, **given), partial(_read, **given))
+
+
+DEMONSTRATIONS = _format(
+    "demonstration pickle", _is_pickle, load=restricted_pickle.load_pickle, kind="demonstration"
+)
+AWAC_NPY = _format("AWAC .npy", restricted_pickle.holds_objects, load=_load_array, kind="prior")
 FORMATS = (DEMONSTRATIONS, AWAC_NPY)
