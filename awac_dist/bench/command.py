@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -59,18 +59,13 @@ def run(options: Bench) -> None:
 
     machine = hardware()
     print("\n".join(machine.lines()), flush=True)
-    measured = []
+    measured: dict[str, list[Row]] = {}
     for name in options.sections or SECTIONS:
-        rows = list(_rows(name)(options.repeats))
-        print_table(f"{name}: {SECTIONS[name]}", rows)
-        measured.append((name, rows))
+        section = import_module(f"awac_dist.bench.{name}")
+        measured[name] = list(section.rows(options.repeats))
+        print_table(f"{name}: {SECTIONS[name]}", measured[name])
     if options.json is not None:
         try:
-            write_json(options.json, machine, options.repeats, dict(measured))
+            write_json(options.json, machine, options.repeats, measured)
         except OSError as error:
             raise InputError(f"{options.json}: cannot be written: {error.strerror}") from error
-
-
-def _rows(section: str) -> Callable[[int], Iterator[Row]]:
-    rows: Callable[[int], Iterator[Row]] = import_module(f"awac_dist.bench.{section}").rows
-    return rows

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-OBSERVATION, ACTION = 17, 6  # HalfCheetah
+from awac_dist.types import EnvSpec
+
+HALF_CHEETAH = EnvSpec("HalfCheetah-v5", 17, 6, (-1.0,) * 6, (1.0,) * 6, 1000)
 HIDDEN = (256, 256)
 CRITICS = 2
 BATCH = 1024
@@ -27,6 +29,11 @@ class Product(NamedTuple):
         """Multiplications and additions, of all the times."""
         return 2 * self.m * self.k * self.n * self.times
 
+    @property
+    def shape(self) -> str:
+        """In words."""
+        return f"{self.m} x {self.k} x {self.n}"
+
 
 WIDEST = Product(BATCH, *HIDDEN, times=1)  # carries nine tenths of the arithmetic
 
@@ -38,8 +45,9 @@ def of_update(batch: int = BATCH) -> list[Product]:
     Q(s, a) at the policy's own action; the actor twice, at s and s'. One pass of each goes
     backward: every layer's weight, and every layer's input but the first's.
     """
-    actor = _network((OBSERVATION, *HIDDEN, ACTION), batch, forward=2)
-    critics = _network((OBSERVATION + ACTION, *HIDDEN, 1), batch, forward=3)
+    observation, action = HALF_CHEETAH.observation_size, HALF_CHEETAH.action_size
+    actor = _network((observation, *HIDDEN, action), batch, forward=2)
+    critics = _network((observation + action, *HIDDEN, 1), batch, forward=3)
     return [*actor, *(product._replace(times=product.times * CRITICS) for product in critics)]
 
 
@@ -54,13 +62,9 @@ def _network(sizes: tuple[int, ...], batch: int, forward: int) -> Iterator[Produ
 def calls(products: list[Product], dtype: torch.dtype = torch.float32) -> Callable[[], None]:
     """A function that computes all of them, into memory that is there."""
     operands = [
-        (
-            torch.randn(product.m, product.k).to(dtype),
-            torch.randn(product.k, product.n).to(dtype),
-            torch.empty(product.m, product.n, dtype=dtype),
-        )
-        for product in products
-        for _ in range(product.times)
+        (torch.randn(m, k).to(dtype), torch.randn(k, n).to(dtype), torch.empty(m, n, dtype=dtype))
+        for m, k, n, times in products
+        for _ in range(times)
     ]
 
     def multiply() -> None:

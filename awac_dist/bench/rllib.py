@@ -8,25 +8,24 @@ those of AWAC are of `Algorithm.train`, those of SAC of drawing from its buffer 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 
+from awac_dist.bench.acting import random_policy
 from awac_dist.bench.report import Row
-from awac_dist.bench.rounds import Contestant, Measure, Rounds, in_turn, rate
+from awac_dist.bench.rounds import Measure, in_turn, rate
 from awac_dist.config import RunConfig
-from awac_dist.data.sources import open_source
+from awac_dist.data.sources import Source, open_source
 from awac_dist.envs.make import env_spec
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
-from awac_dist.policies import make_policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.runtime import InlineHandle
 from awac_dist.runs.weights import WeightStore
-
-Contestants: TypeAlias = dict[str, Callable[..., Measure]]
 
 RUN = RunConfig()
 BATCHES = (256, 1024)
@@ -39,11 +38,10 @@ def standalone(batch_size: int) -> Measure:
     """Measure updates of the learner that `awac_dist.launch` starts."""
     spec = env_spec(RUN.env)
     sources = [open_source(name, spec) for name in RUN.data]
-    shard = _shard(sources)
     learner = Learner(
         spec,
         LearnerConfig(batch_size=batch_size, threads=1),
-        [InlineHandle(shard)],
+        [_shard(sources)],
         InlineHandle(WeightStore()),
         online_capacity=1_000,
         seed=0,
@@ -81,10 +79,8 @@ def sac(batch_size: int) -> Measure:
 def standalone_steps() -> Measure:
     """Measure environment steps of one of our workers, into a replay shard."""
     spec = env_spec(RUN.env)
-    policy = RUN.algorithm.policy_spec(spec)
-    vector = torch.zeros(policy.size).numpy()
-    fixed = FixedPolicy(make_policy(policy, vector, 0))
-    worker = RolloutWorker(spec, 1, [InlineHandle(_shard([]))], fixed, seed=0, worker=0)
+    policy = FixedPolicy(random_policy(spec))
+    worker = RolloutWorker(spec, 1, [_shard([])], policy, seed=0, worker=0)
     return lambda: FRAGMENT * rate(lambda: worker.collect_steps(FRAGMENT, "online", "online"))
 
 
@@ -103,34 +99,32 @@ def sac_steps() -> Measure:
 
 def rows(repeats: int) -> Iterator[Row]:
     """Updates a second at two batch sizes, then environment steps a second."""
-    contestants: Contestants
     for batch_size in BATCHES:
-        contestants = {"standalone": standalone, "rllib": through_rllib, "sac": sac}
-        rounds = _measured(contestants, repeats, batch_size)
-        yield from _rows(f"AWAC through RLlib, batch {batch_size}", "updates/s", rounds, SHARE)
-    contestants = {"standalone": standalone_steps, "rllib": rllib_steps, "sac": sac_steps}
-    yield from _rows("AWAC through RLlib", "env steps/s", _measured(contestants, repeats), None)
+        ways = [partial(way, batch_size) for way in (standalone, through_rllib, sac)]
+        name = f"AWAC through RLlib, batch {batch_size}"
+        yield from _rows(name, "updates/s", ways, repeats, SHARE)
+    steps = (standalone_steps, rllib_steps, sac_steps)
+    yield from _rows("AWAC through RLlib", "env steps/s", steps, repeats)
 
 
-def _measured(contestants: Contestants, repeats: int, *of: int) -> Rounds:
-    return in_turn({name: Contestant(each, *of) for name, each in contestants.items()}, repeats)
+def _rows(
+    name: str,
+    unit: str,
+    ways: Sequence[Callable[[], Measure]],
+    repeats: int,
+    share: float | None = None,
+) -> Iterator[Row]:
+    ours, sac = "standalone", "RLlib's SAC"
+    rounds = in_turn(dict(zip((ours, "rllib", sac), ways, strict=True)), repeats)
+    note = "one thread, one process"
+    yield rounds.row(name, unit, "rllib", ours, at_least=share, note=note)
+    yield rounds.row(name, unit, "rllib", sac, note=note)
 
 
-def _rows(name: str, unit: str, rounds: Rounds, share: float | None) -> Iterator[Row]:
-    for peer, told, at_least in (("standalone", "standalone", share), ("sac", "RLlib's SAC", None)):
-        note = "one thread, one process"
-        yield rounds.row(name, unit, "rllib", peer, told=told, at_least=at_least, note=note)
-
-
-def _shard(sources: list[Any]) -> ReplayShard:
-    return ReplayShard(
-        0,
-        1,
-        env_spec(RUN.env),
-        discount=RUN.learner.discount,
-        log=None,
-        sources=sources,
-    )
+def _shard(sources: Sequence[Source]) -> InlineHandle:
+    discount = RUN.learner.discount
+    shard = ReplayShard(0, 1, env_spec(RUN.env), discount=discount, log=None, sources=sources)
+    return InlineHandle(shard)
 
 
 def _awac(batch_size: int) -> Any:

@@ -10,13 +10,12 @@ steps; online they collect with other random numbers.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from awac_dist.bench.curves import Curve, Plan, draw
+from awac_dist.bench.curves import Curve, Plan, draw, learned
 from awac_dist.bench.runs import rows_of_run
 from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
@@ -27,22 +26,15 @@ ENV, FRAGMENT, EPISODES = RunConfig().env, 250, 3
 
 def standalone(plan: Plan, seed: int) -> Curve:
     """Run `awac_dist.launch` in a process of its own."""
-    options = {
+    own = {
         "env": ENV,
-        "seed": seed,
         "mode": "sync",
         "runtime": "inline",
         "workers": 1,
-        "clone.updates": 0,
-        "offline.updates": plan.offline,
-        "online.env_steps": plan.online,
         "rollout.fragment_steps": FRAGMENT,
         "learner.threads": 1,
-        "evaluation.episodes": EPISODES,
-        "evaluation.curve_episodes": EPISODES,
-        "evaluation.every_updates": plan.every,
     }
-    rows = rows_of_run(options)
+    rows = rows_of_run(own | plan.options(seed, EPISODES))
     points = {row["grad_steps"]: row["eval/return"] for row in rows if "eval/return" in row}
     return np.array(list(points.items()), np.float32)
 
@@ -79,13 +71,12 @@ class Curves(Plan):
     every: Count = 500
 
 
-def run(plan: Curves) -> int:
+def run(plan: Curves) -> None:
     """Run all, print the last returns, draw the picture."""
-    curves: dict[str, Sequence[Curve]] = {}
-    for name, way in (("awac_dist.launch", standalone), ("RLlib", through_rllib)):
-        curves[name] = [way(plan, seed) for seed in range(plan.seeds)]
+    curves = learned(plan, {"awac_dist.launch": standalone, "RLlib": through_rllib}, "updates")
+    for name, seeds in curves.items():
         for what, at in (("offline", plan.offline), ("online", plan.offline + plan.online)):
-            returns = [curve[curve[:, 0] == at, 1].item() for curve in curves[name]]
+            returns = [curve[curve[:, 0] == at, 1].item() for curve in seeds]
             each = ", ".join(f"{value:,.0f}" for value in returns)
             print(f"{name}: {what} {np.mean(returns):,.0f} ({each})", flush=True)
     draw(
@@ -95,7 +86,6 @@ def run(plan: Curves) -> int:
         where="updates",
         what=f"return of the mean action, {EPISODES} episodes",
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,16 +9,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 
 from awac_dist.bench.acting import random_policy
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.replay import start_shard
-from awac_dist.bench.report import Row
-from awac_dist.distributed.handles import RayHandle
+from awac_dist.bench.report import Row, of_workers
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.envs.make import env_spec
-from awac_dist.messages import Future, Handle
+from awac_dist.messages import Future, Handle, RolloutReport
 from awac_dist.rollout.worker import FixedPolicy, PolicySource, RolloutWorker
+from awac_dist.runs.runtime import Runtime
 from awac_dist.types import EnvSpec
 
 FAST, SLOW = "HalfCheetah-v5", "awac_dist.bench.slow_env:Slow-v0"
@@ -30,14 +32,12 @@ CPUS = 0.01  # that a worker books: it need not have a core to itself
 
 
 def start_workers(
-    runtime: RayRuntime,
-    spec: EnvSpec,
-    number: int,
-    shards: Sequence[Handle],
-    policies: PolicySource,
-) -> list[RayHandle]:
-    """Rollout workers with one environment each, once all of them have started."""
-    workers = [
+    runtime: RayRuntime, spec: EnvSpec, number: int, policies: PolicySource | None = None
+) -> list[Handle]:
+    """Rollout workers with one environment each and a shard, once all of them have started."""
+    shards = [start_shard(runtime, spec)]
+    policies = policies or FixedPolicy(random_policy(spec))
+    workers: list[Handle] = [
         runtime.start(RolloutWorker, spec, 1, shards, policies, seed=0, worker=index, cpus=CPUS)
         for index in range(number)
     ]
@@ -46,65 +46,53 @@ def start_workers(
     return workers
 
 
-class Collecting:
-    """Workers that are asked for more as soon as they are done, in a round and between rounds.
+def ask(worker: Handle, steps: int) -> Future:
+    """Have a worker collect so many steps."""
+    return worker.post("collect_steps", steps, "online", "online")
+
+
+def collect(workers: Sequence[Handle], steps: int) -> list[RolloutReport]:
+    """Have all workers collect so many steps, at once."""
+    asked = [ask(worker, steps) for worker in workers]
+    return [future.result() for future in asked]
+
+
+def rounds(
+    runtime: Runtime, workers: Sequence[Handle], fragment: int, seconds: float = ROUND_S
+) -> Iterator[float]:
+    """Steps a second, round after round, of workers that collect in a round and between rounds.
+
+    Counts the environment steps of the calls that end in the round, until one ends after its time.
 
     Args:
         runtime: Where they run.
-        workers: Rollout workers.
+        workers: Rollout workers, asked for more as soon as they are done.
         fragment: Environment steps of a call.
+        seconds: Of a round.
     """
-
-    def __init__(self, runtime: RayRuntime, workers: Sequence[Handle], fragment: int) -> None:
-        self._runtime, self._fragment = runtime, fragment
-        self._asked = {self._ask(worker): worker for worker in workers}
-
-    def steps_per_s(self, seconds: float) -> float:
-        """Environment steps of the calls that end from now on, until one ends after the time."""
+    asked = {ask(worker, fragment): worker for worker in workers}
+    while True:
         steps, began = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - began) < seconds or not steps:
-            for future in self._runtime.wait(list(self._asked), seconds):
+            for future in runtime.wait(list(asked), seconds):
                 steps += future.result().env_steps
-                worker = self._asked.pop(future)
-                self._asked[self._ask(worker)] = worker
-        return steps / elapsed
-
-    def _ask(self, worker: Handle) -> Future:
-        return worker.post("collect_steps", self._fragment, "online", "online")
+                worker = asked.pop(future)
+                asked[ask(worker, fragment)] = worker
+        yield steps / elapsed
 
 
 def rows(repeats: int) -> Iterator[Row]:
     """Fast environments, then slow ones, each with 1 to 64 workers."""
+    cores = hardware().cores
     for env_id in (FAST, SLOW):
-        yield from _curve(env_id, repeats)
-
-
-def _curve(env_id: str, repeats: int) -> Iterator[Row]:
-    cores, alone = hardware().cores, 0.0
-    for number in WORKERS:
-        measured = _rate(env_id, number, repeats)
-        alone = alone or measured
-        with_cores = env_id == SLOW or number <= cores
-        yield Row(
-            f"{env_id}, {number} worker{'s' if number > 1 else ''}",
-            measured,
-            "steps/s",
-            peer="" if number == 1 else f"{number} x one worker",
-            peer_value=None if number == 1 else number * alone,
-            at_least=LINEAR if number > 1 and with_cores else None,
-            note="" if env_id == SLOW else f"{cores} cores, which a shard and the driver share",
-        )
-
-
-def _rate(env_id: str, number: int, repeats: int) -> float:
-    spec, runtime = env_spec(env_id), RayRuntime()
-    try:
-        shard = start_shard(runtime, 0, 1, spec)
-        policies = FixedPolicy(random_policy(spec))
-        workers = start_workers(runtime, spec, number, [shard], policies)
-        collecting = Collecting(runtime, workers, FRAGMENT[env_id])
-        collecting.steps_per_s(ROUND_S)  # all of them get going
-        rounds = [collecting.steps_per_s(ROUND_S) for _ in range(repeats)]
-    finally:
-        runtime.close()
-    return statistics.median(rounds)
+        note = "" if env_id == SLOW else f"{cores} cores, which a shard and the driver share"
+        alone = 0.0
+        for number in WORKERS:
+            with closing(RayRuntime()) as runtime:
+                workers = start_workers(runtime, env_spec(env_id), number)
+                measured = rounds(runtime, workers, FRAGMENT[env_id])
+                next(measured)  # all of them get going
+                rate = statistics.median(islice(measured, repeats))
+            alone = alone or rate
+            wanted = LINEAR if env_id == SLOW or number <= cores else None
+            yield of_workers(number, rate, alone, f"{env_id}, ", note, at_least=wanted)

@@ -6,13 +6,13 @@ from there on the rate limiter holds the workers, and their policies stay fresh.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from awac_dist.bench.replay import random_episodes
-from awac_dist.bench.report import Row
+from awac_dist.bench.report import Row, of_workers
 from awac_dist.bench.runs import rows_of_run
 from awac_dist.bench.scaling import SLOW
 from awac_dist.data.parquet import write_episodes
@@ -24,7 +24,6 @@ STEPS_PER_S = 50  # of a worker
 OPTIONS = {
     "env": SLOW,
     "clone.updates": 0,
-    "clone.episodes": 0,
     "offline.updates": 50,
     "rollout.fragment_steps": 25,
     "learner.updates_per_call": 50,
@@ -53,19 +52,12 @@ def rows(repeats: int) -> Iterator[Row]:
 
 
 def _row(workers: int, alone: float, rows: Sequence[Mapping[str, Any]]) -> Row:
-    online = [its for its in rows if its["phase"] == "online"]
-    acted = [its for its in online if "rollout/wait_share" in its]
+    """What the metrics of a run say of its online phase."""
+    acted = [its for its in rows if its["phase"] == "online" and "rollout/wait_share" in its]
+    first, last = acted[0], acted[-1]
+    steps, seconds = (last[name] - first[name] for name in ("env_steps", "elapsed_s"))
     wait_share, lag = (
-        statistics.mean(its[f"rollout/{name}"] for its in acted)
-        for name in ("wait_share", "lag_mean")
+        mean(its[f"rollout/{name}"] for its in acted) for name in ("wait_share", "lag_mean")
     )
-    taken = [(its["env_steps"], its["elapsed_s"]) for its in acted]
-    (first, began_s), (last, ended_s) = taken[0], taken[-1]
-    return Row(
-        f"{workers} worker{'s' if workers > 1 else ''}",
-        (last - first) / (ended_s - began_s),
-        "steps/s",
-        peer="" if workers == 1 else f"{workers} x one worker",
-        peer_value=workers * alone or None,
-        note=f"workers wait {wait_share:.0%}, policies are {lag:.0f} updates old",
-    )
+    note = f"workers wait {wait_share:.0%}, policies are {lag:.0f} updates old"
+    return of_workers(workers, steps / seconds, alone, note=note)

@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
-from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
+from awac_dist.bench.d3rlpy_awac import quiet_training, their_algorithm
+from awac_dist.bench.products import HALF_CHEETAH
 from awac_dist.bench.report import Row
-from awac_dist.bench.rounds import Contestant, Measure, in_turn
+from awac_dist.bench.rounds import PEER, Measure, in_turn
 from awac_dist.bench.runs import rows_of_run
 
-ENV = "HalfCheetah-v5"
+ENV = HALF_CHEETAH.env_id
 WORKERS = 4
 BATCH = 256
 STEPS = 2_100  # of a round, of which the first third is not timed
 TEMPERATURE = 10.0
 SOONER = 1.5
-OPTIONS = {
+SETTINGS = {  # as d3rlpy's
     "env": ENV,
     "workers": WORKERS,
-    "clone.updates": 0,
-    "clone.episodes": 0,
-    "offline.updates": 0,
-    "online.env_steps": STEPS,
     "learner.batch_size": BATCH,
     "algorithm.temperature": TEMPERATURE,
     "algorithm.effective_batch": None,
+}
+LENGTH = {
+    "clone.updates": 0,
+    "offline.updates": 0,
+    "online.env_steps": STEPS,
     "evaluation.episodes": 1,
     "evaluation.every_updates": STEPS,
 }
@@ -40,7 +41,7 @@ OPTIONS = {
 
 def ours() -> Measure:
     """Measure runs with as many workers, each from its start to its end."""
-    return lambda: online_rate(rows_of_run(OPTIONS))
+    return lambda: online_rate(rows_of_run(SETTINGS | LENGTH))
 
 
 def online_rate(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -62,7 +63,7 @@ def theirs() -> Measure:
         with quiet_training(STEPS) as options:
             from d3rlpy.dataset import create_fifo_replay_buffer
 
-            their_algorithm(env, batch_size=BATCH, temperature=TEMPERATURE).fit_online(
+            their_algorithm(BATCH, TEMPERATURE).fit_online(
                 env,
                 create_fifo_replay_buffer(limit=1_000_000, env=env),
                 n_steps=STEPS,
@@ -78,9 +79,6 @@ def theirs() -> Measure:
 
 def rows(repeats: int) -> Iterator[Row]:
     """Steps a second at one update a step."""
-    contestants = {"ours": Contestant(ours)}
-    if find_spec(PEER):
-        contestants[PEER] = Contestant(theirs)
-    rounds = in_turn(contestants, repeats)
+    rounds = in_turn({"ours": ours, PEER: theirs}, repeats)
     what, note = f"{ENV}, {WORKERS} workers, one update of {BATCH} a step", "both on all cores"
     yield rounds.row(what, "steps/s", "ours", PEER, at_least=SOONER, note=f"{note}; same settings")

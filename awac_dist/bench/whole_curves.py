@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -22,11 +22,12 @@ import gymnasium
 import numpy as np
 import torch
 
-from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, reached_at
-from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
+from awac_dist.bench.curves import Curve, Plan, draw, learned, mean_curve, reached_at
+from awac_dist.bench.d3rlpy_awac import quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
-from awac_dist.bench.products import HIDDEN
+from awac_dist.bench.rounds import PEER
 from awac_dist.bench.runs import rows_of_run
+from awac_dist.bench.whole import BATCH, ENV, SETTINGS, TEMPERATURE, WORKERS
 from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source, read_share
@@ -34,33 +35,14 @@ from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.ranges import Count, Natural
 
-ENV, WORKERS, BATCH = RunConfig().env, 4, 256
-TEMPERATURE, EPISODES = 10.0, 5
+EPISODES = 5
 FIRST = RunConfig().learner.updates_per_call  # updates from whose end seconds are counted
 OURS, THEIRS = f"awac_dist, {WORKERS} workers", f"{PEER}, one process"
 
 
 def ours(plan: Plan, seed: int) -> Curve:
     """Run `awac_dist.launch` in processes of its own."""
-    options = {
-        "env": ENV,
-        "seed": seed,
-        "workers": WORKERS,
-        "clone.updates": 0,
-        "clone.episodes": 0,
-        "offline.updates": plan.offline,
-        "offline.batch_size": BATCH,
-        "online.env_steps": plan.online,
-        "learner.batch_size": BATCH,
-        "algorithm.temperature": TEMPERATURE,
-        "algorithm.effective_batch": None,
-        "algorithm.actor.hidden": HIDDEN,
-        "algorithm.critic.hidden": HIDDEN,
-        "evaluation.episodes": EPISODES,
-        "evaluation.curve_episodes": EPISODES,
-        "evaluation.every_updates": plan.every,
-    }
-    return curve_of(rows_of_run(options))
+    return curve_of(rows_of_run(SETTINGS | plan.options(seed, EPISODES)))
 
 
 def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:
@@ -77,11 +59,7 @@ def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:
 
 
 class Watch:
-    """d3rlpy's callback: evaluates now and then, and stops the clock for it.
-
-    Args:
-        every: Steps between evaluations.
-    """
+    """d3rlpy's callback: evaluates every so many steps, and stops the clock for it."""
 
     def __init__(self, every: int) -> None:
         self._every, self._env = every, gymnasium.make(ENV)
@@ -123,7 +101,7 @@ def theirs(plan: Plan, seed: int) -> Curve:
 
         set_seed(seed)
         replay = create_fifo_replay_buffer(1_000_000, episodes=_their_episodes(), env=env)
-        algorithm = their_algorithm(env, batch_size=BATCH, temperature=TEMPERATURE)
+        algorithm = their_algorithm(BATCH, TEMPERATURE)
         algorithm.fit(replay, n_steps=plan.offline, callback=watch, **options)
         algorithm.fit_online(env, replay, n_steps=plan.online, callback=watch, **options)
     return np.array(watch.points, np.float32)
@@ -149,17 +127,11 @@ class Curves(Plan):
     every: Count = 1_000
 
 
-def run(plan: Curves) -> int:
+def run(plan: Curves) -> None:
     """Run all, print when each reaches what both reach, draw the picture."""
     if not find_spec(PEER):
         raise InputError(f"{PEER} is not installed: see docs/speed.md")
-    ways: dict[str, Callable[[Plan, int], Curve]] = {OURS: ours, THEIRS: theirs}
-    curves: dict[str, list[Curve]] = {name: [] for name in ways}
-    for seed in range(plan.seeds):  # in turn, so that a slow hour slows both
-        for name, way in ways.items():
-            curves[name].append(way(plan, seed))
-            reached = "; ".join(f"{s:,.0f} s {value:,.0f}" for s, value in curves[name][-1])
-            print(f"{name}, seed {seed}: {reached}", flush=True)
+    curves = learned(plan, {OURS: ours, THEIRS: theirs}, "s")
     print("\n".join(told_apart(curves)))
     draw(
         plan.picture,
@@ -168,10 +140,9 @@ def run(plan: Curves) -> int:
         where="seconds of training",
         what=f"return of the mean action, {EPISODES} episodes",
     )
-    return 0
 
 
-def told_apart(curves: dict[str, list[Curve]]) -> list[str]:
+def told_apart(curves: Mapping[str, Sequence[Curve]]) -> list[str]:
     """When the mean of each way's seeds is where the lower of both gets at its best."""
     means = {name: mean_curve(seeds) for name, seeds in curves.items()}
     wanted = min(curve[:, 1].max() for curve in means.values())

@@ -52,9 +52,8 @@ def test_the_bare_loop_does_the_very_same_steps() -> None:
 
 def test_steps_a_second_are_those_of_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acting, "STEPS", 40)
-    measure = acting.collector(PENDULUM, 4)
-    script_clock(monkeypatch, acting)
-    assert measure() == 40.0
+    monkeypatch.setattr(acting, "rate", lambda call: 2.0 if sum(map(len, call())) == 40 else 0.0)
+    assert acting.worker(PENDULUM, 4)() == 2.0 * 40
 
 
 def test_a_worker_s_share_is_the_median_of_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,10 +113,10 @@ class Tireless:
 def test_steps_of_many_workers_count_while_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     script_clock(monkeypatch, scaling)
     workers = [Tireless(), Tireless()]
-    collecting = scaling.Collecting(InlineRuntime(Resources((2.0,), 0)), workers, 10)
+    rounds = scaling.rounds(InlineRuntime(Resources((2.0,), 0)), workers, 10, seconds=3)
     for turns in (2, 4):
         # looks at 0, 1, 2 and 3 seconds: two turns of two workers before the end
-        assert collecting.steps_per_s(seconds=3) == 40 / 3
+        assert next(rounds) == 40 / 3
         assert [worker.calls for worker in workers] == [turns + 1, turns + 1]  # one is under way
 
 
