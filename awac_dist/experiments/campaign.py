@@ -11,19 +11,13 @@ from awac_dist.experiments.run_record import Verdict
 
 @dataclass(frozen=True)
 class RunSize:
-    """How long a run is; two workers, two shards and small networks have it.
-
-    Attributes:
-        clone_updates, offline_updates, env_steps: Of the three phases; a step owes an update.
-        every_updates: Updates between two evaluations, and so between checkpoints.
-        episodes: Of an evaluation that ends a phase.
-    """
+    """How long a run is; two workers, two shards and small networks have it."""
 
     clone_updates: int = 500
     offline_updates: int = 1_000
-    env_steps: int = 15_000
-    every_updates: int = 500
-    episodes: int = 20
+    env_steps: int = 15_000  # each owes an update
+    every_updates: int = 500  # between two evaluations, and so between checkpoints
+    episodes: int = 20  # of an evaluation that ends a phase
 
     @property
     def grad_steps(self) -> int:
@@ -47,40 +41,24 @@ class RunSize:
 
 @dataclass
 class Death:
-    """One process that was killed.
+    """One process that was killed."""
 
-    Attributes:
-        kind: One of `KINDS`.
-        run: Number of the run.
-        grad_steps: Of the run's newest row, -1 before there is one.
-        seconds: Until it was recovered from, None if it was not.
-        run_ended: Whether the run came to its end before the sign of life was there.
-    """
-
-    kind: str
-    run: int
-    grad_steps: int
-    seconds: float | None = None
-    run_ended: bool = False
+    kind: str  # one of `KINDS`
+    run: int  # its number
+    grad_steps: int  # of the run's newest row, -1 before there is one
+    seconds: float | None = None  # until it was recovered from, None if it was not
+    run_ended: bool = False  # before the sign of life was there
 
 
 @dataclass
 class Campaign:
-    """Everything that happened.
+    """Everything that happened."""
 
-    Attributes:
-        size: Of every run.
-        deaths: In order.
-        failures: Exits of a launcher that nobody had killed; each was resumed.
-        verdicts: Of the runs that were disturbed.
-        undisturbed: Of the one that was not.
-    """
-
-    size: RunSize
-    deaths: list[Death] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    undisturbed: Verdict | None = None
+    size: RunSize  # of every run
+    deaths: list[Death] = field(default_factory=list)  # in order
+    failures: list[str] = field(default_factory=list)  # a launcher's own exits; it was resumed
+    verdicts: list[Verdict] = field(default_factory=list)  # of the runs that were disturbed
+    undisturbed: Verdict | None = None  # of the one that was not
 
     def count(self, kind: str) -> int:
         """Deaths of a kind."""
