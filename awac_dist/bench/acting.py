@@ -70,17 +70,12 @@ def beside_bare(env_id: str, num_envs: int) -> Measure:
 def _collector(env_id: str, num_envs: int) -> Callable[[], Sequence[Episode]]:
     """What a worker does between two looks at newer weights."""
     spec = env_spec(env_id)
-    policy, acting = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
-    return lambda: acting.collect_steps(policy, STEPS // num_envs, "online").fragments
+    policy, worker = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
+    return lambda: worker.collect_steps(policy, STEPS // num_envs, "online").fragments
 
 
 class BareLoop:
-    """Environments that do again what a collector's did.
-
-    Args:
-        env_id: The task.
-        num_envs: Environments of the collector.
-    """
+    """As many environments as a collector's, which do again what those did."""
 
     def __init__(self, env_id: str, num_envs: int) -> None:
         spec = env_spec(env_id)
@@ -103,7 +98,7 @@ class BareLoop:
                 self._under_way[stream] = env
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def acting(repeats: int) -> Iterator[Row]:
     """Each task with one environment and with several side by side."""
     for env_id, target in TARGETS.items():
         for num_envs in ENVS:

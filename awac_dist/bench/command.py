@@ -14,7 +14,6 @@ from awac_dist.ranges import Checked, Count
 if TYPE_CHECKING:
     from awac_dist.bench.report import Row
 
-# section: a module here with `rows(repeats) -> Iterator[Row]`, imported when it is asked for
 SECTIONS = {
     "peak": "matrix products a second, the ceiling of an update",
     "updates": "AWAC updates a second, beside d3rlpy's",
@@ -27,6 +26,7 @@ SECTIONS = {
     "whole": "online training, beside d3rlpy's loop in one process",
     "rllib": "the RLlib path, beside the standalone learner and RLlib's SAC",
 }
+PLACES = {"peak": "products", **dict.fromkeys(("broadcast", "memory", "scaling"), "workers")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ def run(options: Bench) -> None:
     print("\n".join(machine.lines()), flush=True)
     measured: dict[str, list[Row]] = {}
     for name in options.sections or SECTIONS:
-        section = import_module(f"awac_dist.bench.{name}")
-        measured[name] = list(section.rows(options.repeats))
+        module = import_module(f"awac_dist.bench.{PLACES.get(name, name)}")  # some import Ray
+        measured[name] = list(getattr(module, name)(options.repeats))
         print_table(f"{name}: {SECTIONS[name]}", measured[name])
     if options.json is not None:
         try:

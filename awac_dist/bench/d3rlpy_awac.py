@@ -41,11 +41,7 @@ def their_algorithm(batch_size: int, temperature: float = 1.0) -> Any:
 
 @contextmanager
 def quiet_training(epoch: int) -> Iterator[dict[str, Any]]:
-    """Options of its `fit` and `fit_online` that log nothing, where nothing is printed.
-
-    Args:
-        epoch: Steps between its looks at what else there is to do.
-    """
+    """Options of its `fit` and `fit_online` that log nothing, where nothing is printed."""
     with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
         from d3rlpy.logging import NoopAdapterFactory
 

@@ -87,7 +87,7 @@ def random_episodes(number: int) -> Iterator[Episode]:
         yield Episode(observations, actions[1:], actions[1:, 0], False, True, origin)
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def replay(repeats: int) -> Iterator[Row]:
     """One shard beside d3rlpy's sampler, then more shards."""
     running = {str(shards): partial(through_ray, shards) for shards in SHARDS}
     rounds = in_turn({**running, PEER: theirs}, repeats)

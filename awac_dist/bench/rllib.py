@@ -16,7 +16,7 @@ import torch
 
 from awac_dist.bench.acting import random_policy
 from awac_dist.bench.report import Row
-from awac_dist.bench.rounds import Measure, in_turn, rate
+from awac_dist.bench.rounds import Measure, Rounds, in_turn, rate
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import Source, open_source
 from awac_dist.envs.make import env_spec
@@ -28,6 +28,7 @@ from awac_dist.runs.runtime import InlineHandle
 from awac_dist.runs.weights import WeightStore
 
 RUN = RunConfig()
+OURS, RLLIB, SAC = "standalone", "rllib", "RLlib's SAC"
 BATCHES = (256, 1024)
 FRAGMENT = 250  # steps between two looks at newer weights
 UPDATES = 100  # between two publications of weights
@@ -97,28 +98,21 @@ def sac_steps() -> Measure:
     return lambda: FRAGMENT * rate(lambda: buffer.add(algorithm.env_runner.sample()))
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def rllib(repeats: int) -> Iterator[Row]:
     """Updates a second at two batch sizes, then environment steps a second."""
-    for batch_size in BATCHES:
-        ways = [partial(way, batch_size) for way in (standalone, through_rllib, sac)]
-        name = f"AWAC through RLlib, batch {batch_size}"
-        yield from _rows(name, "updates/s", ways, repeats, SHARE)
-    steps = (standalone_steps, rllib_steps, sac_steps)
-    yield from _rows("AWAC through RLlib", "env steps/s", steps, repeats)
+    ways: dict[str, Callable[..., Measure]]
+    for size in BATCHES:
+        ways = {OURS: standalone, RLLIB: through_rllib, SAC: sac}
+        rounds = in_turn({name: partial(way, size) for name, way in ways.items()}, repeats)
+        yield from _rows(rounds, f"AWAC through RLlib, batch {size}", "updates/s", SHARE)
+    rounds = in_turn({OURS: standalone_steps, RLLIB: rllib_steps, SAC: sac_steps}, repeats)
+    yield from _rows(rounds, "AWAC through RLlib", "env steps/s")
 
 
-def _rows(
-    name: str,
-    unit: str,
-    ways: Sequence[Callable[[], Measure]],
-    repeats: int,
-    share: float | None = None,
-) -> Iterator[Row]:
-    ours, sac = "standalone", "RLlib's SAC"
-    rounds = in_turn(dict(zip((ours, "rllib", sac), ways, strict=True)), repeats)
-    note = "one thread, one process"
-    yield rounds.row(name, unit, "rllib", ours, at_least=share, note=note)
-    yield rounds.row(name, unit, "rllib", sac, note=note)
+def _rows(rounds: Rounds, what: str, unit: str, share: float | None = None) -> Iterator[Row]:
+    for peer, at_least in ((OURS, share), (SAC, None)):
+        note = "one thread, one process"
+        yield rounds.row(what, unit, RLLIB, peer, at_least=at_least, note=note)
 
 
 def _shard(sources: Sequence[Source]) -> InlineHandle:
@@ -131,12 +125,8 @@ def _awac(batch_size: int) -> Any:
     from awac_dist.rllib import AWACConfig
 
     config = AWACConfig().prior_data(RUN.data)
-    config.training(
-        num_offline_updates=10**9,
-        updates_per_training_step=UPDATES,
-        train_batch_size_per_learner=batch_size,
-    )
-    return _built(config)
+    options = {"num_offline_updates": 10**9, "updates_per_training_step": UPDATES}
+    return _built(config.training(train_batch_size_per_learner=batch_size, **options))
 
 
 def _sac(batch_size: int) -> Any:

@@ -62,16 +62,9 @@ class Rounds:
         by: float = 1.0,
         **more: Any,
     ) -> Row:
-        """One's figure, beside a peer's of the same rounds where that took part.
+        """The figure of `name` times `by`, beside its peer's of the same rounds if that took part.
 
-        Args:
-            what: Was measured.
-            unit: Of the figure.
-            name: Of the contestant.
-            peer: Of the other; empty if there is none.
-            told: What to call the peer, if not by its name.
-            by: Turns the contestant's unit into the row's.
-            more: Of the row.
+        A peer may be told of by another name than that of the contestant.
         """
         if peer in self.figures:
             more |= {"peer_value": self.median(peer), "ratio": by * self.ratio(name, peer)}

@@ -14,7 +14,7 @@ from typing import Any
 from awac_dist.bench.replay import random_episodes
 from awac_dist.bench.report import Row, of_workers
 from awac_dist.bench.runs import rows_of_run
-from awac_dist.bench.scaling import SLOW
+from awac_dist.bench.workers import SLOW
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 
@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def slow(repeats: int) -> Iterator[Row]:
     """Online steps a second, with the time that workers wait and how old their policies get.
 
     Each run is one round, whatever the repeats: it takes a minute.

@@ -14,8 +14,7 @@ from awac_dist.algorithms.world import Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.d3rlpy_awac import their_algorithm
 from awac_dist.bench.hardware import hardware
-from awac_dist.bench.peak import multiply
-from awac_dist.bench.products import BATCH, HALF_CHEETAH, WIDEST, flops, of_update
+from awac_dist.bench.products import BATCH, HALF_CHEETAH, WIDEST, flops, multiply, of_update
 from awac_dist.bench.report import Row, counted
 from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
 from awac_dist.learner.config import Precision
@@ -78,7 +77,7 @@ def theirs(batch_size: int, threads: int) -> Measure:
     return lambda: rate(lambda: algorithm.impl.update(next(batches), 0))
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def updates(repeats: int) -> Iterator[Row]:
     """Both precisions beside d3rlpy's on all cores, then what threads bring."""
     machine = hardware()
     yield from _against_peers(machine.cores, machine.lacks_bfloat16, repeats)

@@ -77,7 +77,7 @@ def theirs() -> Measure:
     return measure
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def whole(repeats: int) -> Iterator[Row]:
     """Steps a second at one update a step."""
     rounds = in_turn({"ours": ours, PEER: theirs}, repeats)
     what, note = f"{ENV}, {WORKERS} workers, one update of {BATCH} a step", "both on all cores"

@@ -175,7 +175,7 @@ def bench(words: Sequence[str]) -> int:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One section that costs nothing."""
     module = ModuleType("awac_dist.bench.stub")
-    module.rows = lambda repeats: iter([Row("steps", repeats, "/s", peer="theirs", at_least=2.0)])
+    module.stub = lambda repeats: iter([Row("steps", repeats, "/s", peer="theirs", at_least=2.0)])
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(command, "SECTIONS", {"stub": "nothing"})
     return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_dist.bench import acting, replay, scaling, slow, whole
+from awac_dist.bench import acting, replay, slow, whole, workers
 from awac_dist.bench.acting import BareLoop
 from awac_dist.distributed import handles
 from awac_dist.distributed.handles import SharedWeightStore
@@ -111,13 +111,13 @@ class Tireless:
 
 
 def test_steps_of_many_workers_count_while_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    script_clock(monkeypatch, scaling)
-    workers = [Tireless(), Tireless()]
-    rounds = scaling.rounds(InlineRuntime(Resources((2.0,), 0)), workers, 10, seconds=3)
+    script_clock(monkeypatch, workers)
+    tireless = [Tireless(), Tireless()]
+    rounds = workers.rounds(InlineRuntime(Resources((2.0,), 0)), tireless, 10, seconds=3)
     for turns in (2, 4):
         # looks at 0, 1, 2 and 3 seconds: two turns of two workers before the end
         assert next(rounds) == 40 / 3
-        assert [worker.calls for worker in workers] == [turns + 1, turns + 1]  # one is under way
+        assert [worker.calls for worker in tireless] == [turns + 1, turns + 1]  # one is under way
 
 
 def test_a_slow_run_is_told_by_its_online_rows() -> None:
