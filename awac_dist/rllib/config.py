@@ -19,11 +19,12 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from awac_dist.algorithms import config_class
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import OnlineConfig, RunConfig
+from awac_dist.errors import InputError
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.rllib.learner import MethodLearner
-from awac_dist.rllib.limits import check
+from awac_dist.rllib.limits import problems
 from awac_dist.rllib.module import MethodModule
 from awac_dist.rollout.config import RolloutConfig
 
@@ -105,7 +106,8 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         Raises:
             InputError: Names the setting and the remedy.
         """
-        check(self)
+        for setting, problem in problems(self):
+            raise InputError(f"{type(self).__name__}: {setting}: {problem}")
         super().validate()
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
@@ -138,20 +140,20 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         for name in self._model_config:
             if name not in networks:
                 raise TypeError(f"{name} is not one of {', '.join(networks)}")
-        values: dict[str, Any] = {
-            name: self._network(name, networks[name]) if name in networks else getattr(self, name)
-            for name in vars(default)
-        }
-        return replace(default, **values)
+        values: dict[str, Any] = {name: self._network(name) for name in networks}
+        others = vars(default).keys() - networks
+        return replace(default, **values, **{name: getattr(self, name) for name in others})
 
-    def _network(self, name: str, default: NetworkConfig) -> NetworkConfig:
-        sizes = dict(self._model_config.get(name, {}))
+    def _network(self, name: str) -> NetworkConfig:
+        sizes, default = dict(self._model_config.get(name, {})), self.networks()[name]
         if "hidden" in sizes:
             sizes["hidden"] = tuple(sizes["hidden"])
         if hasattr(default, RATE):
             sizes[RATE] = self.target_update_rate
         rate, decay = getattr(self, f"{name}_lr"), getattr(self, f"{name}_weight_decay")
-        return replace(default, learning_rate=_first(rate), weight_decay=decay, **sizes)
+        if not isinstance(rate, int | float):
+            rate = rate[0][1]  # the first value of a schedule
+        return replace(default, learning_rate=rate, weight_decay=decay, **sizes)
 
     def as_run(self) -> RunConfig:
         """The run of our own command line that does the same."""
@@ -188,8 +190,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         found = dict(vars(cls.method_defaults()))
         for name, part in cls.networks().items():
             del found[name]
-            found[f"{name}_lr"] = part.learning_rate
-            found[f"{name}_weight_decay"] = part.weight_decay
+            found |= {f"{name}_lr": part.learning_rate, f"{name}_weight_decay": part.weight_decay}
             if hasattr(part, RATE):
                 found[RATE] = getattr(part, RATE)
         return found | {
@@ -199,8 +200,3 @@ class OfflineToOnlineConfig(AlgorithmConfig):
             "replay_capacity": DEFAULTS.replay.capacity,
             "mixture": DEFAULTS.replay.mixture,
         }
-
-
-def _first(learning_rate: Any) -> float:
-    """A fixed learning rate, or the first value of a schedule."""
-    return learning_rate if isinstance(learning_rate, int | float) else learning_rate[0][1]
