@@ -46,14 +46,11 @@ LIMITS: tuple[tuple[str, Any, str], ...] = (  # setting, its only legal value, w
     ("_torch_grad_scaler_class", None, "learning is in float32"),
     ("_torch_lr_scheduler_classes", None, "give actor_lr and critic_lr RLlib's schedules"),
 )
-RLLIB_NAMES = {  # where they are not the last part of our own path
+RLLIB_NAMES = {  # besides those of our own options, and where they are not the last part of a path
     "env": "environment(env)",
     "data": "prior_data",
-    "offline.updates": "num_offline_updates",
     "learner.batch_size": "train_batch_size_per_learner",
     "learner.discount": "gamma",
-    "learner.updates_per_call": "updates_per_training_step",
-    "replay.capacity": "replay_capacity",
     "rollout.fragment_steps": "rollout_fragment_length",
     "rollout.envs_per_worker": "num_envs_per_env_runner",
 }
@@ -95,24 +92,16 @@ def _contradictions(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
 
 
 def _values(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
-    for name, hint in get_type_hints(type(config.method_defaults())).items():
-        value = getattr(config, name, None)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
-    if config.updates_per_training_step < 1:
-        yield "updates_per_training_step", f"{config.updates_per_training_step} is not 1 or more"
     try:
         run = config.as_run()
     except TypeError as error:
         yield "model_config", f"{error}: see awac_dist.nn.config"
         return
+    for name, hint in get_type_hints(type(run.algorithm)).items():
+        value = getattr(run.algorithm, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
+    names = RLLIB_NAMES | {path: name for name, path in config.paths().items()}
     for path, problem in run.problems():
         if path != "data" or run.data:
-            yield _rllib_name(path), problem
-
-
-def _rllib_name(path: str) -> str:
-    """What a setting of our own is called here."""
-    *_, network, name = f"..{path}".split(".")
-    of_network = {"learning_rate": f"{network}_lr", "weight_decay": f"{network}_weight_decay"}
-    return RLLIB_NAMES.get(path) or of_network.get(name, name)
+            yield names.get(path, path.rpartition(".")[2]), problem
