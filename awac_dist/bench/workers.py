@@ -2,7 +2,11 @@
 
 `scaling` has them collect without pause and with no learner. A fast environment tells what it costs
 that workers share a few cores; one that sleeps for 20 ms a step whether many slow ones are served
-at once. Section `slow` adds learner and rate limiter.
+at once.
+
+`slow` makes whole runs on the latter, with learner and rate limiter. More workers bring more steps
+until the learner, who owes an update for each, is what all wait for: from there on the rate limiter
+holds the workers, and their policies stay fresh.
 
 In `broadcast` all workers ask at the same moment, which is the worst case: a worker asks for newer
 weights when it begins a fragment (`rollout.fragment_steps`), and here all begin one at once.
@@ -11,10 +15,12 @@ weights when it begins a fragment (`rollout.fragment_steps`), and here all begin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
-from statistics import median
+from statistics import mean, median
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import psutil
@@ -24,6 +30,8 @@ from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HALF_CHEETAH, HIDDEN
 from awac_dist.bench.replay import STEPS, random_episodes, start_shard
 from awac_dist.bench.report import Row, of_workers
+from awac_dist.bench.runs import rows_of_run
+from awac_dist.data.parquet import write_episodes
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Future, Handle, RolloutReport
@@ -35,9 +43,11 @@ from awac_dist.runs.weights import WeightStore
 from awac_dist.types import EnvSpec
 
 FAST, SLOW = "HalfCheetah-v5", "awac_dist.bench.slow_env:Slow-v0"
+SLOW_STEPS = 300  # a worker, of a run: 6 seconds without a learner
 CPUS = 0.01  # that a worker books: it need not have a core to itself
 MANY = 32  # workers of `broadcast` and `memory`
 SCALES = (1, 2, 4, 8, 16, 32, 64)  # workers of `scaling`
+SLOW_SCALES = (1, 4, 16, 64)  # of `slow`
 FRAGMENT = {FAST: 250, SLOW: 25}  # steps of a call
 ROUND_S = 5.0
 LINEAR = 0.90  # of a core's worth each, while there are cores
@@ -46,6 +56,17 @@ EPISODES = 2_000  # that a shard is filled with
 WORKERS_GIB = 5.0
 WANTED_SHARE = 1.2  # of a shard's data
 MIB = 1 << 20
+SLOW_RUN = {
+    "env": SLOW,
+    "clone.updates": 0,
+    "offline.updates": 50,
+    "rollout.fragment_steps": 25,
+    "learner.updates_per_call": 50,
+    "evaluation.episodes": 1,
+    "evaluation.every_updates": 1_000_000,
+    "algorithm.actor.hidden": (64, 64),
+    "algorithm.critic.hidden": (64, 64),
+}
 
 
 def start_workers(
@@ -113,6 +134,34 @@ def scaling(repeats: int) -> Iterator[Row]:
             alone = alone or rate
             wanted = LINEAR if env_id == SLOW or number <= cores else None
             yield of_workers(number, rate, alone, f"{env_id}, ", note, at_least=wanted)
+
+
+def slow(repeats: int) -> Iterator[Row]:
+    """Online steps a second, with the time that workers wait and how old their policies get.
+
+    Each run is one round, whatever the repeats: it takes a minute.
+    """
+    alone = 0.0
+    with TemporaryDirectory() as folder:
+        data = f"{folder}/prior.parquet"
+        write_episodes(data, random_episodes(3), env_spec(SLOW))
+        for workers in SLOW_SCALES:
+            own = {"data": data, "workers": workers, "online.env_steps": SLOW_STEPS * workers}
+            row = _slow_row(workers, alone, rows_of_run(SLOW_RUN | own))
+            alone = alone or row.value
+            yield row
+
+
+def _slow_row(workers: int, alone: float, rows: Sequence[Mapping[str, Any]]) -> Row:
+    """What the metrics of a run say of its online phase."""
+    acted = [its for its in rows if its["phase"] == "online" and "rollout/wait_share" in its]
+    first, last = acted[0], acted[-1]
+    steps, seconds = (last[name] - first[name] for name in ("env_steps", "elapsed_s"))
+    wait_share, lag = (
+        mean(its[f"rollout/{name}"] for its in acted) for name in ("wait_share", "lag_mean")
+    )
+    note = f"workers wait {wait_share:.0%}, policies are {lag:.0f} updates old"
+    return of_workers(workers, steps / seconds, alone, note=note)
 
 
 def broadcast(repeats: int) -> Iterator[Row]:

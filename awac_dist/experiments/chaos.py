@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -45,59 +45,49 @@ MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
 
 
+@dataclass
 class DisturbedRun:
-    """One run and the hand that kills it.
+    """One run and the hand that kills it."""
 
-    Args:
-        folder: Of the run.
-        campaign: Is told what happens.
-        kinds: What may be killed; nothing leaves the run alone.
-        every_s: Mean pause between a recovery and the next kill.
-        rng: Chooses.
-        over: Whether the time of the campaign is over.
-    """
+    folder: Path
+    campaign: Campaign  # is told what happens
+    kinds: Sequence[str]  # what may be killed; nothing leaves the run alone
+    every_s: float  # mean pause between a recovery and the next kill
+    rng: random.Random  # chooses
+    over: Callable[[], bool]  # whether the time of the campaign is over
 
-    def __init__(
-        self,
-        folder: Path,
-        campaign: Campaign,
-        kinds: Sequence[str],
-        every_s: float,
-        rng: random.Random,
-        over: Callable[[], bool],
-    ) -> None:
-        self._folder, self._campaign, self._kinds = folder, campaign, kinds
-        self._every_s, self._rng, self._over = every_s, rng, over
+    def __post_init__(self) -> None:
         self._seen: dict[Fragment, int] = {}
-        self._number, self._failures = len(campaign.verdicts), 0
-        self._log = folder.with_suffix(".out")
-        self._launcher = launch(["--run-dir", str(folder), *campaign.size.words], self._log)
+        self._number, self._failures = len(self.campaign.verdicts), 0
+        self._log = self.folder.with_suffix(".out")
+        words = ["--run-dir", str(self.folder), *self.campaign.size.words]
+        self._launcher = launch(words, self._log)
 
     def run(self) -> Verdict:
         """See the run through to its end."""
         try:
             while not self._ended():
-                pause_s = self._rng.uniform(0, 2 * self._every_s)
+                pause_s = self.rng.uniform(0, 2 * self.every_s)
                 self._wait(time.monotonic() + pause_s, lambda: False)
-                if not self._over() and not self._ended() and (victims := self._victims()):
-                    self._kill(*self._rng.choice(victims))
+                if not self.over() and not self._ended() and (victims := self._victims()):
+                    self._kill(*self.rng.choice(victims))
         finally:
             if self._launcher.poll() is None:  # in order, as a cluster that wants its machine back
                 self._launcher.terminate()
                 self._launcher.wait()
-        size = self._campaign.size
-        return judge(self._folder, self._seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
+        size = self.campaign.size
+        return judge(self.folder, self._seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
 
     def _resume(self) -> None:
-        self._launcher = launch(["--resume", str(self._folder)], self._log)
+        self._launcher = launch(["--resume", str(self.folder)], self._log)
 
     def _ended(self) -> bool:
         """Whether it came to its end; it is resumed where it ended in any other way."""
         code: int | None = self._launcher.poll()
         if code:
             lines = self._log.read_text(errors="replace").splitlines()
-            self._campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
-            print(self._campaign.failures[-1], flush=True)
+            self.campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
+            print(self.campaign.failures[-1], flush=True)
             self._failures += 1
             if self._failures == MAX_FAILURES:
                 raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
@@ -114,16 +104,16 @@ class DisturbedRun:
 
     def _victims(self) -> list[tuple[str, psutil.Process]]:
         """Processes of the kind that died least often so far."""
-        if not (self._folder / "config.yaml").exists():
+        if not (self.folder / "config.yaml").exists():
             return []  # nothing has begun that could be resumed
-        for kind in sorted(self._kinds, key=self._campaign.count):
+        for kind in sorted(self.kinds, key=self.campaign.count):
             if processes := of_kind(self._launcher, kind):
                 return [(kind, process) for process in processes]
         return []
 
     def _kill(self, kind: str, process: psutil.Process) -> None:
-        self._seen |= logged_fragments(self._folder)
-        grad_steps = last_row(self._folder, UPDATES).get("grad_steps", -1)
+        self._seen |= logged_fragments(self.folder)
+        grad_steps = last_row(self.folder, UPDATES).get("grad_steps", -1)
         death = Death(kind, self._number, grad_steps)
         column = EVALUATION if kind == "evaluator" else UPDATES
         since, began = self._elapsed_s(column), time.monotonic()
@@ -131,7 +121,7 @@ class DisturbedRun:
             process.kill()
         except psutil.NoSuchProcess:
             return  # the run was quicker, and ended
-        self._campaign.deaths.append(death)
+        self.campaign.deaths.append(death)
         if kind == DRIVER:
             process.wait()
             self._resume()
@@ -142,7 +132,7 @@ class DisturbedRun:
 
     def _elapsed_s(self, column: str) -> float:
         """When the newest row with a column was written; rows of lost updates disappear again."""
-        written: float = last_row(self._folder, column).get("elapsed_s", -1.0)
+        written: float = last_row(self.folder, column).get("elapsed_s", -1.0)
         return written
 
     def _recovers(self, column: str, dead: int, since: float, deadline: float) -> bool:
@@ -151,11 +141,11 @@ class DisturbedRun:
         return self._wait(deadline, lambda: self._elapsed_s(column) > since)
 
     def _is_whole(self, dead: int) -> bool:
-        living = {kind: of_kind(self._launcher, kind, ready=True) for kind in COUNTS}
-        return all(
-            sum(process.pid != dead for process in living[kind]) == count
-            for kind, count in COUNTS.items()
-        )
+        for kind, count in COUNTS.items():
+            living = of_kind(self._launcher, kind, ready=True)
+            if sum(process.pid != dead for process in living) != count:
+                return False
+        return True
 
 
 def hold(

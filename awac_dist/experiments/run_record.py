@@ -19,7 +19,6 @@ from awac_dist.plotting.learning_curve import read_rows
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.reporting.metrics import METRICS_FILE
 
-TAIL_BYTES = 100_000
 UPDATES = "learner/updates_per_s"  # in the rows of updates
 EVALUATION = "eval/return"
 Key = tuple[int, ...]  # worker, incarnation, episode, start
@@ -27,11 +26,9 @@ Fragment = tuple[str, Key]  # source and key
 
 
 def last_row(folder: Path, column: str) -> dict[str, Any]:
-    """The newest row of `metrics.jsonl` that has a column, among the last ones; else empty."""
+    """The newest row of `metrics.jsonl` that has a column; empty if there is none."""
     try:
-        with (folder / METRICS_FILE).open("rb") as table:
-            table.seek(max(0, table.seek(0, 2) - TAIL_BYTES))
-            lines = table.read().split(b"\n")[1:-1]
+        lines = (folder / METRICS_FILE).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return {}
     rows: Iterator[dict[str, Any]] = map(json.loads, reversed(lines))

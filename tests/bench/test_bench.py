@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
 from awac_dist.algorithms.world import Task
-from awac_dist.bench import command, hardware, products
+from awac_dist.bench import __main__ as command
+from awac_dist.bench import hardware, products
 from awac_dist.bench.products import Product
 from awac_dist.bench.report import Row, digits
 from awac_dist.bench.rounds import PEER, Measure, in_turn, rate

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_dist.bench import acting, replay, slow, whole, workers
+from awac_dist.bench import acting, replay, whole, workers
 from awac_dist.bench.acting import BareLoop
 from awac_dist.distributed import handles
 from awac_dist.distributed.handles import SharedWeightStore
@@ -129,7 +129,7 @@ def test_a_slow_run_is_told_by_its_online_rows() -> None:
         {"phase": "online", "env_steps": 200, "elapsed_s": 3.5},
         {"phase": "online", "env_steps": 500, "elapsed_s": 5.0} | more,
     ]
-    row = slow._row(4, 40.0, rows)
+    row = workers._slow_row(4, 40.0, rows)
     assert row.value == (500 - 100) / (5.0 - 3.0)
     assert row.peer_value == 4 * 40.0
     assert row.note == "workers wait 30%, policies are 20 updates old"
