@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from awac_dist.config import CLONE
 from awac_dist.data.experience import list_files, read_fragments
@@ -85,12 +84,12 @@ def judge(
     logged = logged_fragments(folder)
     newest = list_checkpoints(str(folder / "checkpoints"))[-1]
     checkpoint, progress = load_checkpoint(newest), load_progress(newest)
-    books = checkpoint["books"]
-    known = [(source, books["in_play"].get(source)) for source in (CLONE, ONLINE)]
+    in_play, forgotten = checkpoint["books"]["in_play"], checkpoint["books"]["forgotten"]
     registered = {
         (source, tuple(key))
-        for source, keys in [*known, (ONLINE, books["forgotten"])]
-        for key in ([] if keys is None else keys.tolist())
+        for source, keys in [*in_play.items(), (ONLINE, forgotten)]
+        for key in keys.tolist()
+        if source in (CLONE, ONLINE)
     }
     problems = [
         f"{fragment} was registered and is not in the log" for fragment in registered - {*logged}
@@ -114,11 +113,12 @@ def judge(
 
 def _duplicated(folder: Path) -> int:
     """Steps that are in the log more than once, whichever fragments they are in."""
-    spans: dict[Key, list[np.ndarray]] = {}
-    for _, (*stream, start), length in _fragments(folder):
-        spans.setdefault(tuple(stream), []).append(np.arange(start, start + length))
-    steps = [np.concatenate(of_stream) for of_stream in spans.values()]
-    return sum(len(of_stream) - len(np.unique(of_stream)) for of_stream in steps)
+    steps = Counter(
+        (*stream, step)
+        for _, (*stream, start), length in _fragments(folder)
+        for step in range(start, start + length)
+    )
+    return steps.total() - len(steps)
 
 
 def seams(folder: Path) -> list[str]:
