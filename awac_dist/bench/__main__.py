@@ -16,21 +16,17 @@ from awac_dist.ranges import Checked, Count
 if TYPE_CHECKING:
     from awac_dist.bench.report import Row
 
-SECTIONS = {
-    "peak": "matrix products a second, the ceiling of an update",
-    "updates": "AWAC updates a second, beside d3rlpy's",
-    "acting": "a worker's steps a second, beside env.step alone",
-    "replay": "batches a second into the learner's process, beside d3rlpy's",
-    "broadcast": "how soon many workers have a new policy",
-    "memory": "of many workers, and of a shard beside its data",
-    "scaling": "steps a second with 1 to 64 workers",
-    "slow": "whole runs on an environment of 20 ms a step",
-    "whole": "online training, beside d3rlpy's loop in one process",
-    "rllib": "the RLlib path, beside the standalone learner and RLlib's SAC",
-}
-PLACES = {
-    "peak": "products",
-    **dict.fromkeys(("broadcast", "memory", "scaling", "slow"), "workers"),
+SECTIONS = {  # -> the module here that has a function of this name, and what that measures
+    "peak": ("products", "matrix products a second, the ceiling of an update"),
+    "updates": ("updates", "AWAC updates a second, beside d3rlpy's"),
+    "acting": ("acting", "a worker's steps a second, beside env.step alone"),
+    "replay": ("replay", "batches a second into the learner's process, beside d3rlpy's"),
+    "broadcast": ("workers", "how soon many workers have a new policy"),
+    "memory": ("workers", "of many workers, and of a shard beside its data"),
+    "scaling": ("workers", "steps a second with 1 to 64 workers"),
+    "slow": ("workers", "whole runs on an environment of 20 ms a step"),
+    "whole": ("whole_curves", "online training, beside d3rlpy's loop in one process"),
+    "rllib": ("rllib_curves", "the RLlib path, beside the standalone learner and RLlib's SAC"),
 }
 
 
@@ -45,7 +41,8 @@ class Bench(Checked):
 
     sections: tuple[str, ...] = positional(
         default=(),
-        help="; ".join(f"{name}: {what}" for name, what in SECTIONS.items()) + ". Default: all.",
+        help="; ".join(f"{name}: {what}" for name, (_, what) in SECTIONS.items())
+        + ". Default: all.",
     )
     repeats: Count = 5
     json: str | None = None
@@ -66,9 +63,10 @@ def run(options: Bench) -> None:
     print("\n".join(machine.lines()), flush=True)
     measured: dict[str, list[Row]] = {}
     for name in options.sections or SECTIONS:
-        module = import_module(f"awac_dist.bench.{PLACES.get(name, name)}")  # some import Ray
+        place, what = SECTIONS[name]
+        module = import_module(f"awac_dist.bench.{place}")  # some import Ray
         measured[name] = list(getattr(module, name)(options.repeats))
-        print_table(f"{name}: {SECTIONS[name]}", measured[name])
+        print_table(f"{name}: {what}", measured[name])
     if options.json is not None:
         try:
             write_json(options.json, machine, options.repeats, measured)

@@ -1,19 +1,24 @@
-"""How much sooner the same is learned: returns by seconds, a run with workers beside one process.
+"""Training as a whole beside d3rlpy's: a run with four workers, and a loop in one process.
+
+Both learn HalfCheetah with the same settings: networks, batches, step sizes, temperature, one
+update a step online; d3rlpy's entropy bonus is switched off. Both use all cores as they see fit.
+
+Section `whole` says how fast: equally many steps are equally much experience and equally many
+updates, so that the ratio of steps a second is that of speed alone. How much sooner the same is
+learned is drawn by
 
     python -m awac_dist.bench.whole_curves docs/whole-curves.png --seeds 3
 
-`awac_dist.launch` with four workers and d3rlpy's loop learn HalfCheetah from the embedded
-demonstrations, offline and then online at one update a step, with the same settings: networks,
-batches, step sizes, temperature. d3rlpy's entropy bonus is switched off. Seconds are those of
-training after the first 100 updates, so that starting is in neither: our evaluator runs beside the
-training and takes from it, the time of d3rlpy's evaluations is taken out.
+from the embedded demonstrations, offline and then online. Its seconds are those of training after
+the first 100 updates, so that starting is in neither: our evaluator runs beside the training and
+takes from it, the time of d3rlpy's evaluations is taken out.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -25,9 +30,10 @@ import torch
 from awac_dist.bench.curves import Curve, Plan, draw, learned, mean_curve, reached_at
 from awac_dist.bench.d3rlpy_awac import quiet_training, their_algorithm
 from awac_dist.bench.hardware import hardware
-from awac_dist.bench.rounds import PEER
+from awac_dist.bench.products import HALF_CHEETAH
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import PEER, Measure, in_turn
 from awac_dist.bench.runs import rows_of_run
-from awac_dist.bench.whole import BATCH, ENV, SETTINGS, TEMPERATURE, WORKERS
 from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source, read_share
@@ -35,9 +41,67 @@ from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.ranges import Count, Natural
 
+ENV = HALF_CHEETAH.env_id
+WORKERS = 4
+BATCH = 256
+STEPS = 2_100  # of a round, of which the first third is not timed
+TEMPERATURE = 10.0
+SOONER = 1.5
+SETTINGS = {  # as d3rlpy's
+    "env": ENV,
+    "workers": WORKERS,
+    "learner.batch_size": BATCH,
+    "algorithm.temperature": TEMPERATURE,
+    "algorithm.effective_batch": None,
+}
+ROUND = Plan(picture="", offline=0, online=STEPS, every=STEPS)
 EPISODES = 5
 FIRST = RunConfig().learner.updates_per_call  # updates from whose end seconds are counted
 OURS, THEIRS = f"awac_dist, {WORKERS} workers", f"{PEER}, one process"
+
+
+def our_rate() -> Measure:
+    """Measure runs with as many workers, each from its start to its end."""
+    return lambda: online_rate(rows_of_run(SETTINGS | ROUND.options(seed=0, episodes=1)))
+
+
+def online_rate(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Environment steps a second of a run's online phase after its first third."""
+    updates = [row for row in rows if row["phase"] == "online" and "critic/loss" in row]
+    timed = [row for row in updates if row["grad_steps"] >= STEPS / 3]
+    first, last = timed[0], timed[-1]
+    steps: int = last["grad_steps"] - first["grad_steps"]  # one update a step
+    return steps / (last["elapsed_s"] - first["elapsed_s"])
+
+
+def their_rate() -> Measure:
+    """Measure d3rlpy's own online loop."""
+
+    def measure() -> float:
+        env = gymnasium.make(ENV)
+        times: dict[int, float] = {}
+        with quiet_training(STEPS) as options:
+            from d3rlpy.dataset import create_fifo_replay_buffer
+
+            their_algorithm(BATCH, TEMPERATURE).fit_online(
+                env,
+                create_fifo_replay_buffer(limit=1_000_000, env=env),
+                n_steps=STEPS,
+                update_start_step=BATCH,
+                callback=lambda algorithm, epoch, step: times.setdefault(step, time.perf_counter()),
+                **options,
+            )
+        first, last = STEPS // 3, STEPS
+        return (last - first) / (times[last] - times[first])
+
+    return measure
+
+
+def whole(repeats: int) -> Iterator[Row]:
+    """Steps a second at one update a step."""
+    rounds = in_turn({"ours": our_rate, PEER: their_rate}, repeats)
+    what, note = f"{ENV}, {WORKERS} workers, one update of {BATCH} a step", "both on all cores"
+    yield rounds.row(what, "steps/s", "ours", PEER, at_least=SOONER, note=f"{note}; same settings")
 
 
 def ours(plan: Plan, seed: int) -> Curve:
@@ -133,13 +197,9 @@ def run(plan: Curves) -> None:
         raise InputError(f"{PEER} is not installed: see docs/speed.md")
     curves = learned(plan, {OURS: ours, THEIRS: theirs}, "s")
     print("\n".join(told_apart(curves)))
-    draw(
-        plan.picture,
-        curves,
-        title=f"{ENV} from demonstrations, then online, {plan.seeds} seeds",
-        where="seconds of training",
-        what=f"return of the mean action, {EPISODES} episodes",
-    )
+    title = f"{ENV} from demonstrations, then online, {plan.seeds} seeds"
+    what = f"return of the mean action, {EPISODES} episodes"
+    draw(plan.picture, curves, title=title, where="seconds of training", what=what)
 
 
 def told_apart(curves: Mapping[str, Sequence[Curve]]) -> list[str]:

@@ -178,7 +178,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module = ModuleType("awac_dist.bench.stub")
     module.stub = lambda repeats: iter([Row("steps", repeats, "/s", peer="theirs", at_least=2.0)])
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(command, "SECTIONS", {"stub": "nothing"})
+    monkeypatch.setattr(command, "SECTIONS", {"stub": ("stub", "nothing")})
     return
 
 

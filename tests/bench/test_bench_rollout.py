@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_dist.bench import acting, replay, whole, workers
+from awac_dist.bench import acting, replay, whole_curves, workers
 from awac_dist.bench.acting import BareLoop
 from awac_dist.distributed import handles
 from awac_dist.distributed.handles import SharedWeightStore
@@ -151,8 +151,8 @@ def test_a_run_s_rate_is_that_after_its_first_third() -> None:
         loss = {"phase": phase, "critic/loss": 1.0}
         return loss | {"grad_steps": grad_steps, "elapsed_s": elapsed_s}
 
-    third = whole.STEPS // 3
+    third = whole_curves.STEPS // 3
     online = [row(100, 1.0), row(third, 50.0), row(2 * third, 60.0), row(3 * third, 90.0)]
     evaluated = {"phase": "online", "grad_steps": 3 * third, "elapsed_s": 99.0, "eval/return": 1.0}
-    found = whole.online_rate([row(5 * third, 0.0, phase="offline"), *online, evaluated])
+    found = whole_curves.online_rate([row(5 * third, 0.0, phase="offline"), *online, evaluated])
     assert found == 2 * third / (90.0 - 50.0)
