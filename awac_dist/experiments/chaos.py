@@ -197,23 +197,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between kills")
-    parser.add_argument("--kinds", type=_kinds, default=KINDS, help=",".join(KINDS))
+    parser.add_argument("--kinds", default=",".join(KINDS), help="%(default)s")
     parser.add_argument("--out", type=Path, help="folder for the runs and chaos.json")
     words = parser.parse_args(argv)
+    kinds = words.kinds.split(",")
+    for kind in kinds:
+        if kind not in KINDS:
+            parser.error(f"argument --kinds: {kind!r} is not one of {', '.join(KINDS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the run is ended, too
     out = words.out or Path(tempfile.mkdtemp(prefix="chaos-"))
     out.mkdir(parents=True, exist_ok=True)
-    done = hold(out, words.minutes, every_s=words.every, kinds=words.kinds, seed=words.seed)
+    done = hold(out, words.minutes, every_s=words.every, kinds=kinds, seed=words.seed)
     print(f"\n{done.table()}\n{done.closing()}\n{out / 'chaos.json'}")
     return int(not is_clean(done))
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(text.split(","))
-    for kind in kinds:
-        if kind not in KINDS:
-            raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(KINDS)}")
-    return kinds
 
 
 if __name__ == "__main__":

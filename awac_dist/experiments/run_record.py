@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,10 +50,8 @@ def _fragments(folder: Path) -> Iterator[tuple[str, Key, int]]:
 def _read(path: str) -> list[Any]:
     """The fragments of a file; of the Parquet file that takes its place if it was finished."""
     for candidate in (path, path.replace(".journal", ".parquet")):
-        try:
+        with suppress(FileNotFoundError, InputError):
             return read_fragments(candidate)
-        except (FileNotFoundError, InputError):
-            continue
     return []
 
 
