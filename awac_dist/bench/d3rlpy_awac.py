@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from io import StringIO
 from typing import Any
 
@@ -37,16 +36,3 @@ def their_algorithm(batch_size: int, temperature: float = 1.0) -> Any:
         for parameter in algorithm.impl.modules.log_temp.parameters():
             parameter.fill_(NO_BONUS)
     return algorithm
-
-
-@contextmanager
-def quiet_training(epoch: int) -> Iterator[dict[str, Any]]:
-    """Options of its `fit` and `fit_online` that log nothing, where nothing is printed."""
-    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
-        from d3rlpy.logging import NoopAdapterFactory
-
-        yield {
-            "logger_adapter": NoopAdapterFactory(),
-            "show_progress": False,
-            "n_steps_per_epoch": epoch,
-        }

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 import gymnasium
@@ -28,7 +30,7 @@ import numpy as np
 import torch
 
 from awac_dist.bench.curves import Curve, Plan, draw, learned, mean_curve, reached_at
-from awac_dist.bench.d3rlpy_awac import quiet_training, their_algorithm
+from awac_dist.bench.d3rlpy_awac import their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import HALF_CHEETAH
 from awac_dist.bench.report import Row
@@ -78,21 +80,10 @@ def their_rate() -> Measure:
     """Measure d3rlpy's own online loop."""
 
     def measure() -> float:
-        env = gymnasium.make(ENV)
-        times: dict[int, float] = {}
-        with quiet_training(STEPS) as options:
-            from d3rlpy.dataset import create_fifo_replay_buffer
-
-            their_algorithm(BATCH, TEMPERATURE).fit_online(
-                env,
-                create_fifo_replay_buffer(limit=1_000_000, env=env),
-                n_steps=STEPS,
-                update_start_step=BATCH,
-                callback=lambda algorithm, epoch, step: times.setdefault(step, time.perf_counter()),
-                **options,
-            )
+        times: list[float] = []  # after each step
+        train_theirs(ROUND, 0, lambda *_: times.append(time.perf_counter()))
         first, last = STEPS // 3, STEPS
-        return (last - first) / (times[last] - times[first])
+        return (last - first) / (times[last - 1] - times[first - 1])
 
     return measure
 
@@ -157,18 +148,34 @@ class Watch:
 def theirs(plan: Plan, seed: int) -> Curve:
     """Run d3rlpy in this process, on all cores."""
     torch.set_num_threads(hardware().cores)
-    env, watch = gymnasium.make(ENV), Watch(plan.every)
+    watch = Watch(plan.every)
+    train_theirs(plan, seed, watch)
+    return np.array(watch.points, np.float32)
+
+
+def train_theirs(plan: Plan, seed: int, callback: Callable[[Any, int, int], None]) -> None:
+    """Train d3rlpy's AWAC, which logs and prints nothing, with a callback after each step."""
+    env = gymnasium.make(ENV)
     env.reset(seed=seed)
-    with quiet_training(plan.every) as options:
+    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
         from d3rlpy import seed as set_seed
         from d3rlpy.dataset import create_fifo_replay_buffer
+        from d3rlpy.logging import NoopAdapterFactory
 
         set_seed(seed)
-        replay = create_fifo_replay_buffer(1_000_000, episodes=_their_episodes(), env=env)
+        prior = _their_episodes() if plan.offline else None
+        replay = create_fifo_replay_buffer(1_000_000, episodes=prior, env=env)
         algorithm = their_algorithm(BATCH, TEMPERATURE)
-        algorithm.fit(replay, n_steps=plan.offline, callback=watch, **options)
-        algorithm.fit_online(env, replay, n_steps=plan.online, callback=watch, **options)
-    return np.array(watch.points, np.float32)
+        options: dict[str, Any] = {
+            "callback": callback,
+            "logger_adapter": NoopAdapterFactory(),
+            "n_steps_per_epoch": plan.every,
+            "show_progress": False,
+        }
+        if plan.offline:
+            algorithm.fit(replay, n_steps=plan.offline, **options)
+        start = 0 if plan.offline else BATCH
+        algorithm.fit_online(env, replay, n_steps=plan.online, update_start_step=start, **options)
 
 
 def _their_episodes() -> list[Any]:
