@@ -77,11 +77,8 @@ def reached_at(curve: Curve, wanted: float) -> float:
     above = np.flatnonzero(curve[:, 1] >= wanted)
     if not len(above):
         raise ValueError(f"a return of {wanted:,.0f} is never reached")
-    there = curve[above[0]]
-    before = curve[max(above[0] - 1, 0)]
-    gained = there[1] - before[1]
-    share = (wanted - before[1]) / gained if gained else 1.0
-    return float(before[0] + share * (there[0] - before[0]))
+    where, value = curve[max(above[0] - 1, 0) : above[0] + 1].T
+    return float(np.interp(wanted, value, where))
 
 
 def draw(
