@@ -25,18 +25,16 @@ class RunSize:
         return self.clone_updates + self.offline_updates + self.env_steps
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> list[str]:
         """What the launcher is told."""
         return (
-            *("--workers", "2", "--shards", "2"),
-            *("--clone.updates", str(self.clone_updates), "--clone.episodes", "4"),
-            *("--offline.updates", str(self.offline_updates)),
-            *("--online.env_steps", str(self.env_steps)),
-            *("--algorithm.actor.hidden", "64", "64", "--algorithm.critic.hidden", "64", "64"),
-            *("--learner.batch_size", "64", "--learner.threads", "1"),
-            *("--evaluation.every_updates", str(self.every_updates)),
-            *("--evaluation.curve_episodes", "1", "--evaluation.episodes", str(self.episodes)),
-        )
+            f"--workers 2 --shards 2 --clone.updates {self.clone_updates} --clone.episodes 4 "
+            f"--offline.updates {self.offline_updates} --online.env_steps {self.env_steps} "
+            "--algorithm.actor.hidden 64 64 --algorithm.critic.hidden 64 64 "
+            "--learner.batch_size 64 --learner.threads 1 "
+            f"--evaluation.every_updates {self.every_updates} --evaluation.curve_episodes 1 "
+            f"--evaluation.episodes {self.episodes}"
+        ).split()
 
 
 @dataclass
