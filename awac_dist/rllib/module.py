@@ -41,12 +41,9 @@ class Spread(World):
 
     def average(self, gradients: Sequence[Tensor]) -> None:
         """One exchange for all of them."""
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        flat = nn.utils.parameters_to_vector(gradients)
         distributed.all_reduce(flat)
-        flat /= self.size
-        sizes = [gradient.numel() for gradient in gradients]
-        for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        nn.utils.vector_to_parameters(flat / self.size, gradients)
 
 
 class MethodModule(TorchRLModule, InferenceOnlyAPI):
