@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
-from awac_dist.experiments.run_processes import KINDS
 from awac_dist.experiments.run_record import Verdict
 
 
@@ -41,7 +40,7 @@ class RunSize:
 class Death:
     """One process that was killed."""
 
-    kind: str  # one of `KINDS`
+    kind: str  # such as worker
     run: int  # its number
     grad_steps: int  # of the run's newest row, -1 before there is one
     seconds: float | None = None  # until it was recovered from, None if it was not
@@ -65,11 +64,10 @@ class Campaign:
     def table(self) -> str:
         """One line a kind of death, for a terminal."""
         lines = [f"{'kind':10} deaths recovered  median s   worst s"]
-        for kind in KINDS:
+        for kind in dict.fromkeys(death.kind for death in self.deaths):
             seconds = [d.seconds for d in self.deaths if d.kind == kind and d.seconds is not None]
-            if self.count(kind):
-                middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
-                lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
+            middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
+            lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
         return "\n".join(lines)
 
     def closing(self) -> str:

@@ -18,17 +18,18 @@ import json
 import math
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
-from awac_dist.experiments.run_processes import DRIVER, KINDS, launch, of_kind
 from awac_dist.experiments.run_record import (
     EVALUATION,
     UPDATES,
@@ -39,10 +40,59 @@ from awac_dist.experiments.run_record import (
     logged_fragments,
 )
 
+ACTORS = {  # kind -> its class
+    "worker": "WatchedWorker",
+    "shard": "DurableShard",
+    "learner": "Learner",
+    "evaluator": "WatchedEvaluator",
+    "weights": "SharedWeightStore",
+}
+DRIVER = "driver"
+KINDS = (*ACTORS, DRIVER)
+STARTING = ".__init__"
 COUNTS = {"worker": 2, "shard": 2, "learner": 1, "evaluator": 1, "weights": 1, DRIVER: 1}
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
+
+
+def launch(arguments: Sequence[str], log: Path) -> psutil.Popen:
+    """Start `python -m awac_dist.launch`; what it prints is appended to a log."""
+    with log.open("ab") as output:
+        return psutil.Popen(
+            [sys.executable, "-m", "awac_dist.launch", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for who watches, and ends the run in order
+        )
+
+
+def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[psutil.Process]:
+    """Processes of a kind that a launcher started, or itself, by process id.
+
+    Args:
+        launcher: Of the run.
+        kind: One of `KINDS`.
+        ready: Leave out those that are still being built.
+    """
+    if kind == DRIVER:
+        return [launcher]
+    found = []
+    for process in launcher.children(recursive=True):
+        with suppress(psutil.Error):  # it is gone
+            title = "".join(process.cmdline()[:1]).strip()  # Ray's, such as ray::Learner.update
+            is_one = title.split(".")[0] == f"ray::{ACTORS[kind]}"
+            if is_one and not (ready and STARTING in title):
+                found.append(process)
+    return sorted(found, key=lambda process: process.pid)
+
+
+def stop(launcher: psutil.Popen) -> None:
+    """End a run in order, as a cluster does that takes its machine back."""
+    if launcher.poll() is None:
+        launcher.terminate()
+        launcher.wait()
 
 
 @dataclass
@@ -72,9 +122,7 @@ class DisturbedRun:
                 if not self.over() and not self._ended() and (victims := self._victims()):
                     self._kill(*self.rng.choice(victims))
         finally:
-            if self._launcher.poll() is None:  # in order, as a cluster that wants its machine back
-                self._launcher.terminate()
-                self._launcher.wait()
+            stop(self._launcher)
         size = self.campaign.size
         return judge(self.folder, self._seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
 

@@ -11,8 +11,7 @@ from commit import SEED, commit_number
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
-from awac_dist.experiments.chaos import hold
-from awac_dist.experiments.run_processes import KINDS
+from awac_dist.experiments.chaos import KINDS, hold
 from awac_dist.experiments.run_record import (
     EVALUATION,
     UPDATES,
