@@ -5,6 +5,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -166,6 +167,13 @@ def test_a_target_is_of_the_ratio_or_else_of_the_value(
 def test_figures_have_the_digits_that_they_deserve() -> None:
     shown = [digits(value) for value in (0.01234, 1.234, 12.34, 123.4, 12_345.6)]
     assert shown == ["0.0123", "1.23", "12.3", "123", "12,346"]
+
+
+@pytest.mark.parametrize("name", command.SECTIONS)
+def test_a_section_is_a_function_of_its_module(name: str) -> None:
+    place, what = command.SECTIONS[name]
+    assert what
+    assert callable(getattr(import_module(f"awac_dist.bench.{place}"), name))
 
 
 def bench(words: Sequence[str]) -> int:
