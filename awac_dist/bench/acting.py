@@ -10,14 +10,18 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
+import torch
 
-from awac_dist.bench.report import Row
-from awac_dist.bench.rounds import Contestant, Measure, in_turn
+from awac_dist.bench.products import HIDDEN
+from awac_dist.bench.report import Row, counted
+from awac_dist.bench.rounds import Measure, in_turn, rate
 from awac_dist.envs.make import Environment, env_spec, make_env
+from awac_dist.nn.actors import make_actor
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
@@ -32,66 +36,50 @@ TARGETS = {  # of a worker's rate over the loop's
     "AdroitHandDoor-v1": 0.85,
 }
 ENVS = (1, 4, 16)  # side by side in a worker
-STEPS = 800  # of a round, over all environments
+STEPS = 800  # between two looks at newer weights, over all environments
 PAIRS = 3  # of turns in a round
 WORKER, BARE = "worker", "env.step"
 
 
 def random_policy(spec: EnvSpec) -> Policy:
     """A policy as a run begins with: two hidden layers of 256."""
-    shape = ActorConfig((256, 256)).policy_spec(spec)
-    rng = np.random.default_rng(0)
-    sizes = list(shape.shapes.values())
-    scales = [s[-1] ** -0.5 if len(s) == 2 else 0.0 for s in sizes]
-    parts = [
-        rng.uniform(-scale, scale, size).ravel() for size, scale in zip(sizes, scales, strict=True)
-    ]
-    return make_policy(shape, np.concatenate(parts).astype(np.float32), 0)
+    shape = ActorConfig(HIDDEN).policy_spec(spec)
+    return make_policy(shape, make_actor(shape, torch.Generator()).flat_vector().numpy(), 0)
 
 
-def collector(env_id: str, num_envs: int) -> Measure:
-    """Measure what a worker does between two looks at newer weights."""
-    spec = env_spec(env_id)
-    policy, acting = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
-
-    def measure() -> float:
-        began = time.perf_counter()
-        acting.collect_steps(policy, STEPS // num_envs, "online")
-        return STEPS / (time.perf_counter() - began)
-
-    return measure
+def worker(env_id: str, num_envs: int) -> Measure:
+    """Measure a worker's steps a second."""
+    collect = _collector(env_id, num_envs)
+    return lambda: STEPS * rate(collect)
 
 
 def beside_bare(env_id: str, num_envs: int) -> Measure:
     """Measure a worker's rate over that of `env.step` alone, on the very same steps."""
-    spec = env_spec(env_id)
-    policy, acting = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
-    loop = BareLoop(env_id, num_envs)
-
-    def measure() -> float:
-        return statistics.median(pair() for _ in range(PAIRS))
+    collect, loop = _collector(env_id, num_envs), BareLoop(env_id, num_envs)
 
     def pair() -> float:
         began = time.perf_counter()
-        fragments = acting.collect_steps(policy, STEPS // num_envs, "online").fragments
+        fragments = collect()
         collected = time.perf_counter()
         loop.repeat(fragments)
         return (time.perf_counter() - collected) / (collected - began)
 
-    return measure
+    return lambda: statistics.median(pair() for _ in range(PAIRS))
+
+
+def _collector(env_id: str, num_envs: int) -> Callable[[], Sequence[Episode]]:
+    """What a worker does between two looks at newer weights."""
+    spec = env_spec(env_id)
+    policy, worker = random_policy(spec), Collector(spec, num_envs, (0, 0, 0))
+    return lambda: worker.collect_steps(policy, STEPS // num_envs, "online").fragments
 
 
 class BareLoop:
-    """Environments that do again what a collector's did.
-
-    Args:
-        env_id: The task.
-        num_envs: Environments of the collector.
-    """
+    """As many environments as a collector's, which do again what those did."""
 
     def __init__(self, env_id: str, num_envs: int) -> None:
         spec = env_spec(env_id)
-        self._bounds = np.array(spec.action_low, np.float32), np.array(spec.action_high, np.float32)
+        self._bounds = np.array([spec.action_low, spec.action_high], np.float32)
         self._free = [make_env(env_id) for _ in range(num_envs)]
         self._under_way: dict[tuple[int, int, int], Environment] = {}
 
@@ -110,25 +98,18 @@ class BareLoop:
                 self._under_way[stream] = env
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def acting(repeats: int) -> Iterator[Row]:
     """Each task with one environment and with several side by side."""
     for env_id, target in TARGETS.items():
         for num_envs in ENVS:
+            ways = {WORKER: worker, BARE: beside_bare}
             with one_thread():
-                contestants = {
-                    WORKER: Contestant(collector, env_id, num_envs),
-                    BARE: Contestant(beside_bare, env_id, num_envs),
-                }
-            rounds = in_turn(contestants, repeats)
-            rate, share = rounds.median(WORKER), rounds.median(BARE)
-            yield Row(
-                f"{env_id}, {num_envs} environment{'s' if num_envs > 1 else ''}",
-                rate,
-                "steps/s",
-                peer=BARE,
-                peer_value=rate / share,
-                at_least=target,
-            )
+                rounds = in_turn(
+                    {name: partial(way, env_id, num_envs) for name, way in ways.items()}, repeats
+                )
+            steps_per_s, share = rounds.median(WORKER), rounds.median(BARE)
+            what = f"{env_id}, {counted(num_envs, 'environment')}"
+            yield Row(what, steps_per_s, "steps/s", BARE, steps_per_s / share, at_least=target)
 
 
 @contextmanager

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from awac_dist.cli.parser import positional
@@ -15,7 +14,7 @@ from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.types import Array
 
 COLOURS = ("#1f6fb4", "#cf5a16")
-Curve = Array  # [n, 2] of evaluations: where (updates or seconds), mean return
+Curve: TypeAlias = Array  # [n, 2] of evaluations: where (updates or seconds), mean return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +35,35 @@ class Plan(Checked):
     online: Natural
     every: Count
 
+    def options(self, seed: int, episodes: int) -> dict[str, object]:
+        """Those of `awac_dist.launch`, without a clone, and with so many episodes evaluated."""
+        return {
+            "seed": seed,
+            "clone.updates": 0,
+            "offline.updates": self.offline,
+            "online.env_steps": self.online,
+            "evaluation.episodes": episodes,
+            "evaluation.curve_episodes": episodes,
+            "evaluation.every_updates": self.every,
+        }
+
+
+def learned(
+    plan: Plan, ways: Mapping[str, Callable[[Plan, int], Curve]], unit: str
+) -> dict[str, list[Curve]]:
+    """Each way's curve of each seed, in turn, so that a slow hour slows all; prints them."""
+    curves: dict[str, list[Curve]] = {name: [] for name in ways}
+    for seed in range(plan.seeds):
+        for name, way in ways.items():
+            curves[name].append(way(plan, seed))
+            reached = "; ".join(f"{x:,.0f} {unit} {value:,.0f}" for x, value in curves[name][-1])
+            print(f"{name}, seed {seed}: {reached}", flush=True)
+    return curves
+
 
 def mean_curve(seeds: Sequence[Curve]) -> Curve:
     """The mean of all seeds' first, second, ... evaluation [n, 2], as far as all have one."""
-    shortest = min(len(curve) for curve in seeds)
+    shortest = min(map(len, seeds))
     mean: Curve = np.mean([curve[:shortest] for curve in seeds], axis=0)
     return mean
 
@@ -53,11 +77,8 @@ def reached_at(curve: Curve, wanted: float) -> float:
     above = np.flatnonzero(curve[:, 1] >= wanted)
     if not len(above):
         raise ValueError(f"a return of {wanted:,.0f} is never reached")
-    there = curve[above[0]]
-    before = curve[above[0] - 1] if above[0] else there
-    gained = there[1] - before[1]
-    share = (wanted - before[1]) / gained if gained else 1.0
-    return float(before[0] + share * (there[0] - before[0]))
+    where, value = curve[max(above[0] - 1, 0) : above[0] + 1].T
+    return float(np.interp(wanted, value, where))
 
 
 def draw(
@@ -65,15 +86,12 @@ def draw(
 ) -> Any:
     """Write a picture, each seed thin, the mean of a way thick; returns its axes."""
     figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for (name, seeds), colour in zip(curves.items(), COLOURS, strict=True):
         for curve in seeds:
             axes.plot(*curve.T, colour, linewidth=0.8, alpha=0.5)
         axes.plot(*mean_curve(seeds).T, colour, linewidth=2.5, label=name)
-    axes.set_xlabel(where)
-    axes.set_ylabel(what)
-    axes.set_title(title)
+    axes.set(xlabel=where, ylabel=what, title=title)
     axes.legend()
     figure.savefig(path)
     return axes

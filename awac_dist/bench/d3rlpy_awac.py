@@ -1,29 +1,21 @@
-"""d3rlpy's AWAC with the settings of ours, for loops in one process to be measured beside."""
+"""d3rlpy's AWAC with the settings of ours, to be measured beside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from io import StringIO
 from typing import Any
 
 import torch
 
 from awac_dist.algorithms.awac import AWACConfig as OurConfig
-from awac_dist.bench.products import HIDDEN
+from awac_dist.bench.products import CRITICS, HALF_CHEETAH, HIDDEN
 
-PEER = "d3rlpy"
 NO_BONUS = -30.0  # logarithm of the weight of its entropy bonus
 
 
-def their_algorithm(env: Any, *, batch_size: int, temperature: float) -> Any:
-    """Their AWAC for a task, its networks built; the entropy bonus of its target is off.
-
-    Args:
-        env: The task.
-        batch_size: Transitions of an update.
-        temperature: lambda.
-    """
+def their_algorithm(batch_size: int, temperature: float = 1.0) -> Any:
+    """Their AWAC for HalfCheetah, its networks built; the entropy bonus of its target is off."""
     with redirect_stderr(StringIO()):  # gym, which it imports, asks its users to leave
         from d3rlpy.algos import AWACConfig
         from d3rlpy.models.encoders import VectorEncoderFactory
@@ -35,28 +27,12 @@ def their_algorithm(env: Any, *, batch_size: int, temperature: float) -> Any:
         actor_encoder_factory=networks,
         critic_encoder_factory=networks,
         actor_optim_factory=AdamFactory(weight_decay=decay),
+        n_critics=CRITICS,
         batch_size=batch_size,
         lam=temperature,
     ).create(device="cpu:0")
-    algorithm.build_with_env(env)
+    algorithm.create_impl((HALF_CHEETAH.observation_size,), HALF_CHEETAH.action_size)
     with torch.no_grad():
         for parameter in algorithm.impl.modules.log_temp.parameters():
             parameter.fill_(NO_BONUS)
     return algorithm
-
-
-@contextmanager
-def quiet_training(epoch: int) -> Iterator[dict[str, Any]]:
-    """Options of its `fit` and `fit_online` that log nothing, where nothing is printed.
-
-    Args:
-        epoch: Steps between its looks at what else there is to do.
-    """
-    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
-        from d3rlpy.logging import NoopAdapterFactory
-
-        yield {
-            "logger_adapter": NoopAdapterFactory(),
-            "show_progress": False,
-            "n_steps_per_epoch": epoch,
-        }

@@ -19,27 +19,16 @@ INSTRUCTION_SETS = (
 
 @dataclass(frozen=True)
 class Hardware:
-    """A machine, as far as its speed depends on it.
+    """A machine, as far as its speed depends on it."""
 
-    Attributes:
-        cpu: Model name, family, model and stepping.
-        cores: That this process may use.
-        memory_gib: Of the machine.
-        instruction_sets: Of those that matter for matrix products, the ones it has.
-        gpus: Names of the GPUs that torch can use.
-        torch_version: Of torch.
-        torch_capability: The instruction set that torch's own kernels use.
-        learner_threads: What a learner takes where it is not told.
-    """
-
-    cpu: str
-    cores: int
+    cpu: str  # model name, family, model and stepping
+    cores: int  # that this process may use
     memory_gib: float
-    instruction_sets: tuple[str, ...]
-    gpus: tuple[str, ...]
+    instruction_sets: tuple[str, ...]  # of those that matter for matrix products
+    gpus: tuple[str, ...]  # that torch can use
     torch_version: str
-    torch_capability: str
-    learner_threads: int
+    torch_capability: str  # the instruction set that torch's own kernels use
+    learner_threads: int  # where a learner is not told
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -56,18 +45,22 @@ class Hardware:
         """Whether the CPU multiplies bfloat16 matrices itself."""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.instruction_sets))
 
+    @property
+    def lacks_bfloat16(self) -> str:
+        """What to note beside a figure in bfloat16; empty where the CPU multiplies it."""
+        return "" if self.has_bfloat16 else "this CPU has no bfloat16 arithmetic"
+
 
 def hardware() -> Hardware:
     """Look at this machine."""
     info = _cpu_info()
-    flags = set((info.get("flags") or info.get("Features") or "").split())
-    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    flags = (info.get("flags") or info.get("Features") or "").split()
     return Hardware(
         cpu=_model(info),
         cores=count_cores(),
         memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
-        gpus=tuple(torch.cuda.get_device_name(gpu) for gpu in gpus),
+        gpus=tuple(map(torch.cuda.get_device_name, range(torch.cuda.device_count()))),
         torch_version=torch.__version__,
         torch_capability=torch.backends.cpu.get_cpu_capability(),
         learner_threads=default_threads(),
@@ -78,14 +71,12 @@ def _model(info: dict[str, str]) -> str:
     """A virtual machine may name the maker only; family and model tell more."""
     name = info.get("model name") or platform.processor() or platform.machine()
     numbers = [f"{key} {info[key]}" for key in ("cpu family", "model", "stepping") if key in info]
-    return " ".join([name, f"({', '.join(numbers)})" if numbers else ""]).strip()
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def _cpu_info() -> dict[str, str]:
     """What Linux says of its first CPU; nothing elsewhere."""
     path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return {}
-    first = path.read_text().split("\n\n")[0]
+    first = path.read_text().partition("\n\n")[0] if path.exists() else ""
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}

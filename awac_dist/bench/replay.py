@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from importlib.util import find_spec
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -12,8 +12,9 @@ import torch
 
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.hardware import hardware
+from awac_dist.bench.products import BATCH, HALF_CHEETAH
 from awac_dist.bench.report import Row
-from awac_dist.bench.rounds import Contestant, Measure, in_turn, rate
+from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.config import LearnerConfig
@@ -24,35 +25,23 @@ from awac_dist.replay.sampler import Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.types import EnvSpec, Episode, Origin
 
-BATCH = 1024
 EPISODES, STEPS = 200, 1000
 SHARDS = (1, 2, 4)
 REQUESTS = 8  # in a measured call: enough for two to be always in flight
 WANTED_PER_S = 2_000  # from one shard
 WANTED_RATIO = 10  # times d3rlpy's
-PEER = "d3rlpy"
-HALF_CHEETAH = EnvSpec("HalfCheetah-v5", 17, 6, (-1.0,) * 6, (1.0,) * 6, 1000)
 
 
 def through_ray(shards: int) -> Measure:
     """Measure batches that arrive in this process from shards in theirs."""
     keep_freed_memory()  # as the learner does
     runtime = RayRuntime()
-    return _fetched([start_shard(runtime, index, shards) for index in range(shards)])
+    return _fetched([start_shard(runtime, HALF_CHEETAH, index, shards) for index in range(shards)])
 
 
-def start_shard(
-    runtime: RayRuntime, index: int, shards: int, spec: EnvSpec = HALF_CHEETAH
-) -> Handle:
+def start_shard(runtime: RayRuntime, spec: EnvSpec, index: int = 0, shards: int = 1) -> Handle:
     """A shard in a process of its own, with no log."""
-    return runtime.start(
-        ReplayShard,
-        index,
-        shards,
-        spec,
-        discount=0.99,
-        log=None,
-    )
+    return runtime.start(ReplayShard, index, shards, spec, discount=0.99, log=None)
 
 
 def _fetched(shards: list[Handle]) -> Measure:
@@ -94,24 +83,16 @@ def random_episodes(number: int) -> Iterator[Episode]:
     sizes = HALF_CHEETAH.observation_size, HALF_CHEETAH.action_size
     for index in range(number):
         observations, actions = (rng.standard_normal((STEPS + 1, n), np.float32) for n in sizes)
-        yield Episode(
-            observations,
-            actions[1:],
-            actions[1:, 0],
-            terminated=False,
-            truncated=True,
-            origin=Origin("prior", worker=0, episode=index),
-        )
+        origin = Origin("prior", worker=0, episode=index)
+        yield Episode(observations, actions[1:], actions[1:, 0], False, True, origin)
 
 
-def rows(repeats: int) -> Iterator[Row]:
+def replay(repeats: int) -> Iterator[Row]:
     """One shard beside d3rlpy's sampler, then more shards."""
-    running = {str(shards): Contestant(through_ray, shards) for shards in SHARDS}
-    if find_spec(PEER):
-        running[PEER] = Contestant(theirs)
-    rounds = in_turn(running, repeats)
+    running = {str(shards): partial(through_ray, shards) for shards in SHARDS}
+    rounds = in_turn({**running, PEER: theirs}, repeats)
     name = f"batches of {BATCH} from 1 shard into the learner's process"
-    yield Row(name, rounds.median("1"), "batches/s", at_least=WANTED_PER_S)
+    yield rounds.row(name, "batches/s", "1", at_least=WANTED_PER_S)
     note = "drawn in one process"
     yield rounds.row("the same", "batches/s", "1", PEER, at_least=WANTED_RATIO, note=note)
     for shards in map(str, SHARDS[1:]):

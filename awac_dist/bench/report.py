@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,29 +17,17 @@ from awac_dist.bench.hardware import Hardware
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, and what it is compared with.
-
-    Attributes:
-        name: What was measured.
-        value: The figure, a median where there were rounds.
-        unit: Of the value and the peer's.
-        peer: What it is compared with; empty if nothing.
-        peer_value: The peer's figure in the same rounds, None where it is not installed.
-        ratio: Median over the rounds of value / peer_value; None takes that of the medians.
-        at_least: The ratio (without a peer: the value) that is wanted.
-        at_most: The same, where less is better.
-        note: What a reader has to know to believe it.
-    """
+    """One figure, and what it is compared with."""
 
     name: str
-    value: float
-    unit: str
-    peer: str = ""
-    peer_value: float | None = None
-    ratio: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    note: str = ""
+    value: float  # a median where there were rounds
+    unit: str  # of the value and the peer's
+    peer: str = ""  # what it is compared with; empty if nothing
+    peer_value: float | None = None  # of the same rounds; None where it is not installed
+    ratio: float | None = None  # median of the rounds' ratios; None takes that of the medians
+    at_least: float | None = None  # of the ratio (without a peer: of the value) that is wanted
+    at_most: float | None = None  # the same, where less is better
+    note: str = ""  # what a reader has to know to believe it
 
     def __post_init__(self) -> None:
         if self.ratio is None and self.peer_value:
@@ -53,40 +42,37 @@ class Row:
         above = self.at_least is None or measured >= self.at_least
         return above and (self.at_most is None or measured <= self.at_most)
 
-    def target(self) -> str:
-        """The target in words."""
-        if self.at_least is not None:
-            return f">= {self.at_least:g}"
-        return f"<= {self.at_most:g}" if self.at_most is not None else ""
-
-
-def print_table(title: str, rows: Sequence[Row]) -> None:
-    """Print rows; figures with as many digits as they deserve."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("what")
-    for column in ("figure", "peer's", "ratio", "target", "reached"):
-        table.add_column(column, justify="right")
-    table.add_column("note")
-    for row in rows:
-        table.add_row(
-            row.name,
-            f"{digits(row.value)} {row.unit}".strip(),
-            _peer(row),
-            "" if row.ratio is None else f"{row.ratio:.2f}",
-            row.target(),
-            {True: "yes", False: "no", None: ""}[row.reached],
-            row.note,
+    def cells(self) -> tuple[str, ...]:
+        """In words, for a table; figures with as many digits as they deserve."""
+        beside = "" if self.peer_value is None else f"{self.peer}: {digits(self.peer_value)}"
+        if self.peer and self.peer_value is None:
+            beside = f"{self.peer}: not installed"
+        target = "" if self.at_most is None else f"<= {self.at_most:g}"
+        return (
+            self.name,
+            f"{digits(self.value)} {self.unit}".strip(),
+            beside,
+            "" if self.ratio is None else f"{self.ratio:.2f}",
+            target if self.at_least is None else f">= {self.at_least:g}",
+            {True: "yes", False: "no", None: ""}[self.reached],
+            self.note,
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200  # in a file, a line is a row
-    console.print(table)
 
 
-def _peer(row: Row) -> str:
-    if row.peer and row.peer_value is None:
-        return f"{row.peer}: not installed"
-    return "" if row.peer_value is None else f"{row.peer}: {digits(row.peer_value)}"
+def of_workers(
+    number: int, rate: float, alone: float, task: str = "", note: str = "", **more: Any
+) -> Row:
+    """The steps a second of some workers, beside so many times those of one worker."""
+    name = task + counted(number, "worker")
+    if number == 1:
+        return Row(name, rate, "steps/s", note=note)
+    peer = f"{number} x one worker"
+    return Row(name, rate, "steps/s", peer, number * alone, note=note, **more)
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as 1 worker, 2 workers."""
+    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def digits(value: float) -> str:
@@ -94,6 +80,21 @@ def digits(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def print_table(title: str, rows: Sequence[Row]) -> None:
+    """Print rows."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("what")
+    for column in ("figure", "peer's", "ratio", "target", "reached"):
+        table.add_column(column, justify="right")
+    table.add_column("note")
+    for row in rows:
+        table.add_row(*row.cells())
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200  # in a file, a line is a row
+    console.print(table)
 
 
 def write_json(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import time
-import traceback
-from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from multiprocessing import get_context
+from typing import Any, TypeAlias
 
 from awac_dist.bench.report import Row
 
-Measure = Callable[[], float]
+Measure: TypeAlias = Callable[[], float]
+PEER = "d3rlpy"  # takes part where it is installed
 ROUND_S = 1.0
+_prepared: list[Measure] = []  # in the process of a contestant, its own
 
 
 def rate(call: Callable[[], object], seconds: float = ROUND_S) -> float:
@@ -25,65 +29,18 @@ def rate(call: Callable[[], object], seconds: float = ROUND_S) -> float:
     return count / elapsed
 
 
-class Contestant:
-    """A measurement with a process of its own: its allocator and its threads are its own.
-
-    Args:
-        prepare: A function of a module, called in the process; returns the measurement.
-        arguments: Of `prepare`.
-    """
-
-    def __init__(self, prepare: Callable[..., Measure], *arguments: Any) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, prepare, arguments))
-        self._process.start()
-        other.close()
-        self._receive()
-
-    def measure(self) -> float:
-        """One round.
-
-        Raises:
-            RuntimeError: It failed; holds its traceback.
-        """
-        self._pipe.send("measure")
-        return self._receive()
-
-    def stop(self) -> None:
-        """End the process."""
-        self._pipe.close()
-        self._process.join()
-
-    def _receive(self) -> float:
-        answer: float | str = self._pipe.recv()
-        if isinstance(answer, str):
-            raise RuntimeError(answer)
-        return answer
+def _measure(prepare: Callable[[], Measure]) -> float:
+    """Measure once in the process of a contestant, which prepares itself the first time."""
+    if not _prepared:
+        _prepared.append(prepare())
+    return _prepared[0]()
 
 
-def _serve(pipe: Connection, prepare: Callable[..., Measure], arguments: tuple[Any, ...]) -> None:
-    try:
-        measure = prepare(*arguments)
-        pipe.send(0.0)
-        while pipe.poll(None):
-            pipe.recv()
-            pipe.send(measure())
-    except EOFError:
-        return
-    except Exception:
-        pipe.send(traceback.format_exc())
-
-
+@dataclass(frozen=True)
 class Rounds:
-    """Figures of contestants that were measured in turn.
+    """Figures of contestants that were measured in turn."""
 
-    Args:
-        figures: One a round, by contestant.
-    """
-
-    def __init__(self, figures: Mapping[str, list[float]]) -> None:
-        self.figures = figures
+    figures: Mapping[str, Sequence[float]]  # one a round, by contestant
 
     def median(self, name: str) -> float:
         """Of the rounds."""
@@ -95,34 +52,47 @@ class Rounds:
         return statistics.median(one / other for one, other in pairs)
 
     def row(
-        self, what: str, unit: str, name: str, peer: str, *, by: float = 1.0, **more: Any
+        self,
+        what: str,
+        unit: str,
+        name: str,
+        peer: str = "",
+        *,
+        told: str = "",
+        by: float = 1.0,
+        **more: Any,
     ) -> Row:
-        """One's figure, times `by`, beside a peer's of the same rounds, where it is installed.
+        """The figure of `name` times `by`, beside its peer's of the same rounds if that took part.
 
-        Args:
-            what: Was measured.
-            unit: Of the figure.
-            name: Of the contestant.
-            peer: Of the other.
-            by: Turns the contestant's unit into the row's.
-            more: Of the row; `told` is what to call the peer.
+        A peer may be told of by another name than that of the contestant.
         """
-        beside: dict[str, Any] = {"peer": more.pop("told", peer)}
         if peer in self.figures:
-            beside |= {"peer_value": self.median(peer), "ratio": by * self.ratio(name, peer)}
-        return Row(what, by * self.median(name), unit, **beside, **more)
+            more |= {"peer_value": self.median(peer), "ratio": by * self.ratio(name, peer)}
+        return Row(what, by * self.median(name), unit, peer=told or peer, **more)
 
 
-def in_turn(contestants: Mapping[str, Contestant], repeats: int) -> Rounds:
-    """Measure each once, then each again, and stop them; a first round is thrown away."""
-    figures: dict[str, list[float]] = {name: [] for name in contestants}
-    try:
-        for number in range(repeats + 1):
-            for name, contestant in contestants.items():
-                figure = contestant.measure()
-                if number:
-                    figures[name].append(figure)
-    finally:
-        for contestant in contestants.values():
-            contestant.stop()
-    return Rounds(figures)
+def in_turn(contestants: Mapping[str, Callable[[], Measure]], repeats: int) -> Rounds:
+    """Measure each once, then each again; a first round is thrown away.
+
+    Each has a process of its own, and so its own allocator and threads. What one raises is raised
+    here, with its traceback as the cause.
+
+    Args:
+        contestants: Functions of a module, called in the process: each returns its measurement.
+            The one of `PEER` is left out where that is not installed.
+        repeats: Rounds.
+    """
+    with ExitStack() as started:
+        processes = {
+            name: started.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+            for name in contestants
+            if name != PEER or find_spec(PEER)
+        }
+        turns = [
+            [
+                process.submit(_measure, contestants[name]).result()
+                for name, process in processes.items()
+            ]
+            for _ in range(repeats + 1)
+        ]
+    return Rounds(dict(zip(processes, zip(*turns[1:], strict=True), strict=True)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from awac_dist.plotting.learning_curve import read_rows
 from awac_dist.reporting.metrics import METRICS_FILE
 
 
@@ -30,5 +30,4 @@ def rows_of_run(options: Mapping[str, object]) -> list[dict[str, Any]]:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-        lines = Path(folder, "run", METRICS_FILE).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+        return read_rows(Path(folder, "run", METRICS_FILE))

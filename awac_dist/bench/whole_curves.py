@@ -1,31 +1,40 @@
-"""How much sooner the same is learned: returns by seconds, a run with workers beside one process.
+"""Training as a whole beside d3rlpy's: a run with four workers, and a loop in one process.
+
+Both learn HalfCheetah with the same settings: networks, batches, step sizes, temperature, one
+update a step online; d3rlpy's entropy bonus is switched off. Both use all cores as they see fit.
+
+Section `whole` says how fast: equally many steps are equally much experience and equally many
+updates, so that the ratio of steps a second is that of speed alone. How much sooner the same is
+learned is drawn by
 
     python -m awac_dist.bench.whole_curves docs/whole-curves.png --seeds 3
 
-`awac_dist.launch` with four workers and d3rlpy's loop learn HalfCheetah from the embedded
-demonstrations, offline and then online at one update a step, with the same settings: networks,
-batches, step sizes, temperature. d3rlpy's entropy bonus is switched off. Seconds are those of
-training after the first 100 updates, so that starting is in neither: our evaluator runs beside the
-training and takes from it, the time of d3rlpy's evaluations is taken out.
+from the embedded demonstrations, offline and then online. Its seconds are those of training after
+the first 100 updates, so that starting is in neither: our evaluator runs beside the training and
+takes from it, the time of d3rlpy's evaluations is taken out.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 
-from awac_dist.bench.curves import Curve, Plan, draw, mean_curve, reached_at
-from awac_dist.bench.d3rlpy_awac import PEER, quiet_training, their_algorithm
+from awac_dist.bench.curves import Curve, Plan, draw, learned, mean_curve, reached_at
+from awac_dist.bench.d3rlpy_awac import their_algorithm
 from awac_dist.bench.hardware import hardware
-from awac_dist.bench.products import HIDDEN
+from awac_dist.bench.products import HALF_CHEETAH
+from awac_dist.bench.report import Row
+from awac_dist.bench.rounds import PEER, Measure, in_turn
 from awac_dist.bench.runs import rows_of_run
 from awac_dist.cli.main import call
 from awac_dist.config import RunConfig
@@ -34,33 +43,61 @@ from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.ranges import Count, Natural
 
-ENV, WORKERS, BATCH = RunConfig().env, 4, 256
-TEMPERATURE, EPISODES = 10.0, 5
+ENV = HALF_CHEETAH.env_id
+WORKERS = 4
+BATCH = 256
+STEPS = 2_100  # of a round, of which the first third is not timed
+TEMPERATURE = 10.0
+SOONER = 1.5
+SETTINGS = {  # as d3rlpy's
+    "env": ENV,
+    "workers": WORKERS,
+    "learner.batch_size": BATCH,
+    "algorithm.temperature": TEMPERATURE,
+    "algorithm.effective_batch": None,
+}
+ROUND = Plan(picture="", offline=0, online=STEPS, every=STEPS)
+EPISODES = 5
 FIRST = RunConfig().learner.updates_per_call  # updates from whose end seconds are counted
 OURS, THEIRS = f"awac_dist, {WORKERS} workers", f"{PEER}, one process"
 
 
+def our_rate() -> Measure:
+    """Measure runs with as many workers, each from its start to its end."""
+    return lambda: online_rate(rows_of_run(SETTINGS | ROUND.options(seed=0, episodes=1)))
+
+
+def online_rate(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Environment steps a second of a run's online phase after its first third."""
+    updates = [row for row in rows if row["phase"] == "online" and "critic/loss" in row]
+    timed = [row for row in updates if row["grad_steps"] >= STEPS / 3]
+    first, last = timed[0], timed[-1]
+    steps: int = last["grad_steps"] - first["grad_steps"]  # one update a step
+    return steps / (last["elapsed_s"] - first["elapsed_s"])
+
+
+def their_rate() -> Measure:
+    """Measure d3rlpy's own online loop."""
+
+    def measure() -> float:
+        times: list[float] = []  # after each step
+        train_theirs(ROUND, 0, lambda *_: times.append(time.perf_counter()))
+        first, last = STEPS // 3, STEPS
+        return (last - first) / (times[last - 1] - times[first - 1])
+
+    return measure
+
+
+def whole(repeats: int) -> Iterator[Row]:
+    """Steps a second at one update a step."""
+    rounds = in_turn({"ours": our_rate, PEER: their_rate}, repeats)
+    what, note = f"{ENV}, {WORKERS} workers, one update of {BATCH} a step", "both on all cores"
+    yield rounds.row(what, "steps/s", "ours", PEER, at_least=SOONER, note=f"{note}; same settings")
+
+
 def ours(plan: Plan, seed: int) -> Curve:
     """Run `awac_dist.launch` in processes of its own."""
-    options = {
-        "env": ENV,
-        "seed": seed,
-        "workers": WORKERS,
-        "clone.updates": 0,
-        "clone.episodes": 0,
-        "offline.updates": plan.offline,
-        "offline.batch_size": BATCH,
-        "online.env_steps": plan.online,
-        "learner.batch_size": BATCH,
-        "algorithm.temperature": TEMPERATURE,
-        "algorithm.effective_batch": None,
-        "algorithm.actor.hidden": HIDDEN,
-        "algorithm.critic.hidden": HIDDEN,
-        "evaluation.episodes": EPISODES,
-        "evaluation.curve_episodes": EPISODES,
-        "evaluation.every_updates": plan.every,
-    }
-    return curve_of(rows_of_run(options))
+    return curve_of(rows_of_run(SETTINGS | plan.options(seed, EPISODES)))
 
 
 def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:
@@ -77,11 +114,7 @@ def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:
 
 
 class Watch:
-    """d3rlpy's callback: evaluates now and then, and stops the clock for it.
-
-    Args:
-        every: Steps between evaluations.
-    """
+    """d3rlpy's callback: evaluates every so many steps, and stops the clock for it."""
 
     def __init__(self, every: int) -> None:
         self._every, self._env = every, gymnasium.make(ENV)
@@ -115,18 +148,34 @@ class Watch:
 def theirs(plan: Plan, seed: int) -> Curve:
     """Run d3rlpy in this process, on all cores."""
     torch.set_num_threads(hardware().cores)
-    env, watch = gymnasium.make(ENV), Watch(plan.every)
+    watch = Watch(plan.every)
+    train_theirs(plan, seed, watch)
+    return np.array(watch.points, np.float32)
+
+
+def train_theirs(plan: Plan, seed: int, callback: Callable[[Any, int, int], None]) -> None:
+    """Train d3rlpy's AWAC, which logs and prints nothing, with a callback after each step."""
+    env = gymnasium.make(ENV)
     env.reset(seed=seed)
-    with quiet_training(plan.every) as options:
+    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
         from d3rlpy import seed as set_seed
         from d3rlpy.dataset import create_fifo_replay_buffer
+        from d3rlpy.logging import NoopAdapterFactory
 
         set_seed(seed)
-        replay = create_fifo_replay_buffer(1_000_000, episodes=_their_episodes(), env=env)
-        algorithm = their_algorithm(env, batch_size=BATCH, temperature=TEMPERATURE)
-        algorithm.fit(replay, n_steps=plan.offline, callback=watch, **options)
-        algorithm.fit_online(env, replay, n_steps=plan.online, callback=watch, **options)
-    return np.array(watch.points, np.float32)
+        prior = _their_episodes() if plan.offline else None
+        replay = create_fifo_replay_buffer(1_000_000, episodes=prior, env=env)
+        algorithm = their_algorithm(BATCH, TEMPERATURE)
+        options: dict[str, Any] = {
+            "callback": callback,
+            "logger_adapter": NoopAdapterFactory(),
+            "n_steps_per_epoch": plan.every,
+            "show_progress": False,
+        }
+        if plan.offline:
+            algorithm.fit(replay, n_steps=plan.offline, **options)
+        start = 0 if plan.offline else BATCH
+        algorithm.fit_online(env, replay, n_steps=plan.online, update_start_step=start, **options)
 
 
 def _their_episodes() -> list[Any]:
@@ -149,29 +198,18 @@ class Curves(Plan):
     every: Count = 1_000
 
 
-def run(plan: Curves) -> int:
+def run(plan: Curves) -> None:
     """Run all, print when each reaches what both reach, draw the picture."""
     if not find_spec(PEER):
         raise InputError(f"{PEER} is not installed: see docs/speed.md")
-    ways: dict[str, Callable[[Plan, int], Curve]] = {OURS: ours, THEIRS: theirs}
-    curves: dict[str, list[Curve]] = {name: [] for name in ways}
-    for seed in range(plan.seeds):  # in turn, so that a slow hour slows both
-        for name, way in ways.items():
-            curves[name].append(way(plan, seed))
-            reached = "; ".join(f"{s:,.0f} s {value:,.0f}" for s, value in curves[name][-1])
-            print(f"{name}, seed {seed}: {reached}", flush=True)
+    curves = learned(plan, {OURS: ours, THEIRS: theirs}, "s")
     print("\n".join(told_apart(curves)))
-    draw(
-        plan.picture,
-        curves,
-        title=f"{ENV} from demonstrations, then online, {plan.seeds} seeds",
-        where="seconds of training",
-        what=f"return of the mean action, {EPISODES} episodes",
-    )
-    return 0
+    title = f"{ENV} from demonstrations, then online, {plan.seeds} seeds"
+    what = f"return of the mean action, {EPISODES} episodes"
+    draw(plan.picture, curves, title=title, where="seconds of training", what=what)
 
 
-def told_apart(curves: dict[str, list[Curve]]) -> list[str]:
+def told_apart(curves: Mapping[str, Sequence[Curve]]) -> list[str]:
     """When the mean of each way's seeds is where the lower of both gets at its best."""
     means = {name: mean_curve(seeds) for name, seeds in curves.items()}
     wanted = min(curve[:, 1].max() for curve in means.values())

@@ -5,25 +5,18 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
-from awac_dist.experiments.run_processes import KINDS
 from awac_dist.experiments.run_record import Verdict
 
 
 @dataclass(frozen=True)
 class RunSize:
-    """How long a run is; two workers, two shards and small networks have it.
-
-    Attributes:
-        clone_updates, offline_updates, env_steps: Of the three phases; a step owes an update.
-        every_updates: Updates between two evaluations, and so between checkpoints.
-        episodes: Of an evaluation that ends a phase.
-    """
+    """How long a run is; two workers, two shards and small networks have it."""
 
     clone_updates: int = 500
     offline_updates: int = 1_000
-    env_steps: int = 15_000
-    every_updates: int = 500
-    episodes: int = 20
+    env_steps: int = 15_000  # each owes an update
+    every_updates: int = 500  # between two evaluations, and so between checkpoints
+    episodes: int = 20  # of an evaluation that ends a phase
 
     @property
     def grad_steps(self) -> int:
@@ -31,56 +24,38 @@ class RunSize:
         return self.clone_updates + self.offline_updates + self.env_steps
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> list[str]:
         """What the launcher is told."""
         return (
-            *("--workers", "2", "--shards", "2"),
-            *("--clone.updates", str(self.clone_updates), "--clone.episodes", "4"),
-            *("--offline.updates", str(self.offline_updates)),
-            *("--online.env_steps", str(self.env_steps)),
-            *("--algorithm.actor.hidden", "64", "64", "--algorithm.critic.hidden", "64", "64"),
-            *("--learner.batch_size", "64", "--learner.threads", "1"),
-            *("--evaluation.every_updates", str(self.every_updates)),
-            *("--evaluation.curve_episodes", "1", "--evaluation.episodes", str(self.episodes)),
-        )
+            f"--workers 2 --shards 2 --clone.updates {self.clone_updates} --clone.episodes 4 "
+            f"--offline.updates {self.offline_updates} --online.env_steps {self.env_steps} "
+            "--algorithm.actor.hidden 64 64 --algorithm.critic.hidden 64 64 "
+            "--learner.batch_size 64 --learner.threads 1 "
+            f"--evaluation.every_updates {self.every_updates} --evaluation.curve_episodes 1 "
+            f"--evaluation.episodes {self.episodes}"
+        ).split()
 
 
 @dataclass
 class Death:
-    """One process that was killed.
+    """One process that was killed."""
 
-    Attributes:
-        kind: One of `KINDS`.
-        run: Number of the run.
-        grad_steps: Of the run's newest row, -1 before there is one.
-        seconds: Until it was recovered from, None if it was not.
-        run_ended: Whether the run came to its end before the sign of life was there.
-    """
-
-    kind: str
-    run: int
-    grad_steps: int
-    seconds: float | None = None
-    run_ended: bool = False
+    kind: str  # such as worker
+    run: int  # its number
+    grad_steps: int  # of the run's newest row, -1 before there is one
+    seconds: float | None = None  # until it was recovered from, None if it was not
+    run_ended: bool = False  # before the sign of life was there
 
 
 @dataclass
 class Campaign:
-    """Everything that happened.
+    """Everything that happened."""
 
-    Attributes:
-        size: Of every run.
-        deaths: In order.
-        failures: Exits of a launcher that nobody had killed; each was resumed.
-        verdicts: Of the runs that were disturbed.
-        undisturbed: Of the one that was not.
-    """
-
-    size: RunSize
-    deaths: list[Death] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    undisturbed: Verdict | None = None
+    size: RunSize  # of every run
+    deaths: list[Death] = field(default_factory=list)  # in order
+    failures: list[str] = field(default_factory=list)  # a launcher's own exits; it was resumed
+    verdicts: list[Verdict] = field(default_factory=list)  # of the runs that were disturbed
+    undisturbed: Verdict | None = None  # of the one that was not
 
     def count(self, kind: str) -> int:
         """Deaths of a kind."""
@@ -89,11 +64,10 @@ class Campaign:
     def table(self) -> str:
         """One line a kind of death, for a terminal."""
         lines = [f"{'kind':10} deaths recovered  median s   worst s"]
-        for kind in KINDS:
+        for kind in dict.fromkeys(death.kind for death in self.deaths):
             seconds = [d.seconds for d in self.deaths if d.kind == kind and d.seconds is not None]
-            if self.count(kind):
-                middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
-                lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
+            middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
+            lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
         return "\n".join(lines)
 
     def closing(self) -> str:

@@ -15,142 +15,185 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+import psutil
 
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
-from awac_dist.experiments.run_processes import DRIVER, KINDS, RunProcesses
-from awac_dist.experiments.run_record import EVALUATION, UPDATES, Verdict, Witness, judge, last_row
+from awac_dist.experiments.run_record import (
+    EVALUATION,
+    UPDATES,
+    Fragment,
+    Verdict,
+    judge,
+    last_row,
+    logged_fragments,
+)
 
+ACTORS = {  # kind -> its class
+    "worker": "WatchedWorker",
+    "shard": "DurableShard",
+    "learner": "Learner",
+    "evaluator": "WatchedEvaluator",
+    "weights": "SharedWeightStore",
+}
+DRIVER = "driver"
+KINDS = (*ACTORS, DRIVER)
+STARTING = ".__init__"
 COUNTS = {"worker": 2, "shard": 2, "learner": 1, "evaluator": 1, "weights": 1, DRIVER: 1}
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
 
 
-class DisturbedRun:
-    """One run and the hand that kills it.
+def launch(arguments: Sequence[str], log: Path) -> psutil.Popen:
+    """Start `python -m awac_dist.launch`; what it prints is appended to a log."""
+    with log.open("ab") as output:
+        return psutil.Popen(
+            [sys.executable, "-m", "awac_dist.launch", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for who watches, and ends the run in order
+        )
+
+
+def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[psutil.Process]:
+    """Processes of a kind that a launcher started, or itself, by process id.
 
     Args:
-        folder: Of the run.
-        campaign: Is told what happens.
-        kinds: What may be killed; nothing leaves the run alone.
-        every_s: Mean pause between a recovery and the next kill.
-        rng: Chooses.
-        over: Whether the time of the campaign is over.
+        launcher: Of the run.
+        kind: One of `KINDS`.
+        ready: Leave out those that are still being built.
     """
+    if kind == DRIVER:
+        return [launcher]
+    found = []
+    for process in launcher.children(recursive=True):
+        with suppress(psutil.Error):  # it is gone
+            title = "".join(process.cmdline()[:1]).strip()  # Ray's, such as ray::Learner.update
+            is_one = title.split(".")[0] == f"ray::{ACTORS[kind]}"
+            if is_one and not (ready and STARTING in title):
+                found.append(process)
+    return sorted(found, key=lambda process: process.pid)
 
-    def __init__(
-        self,
-        folder: Path,
-        campaign: Campaign,
-        kinds: Sequence[str],
-        every_s: float,
-        rng: random.Random,
-        over: Callable[[], bool],
-    ) -> None:
-        self._folder, self._campaign, self._kinds = folder, campaign, kinds
-        self._every_s, self._rng, self._over = every_s, rng, over
-        self._witness = Witness(folder)
-        self._number, self._failures = len(campaign.verdicts), 0
-        self._processes = self._launch("--run-dir", str(folder), *campaign.size.words)
+
+def stop(launcher: psutil.Popen) -> None:
+    """End a run in order, as a cluster does that takes its machine back."""
+    if launcher.poll() is None:
+        launcher.terminate()
+        launcher.wait()
+
+
+@dataclass
+class DisturbedRun:
+    """One run and the hand that kills it."""
+
+    folder: Path
+    campaign: Campaign  # is told what happens
+    kinds: Sequence[str]  # what may be killed; nothing leaves the run alone
+    every_s: float  # mean pause between a recovery and the next kill
+    rng: random.Random  # chooses
+    over: Callable[[], bool]  # whether the time of the campaign is over
+
+    def __post_init__(self) -> None:
+        self._seen: dict[Fragment, int] = {}
+        self._number, self._failures = len(self.campaign.verdicts), 0
+        self._log = self.folder.with_suffix(".out")
+        words = ["--run-dir", str(self.folder), *self.campaign.size.words]
+        self._launcher = launch(words, self._log)
 
     def run(self) -> Verdict:
         """See the run through to its end."""
-        while not self._ended():
-            self._pause()
-            if not self._over() and not self._ended() and (victims := self._victims()):
-                self._kill(*self._rng.choice(victims))
-        size = self._campaign.size
-        return judge(
-            self._folder, self._witness, env_steps=size.env_steps, grad_steps=size.grad_steps
-        )
-
-    def stop(self) -> None:
-        """End the run, if it goes on."""
-        self._processes.stop()
-
-    def _launch(self, *arguments: str) -> RunProcesses:
-        return RunProcesses(arguments, self._folder.with_suffix(".out"))
+        try:
+            while not self._ended():
+                pause_s = self.rng.uniform(0, 2 * self.every_s)
+                self._wait(time.monotonic() + pause_s, lambda: False)
+                if not self.over() and not self._ended() and (victims := self._victims()):
+                    self._kill(*self.rng.choice(victims))
+        finally:
+            stop(self._launcher)
+        size = self.campaign.size
+        return judge(self.folder, self._seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
 
     def _resume(self) -> None:
-        self._processes = self._launch("--resume", str(self._folder))
+        self._launcher = launch(["--resume", str(self.folder)], self._log)
 
     def _ended(self) -> bool:
         """Whether it came to its end; it is resumed where it ended in any other way."""
-        code = self._processes.exit_code
+        code: int | None = self._launcher.poll()
         if code:
-            lines = self._folder.with_suffix(".out").read_text(errors="replace").splitlines()
-            self._campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
-            print(self._campaign.failures[-1], flush=True)
+            lines = self._log.read_text(errors="replace").splitlines()
+            self.campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
+            print(self.campaign.failures[-1], flush=True)
             self._failures += 1
             if self._failures == MAX_FAILURES:
                 raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
             self._resume()
         return code == 0
 
-    def _pause(self) -> None:
-        wake = time.monotonic() + self._rng.uniform(0, 2 * self._every_s)
-        while time.monotonic() < wake and not self._ended():
-            time.sleep(POLL_S)
-
-    def _victims(self) -> list[tuple[str, Any]]:
-        """Processes of the kind that died least often so far."""
-        if not (self._folder / "config.yaml").exists():
-            return []  # nothing has begun that could be resumed
-        for kind in sorted(self._kinds, key=self._campaign.count):
-            if processes := self._processes.of_kind(kind):
-                return [(kind, process) for process in processes]
-        return []
-
-    def _kill(self, kind: str, process: Any) -> None:
-        self._witness.look()
-        row = last_row(self._folder, UPDATES)
-        death = Death(kind, self._number, row["grad_steps"] if row else -1)
-        column = EVALUATION if kind == "evaluator" else UPDATES
-        since, began = self._elapsed_s(column), time.monotonic()
-        if not self._processes.kill(process):
-            return  # the run was quicker, and ended
-        self._campaign.deaths.append(death)
-        if kind == DRIVER:
-            self._resume()
-        if self._see_recovery(column, process.pid, since, began + RECOVERY_S):
-            death.seconds = time.monotonic() - began
-        death.run_ended = self._processes.exit_code == 0
-        print(f"{time.strftime('%X')} {death}", flush=True)
-
-    def _elapsed_s(self, column: str) -> float:
-        """When the newest row with a column was written; rows of lost updates disappear again."""
-        row = last_row(self._folder, column)
-        return row["elapsed_s"] if row else -1.0
-
-    def _see_recovery(self, column: str, dead: int, since: float, deadline: float) -> bool:
-        while not self._is_whole(dead) and time.monotonic() < deadline:
-            if self._ended():
-                return True
-            time.sleep(POLL_S)
-        since = max(since, self._elapsed_s(column))
+    def _wait(self, deadline: float, sign: Callable[[], bool]) -> bool:
+        """Whether a sign, or the end of the run, was seen in time."""
         while time.monotonic() < deadline:
-            if self._ended() or self._elapsed_s(column) > since:
+            if self._ended() or sign():
                 return True
             time.sleep(POLL_S)
         return False
 
+    def _victims(self) -> list[tuple[str, psutil.Process]]:
+        """Processes of the kind that died least often so far."""
+        if not (self.folder / "config.yaml").exists():
+            return []  # nothing has begun that could be resumed
+        for kind in sorted(self.kinds, key=self.campaign.count):
+            if processes := of_kind(self._launcher, kind):
+                return [(kind, process) for process in processes]
+        return []
+
+    def _kill(self, kind: str, process: psutil.Process) -> None:
+        self._seen |= logged_fragments(self.folder)
+        grad_steps = last_row(self.folder, UPDATES).get("grad_steps", -1)
+        death = Death(kind, self._number, grad_steps)
+        column = EVALUATION if kind == "evaluator" else UPDATES
+        since, began = self._elapsed_s(column), time.monotonic()
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            return  # the run was quicker, and ended
+        self.campaign.deaths.append(death)
+        if kind == DRIVER:
+            process.wait()
+            self._resume()
+        if self._recovers(column, process.pid, since, began + RECOVERY_S):
+            death.seconds = time.monotonic() - began
+        death.run_ended = self._launcher.poll() == 0
+        print(f"{time.strftime('%X')} {death}", flush=True)
+
+    def _elapsed_s(self, column: str) -> float:
+        """When the newest row with a column was written; rows of lost updates disappear again."""
+        written: float = last_row(self.folder, column).get("elapsed_s", -1.0)
+        return written
+
+    def _recovers(self, column: str, dead: int, since: float, deadline: float) -> bool:
+        self._wait(deadline, lambda: self._is_whole(dead))
+        since = max(since, self._elapsed_s(column))
+        return self._wait(deadline, lambda: self._elapsed_s(column) > since)
+
     def _is_whole(self, dead: int) -> bool:
-        if self._processes.exit_code is not None:
-            return False
-        living = {kind: self._processes.of_kind(kind, ready=True) for kind in COUNTS}
-        return all(
-            sum(process.pid != dead for process in living[kind]) == count
-            for kind, count in COUNTS.items()
-        )
+        for kind, count in COUNTS.items():
+            living = of_kind(self._launcher, kind, ready=True)
+            if sum(process.pid != dead for process in living) != count:
+                return False
+        return True
 
 
 def hold(
@@ -176,31 +219,24 @@ def hold(
         size: Of every run.
         compare: Whether to hold the undisturbed run.
     """
-    result, rng = Campaign(size), random.Random(seed)
+    result, rng, end = Campaign(size), random.Random(seed), math.inf
 
     def over() -> bool:
         enough = least and all(result.count(kind) >= least for kind in kinds)
         return bool(enough) or time.monotonic() > end
 
-    end = float("inf")
+    def judged(name: str, kinds: Sequence[str]) -> Verdict:
+        verdict = DisturbedRun(out / name, result, kinds, every_s, rng, over).run()
+        print(f"{name}: {verdict}", flush=True)
+        return verdict
+
     if compare:
-        result.undisturbed = _run_one(out / "undisturbed", result, (), every_s, rng, over)
+        result.undisturbed = judged("undisturbed", ())
     end = time.monotonic() + 60 * minutes
     while not over():
-        folder = out / f"run-{len(result.verdicts):03d}"
-        result.verdicts.append(_run_one(folder, result, kinds, every_s, rng, over))
+        result.verdicts.append(judged(f"run-{len(result.verdicts):03d}", kinds))
         (out / "chaos.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
     return result
-
-
-def _run_one(folder: Path, *arguments: Any) -> Verdict:
-    run = DisturbedRun(folder, *arguments)
-    try:
-        verdict = run.run()
-    finally:
-        run.stop()
-    print(f"{folder.name}: {verdict}", flush=True)
-    return verdict
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -209,23 +245,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between kills")
-    parser.add_argument("--kinds", type=_kinds, default=KINDS, help=",".join(KINDS))
+    parser.add_argument("--kinds", default=",".join(KINDS), help="%(default)s")
     parser.add_argument("--out", type=Path, help="folder for the runs and chaos.json")
     words = parser.parse_args(argv)
+    kinds = words.kinds.split(",")
+    for kind in kinds:
+        if kind not in KINDS:
+            parser.error(f"argument --kinds: {kind!r} is not one of {', '.join(KINDS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the run is ended, too
     out = words.out or Path(tempfile.mkdtemp(prefix="chaos-"))
     out.mkdir(parents=True, exist_ok=True)
-    done = hold(out, words.minutes, every_s=words.every, kinds=words.kinds, seed=words.seed)
+    done = hold(out, words.minutes, every_s=words.every, kinds=kinds, seed=words.seed)
     print(f"\n{done.table()}\n{done.closing()}\n{out / 'chaos.json'}")
     return int(not is_clean(done))
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(text.split(","))
-    for kind in kinds:
-        if kind not in KINDS:
-            raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(KINDS)}")
-    return kinds
 
 
 if __name__ == "__main__":

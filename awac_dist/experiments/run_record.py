@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from awac_dist.config import CLONE
 from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.errors import InputError
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress
+from awac_dist.plotting.learning_curve import read_rows
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.reporting.metrics import METRICS_FILE
 
-TAIL_BYTES = 100_000
 UPDATES = "learner/updates_per_s"  # in the rows of updates
 EVALUATION = "eval/return"
 Key = tuple[int, ...]  # worker, incarnation, episode, start
 Fragment = tuple[str, Key]  # source and key
 
 
-def last_row(folder: Path, column: str) -> dict[str, Any] | None:
-    """The newest row of `metrics.jsonl` that has a column, among the last ones."""
+def last_row(folder: Path, column: str) -> dict[str, Any]:
+    """The newest row of `metrics.jsonl` that has a column; empty if there is none."""
     try:
-        with (folder / METRICS_FILE).open("rb") as table:
-            table.seek(max(0, table.seek(0, 2) - TAIL_BYTES))
-            lines = table.read().split(b"\n")[1:-1]
+        lines = (folder / METRICS_FILE).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        row: dict[str, Any] = json.loads(line)
-        if column in row:
-            return row
-    return None
-
-
-class Witness:
-    """Remembers every fragment that was seen to be safe while the run went on.
-
-    A shard answers an insert once the fragment is in the log, so that the fragments in the log just
-    before a process is killed are all that were acknowledged by then, and maybe some more; a
-    checkpoint names those that the learner was told of.
-
-    Args:
-        folder: Of the run.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.seen: dict[Fragment, int] = {}  # its transitions
-
-    def look(self) -> None:
-        """Remember what is there now."""
-        self.seen.update(logged_fragments(self._folder))
+        return {}
+    rows: Iterator[dict[str, Any]] = map(json.loads, reversed(lines))
+    return next((row for row in rows if column in row), {})
 
 
 def logged_fragments(folder: Path) -> dict[Fragment, int]:
@@ -76,52 +51,46 @@ def _fragments(folder: Path) -> Iterator[tuple[str, Key, int]]:
 def _read(path: str) -> list[Any]:
     """The fragments of a file; of the Parquet file that takes its place if it was finished."""
     for candidate in (path, path.replace(".journal", ".parquet")):
-        try:
+        with suppress(FileNotFoundError, InputError):
             return read_fragments(candidate)
-        except (FileNotFoundError, InputError):
-            continue
     return []
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a run that ended; all zero and empty if nothing is.
+    """What is wrong with a run that ended; all zero and empty if nothing is."""
 
-    Attributes:
-        lost: Transitions that were acknowledged once, and are not in the log.
-        unknown: Transitions in the log that the learner did not know at the end.
-        duplicated: Transitions that are in the log more than once.
-        problems: Everything else, in words.
-        result: Mean return of the last evaluation.
-    """
-
-    lost: int
-    unknown: int
-    duplicated: int
-    problems: list[str] = field(default_factory=list)
-    result: float = float("nan")
+    lost: int  # transitions that were acknowledged once, and are not in the log
+    unknown: int  # transitions in the log that the learner did not know at the end
+    duplicated: int  # transitions that are in the log more than once
+    problems: list[str]  # everything else, in words
+    result: float  # mean return of the last evaluation
 
 
-def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) -> Verdict:
+def judge(
+    folder: Path, seen: Mapping[Fragment, int], *, env_steps: int, grad_steps: int
+) -> Verdict:
     """Compare the log, the last checkpoint and the metrics with each other and with a witness.
+
+    A shard answers an insert once the fragment is in the log, so that the fragments in the log just
+    before a process is killed are all that were acknowledged by then, and maybe some more.
 
     Args:
         folder: Of a run that ended.
-        witness: Looked at the run while it went on.
+        seen: `logged_fragments` of all times at which somebody looked while it went on.
         env_steps: Of the online phase, as configured.
         grad_steps: Of the whole run, as configured.
     """
     logged = logged_fragments(folder)
     newest = sealed(str(folder / "checkpoints"))[-1]
     checkpoint, progress = load_checkpoint(newest), load_progress(newest)
-    books = checkpoint["books"]
-    known = [(source, books["in_play"].get(source)) for source in (CLONE, ONLINE)]
+    in_play, forgotten = checkpoint["books"]["in_play"], checkpoint["books"]["forgotten"]
     registered = {
         (source, tuple(key))
-        for source, keys in [*known, (ONLINE, books["forgotten"])]
-        for key in ([] if keys is None else keys.tolist())
+        for source, keys in [*in_play.items(), (ONLINE, forgotten)]
+        for key in keys.tolist()
+        if source in (CLONE, ONLINE)
     }
-    lost = {fragment: length for fragment, length in witness.seen.items() if fragment not in logged}
     problems = [
         f"{fragment} was registered and is not in the log" for fragment in registered - {*logged}
     ]
@@ -134,28 +103,27 @@ def judge(folder: Path, witness: Witness, *, env_steps: int, grad_steps: int) ->
         if is_ != ought:
             problems.append(f"{what}: {is_}, not {ought}")
     return Verdict(
-        lost=sum(lost.values()),
+        lost=sum(length for fragment, length in seen.items() if fragment not in logged),
         unknown=sum(length for fragment, length in logged.items() if fragment not in registered),
         duplicated=_duplicated(folder),
         problems=problems + seams(folder),
-        result=(last_row(folder, EVALUATION) or {}).get(EVALUATION, float("nan")),
+        result=last_row(folder, EVALUATION).get(EVALUATION, float("nan")),
     )
 
 
 def _duplicated(folder: Path) -> int:
     """Steps that are in the log more than once, whichever fragments they are in."""
-    spans: dict[Key, list[np.ndarray]] = {}
-    for _, (*stream, start), length in _fragments(folder):
-        spans.setdefault(tuple(stream), []).append(np.arange(start, start + length))
-    steps = [np.concatenate(of_stream) for of_stream in spans.values()]
-    return sum(len(of_stream) - len(np.unique(of_stream)) for of_stream in steps)
+    steps = Counter(
+        (*stream, step)
+        for _, (*stream, start), length in _fragments(folder)
+        for step in range(start, start + length)
+    )
+    return steps.total() - len(steps)
 
 
 def seams(folder: Path) -> list[str]:
     """Places in `metrics.jsonl` where a counter does not go on."""
-    lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    found = []
+    rows, found = read_rows(folder / METRICS_FILE), []
     updates = [row["grad_steps"] for row in rows if UPDATES in row]
     if any(later <= earlier for earlier, later in pairwise(updates)):
         found.append("metrics: rows of updates whose grad_steps do not grow")

@@ -36,7 +36,7 @@ for _method in METHODS:
 def __getattr__(name: str) -> Any:
     """Host methods that were registered later, when their names are first asked for."""
     for method, path in METHODS.items():
-        if name in (path.rpartition(":")[2], f"{path.rpartition(':')[2]}Config"):
+        if path.endswith((f":{name}", f":{name.removesuffix('Config')}")):
             host(method)
             return globals()[name]
     raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -9,30 +9,20 @@ criteria and schedulers find their metric.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
-from ray.rllib.utils.metrics import (
-    ENV_RUNNER_RESULTS,
-    ENV_RUNNER_SAMPLING_TIMER,
-    LEARNER_RESULTS,
-    LEARNER_UPDATE_TIMER,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    REPLAY_BUFFER_ADD_DATA_TIMER,
-    REPLAY_BUFFER_SAMPLE_TIMER,
-    SYNCH_WORKER_WEIGHTS_TIMER,
-    TIMERS,
-)
+from ray.rllib.utils import metrics as names
 
 from awac_dist.errors import InputError
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, find_policy, read_policy, save_policy
 from awac_dist.rllib.config import OfflineToOnlineConfig
-from awac_dist.rllib.learner import MethodLearner, as_batch
+from awac_dist.rllib.learner import MethodLearner, Names, as_batch
 from awac_dist.rllib.module import space_spec
 from awac_dist.rllib.replay import Replay
 from awac_dist.runs.schedule import RateLimiter
@@ -40,18 +30,11 @@ from awac_dist.types import Array
 
 UPDATES_PER_CALL = 25  # of the Learner: they share what RLlib does around a call
 PROGRESS, REPLAY = "progress", "replay"  # components of the state
-UNKNOWN = {  # what env runners report once an episode has ended
-    **dict.fromkeys(
-        (
-            "episode_return_mean",
-            "episode_return_min",
-            "episode_return_max",
-            "episode_len_mean",
-            "episode_len_min",
-            "episode_len_max",
-        ),
-        float("nan"),
-    ),
+OFFLINE_UPDATES, ENV_STEPS, ONLINE_UPDATES = "offline_updates", "env_steps", "online_updates"
+NAN = float("nan")
+UNKNOWN: dict[str, float] = {  # what env runners report once an episode has ended
+    **{f"episode_return_{which}": NAN for which in ("mean", "min", "max")},
+    **{f"episode_len_{which}": NAN for which in ("mean", "min", "max")},
     "num_env_steps_sampled_lifetime": 0,
     "num_episodes_lifetime": 0,
 }
@@ -77,75 +60,65 @@ class OfflineToOnline(Algorithm):
     def setup(self, config: OfflineToOnlineConfig) -> None:
         super().setup(config)
         spec = space_spec(str(self.config.env), *self.spaces[INPUT_ENV_SINGLE_SPACES])
-        run = self.config.as_run()
-        self.replay = Replay(
-            spec,
-            self.config.prior_sources,
-            run.replay,
-            discount=self.config.gamma,
-            seed=self.config.fixed_seed(),
-        )
-        self.replay.check_mixture(run)
-        self._schedule = RateLimiter(self.config.updates_per_step)
-        self._offline_updates = self._online_updates = self._env_steps = 0
+        self.replay = Replay(spec, self.config.as_run(), self.config.fixed_seed())
+        self._progress = dict.fromkeys((OFFLINE_UPDATES, ENV_STEPS, ONLINE_UPDATES), 0)
         self.replay.wishes = self._ask(lambda learner: learner.wishes)
         self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
 
     @property
     def grad_steps(self) -> int:
-        return self._offline_updates + self._online_updates
+        return self._progress[OFFLINE_UPDATES] + self._progress[ONLINE_UPDATES]
 
     def step(self) -> dict[str, Any]:
         results = super().step()
-        results[ENV_RUNNER_RESULTS] = UNKNOWN | results.get(ENV_RUNNER_RESULTS, {})
+        results[names.ENV_RUNNER_RESULTS] = UNKNOWN | results.get(names.ENV_RUNNER_RESULTS, {})
         return results
 
     def training_step(self) -> None:
         """Take one step of the phase that the training is in."""
-        left = self.config.num_offline_updates - self._offline_updates
+        done = self._progress
+        left = self.config.num_offline_updates - done[OFFLINE_UPDATES]
         if left > 0:
-            count = min(left, self.config.updates_per_training_step)
-            self._update(count)
-            self._offline_updates += count
+            self._update(min(left, self.config.updates_per_training_step), OFFLINE_UPDATES)
         else:
-            self.replay.set_mixture(self.config.mixture or {})
+            self.replay.sampler.set_mixture(self.config.mixture or {})
             self._collect()
-            due = self._schedule.updates_due(self._env_steps, self._online_updates)
-            self._update(due)
-            self._online_updates += due
-        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+            owed = RateLimiter(self.config.updates_per_step)
+            self._update(owed.updates_due(done[ENV_STEPS], done[ONLINE_UPDATES]), ONLINE_UPDATES)
+        with self.metrics.log_time((names.TIMERS, names.SYNCH_WORKER_WEIGHTS_TIMER)):
             self._send_weights()
         self.metrics.log_value("num_grad_steps_lifetime", self.grad_steps, reduce="max", window=1)
-        for source, size in self.replay.sizes().items():
+        for source, size in self.replay.sampler.sizes().items():
             self.metrics.log_value((REPLAY, source), size, reduce="max", window=1)
 
     def _collect(self) -> None:
         """Sample once from every env runner into the replay."""
-        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+        with self.metrics.log_time((names.TIMERS, names.ENV_RUNNER_SAMPLING_TIMER)):
             episodes, results = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
                 sample_timeout_s=self.config.sample_timeout_s,
                 _uses_new_env_runners=True,
                 _return_metrics=True,
             )
-        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
-        with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
-            self._env_steps += self.replay.add(episodes)
+        self.metrics.aggregate(results, key=names.ENV_RUNNER_RESULTS)
+        with self.metrics.log_time((names.TIMERS, names.REPLAY_BUFFER_ADD_DATA_TIMER)):
+            self._progress[ENV_STEPS] += self.replay.add(episodes)
 
-    def _update(self, count: int) -> None:
+    def _update(self, count: int, counter: str) -> None:
         """Take `count` gradient steps."""
-        sampled = (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME)
-        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.metrics.peek(sampled, default=0)}
+        sampled = (names.ENV_RUNNER_RESULTS, names.NUM_ENV_STEPS_SAMPLED_LIFETIME)
+        timesteps = {names.NUM_ENV_STEPS_SAMPLED_LIFETIME: self.metrics.peek(sampled, default=0)}
         batch_size = self.config.total_train_batch_size
         for start in range(0, count, UPDATES_PER_CALL):
             batches = min(UPDATES_PER_CALL, count - start) * self._batches_per_update
             first = (self.grad_steps + start) * self._batches_per_update
-            with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
+            with self.metrics.log_time((names.TIMERS, names.REPLAY_BUFFER_SAMPLE_TIMER)):
                 block = self.replay.sample(first, batches, batch_size)
-            with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            with self.metrics.log_time((names.TIMERS, names.LEARNER_UPDATE_TIMER)):
                 shares = self._for_learners(block, batches)
                 results = self.learner_group.update(**shares, timesteps=timesteps)
-            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+            self.metrics.aggregate(results, key=names.LEARNER_RESULTS)
+        self._progress[counter] += count
 
     def _for_learners(self, block: Array, batches: int) -> dict[str, Any]:
         """Each learner's rows [batches * B, width] of the batches in a block."""
@@ -160,30 +133,18 @@ class OfflineToOnline(Algorithm):
         )
 
     def get_state(
-        self,
-        components: str | Sequence[str] | None = None,
-        *,
-        not_components: str | Sequence[str] | None = None,
-        **kwargs: Any,
+        self, components: Names = None, *, not_components: Names = None, **kwargs: Any
     ) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(PROGRESS, components, not_components):
-            state[PROGRESS] = {
-                "offline_updates": self._offline_updates,
-                "env_steps": self._env_steps,
-                "online_updates": self._online_updates,
-            }
+            state[PROGRESS] = dict(self._progress)
         if self._check_component(REPLAY, components, not_components):
             state[REPLAY] = self.replay.state()
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        if PROGRESS in state:
-            progress = state[PROGRESS]
-            self._offline_updates = progress["offline_updates"]
-            self._env_steps = progress["env_steps"]
-            self._online_updates = progress["online_updates"]
+        self._progress |= state.get(PROGRESS, {})
         if REPLAY in state:
             self.replay.restore(state[REPLAY])
 

@@ -11,23 +11,28 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from awac_dist.algorithms import config_class
-from awac_dist.algorithms.base import MethodConfig
-from awac_dist.config import OnlineConfig, RunConfig
+from awac_dist.config import CloneConfig, RunConfig
+from awac_dist.errors import InputError
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.replay.config import ReplayConfig
 from awac_dist.rllib.learner import MethodLearner
-from awac_dist.rllib.limits import check
+from awac_dist.rllib.limits import problems
 from awac_dist.rllib.module import MethodModule
-from awac_dist.rollout.config import RolloutConfig
 
-DEFAULTS = RunConfig()
+OPTIONS = {  # of `training`, and where they stand in a `RunConfig`; those of the method join them
+    "num_offline_updates": "offline.updates",
+    "updates_per_training_step": "learner.updates_per_call",
+    "updates_per_step": "online.updates_per_step",
+    "replay_capacity": "replay.capacity",
+    "mixture": "replay.mixture",
+}
 RATE = "target_update_rate"
 HOSTS: dict[str, type] = {}  # the Algorithm of each method; no attribute of its config, since Ray
 # walks through the attributes of a class, classes among them, until it has seen all
@@ -55,16 +60,17 @@ class OfflineToOnlineConfig(AlgorithmConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or HOSTS[self.method])
+        run = self._run()
         self.lr = None
-        self.train_batch_size = DEFAULTS.learner.batch_size
-        self.gamma = DEFAULTS.learner.discount
-        self.rollout_fragment_length = DEFAULTS.rollout.fragment_steps
+        self.train_batch_size = run.learner.batch_size
+        self.gamma = run.learner.discount
+        self.rollout_fragment_length = run.rollout.fragment_steps
         self.normalize_actions = False
         self.clip_actions = True
         self.prior_sources: list[str] = []
-        self.clip_prior_actions = DEFAULTS.replay.clip_prior_actions
-        for name, value in self._defaults().items():
-            setattr(self, name, value)
+        self.clip_prior_actions = run.replay.clip_prior_actions
+        for name, path in self.paths().items():
+            setattr(self, name, attrgetter(path)(run))
 
     def training(self, **options: Any) -> Self:
         """Set options of the training.
@@ -77,7 +83,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         Raises:
             TypeError: There is no such option.
         """
-        own = {name: options.pop(name) for name in self._defaults() if name in options}
+        own = {name: options.pop(name) for name in self.paths() if name in options}
         super().training(**options)
         for name, value in own.items():
             setattr(self, name, value)
@@ -105,7 +111,8 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         Raises:
             InputError: Names the setting and the remedy.
         """
-        check(self)
+        for setting, problem in problems(self):
+            raise InputError(f"{type(self).__name__}: {setting}: {problem}")
         super().validate()
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
@@ -120,7 +127,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         return {
             "seed": self.fixed_seed(),
             "discount": self.gamma,
-            "algorithm": self.method_options(),
+            "algorithm": self.as_run().algorithm,
             "spread": self.num_learners > 1,
         }
 
@@ -128,79 +135,62 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         """The seed of the config, or a fresh one."""
         return secrets.randbits(32) if self.seed is None else self.seed
 
-    def method_options(self) -> MethodConfig:
-        """The options of the method, with the step sizes of the start.
+    def as_run(self) -> RunConfig:
+        """The run of our own command line that does the same, with the step sizes of the start.
 
         Raises:
-            TypeError: `rl_module(model_config=...)` holds something else.
+            TypeError: `rl_module(model_config=...)` holds what no network has.
         """
-        default, networks = self.method_defaults(), self.networks()
-        for name in self._model_config:
-            if name not in networks:
-                raise TypeError(f"{name} is not one of {', '.join(networks)}")
-        values: dict[str, Any] = {
-            name: self._network(name, networks[name]) if name in networks else getattr(self, name)
-            for name in vars(default)
+        values = {path: getattr(self, name) for name, path in self.paths().items()} | {
+            "env": str(self.env),
+            "data": tuple(self.prior_sources),
+            "replay.clip_prior_actions": self.clip_prior_actions,
+            "learner.batch_size": self.total_train_batch_size,
+            "learner.discount": self.gamma,
+            "rollout.envs_per_worker": self.num_envs_per_env_runner,
+            "rollout.fragment_steps": self.get_rollout_fragment_length(),
         }
-        return replace(default, **values)
-
-    def _network(self, name: str, default: NetworkConfig) -> NetworkConfig:
-        sizes = dict(self._model_config.get(name, {}))
-        if "hidden" in sizes:
-            sizes["hidden"] = tuple(sizes["hidden"])
-        if hasattr(default, RATE):
-            sizes[RATE] = self.target_update_rate
-        rate, decay = getattr(self, f"{name}_lr"), getattr(self, f"{name}_weight_decay")
-        return replace(default, learning_rate=_first(rate), weight_decay=decay, **sizes)
-
-    def as_run(self) -> RunConfig:
-        """The run of our own command line that does the same."""
-        return RunConfig(
-            env=str(self.env),
-            data=tuple(self.prior_sources),
-            clone=replace(DEFAULTS.clone, updates=0),
-            offline=replace(DEFAULTS.offline, updates=self.num_offline_updates),
-            online=OnlineConfig(updates_per_step=self.updates_per_step),
-            algorithm=self.method_options(),
-            replay=ReplayConfig(self.replay_capacity, self.mixture, self.clip_prior_actions),
-            learner=LearnerConfig(
-                batch_size=self.total_train_batch_size,
-                discount=self.gamma,
-                updates_per_call=self.updates_per_training_step,
-            ),
-            rollout=RolloutConfig(self.num_envs_per_env_runner, self.get_rollout_fragment_length()),
-        )
-
-    @classmethod
-    def method_defaults(cls) -> MethodConfig:
-        """The method's options as they are by default."""
-        return config_class(cls.method)()
+        for network, sizes in self._model_config.items():
+            if network not in self.networks():
+                raise TypeError(f"{network} is not one of {', '.join(self.networks())}")
+            values |= {f"algorithm.{network}.{name}": size for name, size in sizes.items()}
+        run = self._run()
+        for path, value in values.items():
+            if path.endswith(".learning_rate") and not isinstance(value, int | float):
+                value = value[0][1]  # the first of a schedule
+            run = _with(run, path, tuple(value) if path.endswith(".hidden") else value)
+        return run
 
     @classmethod
     def networks(cls) -> dict[str, NetworkConfig]:
         """The networks of the method, by name, as they are by default."""
-        parts = vars(cls.method_defaults()).items()
+        parts = vars(cls._run().algorithm).items()
         return {name: part for name, part in parts if isinstance(part, NetworkConfig)}
 
     @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        """Our own options of `training`, and their defaults."""
-        found = dict(vars(cls.method_defaults()))
-        for name, part in cls.networks().items():
-            del found[name]
-            found[f"{name}_lr"] = part.learning_rate
-            found[f"{name}_weight_decay"] = part.weight_decay
+    def _run(cls) -> RunConfig:
+        """The run of our own command line where nothing is set."""
+        learner = LearnerConfig(updates_per_call=1_000)
+        method = config_class(cls.method)()
+        return RunConfig(clone=CloneConfig(updates=0), algorithm=method, learner=learner)
+
+    @classmethod
+    def paths(cls) -> dict[str, str]:
+        """Our own options of `training` -> where they stand in a `RunConfig`."""
+        found = dict(OPTIONS)
+        for name, part in vars(cls._run().algorithm).items():
+            path = f"algorithm.{name}"
+            if isinstance(part, NetworkConfig):
+                found[f"{name}_lr"] = f"{path}.learning_rate"
+                found[f"{name}_weight_decay"] = f"{path}.weight_decay"
+            else:
+                found[name] = path
             if hasattr(part, RATE):
-                found[RATE] = getattr(part, RATE)
-        return found | {
-            "num_offline_updates": DEFAULTS.offline.updates,
-            "updates_per_training_step": 1_000,
-            "updates_per_step": DEFAULTS.online.updates_per_step,
-            "replay_capacity": DEFAULTS.replay.capacity,
-            "mixture": DEFAULTS.replay.mixture,
-        }
+                found[RATE] = f"{path}.{RATE}"
+        return found
 
 
-def _first(learning_rate: Any) -> float:
-    """A fixed learning rate, or the first value of a schedule."""
-    return learning_rate if isinstance(learning_rate, int | float) else learning_rate[0][1]
+def _with(part: Any, path: str, value: Any) -> Any:
+    """A config with another value at a dotted path."""
+    name, _, rest = path.partition(".")
+    return replace(part, **{name: _with(getattr(part, name), rest, value) if rest else value})

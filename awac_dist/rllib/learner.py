@@ -8,7 +8,7 @@ pass and the step; several learners average their gradients before that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -27,7 +27,9 @@ from awac_dist.tensors import Batch
 from awac_dist.types import Array
 
 BLOCK = "block"  # the one column of our batches: packed transitions [updates * B, width]
+ONE_CALL = "a method's losses and steps are one call, its `update`"
 METHOD = "method"  # component of the state: what is neither in the module nor in an optimiser
+Names: TypeAlias = str | Sequence[str] | None  # of components of a state
 
 
 def as_batch(block: Array) -> MultiAgentBatch:
@@ -70,12 +72,11 @@ class MethodLearner(TorchLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         for name, optimizer in self.method.optimizers.items():
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
                 optimizer=optimizer,
-                params=parameters,
+                params=[p for group in optimizer.param_groups for p in group["params"]],
                 lr_or_lr_schedule=getattr(config, f"{name}_lr", optimizer.defaults["lr"]),
             )
 
@@ -121,11 +122,7 @@ class MethodLearner(TorchLearner):
         """Leave the module as it is: the method averages the gradients, once an update."""
 
     def get_state(
-        self,
-        components: str | Sequence[str] | None = None,
-        *,
-        not_components: str | Sequence[str] | None = None,
-        **kwargs: Any,
+        self, components: Names = None, *, not_components: Names = None, **kwargs: Any
     ) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(METHOD, components, not_components):
@@ -148,14 +145,13 @@ class MethodLearner(TorchLearner):
         for optimizer in self.method.optimizers.values():
             for group in optimizer.param_groups:
                 group["weight_decay"] = optimizer.defaults["weight_decay"]
-        if METHOD in state:
-            self._set_method_state(state[METHOD])
-
-    def _set_method_state(self, state: dict[str, Any]) -> None:
-        self.method.generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
-        self._updates = state["updates"]
+        if METHOD not in state:
+            return
+        own = state[METHOD]
+        self.method.generator.set_state(torch.from_numpy(np.array(own["generator"], np.uint8)))
+        self._updates = own["updates"]
         for name, start in self._dual_starts().items():
-            if state["starts"][name] != start:  # a scheduler, or a person, changed the option
+            if own["starts"][name] != start:  # a scheduler, or a person, changed the option
                 self.method.duals[name].data.fill_(start)
 
     def _dual_starts(self) -> dict[str, float]:
@@ -172,6 +168,3 @@ class MethodLearner(TorchLearner):
         self.method.adopt(arrays)
         self.method.optimizers["actor"].state.clear()
         self._weights_seq_no += 1
-
-
-ONE_CALL = "a method's losses and steps are one call, its `update`"

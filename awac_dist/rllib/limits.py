@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.models.catalog import MODEL_DEFAULTS
 
-from awac_dist.errors import InputError
 from awac_dist.rllib.learner import ONE_CALL, MethodLearner
 from awac_dist.rllib.module import MethodModule
 
@@ -16,67 +15,52 @@ if TYPE_CHECKING:
     from awac_dist.rllib.config import OfflineToOnlineConfig
 
 
-class Limit(NamedTuple):
-    """The only value that a setting of RLlib's may have here, and what to do instead."""
-
-    setting: str
-    value: Any
-    remedy: str
-
-
 WRAP = "wrap the environment instead"
 ONE_UPDATE = "each update draws its own batch: set train_batch_size_per_learner"
-NOT_FINITE = "a number that is not finite ends the run"
-LIMITS = (
-    Limit("framework_str", "torch", "the methods are written in torch"),
-    Limit("enable_rl_module_and_learner", True, "only the new API stack is supported"),
-    Limit("enable_env_runner_and_connector_v2", True, "only the new API stack is supported"),
-    Limit("is_multi_agent", False, "there is one agent"),
-    Limit("policies_to_train", None, "there is one policy, which is trained"),
-    Limit("input_", "sampler", "prior_data([...]) takes offline data, RLlib's Parquet too"),
-    Limit("offline_evaluation_interval", None, "evaluation(...) works offline, too"),
-    Limit("normalize_actions", False, "prior data holds actions in the environment's units"),
-    Limit("clip_rewards", None, WRAP),
-    Limit("observation_filter", "NoFilter", WRAP),
-    Limit("compress_observations", False, "the replay keeps them as they are"),
-    Limit("_learner_connector", None, "batches come from the replay and pass no connector"),
-    Limit("add_default_connectors_to_learner_pipeline", True, "there is no such pipeline"),
-    Limit("num_aggregator_actors_per_learner", 0, "batches come from the replay"),
-    Limit("use_env_runner_state_server", False, "weights are sent to the env runners"),
-    Limit("lr", None, "set actor_lr and critic_lr"),
-    Limit("optimizer", {}, "set actor_lr, critic_lr and actor_weight_decay"),
-    Limit("model", MODEL_DEFAULTS, "set rl_module(model_config={...})"),
-    Limit("num_epochs", 1, ONE_UPDATE),
-    Limit("minibatch_size", None, ONE_UPDATE),
-    Limit("shuffle_batch_per_epoch", False, ONE_UPDATE),
-    Limit("torch_compile_learner", False, "updates are not compiled"),
-    Limit("torch_compile_worker", False, "RLlib's env runners do not compile"),
-    Limit("torch_ddp_kwargs", {}, "learners average their gradients without DDP"),
-    Limit("torch_skip_nan_gradients", False, NOT_FINITE),
-    Limit("_torch_grad_scaler_class", None, "learning is in float32"),
-    Limit("_torch_lr_scheduler_classes", None, "give actor_lr and critic_lr RLlib's schedules"),
+LIMITS: tuple[tuple[str, Any, str], ...] = (  # setting, its only legal value, what to do instead
+    ("framework_str", "torch", "the methods are written in torch"),
+    ("enable_rl_module_and_learner", True, "only the new API stack is supported"),
+    ("enable_env_runner_and_connector_v2", True, "only the new API stack is supported"),
+    ("is_multi_agent", False, "there is one agent"),
+    ("policies_to_train", None, "there is one policy, which is trained"),
+    ("input_", "sampler", "prior_data([...]) takes offline data, RLlib's Parquet too"),
+    ("offline_evaluation_interval", None, "evaluation(...) works offline, too"),
+    ("normalize_actions", False, "prior data holds actions in the environment's units"),
+    ("clip_rewards", None, WRAP),
+    ("observation_filter", "NoFilter", WRAP),
+    ("compress_observations", False, "the replay keeps them as they are"),
+    ("_learner_connector", None, "batches come from the replay and pass no connector"),
+    ("add_default_connectors_to_learner_pipeline", True, "there is no such pipeline"),
+    ("num_aggregator_actors_per_learner", 0, "batches come from the replay"),
+    ("use_env_runner_state_server", False, "weights are sent to the env runners"),
+    ("lr", None, "set actor_lr and critic_lr"),
+    ("optimizer", {}, "set actor_lr, critic_lr and actor_weight_decay"),
+    ("model", MODEL_DEFAULTS, "set rl_module(model_config={...})"),
+    ("num_epochs", 1, ONE_UPDATE),
+    ("minibatch_size", None, ONE_UPDATE),
+    ("shuffle_batch_per_epoch", False, ONE_UPDATE),
+    ("torch_compile_learner", False, "updates are not compiled"),
+    ("torch_compile_worker", False, "RLlib's env runners do not compile"),
+    ("torch_ddp_kwargs", {}, "learners average their gradients without DDP"),
+    ("torch_skip_nan_gradients", False, "a number that is not finite ends the run"),
+    ("_torch_grad_scaler_class", None, "learning is in float32"),
+    ("_torch_lr_scheduler_classes", None, "give actor_lr and critic_lr RLlib's schedules"),
 )
-RLLIB_NAMES = {  # where they are not the last part of our own path
+RLLIB_NAMES = {  # besides those of our own options, and where they are not the last part of a path
     "env": "environment(env)",
     "data": "prior_data",
-    "offline.updates": "num_offline_updates",
     "learner.batch_size": "train_batch_size_per_learner",
     "learner.discount": "gamma",
-    "learner.updates_per_call": "updates_per_training_step",
-    "replay.capacity": "replay_capacity",
     "rollout.fragment_steps": "rollout_fragment_length",
     "rollout.envs_per_worker": "num_envs_per_env_runner",
 }
 
 
-def check(config: OfflineToOnlineConfig) -> None:
-    """Refuse a config that cannot work or would not be followed.
-
-    Raises:
-        InputError: Names the first such setting and the remedy.
-    """
-    for setting, problem in (*_fixed(config), *_contradictions(config), *_values(config)):
-        raise InputError(f"{type(config).__name__}: {setting}: {problem}")
+def problems(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
+    """Yield (setting, what is wrong with it and the remedy)."""
+    yield from _fixed(config)
+    yield from _contradictions(config)
+    yield from _values(config)
 
 
 def _fixed(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
@@ -108,24 +92,16 @@ def _contradictions(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
 
 
 def _values(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
-    for name, hint in get_type_hints(type(config.method_defaults())).items():
-        value = getattr(config, name, None)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
-    if config.updates_per_training_step < 1:
-        yield "updates_per_training_step", f"{config.updates_per_training_step} is not 1 or more"
     try:
         run = config.as_run()
     except TypeError as error:
         yield "model_config", f"{error}: see awac_dist.nn.config"
         return
+    for name, hint in get_type_hints(type(run.algorithm)).items():
+        value = getattr(run.algorithm, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
+    names = RLLIB_NAMES | {path: name for name, path in config.paths().items()}
     for path, problem in run.problems():
         if path != "data" or run.data:
-            yield _rllib_name(path), problem
-
-
-def _rllib_name(path: str) -> str:
-    """What a setting of our own is called here."""
-    *_, network, name = f"..{path}".split(".")
-    of_network = {"learning_rate": f"{network}_lr", "weight_decay": f"{network}_weight_decay"}
-    return RLLIB_NAMES.get(path) or of_network.get(name, name)
+            yield names.get(path, path.rpartition(".")[2]), problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,14 +10,40 @@ from gymnasium.spaces import Box
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
-from torch import nn
+from torch import Tensor, distributed, nn
 
 from awac_dist.algorithms import method_class, name_of
-from awac_dist.algorithms.world import ALONE, Task
+from awac_dist.algorithms.world import ALONE, Task, World
 from awac_dist.errors import InputError
 from awac_dist.nn.actors import make_actor
-from awac_dist.rllib.parallel import Spread
 from awac_dist.types import EnvSpec
+
+
+class Spread(World):
+    """The rows of this learner; the others have as many each, in the order of ranks.
+
+    AWAC's softmax runs over the whole batch, and so does the effective batch that moves its
+    temperature: learners that only averaged their gradients would follow another objective, the
+    further from AWAC the more of them there are. So they also exchange their advantages, and each
+    draws the noise of the whole batch and keeps that of its rows: the step is that of one learner.
+    """
+
+    def __init__(self) -> None:
+        self.size = distributed.get_world_size()
+
+    def gather(self, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(self.size)]
+        distributed.all_gather(parts, rows)
+        return torch.cat(parts)
+
+    def mine(self, rows: Tensor, dim: int = 0) -> Tensor:
+        return rows.chunk(self.size, dim)[distributed.get_rank()]
+
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """One exchange for all of them."""
+        flat = nn.utils.parameters_to_vector(gradients)
+        distributed.all_reduce(flat)
+        nn.utils.vector_to_parameters(flat / self.size, gradients)
 
 
 class MethodModule(TorchRLModule, InferenceOnlyAPI):
@@ -32,9 +59,8 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
         method = config["algorithm"]
         self.policy_spec = method.policy_spec(spec)
         if self.inference_only:
-            self.networks = nn.ModuleDict(
-                {"actor": make_actor(self.policy_spec, torch.Generator())}
-            )
+            actor = make_actor(self.policy_spec, torch.Generator())
+            self.networks = nn.ModuleDict({"actor": actor})
             return
         self.method = method_class(name_of(method))(
             method,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from awac_dist.config import RunConfig
 from awac_dist.data.sources import open_source
 from awac_dist.errors import InputError
 from awac_dist.messages import Placement
-from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import NO_WISHES, Layout
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
@@ -25,74 +24,50 @@ class Replay:
 
     Args:
         spec: The task.
-        sources: Prior data, as `--data` takes it.
-        config: Capacity and mixture.
-        discount: gamma.
+        run: The run of our own command line that does the same.
         seed: Of the draws.
 
     Attributes:
+        sampler: Draws.
         wishes: What batches hold besides their base columns. Each fragment counts as an episode.
 
     Raises:
-        InputError: Prior data cannot be read, or is another task's.
+        InputError: Prior data cannot be read, is another task's, or lacks a source of the mixture.
     """
 
-    def __init__(
-        self,
-        spec: EnvSpec,
-        sources: Sequence[str],
-        config: ReplayConfig,
-        *,
-        discount: float,
-        seed: int,
-    ) -> None:
-        self._layout = Layout.of(spec)
-        self.wishes = NO_WISHES
-        self._capacity = config.capacity
-        opened = [open_source(source, spec) for source in sources]
+    def __init__(self, spec: EnvSpec, run: RunConfig, seed: int) -> None:
+        self._layout, self.wishes = Layout.of(spec), NO_WISHES
+        self._capacity, discount = run.replay.capacity, run.learner.discount
+        sources = [open_source(source, spec) for source in run.data]
         self._shard = ReplayShard(
-            0,
-            1,
-            spec,
-            discount=discount,
-            log=None,
-            sources=opened,
-            config=config,
+            0, 1, spec, discount=discount, log=None, sources=sources, config=run.replay
         )
-        self._weights = {source.name: source.weight for source in opened}
-        self._prior = PriorData(opened, [self._shard.load()])
+        PriorData(sources, [self._shard.load()]).check_mixture(run)
+        self._weights = {source.name: source.weight for source in sources}
         self._restored = self._fragments = 0  # how often, and online fragments since
         self._begin(seed)
 
-    def add(self, episodes: Iterable[SingleAgentEpisode]) -> int:
-        """Take what env runners collected; returns the number of steps."""
-        fragments = [columns_of(episode) for episode in episodes if len(episode)]
-        for fragment in fragments:
-            self._insert(**fragment)
-        return sum(len(fragment["actions"]) for fragment in fragments)
+    def add(self, episodes: Sequence[SingleAgentEpisode]) -> int:
+        """Take what env runners collected, actions as chosen; returns the number of steps."""
+        for episode in filter(len, episodes):
+            self._insert(
+                np.asarray(episode.get_observations(), np.float32),
+                np.asarray(episode.get_actions(), np.float32),
+                np.asarray(episode.get_rewards(), np.float32),
+                bool(episode.is_terminated),
+            )
+        return sum(map(len, episodes))
 
     def sample(self, first: int, count: int, batch_size: int) -> Array:
         """Batches number `first` and after as one block [count * batch_size, width]."""
-        rows = self._sampler.draw(first, batch_size, count).rows
+        rows = self.sampler.draw(first, batch_size, count).rows
         return self._shard.take(rows, wishes=self.wishes)
-
-    def set_mixture(self, mixture: Mapping[str, float]) -> None:
-        """Change the mixture of the batches from now on."""
-        self._sampler.set_mixture(mixture)
-
-    def sizes(self) -> dict[str, int]:
-        """Transitions in play, by source."""
-        return self._sampler.sizes()
-
-    def check_mixture(self, config: RunConfig) -> None:
-        """Refuse a mixture of which a source will not be there."""
-        self._prior.check_mixture(config)
 
     def state(self) -> dict[str, Any]:
         """The seed, the sizes of the prior data, and the online fragments that are in play."""
-        lengths = np.array([fragment.length for fragment in self._in_play()], np.int64)
-        firsts = np.array([fragment.row for fragment in self._in_play()], np.int64)
-        rows = [np.arange(first, first + n) for first, n in zip(firsts, lengths, strict=True)]
+        places = self._in_play()
+        lengths = np.array([place.length for place in places], np.int64)
+        rows = [np.arange(place.row, place.row + place.length) for place in places]
         block = self._shard.take(np.concatenate([np.empty(0, np.int64), *rows]))
         last = block[np.cumsum(lengths) - 1]
         return {
@@ -119,9 +94,8 @@ class Replay:
             )
         self._restored, self._fragments = self._restored + 1, 0
         self._begin(state["seed"])
-        ends = np.cumsum(state["lengths"])
-        for number, (end, length) in enumerate(zip(ends, state["lengths"], strict=True)):
-            mine = slice(end - length, end)
+        for number, end in enumerate(np.cumsum(state["lengths"])):
+            mine = slice(end - state["lengths"][number], end)
             final = state["final_observations"][number]
             self._insert(
                 np.vstack((state["observations"][mine], final)),
@@ -131,11 +105,10 @@ class Replay:
             )
 
     def _begin(self, seed: int) -> None:
-        self._seed = seed
-        self._sampler = Sampler(seed, self._capacity, self._weights)
+        self._seed, self.sampler = seed, Sampler(seed, self._capacity, self._weights)
         there = self._shard.since(None)
         self._cursor = there.cursor
-        self._sampler.add(place for place in there.placements if place.source != ONLINE)
+        self.sampler.add(place for place in there.placements if place.source != ONLINE)
 
     def _insert(
         self, observations: Array, actions: Array, rewards: Array, terminated: bool
@@ -144,30 +117,16 @@ class Replay:
         self._fragments += 1
         fragment = Episode(observations, actions, rewards, terminated, not terminated, origin)
         self._shard.insert(fragment, ONLINE)
-        [oldest] = self._sampler.oldest_rows(1)
+        [oldest] = self.sampler.oldest_rows(1)
         news = self._shard.since(self._cursor, oldest)
         self._cursor = news.cursor
-        self._sampler.add(news.placements)
+        self.sampler.add(news.placements)
 
     def _in_play(self) -> list[Placement]:
         """Online fragments that can be drawn, oldest first."""
-        held = {
-            fragment.key: fragment
-            for fragment in self._shard.since(None).placements
-            if fragment.source == ONLINE
-        }
-        keys = self._sampler.keys().get(ONLINE, np.empty((0, 4), np.int64))
-        return [held[key] for key in map(tuple, keys.tolist())]
+        held = {(place.source, place.key): place for place in self._shard.since(None).placements}
+        keys = self.sampler.keys().get(ONLINE, np.empty((0, 4), np.int64))
+        return [held[ONLINE, tuple(key)] for key in keys.tolist()]
 
     def _prior_sizes(self) -> dict[str, int]:
-        return {name: size for name, size in self.sizes().items() if name != ONLINE}
-
-
-def columns_of(episode: SingleAgentEpisode) -> dict[str, Any]:
-    """A fragment of an episode as an env runner returns it; actions as the policy chose them."""
-    return {
-        "observations": np.asarray(episode.get_observations(), np.float32),
-        "actions": np.asarray(episode.get_actions(), np.float32),
-        "rewards": np.asarray(episode.get_rewards(), np.float32),
-        "terminated": bool(episode.is_terminated),
-    }
+        return {name: size for name, size in self.sampler.sizes().items() if name != ONLINE}

@@ -3,8 +3,9 @@
 import json
 import operator
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -14,13 +15,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from awac_dist.algorithms.awac import AWAC, AWACConfig
 from awac_dist.algorithms.world import Task
-from awac_dist.bench import command, hardware, products
+from awac_dist.bench import __main__ as command
+from awac_dist.bench import hardware, products
 from awac_dist.bench.products import Product
 from awac_dist.bench.report import Row, digits
-from awac_dist.bench.rounds import Contestant, in_turn, rate
+from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
 from awac_dist.cli.main import told
 from awac_dist.cli.parser import read
 from awac_dist.replay.layout import Layout
+from awac_dist.runs.runtime import InlineFuture
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
 
@@ -53,25 +56,46 @@ def test_a_product_is_computed_as_often_as_it_says() -> None:
     assert counter.get_total_flops() == Product(2, 3, 4, times=5).flops == 2 * 2 * 3 * 4 * 5
 
 
-class Scripted:
+class Here:
+    """Stands for a contestant's process; measures in this one."""
+
+    ended = 0
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def submit(self, measure: object, prepare: Callable[[], Measure]) -> InlineFuture:
+        return InlineFuture(prepare()())
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Here.ended += 1
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> type[Here]:
+    monkeypatch.setattr("awac_dist.bench.rounds.ProcessPoolExecutor", Here)
+    monkeypatch.setattr(Here, "ended", 0)
+    return Here
+
+
+def scripted(name: str, figures: list[float], asked: list[str]) -> Callable[[], Measure]:
     """A contestant with known figures, which says when it is asked."""
+    left = iter(figures)
 
-    def __init__(self, name: str, figures: list[float], asked: list[str]) -> None:
-        self.name, self.figures, self.asked = name, iter(figures), asked
-        self.stopped = False
+    def measure() -> float:
+        asked.append(name)
+        return next(left)
 
-    def measure(self) -> float:
-        self.asked.append(self.name)
-        return next(self.figures)
-
-    def stop(self) -> None:
-        self.stopped = True
+    return lambda: measure
 
 
-def test_contestants_take_turns_and_the_first_round_is_no_figure() -> None:
+def test_contestants_take_turns_and_the_first_round_is_no_figure(here: type[Here]) -> None:
     asked: list[str] = []
-    ours = Scripted("ours", [100.0, 2.0, 9.0, 4.0], asked)
-    peer = Scripted("peer", [100.0, 1.0, 3.0, 4.0], asked)
+    ours = scripted("ours", [100.0, 2.0, 9.0, 4.0], asked)
+    peer = scripted("peer", [100.0, 1.0, 3.0, 4.0], asked)
     rounds = in_turn({"ours": ours, "peer": peer}, repeats=3)
     assert asked == ["ours", "peer"] * 4
     assert rounds.median("ours") == 4.0
@@ -80,33 +104,36 @@ def test_contestants_take_turns_and_the_first_round_is_no_figure() -> None:
     row = rounds.row("it", "/s", "ours", "peer", told="theirs", by=10.0, at_least=19.0)
     assert row == Row("it", 40.0, "/s", "theirs", 3.0, ratio=20.0, at_least=19.0)
     assert rounds.row("it", "/s", "ours", "absent") == Row("it", 4.0, "/s", "absent")
-    assert ours.stopped
-    assert peer.stopped
+    assert rounds.row("it", "/s", "ours") == Row("it", 4.0, "/s")
+    assert here.ended == 2
 
 
-def test_contestants_stop_when_one_fails() -> None:
-    ours, peer = Scripted("ours", [1.0], []), Scripted("peer", [1.0, 1.0], [])
+def test_contestants_stop_when_one_fails(here: type[Here]) -> None:
+    ours, peer = scripted("ours", [1.0], []), scripted("peer", [1.0, 1.0], [])
     with pytest.raises(StopIteration):
         in_turn({"ours": ours, "peer": peer}, repeats=1)
-    assert ours.stopped
-    assert peer.stopped
+    assert here.ended == 2
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_peer_takes_part_where_it_is_installed(
+    installed: bool, here: type[Here], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("awac_dist.bench.rounds.find_spec", lambda name: installed)
+    measured = in_turn({PEER: scripted(PEER, [1.0, 2.0], [])}, repeats=1).figures
+    assert measured == ({PEER: (2.0,)} if installed else {})
 
 
 def test_a_contestant_measures_in_a_process_of_its_own() -> None:
-    contestant = Contestant(partial, operator.add, 1.5, 2.0)
-    try:
-        assert contestant.measure() == contestant.measure() == 3.5
-    finally:
-        contestant.stop()
+    counting = partial(getattr, iter([1.5, 2.5, 3.5]), "__next__")  # a copy of it goes there
+    rounds = in_turn({"one": counting, "other": counting}, repeats=2)
+    assert rounds.figures == {"one": (2.5, 3.5), "other": (2.5, 3.5)}
 
 
 def test_a_contestant_that_fails_says_why() -> None:
-    contestant = Contestant(partial, operator.truediv, 1.0, 0.0)
-    try:
-        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-            contestant.measure()
-    finally:
-        contestant.stop()
+    with pytest.raises(ZeroDivisionError) as failed:
+        in_turn({"it": partial(partial, operator.truediv, 1.0, 0.0)}, repeats=1)
+    assert "in _measure" in str(failed.value.__cause__)
 
 
 def test_a_rate_is_calls_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +169,13 @@ def test_figures_have_the_digits_that_they_deserve() -> None:
     assert shown == ["0.0123", "1.23", "12.3", "123", "12,346"]
 
 
+@pytest.mark.parametrize("name", command.SECTIONS)
+def test_a_section_is_a_function_of_its_module(name: str) -> None:
+    place, what = command.SECTIONS[name]
+    assert what
+    assert callable(getattr(import_module(f"awac_dist.bench.{place}"), name))
+
+
 def bench(words: Sequence[str]) -> int:
     return told(lambda: command.run(read(command.Bench, words, "bench")))
 
@@ -150,9 +184,9 @@ def bench(words: Sequence[str]) -> int:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One section that costs nothing."""
     module = ModuleType("awac_dist.bench.stub")
-    module.rows = lambda repeats: iter([Row("steps", repeats, "/s", peer="theirs", at_least=2.0)])
+    module.stub = lambda repeats: iter([Row("steps", repeats, "/s", peer="theirs", at_least=2.0)])
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(command, "SECTIONS", {"stub": "nothing"})
+    monkeypatch.setattr(command, "SECTIONS", {"stub": ("stub", "nothing")})
     return
 
 

@@ -1,5 +1,6 @@
 """When runs that learn get where, and the picture of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from awac_dist.bench import whole_curves
-from awac_dist.bench.curves import draw, mean_curve, reached_at
+from awac_dist.bench.curves import Plan, draw, learned, mean_curve, reached_at
 from awac_dist.bench.whole_curves import OURS, THEIRS, Watch, curve_of, told_apart
 from awac_dist.cli.main import told as run_told
 from awac_dist.cli.parser import read
@@ -28,6 +29,25 @@ def test_a_return_is_reached_on_the_line_between_evaluations() -> None:
     assert reached_at(curve, 350) == pytest.approx(30 + 10 * 200 / 300)
     with pytest.raises(ValueError, match="a return of 451 is never reached"):
         reached_at(curve, 451)
+
+
+def test_ways_take_turns_seed_by_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(picture="", seeds=2, online=1, every=1)
+
+    def way(step: float) -> Callable[[Plan, int], np.ndarray]:
+        return lambda plan, seed: np.array([[10, seed], [20, step]], np.float32)
+
+    curves = learned(plan, {"one": way(1.0), "other": way(2_000.0)}, "s")
+    assert [curve.tolist() for curve in curves["other"]] == [
+        [[10, 0], [20, 2_000]],
+        [[10, 1], [20, 2_000]],
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        "one, seed 0: 10 s 0; 20 s 1",
+        "other, seed 0: 10 s 0; 20 s 2,000",
+        "one, seed 1: 10 s 1; 20 s 1",
+        "other, seed 1: 10 s 1; 20 s 2,000",
+    ]
 
 
 def test_both_are_asked_for_what_both_reach() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_dist.bench import acting, replay, scaling, slow, whole
+from awac_dist.bench import acting, replay, whole_curves, workers
 from awac_dist.bench.acting import BareLoop
 from awac_dist.distributed import handles
 from awac_dist.distributed.handles import SharedWeightStore
@@ -52,9 +52,8 @@ def test_the_bare_loop_does_the_very_same_steps() -> None:
 
 def test_steps_a_second_are_those_of_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acting, "STEPS", 40)
-    measure = acting.collector(PENDULUM, 4)
-    script_clock(monkeypatch, acting)
-    assert measure() == 40.0
+    monkeypatch.setattr(acting, "rate", lambda call: 2.0 if sum(map(len, call())) == 40 else 0.0)
+    assert acting.worker(PENDULUM, 4)() == 2.0 * 40
 
 
 def test_a_worker_s_share_is_the_median_of_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,13 +111,13 @@ class Tireless:
 
 
 def test_steps_of_many_workers_count_while_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    script_clock(monkeypatch, scaling)
-    workers = [Tireless(), Tireless()]
-    collecting = scaling.Collecting(InlineRuntime(Resources((2.0,), 0)), workers, 10)
+    script_clock(monkeypatch, workers)
+    tireless = [Tireless(), Tireless()]
+    rounds = workers.rounds(InlineRuntime(Resources((2.0,), 0)), tireless, 10, seconds=3)
     for turns in (2, 4):
         # looks at 0, 1, 2 and 3 seconds: two turns of two workers before the end
-        assert collecting.steps_per_s(seconds=3) == 40 / 3
-        assert [worker.calls for worker in workers] == [turns + 1, turns + 1]  # one is under way
+        assert next(rounds) == 40 / 3
+        assert [worker.calls for worker in tireless] == [turns + 1, turns + 1]  # one is under way
 
 
 def test_a_slow_run_is_told_by_its_online_rows() -> None:
@@ -130,7 +129,7 @@ def test_a_slow_run_is_told_by_its_online_rows() -> None:
         {"phase": "online", "env_steps": 200, "elapsed_s": 3.5},
         {"phase": "online", "env_steps": 500, "elapsed_s": 5.0} | more,
     ]
-    row = slow._row(4, 40.0, rows)
+    row = workers._slow_row(4, 40.0, rows)
     assert row.value == (500 - 100) / (5.0 - 3.0)
     assert row.peer_value == 4 * 40.0
     assert row.note == "workers wait 30%, policies are 20 updates old"
@@ -152,8 +151,8 @@ def test_a_run_s_rate_is_that_after_its_first_third() -> None:
         loss = {"phase": phase, "critic/loss": 1.0}
         return loss | {"grad_steps": grad_steps, "elapsed_s": elapsed_s}
 
-    third = whole.STEPS // 3
+    third = whole_curves.STEPS // 3
     online = [row(100, 1.0), row(third, 50.0), row(2 * third, 60.0), row(3 * third, 90.0)]
     evaluated = {"phase": "online", "grad_steps": 3 * third, "elapsed_s": 99.0, "eval/return": 1.0}
-    found = whole.online_rate([row(5 * third, 0.0, phase="offline"), *online, evaluated])
+    found = whole_curves.online_rate([row(5 * third, 0.0, phase="offline"), *online, evaluated])
     assert found == 2 * third / (90.0 - 50.0)

@@ -13,17 +13,17 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from awac_dist.experiments.campaign import RunSize
-from awac_dist.experiments.run_processes import RunProcesses
-from awac_dist.experiments.run_record import UPDATES, Witness, judge, last_row
+from awac_dist.experiments.chaos import launch, stop
+from awac_dist.experiments.run_record import UPDATES, judge, last_row, logged_fragments
 
 SOON_S = 240.0
 
 
-def wait_until(holds: Callable[[], bool], run: RunProcesses, what: str) -> float:
+def wait_until(holds: Callable[[], bool], run: psutil.Popen, what: str) -> float:
     """Seconds until it holds."""
     began = time.monotonic()
     while not holds():
-        assert run.exit_code is None, f"the run ended while it was waited for: {what}"
+        assert run.poll() is None, f"the run ended while it was waited for: {what}"
         assert time.monotonic() - began < SOON_S, what
         time.sleep(0.2)
     return time.monotonic() - began
@@ -107,7 +107,7 @@ def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> No
     small, folder = roles.add_node(num_cpus=1, labels=labelled("worker", "small")), tmp_path / "run"
     words = ["--address", roles.address, "--run-dir", str(folder), *RunSize().words]
     words += ["--workers", "5", "--online.env_steps", "40000"]
-    run = RunProcesses(words, tmp_path / "run.out")
+    run = launch(words, tmp_path / "run.out")
 
     def said() -> str:
         return (tmp_path / "run.out").read_text()
@@ -130,7 +130,7 @@ def test_labelled_nodes_get_what_belongs_there(roles: Any, tmp_path: Path) -> No
         roles.add_node(num_cpus=2, labels=labelled("worker", "new"))
         wait_until(workers({"large": 2, "new": 2}), run, "workers on a new node")
     finally:
-        run.stop()
+        stop(run)
     assert "learner, shards, evaluator on the node labelled awac-dist/role=learner" in said()
 
 
@@ -142,28 +142,28 @@ def test_a_run_outlives_a_node_and_takes_up_a_new_one(
     size = RunSize()
     node, me, folder = cluster.add_node(num_cpus=1), psutil.Process(), tmp_path / "run"
     words = ["--address", cluster.address, "--run-dir", str(folder), *RunSize().words]
-    run, witness = RunProcesses(words, tmp_path / "run.out"), Witness(folder)
+    run = launch(words, tmp_path / "run.out")
 
     def online(steps: int) -> Callable[[], bool]:
         """Whether the run has got so many online steps further."""
-        goal = ((last_row(folder, UPDATES) or {}).get("env_steps", 0)) + steps
-        return lambda: (last_row(folder, UPDATES) or {}).get("env_steps", 0) >= goal
+        goal = last_row(folder, UPDATES).get("env_steps", 0) + steps
+        return lambda: last_row(folder, UPDATES).get("env_steps", 0) >= goal
 
     try:
         wait_until(online(500), run, "the online phase")
         assert len(workers_below(me)) == 2
-        witness.look()
+        seen = logged_fragments(folder)
         cluster.remove_node(node, allow_graceful=False)
         lost = wait_until(online(500), run, "steps without the node")
         assert len(workers_below(me)) == 1
         cluster.add_node(num_cpus=1)
         back = wait_until(lambda: len(workers_below(me)) == 2, run, "a worker on the new node")
-        while run.exit_code is None:
+        while run.poll() is None:
             time.sleep(0.5)
     finally:
-        run.stop()
-    assert run.exit_code == 0
-    verdict = judge(folder, witness, env_steps=size.env_steps, grad_steps=size.grad_steps)
+        stop(run)
+    assert run.poll() == 0
+    verdict = judge(folder, seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
     assert (verdict.lost, verdict.unknown, verdict.duplicated) == (0, 0, 0)
     assert verdict.problems == []
     lines = (folder / "metrics.jsonl").read_text().splitlines()

@@ -11,9 +11,15 @@ from commit import SEED, commit_number
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
-from awac_dist.experiments.chaos import hold
-from awac_dist.experiments.run_processes import KINDS
-from awac_dist.experiments.run_record import EVALUATION, UPDATES, Witness, judge, last_row, seams
+from awac_dist.experiments.chaos import KINDS, hold
+from awac_dist.experiments.run_record import (
+    EVALUATION,
+    UPDATES,
+    judge,
+    last_row,
+    logged_fragments,
+    seams,
+)
 from awac_dist.learner.checkpoint import save_checkpoint
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Episode, Origin
@@ -61,20 +67,18 @@ FRAGMENTS = [fragment(0, 5), fragment(5, 3), fragment(0, 4, episode=1)]
 
 def test_a_whole_run_is_found_so(tmp_path: Path) -> None:
     write_run(tmp_path, FRAGMENTS, FRAGMENTS)
-    witness = Witness(tmp_path)
-    witness.look()
-    assert sum(witness.seen.values()) == 12
-    verdict = judge(tmp_path, witness, env_steps=12, grad_steps=5)
+    seen = logged_fragments(tmp_path)
+    assert sum(seen.values()) == 12
+    verdict = judge(tmp_path, seen, env_steps=12, grad_steps=5)
     assert (verdict.lost, verdict.unknown, verdict.duplicated) == (0, 0, 0)
     assert (verdict.problems, verdict.result) == ([], -7.0)
 
 
 def test_each_thing_that_can_go_wrong_is_seen(tmp_path: Path) -> None:
-    witness = Witness(tmp_path)
-    witness.seen = {("online", (1, 0, 0, 0)): 5, ("online", (1, 0, 9, 0)): 2}
+    seen = {("online", (1, 0, 0, 0)): 5, ("online", (1, 0, 9, 0)): 2}
     write_run(tmp_path, [*FRAGMENTS, fragment(6, 3)], [*FRAGMENTS[:2], fragment(0, 6, episode=3)])
-    verdict = judge(tmp_path, witness, env_steps=15, grad_steps=6)
-    assert verdict.lost == 2  # episode 9, which the witness saw
+    verdict = judge(tmp_path, seen, env_steps=15, grad_steps=6)
+    assert verdict.lost == 2  # episode 9, which somebody saw
     assert verdict.unknown == 4 + 3  # the last two of the log
     assert verdict.duplicated == 2  # steps 6 and 7
     assert verdict.problems == [
@@ -101,13 +105,11 @@ def test_a_seam_in_the_metrics_is_seen(
 
 
 def test_the_newest_row_with_a_column(tmp_path: Path) -> None:
-    assert last_row(tmp_path, UPDATES) is None
+    assert last_row(tmp_path, UPDATES) == {}
     write_metrics(tmp_path, {"first": 0}, {UPDATES: 1.0}, {UPDATES: 2.0}, {EVALUATION: 3.0})
     with (tmp_path / "metrics.jsonl").open("a") as table:
         table.write('{"learner/upd')  # which is being written
-    row = last_row(tmp_path, UPDATES)
-    assert row is not None
-    assert row[UPDATES] == 2.0
+    assert last_row(tmp_path, UPDATES)[UPDATES] == 2.0
 
 
 def test_the_table_and_the_closing_lines() -> None:

@@ -165,7 +165,7 @@ def test_the_online_replay_and_its_counts_come_back(
     restored = AWAC.from_checkpoint(path)
     assert restored.grad_steps == algorithm.grad_steps == 5 + 7 * 10
     draw = algorithm.replay.sample(100, 3, 32)
-    assert algorithm.replay.sizes()["online"] < 100
+    assert algorithm.replay.sampler.sizes()["online"] < 100
     assert np.array_equal(restored.replay.sample(100, 3, 32), draw)
     algorithm.train()
     assert not np.array_equal(algorithm.replay.sample(100, 3, 32), draw)

@@ -37,8 +37,8 @@ def test_every_option_of_the_method_is_reachable() -> None:
     fixed = {"actor", "critic", "num_value_samples"}
     own = {name: value for name, value in vars(options).items() if name not in ("actor", "critic")}
     assert all(vars(start)[name] != value for name, value in own.items() if name not in fixed)
-    assert config().training(**own).method_options() == options
-    assert config().training(num_value_samples=4).method_options().num_value_samples == 4
+    assert config().training(**own).as_run().algorithm == options
+    assert config().training(num_value_samples=4).as_run().algorithm.num_value_samples == 4
 
 
 def test_options_survive_tunes_dict() -> None:

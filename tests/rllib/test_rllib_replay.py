@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from rllib_recordings import ENDS, LENGTHS, WRITERS, recorded, three
 
+from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
+from awac_dist.learner.config import LearnerConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import Wishes
 from awac_dist.rllib.replay import Replay
@@ -17,7 +19,8 @@ SPEC = EnvSpec("tests", 3, 2, (-9.0, -9.0), (9.0, 9.0), None)
 
 
 def make_replay(*sources: str, capacity: int = 1_000) -> Replay:
-    return Replay(SPEC, sources, ReplayConfig(capacity), discount=0.9, seed=0)
+    learner, replay = LearnerConfig(discount=0.9), ReplayConfig(capacity)
+    return Replay(SPEC, RunConfig(data=sources, learner=learner, replay=replay), seed=0)
 
 
 def transitions(replay: Replay) -> Array:
@@ -76,7 +79,7 @@ def test_a_state_holds_what_is_in_play_and_no_more(tmp_path: Path) -> None:
     prior = WRITERS[0](tmp_path)
     replay = make_replay(prior, capacity=9)  # the last two online fragments, with a row more each
     replay.add(three())
-    assert replay.sizes() == {prior: 9, "online": 6}
+    assert replay.sampler.sizes() == {prior: 9, "online": 6}
     state = replay.state()
     assert state["lengths"].tolist() == LENGTHS[1:]
     again = make_replay(prior, capacity=9)
