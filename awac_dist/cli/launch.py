@@ -92,7 +92,8 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
             processes = f"{plan.workers} rollout workers, {plan.shards} replay shards"
             note(f"{processes}, learner on {plan.device}")
             if session:
-                finish_journals(f"{folder}/{EXPERIENCE}", spec, note)  # of shards that died
+                files = list_files(f"{folder}/{EXPERIENCE}")
+                finish_journals(files, spec, note)  # of shards that died
             components = Components(runtime, config, spec, plan, folder, sources, session)
             if components.placement:
                 note(components.placement)

@@ -16,7 +16,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, groupby
+from itertools import chain, compress, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +24,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from awac_dist.data import journal, parquet
+from awac_dist.data.format import naming
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import head, resolve
 from awac_dist.types import EnvSpec, Episode
 
 STEPS_PER_FILE = 20_000
@@ -133,7 +134,7 @@ class ExperienceLog:
                 "needs a folder that all of them share, or a URI"
             )
         files = self._own_files()
-        _finish(files, self._spec, logging.getLogger(__name__).warning)
+        finish_journals(files, self._spec, logging.getLogger(__name__).warning)
         self._number = files[-1].number + 1 if files else 0
 
     def _own_files(self) -> list[LogFile]:
@@ -164,13 +165,8 @@ def list_files(folder: str) -> list[LogFile]:
     return [files[key] for key in sorted(files)]
 
 
-def finish_journals(folder: str, spec: EnvSpec, note: Callable[[str], None]) -> None:
-    """Turn every journal to which nobody writes any more into a Parquet file; tell of damage."""
-    _finish(list_files(folder), spec, note)
-
-
-def _finish(files: Iterable[LogFile], spec: EnvSpec, note: Callable[[str], None]) -> None:
-    """Turn the whole fragments of journals into Parquet files; set damaged ones aside."""
+def finish_journals(files: Iterable[LogFile], spec: EnvSpec, note: Callable[[str], None]) -> None:
+    """Turn journals to which nobody writes any more into Parquet files; set damaged ones aside."""
     for path in (file.path for file in files if file.path.endswith(journal.SUFFIX)):
         found = journal.read(path)
         if found.fragments:
@@ -201,19 +197,27 @@ def write_fragments(path: str, fragments: Iterable[LoggedFragment], spec: EnvSpe
 def read_fragments(
     path: str, belongs: Callable[[Stream], bool] = lambda _: True
 ) -> list[LoggedFragment]:
-    """Fragments of some streams in a file of a log, in the order of their acceptance."""
+    """Fragments of some streams in a file of a log, in the order of their acceptance.
+
+    Of a journal that was finished in the meantime, those of its Parquet file.
+    """
     if path.endswith(journal.SUFFIX):
-        return [f for f in journal.read(path).fragments if belongs(f.episode.origin.stream)]
+        try:
+            return [f for f in journal.read(path).fragments if belongs(f.episode.origin.stream)]
+        except InputError:
+            path = f"{path.removesuffix(journal.SUFFIX)}.parquet"
+            if not head(path, 1):
+                raise
     parquet.check_whole(path)
     with parquet.arrow_errors(path), parquet.open_file(path) as file:
         if "pieces" not in file.schema_arrow.names:
             raise InputError(f"{path}: does not tell its fragments: it was not written by a run")
-        streams = file.read(STREAM_COLUMNS).to_pylist()
-        wanted = [belongs(tuple(stream[name] for name in STREAM_COLUMNS)) for stream in streams]
+        columns = file.read(STREAM_COLUMNS).select(STREAM_COLUMNS).to_pydict().values()
+        wanted = [belongs(stream) for stream in zip(*columns, strict=True)]
     fragments: list[LoggedFragment] = []
-    for number, (table, row) in parquet.read_rows(path) if any(wanted) else ():
-        if wanted[number]:
-            episode = parquet.to_episode(path, number, table, row)
+    for number, (table, row) in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
+        episode = parquet.to_episode(path, number, table, row)
+        with naming(f"{path}: row {number}: its fragments cannot be told apart"):
             marks = [Mark(**mark) for mark in table["pieces"][row].as_py()]
             fragments += split(table["source"][row].as_py(), episode, marks)
     return sorted(fragments, key=lambda fragment: fragment.time)

@@ -53,6 +53,8 @@ def join_logged(fragments: Iterable[LoggedFragment]) -> list[tuple[str, Episode,
 def split(source: str, episode: Episode, marks: Sequence[Mark]) -> list[LoggedFragment]:
     """The fragments of an episode as they were before `join_logged`."""
     bounds = [mark.start - episode.origin.start for mark in marks] + [len(episode)]
+    if bounds[0] != 0 or bounds != sorted(set(bounds)):
+        raise ValueError(f"{len(episode)} steps are not made of fragments that end at {bounds}")
     return [
         LoggedFragment(_part(episode, mark, first, end), source, mark.row, mark.time)
         for mark, (first, end) in zip(marks, pairwise(bounds), strict=True)

@@ -18,14 +18,15 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from awac_dist.data import parquet
-from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.data.fragments import LoggedFragment, join_logged
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError
 from awac_dist.files import head, read_file
 from awac_dist.types import EnvSpec, Episode
 
@@ -104,9 +105,11 @@ class Contents:
 
 def read(path: str) -> Contents:
     """Read a journal as far as it can be read; refuse a whole record that is no fragment."""
-    found, content = Contents(), read_file(path)
+    found = Contents()
+    with naming(f"{path}: cannot be read"):
+        content = read_file(path)
     for at, payload in _records(content, found):
-        try:
+        with naming(f"{path}: byte {at}"):
             if pa.ipc.read_message(payload).type == "schema":
                 found.schema = pa.ipc.read_schema(pa.py_buffer(payload))
             elif found.schema is None:
@@ -117,8 +120,6 @@ def read(path: str) -> Contents:
                 episode = parquet.to_episode(path, len(found.fragments), batch, 0)
                 own = [batch.column(name)[0].as_py() for name in OWN_COLUMNS]
                 found.fragments.append(LoggedFragment(episode, *own))
-        except (pa.ArrowException, OSError, LookupError) as error:
-            raise InputError(f"{path}: byte {at}: {first_line(error)}") from error
     return found
 
 
@@ -180,8 +181,8 @@ def _describe(path: str) -> FileInfo:
 def _read_episodes(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
     joined = join_logged(read(path).fragments)
-    for number in range(index, len(joined), of):
-        yield number, joined[number][1]
+    for number, (_, episode, _) in islice(enumerate(joined), index, None, of):
+        yield number, episode
 
 
 def _not_written(path: str, error: OSError) -> InputError:

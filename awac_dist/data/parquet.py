@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.data.fragments import GOALS, STATES, STEPS
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError
 from awac_dist.files import resolve, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
@@ -132,9 +133,8 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
     index, of = share
     check_whole(path)
     read_info(path)
-    for number, (table, row) in read_rows(path):
-        if number % of == index:
-            yield number, to_episode(path, number, table, row)
+    for number, (table, row) in islice(read_rows(path), index, None, of):
+        yield number, to_episode(path, number, table, row)
 
 
 def read_rows(path: str) -> Iterator[tuple[int, tuple[pa.Table, int]]]:
@@ -221,13 +221,11 @@ def to_episode(path: str, number: int, table: pa.Table | pa.RecordBatch, row: in
             shape, values = [-1, values.type.list_size], values.flatten()
         return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)
 
-    try:
+    with naming(f"{path}: row {number}"):
         columns: dict[str, Any] = {name: floats(name) for name in (*STATES, *STEPS)}
         origin = {name: table.column(name)[row].as_py() for name in ORIGIN_COLUMNS}
         ended = {name: table.column(name)[row].as_py() for name in ("terminated", "truncated")}
         return Episode(**columns, **ended, origin=Origin(**origin))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: row {number}: {first_line(error)}") from error
 
 
 FORMAT = Format("awac_dist Parquet", _looks_like, read_info, read_episodes, (".parquet",))

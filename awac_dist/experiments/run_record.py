@@ -43,17 +43,10 @@ def logged_fragments(folder: Path) -> dict[Fragment, int]:
 
 def _fragments(folder: Path) -> Iterator[tuple[str, Key, int]]:
     for file in list_files(str(folder / "experience")):
-        for fragment in _read(file.path):
-            origin = fragment.episode.origin
-            yield fragment.source, (*origin.stream, origin.start), len(fragment.episode)
-
-
-def _read(path: str) -> list[Any]:
-    """The fragments of a file; of the Parquet file that takes its place if it was finished."""
-    for candidate in (path, path.replace(".journal", ".parquet")):
-        with suppress(FileNotFoundError, InputError):
-            return read_fragments(candidate)
-    return []
+        with suppress(InputError):
+            for fragment in read_fragments(file.path):
+                origin = fragment.episode.origin
+                yield fragment.source, (*origin.stream, origin.start), len(fragment.episode)
 
 
 @dataclass(frozen=True)

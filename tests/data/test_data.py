@@ -334,6 +334,15 @@ def test_a_row_that_lacks_a_column_is_named(tmp_path: Path, column: str) -> None
         read_all(path)
 
 
+def test_a_row_whose_column_is_of_another_type_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.parquet"
+    table = parquet.to_table([make_episode()], SPEC)
+    place = table.schema.get_field_index("rewards")
+    pq.write_table(table.set_column(place, "rewards", pa.array([1.0])), path)
+    with pytest.raises(InputError, match=f"^{path}: row 0: "):
+        read_all(path)
+
+
 def test_a_share_checks_the_file_that_it_reads(tmp_path: Path) -> None:
     path = tmp_path / "episodes.parquet"
     write_episodes(str(path), [make_episode()], SPEC)

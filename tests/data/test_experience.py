@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from logging_fragments import SPEC, first, key, same
@@ -51,7 +52,7 @@ def test_a_journal_and_its_parquet_file_give_every_fragment_back_to_the_byte(
     path = tmp_path / "shard-000-s000-000000.journal"
     write_journal(path, fragments, spec)
     assert_same(read_fragments(str(path)), fragments)
-    finish_journals(str(tmp_path), spec, pytest.fail)
+    finish_journals(list_files(str(tmp_path)), spec, pytest.fail)
     assert [file.name for file in tmp_path.iterdir()] == ["shard-000-s000-000000.parquet"]
     assert_same(read_fragments(str(path.with_suffix(".parquet"))), fragments)
 
@@ -99,7 +100,7 @@ def test_a_journal_does_not_count_beside_its_parquet_file(tmp_path: Path) -> Non
     path = tmp_path / "shard-000-s000-000000.journal"
     write_journal(path, logged(9))
     content = path.read_bytes()
-    finish_journals(str(tmp_path), SPEC, pytest.fail)
+    finish_journals(list_files(str(tmp_path)), SPEC, pytest.fail)
     path.write_bytes(content)  # as if it had been killed before it removed the journal
     assert [file.format for file in sources.find(str(tmp_path)).files] == ["awac_dist Parquet"]
     assert [file.path for file in list_files(str(tmp_path))] == [str(path.with_suffix(".parquet"))]
@@ -147,7 +148,7 @@ def test_a_damaged_journal_is_set_aside_and_all_else_of_it_goes_on(tmp_path: Pat
         "damaged": f"1 records: bytes {sizes[2]} to {sizes[3]}"
     }
     notes: list[str] = []
-    finish_journals(str(tmp_path), SPEC, notes.append)
+    finish_journals(list_files(str(tmp_path)), SPEC, notes.append)
     (line,) = notes
     assert line == (
         f"{path}: is damaged, and kept as {path.name}.damaged: lost are bytes {sizes[2]} to "
@@ -170,7 +171,7 @@ def test_a_journal_that_nobody_can_read_is_kept(tmp_path: Path, schemas: int) ->
         content = bytearray(parquet.schema(SPEC).serialize().to_pybytes())
     path.write_bytes(content)
     notes: list[str] = []
-    finish_journals(str(tmp_path), SPEC, notes.append)
+    finish_journals(list_files(str(tmp_path)), SPEC, notes.append)
     assert "0 fragments go on" in notes[0]
     assert [entry.name for entry in tmp_path.iterdir()] == [f"{path.name}.damaged"]
     assert path.with_name(f"{path.name}.damaged").read_bytes() == content
@@ -325,3 +326,39 @@ def test_files_that_were_written_by_others_or_before_are_read(tmp_path: Path) ->
     pq.write_table(table, path)
     assert parquet.SEAL not in path.read_bytes()
     assert_same(read_fragments(str(path)), fragments)
+
+
+@pytest.mark.parametrize(
+    "starts", [[], None, [0, 0], [0, 4, 2], [1], [0, 99], [None]], ids=lambda starts: str(starts)
+)
+def test_marks_that_do_not_take_an_episode_apart_are_refused(
+    tmp_path: Path, starts: list[int | None] | None
+) -> None:
+    path = tmp_path / "shard-000-s000-000000.parquet"
+    experience.write_fragments(str(path), logged(5), SPEC)
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("pieces")
+    pieces = table["pieces"].to_pylist()
+    like = pieces[1][0]
+    pieces[1] = None if starts is None else [like | {"start": start} for start in starts]
+    column = pa.array(pieces, table["pieces"].type)
+    pq.write_table(table.set_column(place, table.schema.field(place), column), path)
+    with pytest.raises(InputError, match=f"^{path}: row 1: its fragments") as caught:
+        read_fragments(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_journal_that_is_finished_before_it_is_read_is_read_as_parquet(tmp_path: Path) -> None:
+    log = ExperienceLog(str(tmp_path), 0, SPEC)
+    wanted = fill(log, 5)
+    (file,) = list_files(str(tmp_path))
+    log.flush()
+    assert not Path(file.path).exists()
+    assert_same(without_time(read_fragments(file.path)), wanted)
+
+
+def test_a_journal_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = f"{tmp_path}/shard-000-s000-000000.journal"
+    for read in (read_fragments, journal.FORMAT.describe):
+        with pytest.raises(InputError, match=f"^{path}: cannot be read: "):
+            read(path)

@@ -188,7 +188,7 @@ def run_session(
     plan = make_plan(runtime.resources, workers=config.workers, shards=config.shards, gpus=0)
     newest = newest_whole(f"{folder}/checkpoints") if number else None
     inspector = Inspector(folder, runtime, config.online)
-    finish_journals(f"{folder}/{EXPERIENCE}", SPEC, inspector.note)
+    finish_journals(list_files(f"{folder}/{EXPERIENCE}"), SPEC, inspector.note)
     sources = [open_source(argument, SPEC) for argument in config.data]
     try:
         spec = replace(SPEC, repeatable=case.repeatable)
