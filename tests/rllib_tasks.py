@@ -12,12 +12,11 @@ from ray import cloudpickle, tune
 from awac_dist.algorithms.base import Method
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
-from awac_dist.envs.make import env_spec
+from awac_dist.envs.make import env_spec, space_spec
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rllib import AWACConfig, host
 from awac_dist.rllib.config import OfflineToOnlineConfig
-from awac_dist.rllib.module import space_spec
 from awac_dist.runs.runtime import InlineHandle
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Episode, Origin

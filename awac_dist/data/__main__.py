@@ -1,7 +1,5 @@
 """`python -m awac_dist.data`: a thin door to `awac-dist data`."""
 
-from __future__ import annotations
-
 import sys
 
 from awac_dist.cli.main import main

@@ -30,23 +30,16 @@ class FileInfo:
 class Format:
     """One format of files or folders. Every function takes a path or URI.
 
-    Attributes:
-        name: As people call it.
-        looks_like: Whether a path is of this format: by content, cheaply; an exception means no.
-        describe: What it says of itself. Raises InputError naming the place and the remedy.
-        read: Yields (number, episode) for every `of`-th episode of the file from `index` on,
-            given (path, (index, of)); bounded memory; only what falls to the share is turned
-            into arrays. Raises InputError naming the file, the episode, the column and the
-            remedy. Executes nothing that it reads.
-        suffixes: Endings of file names that promise this format: a damaged file is then
-            refused with what this format has to say of it.
+    Those that describe and read raise InputErrors that name the file, the episode, the column and
+    the remedy. `read` yields (number, episode) for every `of`-th episode of the file from `index`
+    on, given (path, (index, of)), in bounded memory; only its share is turned into arrays.
     """
 
-    name: str
-    looks_like: Callable[[str], bool]
+    name: str  # as people call it
+    looks_like: Callable[[str], bool]  # by content, cheaply; an exception means no
     describe: Callable[[str], FileInfo]
     read: Callable[[str, tuple[int, int]], Iterator[tuple[int, Episode]]]
-    suffixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()  # of names that promise it: it says what is wrong with such
 
     def recognises(self, path: str) -> bool:
         """Whether a path is of this format, and not of another one, damaged or absent."""

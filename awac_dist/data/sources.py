@@ -64,15 +64,14 @@ def find(argument: str) -> Source:
             "door.pickle,kind=demonstration,weight=2".
     """
     name, *options = argument.split(",")
-    if name in EMBEDDED:
-        folder = resources.files("awac_dist.data") / "embedded"
-        files = _all_recognised([str(folder / f"{name}.parquet")])
-    elif glob.has_magic(name):
+    if glob.has_magic(name):
         files = _all_recognised(glob.glob(name))
         if not files:
             raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
     else:
-        files = _all_recognised([name]) or _files_in(name)
+        folder = resources.files("awac_dist.data") / "embedded"
+        path = str(folder / f"{name}.parquet") if name in EMBEDDED else name
+        files = _all_recognised([path]) or _files_in(path)
     return Source(name, files, **_options(argument, options))
 
 
@@ -81,11 +80,9 @@ def describe(source: Source) -> list[FileInfo]:
     return [FORMATS[file.format].describe(file.path) for file in source.files]
 
 
-def episodes(
-    source: Source, share: tuple[int, int] = (0, 1)
-) -> Iterator[tuple[SourceFile, int, Episode]]:
-    """Yield (file, number in the file, episode) of a share (index, of) over all files."""
-    for file, number, _, episode in _read(source, describe(source), share):
+def episodes(source: Source) -> Iterator[tuple[SourceFile, int, Episode]]:
+    """Yield (file, number in the file, episode) over all files."""
+    for file, number, _, episode in _read(source, describe(source)):
         yield file, number, episode
 
 
@@ -109,17 +106,17 @@ def count_episodes(source: Source) -> int:
 
 def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[tuple[int, Episode]]:
     """Yield (number in the source, episode) of a shard's share, checked against the task."""
-    for file, number, of_source, episode in _read(source, _fitting(source, spec), (index, of)):
+    for file, number, of_source, episode in _read(source, _fitting(source, spec), index, of):
         columns = {name: getattr(episode, name) for name in FINITE}
         check_finite(f"{file.path}: episode {number}", 0, **columns)
         yield of_source, episode
 
 
 def _read(
-    source: Source, infos: list[FileInfo], share: tuple[int, int]
+    source: Source, infos: list[FileInfo], index: int = 0, of: int = 1
 ) -> Iterator[tuple[SourceFile, int, int, Episode]]:
     """Yield (file, number in the file, number in the source, episode) of a share."""
-    (index, of), before = share, 0
+    before = 0
     for file, info in zip(source.files, infos, strict=True):
         own_share = ((index - before) % of, of)
         for number, episode in FORMATS[file.format].read(file.path, own_share):

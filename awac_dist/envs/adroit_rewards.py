@@ -10,7 +10,7 @@ Sources: Nair et al. (2020), the hand tasks, and the environments that its autho
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,17 +59,10 @@ def nail_driven(observations: Observations) -> Successes:
     return np.abs(np.asarray(observations, np.float64)[..., 26] - 0.091) < 0.01
 
 
-class HandTask(NamedTuple):
-    """A task as its observations show it."""
-
-    observation_size: int
-    success: Success
-
-
-HAND_TASKS = {
-    "PenBinary": HandTask(45, pen_turned),
-    "DoorBinary": HandTask(39, door_open),
-    "DoorBinaryReleased": HandTask(39, door_open_released),
-    "RelocateBinary": HandTask(39, ball_at_target),
-    "HammerBinary": HandTask(46, nail_driven),
+HAND_TASKS: dict[str, tuple[int, Success]] = {  # by name: O, and what counts
+    "PenBinary": (45, pen_turned),
+    "DoorBinary": (39, door_open),
+    "DoorBinaryReleased": (39, door_open_released),
+    "RelocateBinary": (39, ball_at_target),
+    "HammerBinary": (46, nail_driven),
 }

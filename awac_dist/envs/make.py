@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -61,32 +62,43 @@ def env_spec(env_id: str) -> EnvSpec:
     """Sizes and bounds of an environment.
 
     Raises:
-        InputError: Its spaces are not flat and continuous, or its actions have no bounds.
+        InputError: As for its spaces; or it has no step limit.
     """
     with closing(make_env(env_id)) as env:
-        inputs = _flat(env_id, "observations", env.observation_space)
-        goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
-        actions = _flat(env_id, "actions", env.action_space)
-        if not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
-            raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
+        spec = space_spec(env_id, env.observation_space, env.action_space)
         if env.spec is None or env.spec.max_episode_steps is None:
             raise InputError(f"{env_id}: has no step limit: register it with max_episode_steps")
-        return EnvSpec(
-            env_id=env_id,
-            observation_size=inputs.shape[0] - goal_size,
-            action_size=actions.shape[0],
-            action_low=tuple(map(float, actions.low)),
-            action_high=tuple(map(float, actions.high)),
+        goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
+        return replace(
+            spec,
+            observation_size=spec.observation_size - goal_size,
             max_episode_steps=env.spec.max_episode_steps,
             goal_size=goal_size,
             repeatable=not env.spec.nondeterministic,  # as it was registered with Gymnasium
         )
 
 
-def _flat(env_id: str, what: str, space: gymnasium.Space[Any]) -> Box:
+def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:
+    """What its spaces tell of a task.
+
+    Raises:
+        InputError: They are not flat and continuous, or actions have no bounds.
+    """
+    width = _width(env_id, "observations", observations)
+    action_size = _width(env_id, "actions", actions)
+    if not actions.is_bounded():
+        raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
+    low, high = (tuple(map(float, bound)) for bound in (actions.low, actions.high))
+    return EnvSpec(env_id, width, action_size, low, high, max_episode_steps=None)
+
+
+def _width(place: str, what: str, space: Any) -> int:
+    """Of flat vectors; refuses all else."""
     if not isinstance(space, Box) or len(space.shape) != 1:
-        raise InputError(f"{env_id}: {what} must be flat vectors (Box [n]), but are {space}")
-    return space
+        raise InputError(
+            f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the environment"
+        )
+    return space.shape[0]
 
 
 class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
@@ -103,16 +115,12 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
     def __init__(self, env: gymnasium.Env[dict[str, Any], Any]) -> None:
         super().__init__(env)
         name = env.spec.id if env.spec else str(env)
-        assert isinstance(env.observation_space, Dict)
-        sizes = []
-        for key in GOAL_KEYS:
-            part = env.observation_space.spaces.get(key)
-            if not isinstance(part, Box) or len(part.shape) != 1:
-                raise InputError(f"{name}: {key} must be a flat vector (Box [n]), but is {part}")
-            sizes.append(part.shape[0])
+        spaces: Any = env.observation_space
+        observation_size, self.goal_size, _ = (
+            _width(name, f"{key}s", spaces[key]) for key in GOAL_KEYS
+        )
         if not hasattr(env.unwrapped, "compute_reward"):
             raise InputError(f"{name}: has goals, but no compute_reward(achieved, desired, info)")
-        observation_size, self.goal_size, _ = sizes
         width = observation_size + self.goal_size
         self.observation_space = Box(-np.inf, np.inf, (width,), np.float32)
 

@@ -7,14 +7,8 @@ What counts as a success has three readings of the steps that a task reports as 
     success_sustained   at least k steps are, in a row or not
 
 k of the dexterous tasks is that of their authors' `evaluate_success` (Rajeswaran et al., 2018,
-https://github.com/aravindr93/mj_envs): more than 20 steps for the pen, more than 25 for door,
-relocate and hammer. The AWAC paper does not say what its "success rate" is; its released code logs
-the last step, later papers count any step.
-
-Every other task takes `DEFAULT_STEPS`. Pushing has no number of its own in the literature; what is
-pushed at full speed (0.02 m a step) straight through its goal (radius 0.06 m) is inside for 6
-steps, so 10 say that it stayed there for a while. A task that ends where it is solved reports a
-single step: look at success_final there.
+https://github.com/aravindr93/mj_envs); docs/metrics.md says why there are three, and why 10 steps
+for every other task.
 """
 
 from __future__ import annotations

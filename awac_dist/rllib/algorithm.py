@@ -18,12 +18,12 @@ from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils import metrics as names
 
+from awac_dist.envs.make import space_spec
 from awac_dist.errors import InputError
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, find_policy, read_policy, save_policy
 from awac_dist.rllib.config import OfflineToOnlineConfig
 from awac_dist.rllib.learner import MethodLearner, Names, as_batch
-from awac_dist.rllib.module import space_spec
 from awac_dist.rllib.replay import Replay
 from awac_dist.runs.schedule import RateLimiter
 from awac_dist.types import Array

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from gymnasium.spaces import Box
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
@@ -14,9 +13,8 @@ from torch import Tensor, distributed, nn
 
 from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.world import ALONE, Task, World
-from awac_dist.errors import InputError
+from awac_dist.envs.make import space_spec
 from awac_dist.nn.actors import make_actor
-from awac_dist.types import EnvSpec
 
 
 class Spread(World):
@@ -89,27 +87,3 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
     def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         policy = self.networks["actor"](batch[Columns.OBS])
         return {Columns.ACTIONS: policy.at(torch.randn_like(policy.mean))}
-
-
-def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:
-    """The task as its spaces tell it.
-
-    Raises:
-        InputError: They are not flat and continuous, or actions have no bounds.
-    """
-    for what, space in (("observations", observations), ("actions", actions)):
-        if not isinstance(space, Box) or len(space.shape) != 1:
-            raise InputError(
-                f"{env_id}: {what} must be flat vectors (Box [n]), but are {space}: wrap the "
-                "environment"
-            )
-    if not actions.is_bounded():
-        raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
-    return EnvSpec(
-        env_id,
-        observations.shape[0],
-        actions.shape[0],
-        tuple(map(float, actions.low)),
-        tuple(map(float, actions.high)),
-        max_episode_steps=None,
-    )

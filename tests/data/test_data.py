@@ -343,6 +343,16 @@ def test_a_row_whose_column_is_of_another_type_is_named(tmp_path: Path) -> None:
         read_all(path)
 
 
+def test_a_damaged_embedded_dataset_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "embedded").mkdir()
+    (tmp_path / "embedded" / "halfcheetah-demonstrations.parquet").write_bytes(b"PAR1 and no more")
+    monkeypatch.setattr("awac_dist.data.sources.resources.files", lambda _: tmp_path)
+    with pytest.raises(InputError, match=r"demonstrations\.parquet: cannot be read as"):
+        find("halfcheetah-demonstrations")
+
+
 def test_a_share_checks_the_file_that_it_reads(tmp_path: Path) -> None:
     path = tmp_path / "episodes.parquet"
     write_episodes(str(path), [make_episode()], SPEC)

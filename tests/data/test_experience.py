@@ -92,7 +92,7 @@ def test_a_torn_journal_says_so_and_is_read_as_a_dataset(tmp_path: Path) -> None
     for ours, theirs in zip(found, whole, strict=True):
         assert ours.origin == theirs.origin
         assert np.array_equal(ours.observations, theirs.observations)
-    halves = [sources.episodes(source, (index, 2)) for index in range(2)]
+    halves = [sources.read_share(source, SPEC, index, 2) for index in range(2)]
     assert sum(len(list(half)) for half in halves) == len(whole)
 
 

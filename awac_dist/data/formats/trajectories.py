@@ -3,7 +3,8 @@
 Both hold one dict a trajectory: `observations` (an array, or a dict a step), `actions`,
 `rewards`, and perhaps `next_observations` and `terminals`. The first is a pickle of a list
 (Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs to
-action[t] and to the observation after it. Without that observation, the last step is left out.
+action[t] and to the observation after it. Without that observation, a last step that did not
+terminate is left out.
 """
 
 from __future__ import annotations
