@@ -53,8 +53,7 @@ class ExperienceLog:
 
     Args:
         folder: The run's `experience` folder, a path or URI, which is made.
-        shard: Number of the shard that writes.
-        spec: The task.
+        shard, spec: Number of the shard that writes, and its task.
         session: How often the run was started before.
     """
 

@@ -124,11 +124,7 @@ class Film:
             self._close(whole=kind is None)
 
     def _close(self, *, whole: bool = True) -> None:
-        """Finish the file, or remove it: half a film is of no use.
-
-        Raises:
-            InputError: ffmpeg could not write it.
-        """
+        """Finish the file, or remove it: half a film is of no use."""
         process, self._process = self._process, None
         if process is None:
             return
