@@ -161,13 +161,9 @@ def _built(config: Any, seed: int = 0) -> Any:
     """The Algorithm, in this process."""
     import ray
 
-    ray.init(
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        ignore_reinit_error=True,
-    )
+    if not ray.is_initialized():
+        level = logging.ERROR
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=level)
     config.environment(RUN.env).env_runners(rollout_fragment_length=FRAGMENT)
     config.debugging(seed=seed, log_level="ERROR")
     algorithm = config.build_algo()
