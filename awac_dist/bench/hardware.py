@@ -33,22 +33,18 @@ class Hardware:
     def lines(self) -> list[str]:
         """For a terminal."""
         sets = " ".join(self.instruction_sets) or "none that matter"
-        missing = "" if self.has_bfloat16 else "; no bfloat16 arithmetic"
+        cpu = f"{self.cpu}; {self.cores} cores, {self.memory_gib:.0f} GiB; {sets}"
         return [
-            f"{self.cpu}; {self.cores} cores, {self.memory_gib:.0f} GiB; {sets}{missing}",
+            "; ".join(filter(None, (cpu, self.lacks_bfloat16))),
             f"torch {self.torch_version} ({self.torch_capability}), a learner takes "
             f"{self.learner_threads} threads; GPU: {', '.join(self.gpus) or 'none'}",
         ]
 
     @property
-    def has_bfloat16(self) -> bool:
-        """Whether the CPU multiplies bfloat16 matrices itself."""
-        return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.instruction_sets))
-
-    @property
     def lacks_bfloat16(self) -> str:
-        """What to note beside a figure in bfloat16; empty where the CPU multiplies it."""
-        return "" if self.has_bfloat16 else "this CPU has no bfloat16 arithmetic"
+        """What to note beside a figure in bfloat16; empty where the CPU multiplies it itself."""
+        has = {"avx512_bf16", "amx_bf16", "bf16"} & set(self.instruction_sets)
+        return "" if has else "this CPU has no bfloat16 arithmetic"
 
 
 def hardware() -> Hardware:

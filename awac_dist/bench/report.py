@@ -13,6 +13,7 @@ from rich.table import Table
 
 import awac_dist
 from awac_dist.bench.hardware import Hardware
+from awac_dist.reporting.wording import counted, number
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Row:
         return above and (self.at_most is None or measured <= self.at_most)
 
     def cells(self) -> tuple[str, ...]:
-        """In words, for a table; figures with as many digits as they deserve."""
-        beside = "" if self.peer_value is None else f"{self.peer}: {digits(self.peer_value)}"
+        """In words, for a table."""
+        beside = "" if self.peer_value is None else f"{self.peer}: {number(self.peer_value)}"
         if self.peer and self.peer_value is None:
             beside = f"{self.peer}: not installed"
         target = "" if self.at_most is None else f"<= {self.at_most:g}"
         return (
             self.name,
-            f"{digits(self.value)} {self.unit}".strip(),
+            f"{number(self.value)} {self.unit}".strip(),
             beside,
             "" if self.ratio is None else f"{self.ratio:.2f}",
             target if self.at_least is None else f">= {self.at_least:g}",
@@ -60,26 +61,14 @@ class Row:
 
 
 def of_workers(
-    number: int, rate: float, alone: float, task: str = "", note: str = "", **more: Any
+    workers: int, rate: float, alone: float, task: str = "", note: str = "", **more: Any
 ) -> Row:
     """The steps a second of some workers, beside so many times those of one worker."""
-    name = task + counted(number, "worker")
-    if number == 1:
+    name = task + counted(workers, "worker")
+    if workers == 1:
         return Row(name, rate, "steps/s", note=note)
-    peer = f"{number} x one worker"
-    return Row(name, rate, "steps/s", peer, number * alone, note=note, **more)
-
-
-def counted(number: int, noun: str) -> str:
-    """Such as 1 worker, 2 workers."""
-    return f"{number} {noun}{'s' if number > 1 else ''}"
-
-
-def digits(value: float) -> str:
-    """Three significant digits, and no exponent."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    peer = f"{workers} x one worker"
+    return Row(name, rate, "steps/s", peer, workers * alone, note=note, **more)
 
 
 def print_table(title: str, rows: Sequence[Row]) -> None:

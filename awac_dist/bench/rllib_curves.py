@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -138,11 +138,14 @@ def _shard(sources: Sequence[Source]) -> InlineHandle:
 
 
 def _awac(batch_size: int) -> Any:
+    options = {"num_offline_updates": 10**9, "updates_per_training_step": UPDATES}
+    return _built(_awac_config(train_batch_size_per_learner=batch_size, **options))
+
+
+def _awac_config(**training: int) -> Any:
     from awac_dist.rllib import AWACConfig
 
-    config = AWACConfig().prior_data(RUN.data)
-    options = {"num_offline_updates": 10**9, "updates_per_training_step": UPDATES}
-    return _built(config.training(train_batch_size_per_learner=batch_size, **options))
+    return AWACConfig().prior_data(RUN.data).training(**training)
 
 
 def _sac(batch_size: int) -> Any:
@@ -154,13 +157,15 @@ def _sac(batch_size: int) -> Any:
     return _built(config.rl_module(model_config=sizes))
 
 
-def _built(config: Any) -> Any:
+def _built(config: Any, seed: int = 0) -> Any:
     """The Algorithm, in this process."""
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    if not ray.is_initialized():
+        level = logging.ERROR
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=level)
     config.environment(RUN.env).env_runners(rollout_fragment_length=FRAGMENT)
-    config.debugging(seed=0, log_level="ERROR")
+    config.debugging(seed=seed, log_level="ERROR")
     algorithm = config.build_algo()
     torch.set_num_threads(1)
     return algorithm
@@ -182,27 +187,27 @@ def standalone(plan: Plan, seed: int) -> Curve:
 
 
 def through_rllib(plan: Plan, seed: int) -> Curve:
-    """Run RLlib in this process; a training iteration ends where an evaluation is due."""
-    from awac_dist.rllib import AWACConfig
-
-    config = (
-        AWACConfig()
-        .environment(RUN.env)
-        .prior_data(RUN.data)
-        .training(num_offline_updates=plan.offline, updates_per_training_step=plan.every)
-        .env_runners(rollout_fragment_length=FRAGMENT)
-        .debugging(seed=seed, log_level="ERROR")
-        .evaluation(evaluation_interval=10**9, evaluation_duration=EPISODES)  # when asked for
-    )
-    algorithm = config.build_algo()
-    points: dict[int, float] = {}
-    while algorithm.grad_steps < plan.offline + plan.online:
-        algorithm.train()
-        if algorithm.grad_steps % plan.every == 0:
-            runners: Any = algorithm.evaluate()["env_runners"]
-            points[algorithm.grad_steps] = float(runners["episode_return_mean"])
+    """Run RLlib in this process, evaluated when a training iteration ends in which that was due."""
+    config = _awac_config(num_offline_updates=plan.offline, updates_per_training_step=plan.every)
+    config.evaluation(evaluation_interval=10**9, evaluation_duration=EPISODES)  # when asked for
+    algorithm = _built(config, seed)
+    curve = evaluated(algorithm, plan)
     algorithm.stop()
-    return np.array(list(points.items()), np.float32)
+    return curve
+
+
+def evaluated(algorithm: Any, plan: Plan) -> Curve:
+    """Train an Algorithm to the end of a plan; as standalone, evaluate at each phase's end, too."""
+    points: list[tuple[int, float]] = []
+    done, due, end = 0, plan.every, plan.offline + plan.online
+    while done < end:
+        algorithm.train()
+        done = algorithm.grad_steps
+        if done >= min(due, end) or done == plan.offline:
+            runners = algorithm.evaluate()["env_runners"]
+            points.append((done, runners["episode_return_mean"]))
+            due = done + plan.every
+    return np.array(points, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,15 +221,22 @@ class Curves(Plan):
 def run(plan: Curves) -> None:
     """Run all, print the last returns, draw the picture."""
     curves = learned(plan, {"awac_dist.launch": standalone, "RLlib": through_rllib}, "updates")
-    for name, seeds in curves.items():
-        for what, at in (("offline", plan.offline), ("online", plan.offline + plan.online)):
-            returns = [curve[curve[:, 0] == at, 1].item() for curve in seeds]
-            each = ", ".join(f"{value:,.0f}" for value in returns)
-            print(f"{name}: {what} {np.mean(returns):,.0f} ({each})", flush=True)
+    print("\n".join(last_returns(curves, plan.offline)), flush=True)
     seeds_from = f"{plan.seeds} seeds; online from {plan.offline:,}"
     title = f"{RUN.env}, embedded demonstrations, {seeds_from}"
     what = f"return of the mean action, {EPISODES} episodes"
     draw(plan.picture, curves, title=title, where="updates", what=what)
+
+
+def last_returns(curves: Mapping[str, Sequence[Curve]], offline: int) -> Iterator[str]:
+    """A line for each way and phase, of those with an evaluation: mean return, and each seed's."""
+    for name, seeds in curves.items():
+        for phase in ("offline", "online"):
+            ours = [curve[(curve[:, 0] > offline) == (phase == "online"), 1] for curve in seeds]
+            if all(map(len, ours)):
+                returns = [values[-1] for values in ours]
+                each = ", ".join(f"{value:,.0f}" for value in returns)
+                yield f"{name}: {phase} {np.mean(returns):,.0f} ({each})"
 
 
 if __name__ == "__main__":

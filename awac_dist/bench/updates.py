@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import cycle
 
@@ -15,12 +14,13 @@ from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.d3rlpy_awac import their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import BATCH, HALF_CHEETAH, WIDEST, flops, multiply, of_update
-from awac_dist.bench.report import Row, counted
+from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
 from awac_dist.learner.config import Precision
 from awac_dist.learner.device import autocast
 from awac_dist.learner.record import CallRecord
 from awac_dist.replay.layout import Layout
+from awac_dist.reporting.wording import counted
 from awac_dist.tensors import Batch
 
 BATCHES = 16  # that take turns
@@ -99,12 +99,12 @@ def _against_peers(threads: int, lacking: str, repeats: int) -> Iterator[Row]:
         note = lacking if name == "bfloat16" else ""
         yield rounds.row(what, "updates/s", name, PEER, at_least=target, note=note)
     giga = flops(of_update()) / 1e9
-    peak = rounds.row("its arithmetic, float32", "GFLOP/s", "float32", "peak", by=giga)
-    note = f"the peak is a product {WIDEST.shape}"
-    yield replace(peak, at_least=SHARE_OF_PEAK, note=note)
-    what, told = "its matrix products and nothing else", "with all else"
-    floor = rounds.row(what, "updates/s", "floor", "float32", told=told, by=1 / giga)
-    yield replace(floor, note="what would be left to gain")
+    what, note = "its arithmetic, float32", f"the peak is a product {WIDEST.shape}"
+    wanted = SHARE_OF_PEAK
+    yield rounds.row(what, "GFLOP/s", "float32", "peak", by=giga, at_least=wanted, note=note)
+    what, note = "its matrix products and nothing else", "what would be left to gain"
+    told = "with all else"
+    yield rounds.row(what, "updates/s", "floor", "float32", told=told, by=1 / giga, note=note)
 
 
 def _thread_rows(cores: int, repeats: int) -> Iterator[Row]:

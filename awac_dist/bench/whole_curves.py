@@ -103,7 +103,7 @@ def ours(plan: Plan, seed: int) -> Curve:
 def curve_of(rows: Sequence[dict[str, Any]]) -> Curve:
     """Evaluations of a run, each where the updates of the evaluated policy were done."""
     done = [(row["grad_steps"], row["elapsed_s"]) for row in rows if "critic/loss" in row]
-    began = dict(done)[FIRST]
+    began = next(elapsed for updates, elapsed in done if updates >= FIRST)
     seconds = {updates: elapsed - began for updates, elapsed in reversed(done)}
     points = {
         seconds[row["grad_steps"]]: row["eval/return"]

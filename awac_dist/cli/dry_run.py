@@ -13,6 +13,7 @@ from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.wording import counted
 from awac_dist.runs.plan import Plan, local_resources, make_plan
 from awac_dist.runs.runtime import Resources
 from awac_dist.types import EnvSpec
@@ -80,10 +81,11 @@ def _processes(config: RunConfig, plan: Plan) -> list[str]:
     if config.runtime == "inline":
         return [f"processes none but this one: {plan.workers} workers take turns in it"]
     return [
-        f"processes {plan.workers} rollout workers of {config.rollout.envs_per_worker} "
-        f"environments, each on {plan.worker_cpus:g} cores",
-        f"          {plan.shards} replay shards, 1 learner on {plan.device}, 1 evaluator, "
-        "1 weight store",
+        f"processes {counted(plan.workers, 'rollout worker')} of "
+        f"{counted(config.rollout.envs_per_worker, 'environment')}, "
+        f"each on {plan.worker_cpus:g} cores",
+        f"          {counted(plan.shards, 'replay shard')}, 1 learner on {plan.device}, "
+        "1 evaluator, 1 weight store",
     ]
 
 

@@ -27,7 +27,14 @@ from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.screen import Screen
-from awac_dist.reporting.wording import aligned, definitions, number, percent, percent_interval
+from awac_dist.reporting.wording import (
+    aligned,
+    counted,
+    definitions,
+    number,
+    percent,
+    percent_interval,
+)
 from awac_dist.rollout.collector import Collector
 from awac_dist.types import EnvSpec
 
@@ -126,18 +133,14 @@ def _collector(job: _Job, num_envs: int, make: Callable[[str], Environment]) -> 
 def _told(job: _Job, evaluation: Evaluation) -> str:
     known = f" ({evaluation.policy_version:,} updates)" if evaluation.policy_version >= 0 else ""
     manner = "the mean action" if job.noise is None else "sampled actions"
-    head = f"{job.name}{known} on {job.spec.env_id}: {_counted(job.episodes)} of {manner}"
+    head = f"{job.name}{known} on {job.spec.env_id}: {counted(job.episodes, 'episode')} of {manner}"
     lines = [f"{head}, seed {job.seed}", "", *aligned(list(_rows(job, evaluation)))]
     if evaluation.faults:
         lines += ["", f"dropped: {len(evaluation.faults)}; the last: {evaluation.faults[-1]}"]
     if job.film:
-        frames = f"{_counted(job.filmed)}, {job.film.frames:,} frames"
+        frames = f"{counted(job.filmed, 'episode')}, {job.film.frames:,} frames"
         lines += ["", f"filmed: {job.film.path} ({frames})"]
     return "\n".join(lines)
-
-
-def _counted(episodes: int) -> str:
-    return "1 episode" if episodes == 1 else f"{episodes} episodes"
 
 
 def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:

@@ -27,6 +27,7 @@ from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
+from awac_dist.reporting.wording import counted
 from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
@@ -89,8 +90,8 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
         newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
         with _recorded(config, place, display, stop, newest) as (runtime, recorder):
             plan, note = plan_of(config, runtime.resources), recorder.note
-            processes = f"{plan.workers} rollout workers, {plan.shards} replay shards"
-            note(f"{processes}, learner on {plan.device}")
+            workers = counted(plan.workers, "rollout worker")
+            note(f"{workers}, {counted(plan.shards, 'replay shard')}, learner on {plan.device}")
             if session:
                 files = list_files(f"{folder}/{EXPERIENCE}")
                 finish_journals(files, spec, note)  # of shards that died

@@ -40,17 +40,16 @@ from awac_dist.experiments.run_record import (
     logged_fragments,
 )
 
-ACTORS = {  # kind -> its class
-    "worker": "WatchedWorker",
-    "shard": "DurableShard",
-    "learner": "Learner",
-    "evaluator": "WatchedEvaluator",
-    "weights": "SharedWeightStore",
+ACTORS = {  # kind -> its class, and how many of it a run has
+    "worker": ("WatchedWorker", 2),
+    "shard": ("DurableShard", 2),
+    "learner": ("Learner", 1),
+    "evaluator": ("WatchedEvaluator", 1),
+    "weights": ("SharedWeightStore", 1),
 }
 DRIVER = "driver"
 KINDS = (*ACTORS, DRIVER)
 STARTING = ".__init__"
-COUNTS = {"worker": 2, "shard": 2, "learner": 1, "evaluator": 1, "weights": 1, DRIVER: 1}
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
@@ -82,7 +81,7 @@ def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[p
     for process in launcher.children(recursive=True):
         with suppress(psutil.Error):  # it is gone
             title = "".join(process.cmdline()[:1]).strip()  # Ray's, such as ray::Learner.update
-            is_one = title.split(".")[0] == f"ray::{ACTORS[kind]}"
+            is_one = title.split(".")[0] == f"ray::{ACTORS[kind][0]}"
             if is_one and not (ready and STARTING in title):
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)
@@ -189,7 +188,7 @@ class DisturbedRun:
         return self._wait(deadline, lambda: self._elapsed_s(column) > since)
 
     def _is_whole(self, dead: int) -> bool:
-        for kind, count in COUNTS.items():
+        for kind, (_, count) in ACTORS.items():
             living = of_kind(self._launcher, kind, ready=True)
             if sum(process.pid != dead for process in living) != count:
                 return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,15 +38,16 @@ def last_row(folder: Path, column: str) -> dict[str, Any]:
 
 def logged_fragments(folder: Path) -> dict[Fragment, int]:
     """Transitions of every fragment in the experience log of a run that may be going on."""
-    return {(source, key): length for source, key, length in _fragments(folder)}
+    return dict(_fragments(folder))
 
 
-def _fragments(folder: Path) -> Iterator[tuple[str, Key, int]]:
+def _fragments(folder: Path) -> Iterator[tuple[Fragment, int]]:
+    """Each as often as it is there, with its transitions."""
     for file in list_files(str(folder / "experience")):
         with suppress(InputError):
             for fragment in read_fragments(file.path):
                 origin = fragment.episode.origin
-                yield fragment.source, (*origin.stream, origin.start), len(fragment.episode)
+                yield (fragment.source, (*origin.stream, origin.start)), len(fragment.episode)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def judge(
         env_steps: Of the online phase, as configured.
         grad_steps: Of the whole run, as configured.
     """
-    logged = logged_fragments(folder)
+    fragments = list(_fragments(folder))
+    logged = dict(fragments)
     newest = sealed(str(folder / "checkpoints"))[-1]
     checkpoint, progress = load_checkpoint(newest), load_progress(newest)
     in_play, forgotten = checkpoint["books"]["in_play"], checkpoint["books"]["forgotten"]
@@ -98,17 +100,17 @@ def judge(
     return Verdict(
         lost=sum(length for fragment, length in seen.items() if fragment not in logged),
         unknown=sum(length for fragment, length in logged.items() if fragment not in registered),
-        duplicated=_duplicated(folder),
+        duplicated=_duplicated(fragments),
         problems=problems + seams(folder),
         result=last_row(folder, EVALUATION).get(EVALUATION, float("nan")),
     )
 
 
-def _duplicated(folder: Path) -> int:
+def _duplicated(fragments: Iterable[tuple[Fragment, int]]) -> int:
     """Steps that are in the log more than once, whichever fragments they are in."""
     steps = Counter(
         (*stream, step)
-        for _, (*stream, start), length in _fragments(folder)
+        for (_, (*stream, start)), length in fragments
         for step in range(start, start + length)
     )
     return steps.total() - len(steps)

@@ -17,38 +17,25 @@ from rich.table import Table
 from rich.text import Text
 
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
+from awac_dist.reporting.wording import counted, duration, mean_and_half_width, number, success
 
 PANEL_WIDTH = 90  # wider lines are tiring to read, however wide the terminal is
 
 
 @dataclass
 class Status:
-    """One look at a run.
+    """One look at a run."""
 
-    Attributes:
-        phase: What the run is at: "clone", "collect", "offline", "online", "evaluate".
-        done: How much of this phase is done, of `total`, counted in `unit`.
-        total: Where this phase ends.
-        unit: "updates", "episodes" or "env_steps".
-        evaluation: The newest one.
-        extras: A few further metrics by their names.
-        env_steps_per_s: Of late.
-        updates_per_s: Of late.
-        elapsed_s: Since the run began.
-        remaining_s: Until the whole run ends, None while nobody can tell.
-    """
-
-    phase: str = "start"
-    done: int = 0
-    total: int = 0
-    unit: str = ""
-    evaluation: Evaluation | None = None
-    extras: Mapping[str, float] = field(default_factory=dict)
-    env_steps_per_s: float = 0.0
-    updates_per_s: float = 0.0
-    elapsed_s: float = 0.0
-    remaining_s: float | None = None
+    phase: str = "start"  # what the run is at, such as "offline"
+    done: int = 0  # of this phase
+    total: int = 0  # where it ends
+    unit: str = ""  # of both: "sources", "updates", "episodes" or "env_steps"
+    evaluation: Evaluation | None = None  # the newest one
+    extras: Mapping[str, float] = field(default_factory=dict)  # a few further metrics, by name
+    env_steps_per_s: float = 0.0  # of late
+    updates_per_s: float = 0.0  # of late
+    elapsed_s: float = 0.0  # since the run began
+    remaining_s: float | None = None  # until the whole run ends; None while nobody can tell
 
     @property
     def share(self) -> float:
@@ -182,8 +169,7 @@ def _facts(status: Status) -> dict[str, str]:
         "left": "" if status.remaining_s is None else f"{duration(status.remaining_s)} left",
     }
     if evaluation := status.evaluation:
-        count = len(evaluation.returns)
-        episodes = f"({count} episode{'' if count == 1 else 's'})"
+        episodes = counted(len(evaluation.returns), "episode")
         facts["success"] = success(evaluation)
-        facts["return"] = f"{evaluation.label} {mean_and_half_width(evaluation)} {episodes}"
+        facts["return"] = f"{evaluation.label} {mean_and_half_width(evaluation)} ({episodes})"
     return facts

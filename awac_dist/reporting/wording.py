@@ -24,6 +24,11 @@ def number(value: float, *, like: float | None = None) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write 1 episode, or 2,000 episodes."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Write a time span as 0:42, 9:41 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)

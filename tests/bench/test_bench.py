@@ -18,7 +18,7 @@ from awac_dist.algorithms.world import Task
 from awac_dist.bench import __main__ as command
 from awac_dist.bench import hardware, products
 from awac_dist.bench.products import Product
-from awac_dist.bench.report import Row, digits
+from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
 from awac_dist.cli.main import told
 from awac_dist.cli.parser import read
@@ -165,8 +165,13 @@ def test_a_target_is_of_the_ratio_or_else_of_the_value(
 
 
 def test_figures_have_the_digits_that_they_deserve() -> None:
-    shown = [digits(value) for value in (0.01234, 1.234, 12.34, 123.4, 12_345.6)]
-    assert shown == ["0.0123", "1.23", "12.3", "123", "12,346"]
+    rows = [Row("a", value, "/s", "p", 2 * value) for value in (0.01234, 1.234, 12.34, 12_345.6)]
+    assert [row.cells()[1:4] for row in rows] == [
+        ("0.012 /s", "p: 0.025", "0.50"),
+        ("1.23 /s", "p: 2.47", "0.50"),
+        ("12.3 /s", "p: 24.7", "0.50"),
+        ("12,346 /s", "p: 24,691", "0.50"),
+    ]
 
 
 @pytest.mark.parametrize("name", command.SECTIONS)
@@ -233,6 +238,6 @@ def test_the_machine_says_whether_it_multiplies_bfloat16(
     info = {"model name": "Some CPU", "cpu family": "6", "model": "1", "flags": flags}
     monkeypatch.setattr(hardware, "_cpu_info", lambda: info)
     machine = hardware.hardware()
-    assert machine.has_bfloat16 is has
+    assert (machine.lacks_bfloat16 == "") is has
     assert ("no bfloat16" in machine.lines()[0]) is not has
     assert machine.cpu == "Some CPU (cpu family 6, model 1)"

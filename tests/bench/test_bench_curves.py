@@ -10,6 +10,7 @@ import pytest
 
 from awac_dist.bench import whole_curves
 from awac_dist.bench.curves import Plan, draw, learned, mean_curve, reached_at
+from awac_dist.bench.rllib_curves import evaluated, last_returns
 from awac_dist.bench.whole_curves import OURS, THEIRS, Watch, curve_of, told_apart
 from awac_dist.cli.main import told as run_told
 from awac_dist.cli.parser import read
@@ -67,6 +68,56 @@ def test_an_evaluation_stands_where_its_policy_was_done() -> None:
         {"phase": "online", "grad_steps": 300, "elapsed_s": 19.0, "eval/return": 9.0},
     ]
     assert curve_of(rows).tolist() == [[1.0, 7.0], [2.5, 9.0]]
+
+
+def test_seconds_count_from_where_the_first_hundred_updates_are_done() -> None:
+    rows = [
+        {"phase": "online", "grad_steps": done, "elapsed_s": float(done), "critic/loss": 1.0}
+        for done in (40, 90, 130, 180)
+    ]
+    evaluated = {"phase": "online", "grad_steps": 180, "elapsed_s": 999.0, "eval/return": 7.0}
+    assert curve_of([*rows, evaluated]).tolist() == [[50.0, 7.0]]
+
+
+class Trained:
+    """Stands for RLlib: 200 updates a training step offline, 250 online; returns its updates."""
+
+    def __init__(self, offline: int) -> None:
+        self.offline, self.grad_steps = offline, 0
+
+    def train(self) -> None:
+        left = self.offline - self.grad_steps
+        self.grad_steps += min(left, 200) if left > 0 else 250
+
+    def evaluate(self) -> dict[str, Any]:
+        return {"env_runners": {"episode_return_mean": float(self.grad_steps)}}
+
+
+@pytest.mark.parametrize(
+    ("offline", "online", "every", "at"),
+    [
+        (2_000, 1_000, 500, [600, 1_200, 1_800, 2_000, 2_500, 3_000]),
+        (500, 600, 400, [400, 500, 1_000, 1_250]),
+        (500, 0, 9_000, [500]),
+        (0, 700, 300, [500, 750]),
+    ],
+)
+def test_rllib_is_evaluated_when_due_and_at_the_end_of_each_phase(
+    offline: int, online: int, every: int, at: list[int]
+) -> None:
+    plan = Plan(picture="", offline=offline, online=online, every=every)
+    assert evaluated(Trained(offline), plan).tolist() == [[done, done] for done in at]
+
+
+def test_the_last_return_of_each_phase_is_told_where_it_has_one() -> None:
+    one = np.array([[400, 1], [500, 1_000], [900, 2], [1_100, 40]], np.float32)
+    other = np.array([[500, 3_000], [1_250, 60]], np.float32)
+    assert list(last_returns({"a": [one, other], "b": [one[:2]]}, 500)) == [
+        "a: offline 2,000 (1,000, 3,000)",
+        "a: online 50 (40, 60)",
+        "b: offline 1,000 (1,000)",
+    ]
+    assert list(last_returns({"a": [other]}, 0)) == ["a: online 60 (60)"]
 
 
 def test_the_clock_stands_still_while_d3rlpy_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:

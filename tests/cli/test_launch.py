@@ -103,7 +103,7 @@ def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(
     assert main([*SMALL, "--data", data, "--run-dir", str(folder), "--dry-run"]) == 0
     out = capfd.readouterr().out
     assert yaml.safe_load(out)["learner"]["batch_size"] == 32  # the plan is in comments
-    for word in ("2 rollout workers", "1 replay shards", "MB in all", "100 env_steps"):
+    for word in ("2 rollout workers", "1 replay shard,", "MB in all", "100 env_steps"):
         assert word in out
     assert not folder.exists()
 

@@ -340,6 +340,7 @@ def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
     recorder = Recorder(PlainDisplay(stream, "the title"), log, {}, "awac_dist/DoorBinary-v0")
     recorder.evaluated(solving("offline", (0, 27, 1, 26), (False, True, False, False)))
     recorder.evaluated(evaluation("clone", 4.0, 5.0, 6.0))
+    recorder.evaluated(evaluation("clone", 200.0))
     log.close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert {name: value for name, value in rows[0].items() if "success" in name} == {
@@ -354,6 +355,7 @@ def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
         "offline after 7 updates and 0 online steps: success 25 % last step, 75 % any step, "
         "50 % 26 steps or more; return -186 ± 24 (4 episodes)",
         "clone after 7 updates and 0 online steps: return 5.00 ± 2.48 (3 episodes)",
+        "clone after 7 updates and 0 online steps: return 200 ± ? (1 episode)",
     ]
 
 
