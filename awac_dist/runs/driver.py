@@ -106,7 +106,7 @@ class Driver:
         try:
             for answer in [shard.post("flush") for shard in self._components.shards]:
                 self.loop.wait(answer)
-        except (InputError, ComponentDied, Stopped) as error:
+        except (InputError, RunFailed, ComponentDied, Stopped) as error:
             self._observer.note(f"what was collected stays in journals: {error}")
 
     def _go_through(self) -> None:

@@ -22,6 +22,7 @@ from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, 
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.slot import Slot
 from awac_dist.rollout.worker import RolloutWorker
 from awac_dist.runs.pool import WorkerPool
@@ -161,6 +162,18 @@ def test_damaged_checkpoints_do_not_hide_why_a_run_ends(config: RunConfig, tmp_p
     told = "the evaluator died 3 times in a row: .*; there is no good checkpoint: .* is damaged"
     with pytest.raises(RunFailed, match=told):
         run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path, look=damage)
+
+
+def test_shards_that_cannot_write_at_the_end_do_not_hide_why_a_run_ends(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(shard: ReplayShard) -> None:
+        raise RunFailed("a.parquet: cannot be written")
+
+    monkeypatch.setattr(ReplayShard, "flush", full)
+    told = "evaluator died 3 times in a row: .* the last good checkpoint is"
+    with pytest.raises(RunFailed, match=told):
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path)
 
 
 class Killed(Exception):  # noqa: N818 - says what happened
