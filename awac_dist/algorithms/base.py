@@ -221,13 +221,13 @@ class Method(ABC):
         self.actor.load_arrays(arrays)
 
     def training_state(self) -> dict[str, Any]:
-        """Everything that learns or is random, as tensors on the CPU and plain values."""
+        """Everything that learns or is random, as it is now: copies of tensors, plain values."""
         states: dict[str, Any] = {
             group: {name: part.state_dict() for name, part in getattr(self, group).items()}
             for group in ("networks", "targets", "optimizers")
         }
         states |= {"duals": self.duals, "generator": self.generator.get_state()}
-        return {"device": self.device.type, **_on_cpu(states)}
+        return {"device": self.device.type, **copy.deepcopy(states)}
 
     def load_training_state(self, state: Mapping[str, Any]) -> bool:
         """Go on where `training_state` was taken.
@@ -261,12 +261,3 @@ class Method(ABC):
                         yield f"{MOMENTS.get(what, what)} of {names[parameter]}", value
         for name, value in named.items():
             yield f"parameter {name}", value
-
-
-def _on_cpu(value: Any) -> Any:
-    """The same dicts and lists with copies of their tensors on the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    return [_on_cpu(item) for item in value] if isinstance(value, list | tuple) else value

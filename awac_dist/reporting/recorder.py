@@ -38,7 +38,7 @@ class Recorder:
         self._env_id, self._keep = env_id, keep
         self._display, self._metrics = display, metrics
         self._left = dict(planned_updates)
-        self._began = time.monotonic()
+        self._began, self._before_s = time.monotonic(), 0.0  # and what earlier sessions took
         self._faults: Counter[str] = Counter()
         self._status = Status()
         self._env_rate, self._update_rate = Rate(), Rate()
@@ -52,7 +52,7 @@ class Recorder:
     @property
     def elapsed_s(self) -> float:
         """Of the run, over all the times that it was started."""
-        return time.monotonic() - self._began
+        return self._before_s + time.monotonic() - self._began
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as plain numbers and strings; all before it is written then."""
@@ -68,8 +68,8 @@ class Recorder:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where a checkpoint was taken."""
-        self._began -= state["elapsed_s"]
+        """Go on where a checkpoint was taken; again if a learner dies before it has loaded."""
+        self._before_s = state["elapsed_s"]
         self._steps_ever = state["steps_ever"]
         self._left, self._faults = dict(state["left"]), Counter(state["faults"])
         self.env_steps, self.grad_steps = state["env_steps"], state["grad_steps"]

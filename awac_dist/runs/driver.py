@@ -8,7 +8,7 @@ from typing import Any
 
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.messages import Future, RolloutReport, UpdateReport
+from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.runs.collecting import Collecting, Counts
 from awac_dist.runs.components import Components
 from awac_dist.runs.evaluating import EvaluatorSupervisor
@@ -106,7 +106,7 @@ class Driver:
         try:
             for answer in [shard.post("flush") for shard in self._components.shards]:
                 self.loop.wait(answer)
-        except (InputError, ComponentDied, Stopped) as error:
+        except (InputError, RunFailed, ComponentDied, Stopped) as error:
             self._observer.note(f"what was collected stays in journals: {error}")
 
     def _go_through(self) -> None:
@@ -230,9 +230,11 @@ class Driver:
 
     def round_over(self) -> None:
         """Take note of where the streams are, once all of a round's workers have reported."""
-        self._resumption.round_over(self.progress)
-        self.progress.streams = self._workers.positions
-        self.learner.round_over(self.progress.streams)
+        try:
+            self._resumption.round_over(self.progress)
+        finally:  # the workers' streams are elsewhere even where this is cut short
+            self.progress.streams = self._workers.positions
+            self.learner.round_over(self.progress.streams)
 
     def _worker_died(self, component: str, reason: str) -> None:
         self._observer.died(component, reason)
@@ -266,8 +268,7 @@ class Driver:
         if wait:
             self.learner.finish_saving()
 
-    def _publish_again(self) -> Future | None:
-        if not self.learner.training:
-            return None
-        self._observer.died("weight store", "it came back empty")
-        return self.learner.post("publish")
+    def _publish_again(self) -> None:
+        if self.learner.training:
+            self._observer.died("weight store", "it came back empty")
+            self.learner.call_aside("publish")

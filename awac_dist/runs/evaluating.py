@@ -22,6 +22,9 @@ class EvaluatorSupervisor:
         died: Is told why one died.
         loop: Waits for answers.
         publish: Has the policy published again, where the weight store lost it.
+
+    Attributes:
+        is_busy: Whether an evaluation was begun, and nobody was told what came of it.
     """
 
     def __init__(
@@ -35,11 +38,7 @@ class EvaluatorSupervisor:
         self._handle = start()
         self._attempts = 0
         self._answer: Future | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an evaluation goes on."""
-        return self._answer is not None
+        self.is_busy = False
 
     def begin(self, label: str, episodes: int, told: Told) -> None:
         """Evaluate the newest policy; `told` is told what came of it.
@@ -49,12 +48,12 @@ class EvaluatorSupervisor:
         Raises:
             RunFailed: It was tried often enough; turns of the event loop may raise it, too.
         """
-        self._attempts = 0
+        self._attempts, self.is_busy = 0, True
         self._post(label, episodes, told)
 
     def result(self, label: str, episodes: int) -> Evaluation:
         """Evaluate the newest policy, and wait for it; after the one that goes on."""
-        while self.is_busy:
+        while self._answer is not None:  # one that a stop kept from being asked for never comes
             self._loop.look()
         found: list[Evaluation] = []
         self.begin(label, episodes, found.append)
@@ -64,7 +63,7 @@ class EvaluatorSupervisor:
 
     def drop(self) -> None:
         """Forget what goes on; nobody will hear of it."""
-        self._answer = None
+        self._answer, self.is_busy = None, False
 
     def _post(self, label: str, episodes: int, told: Told) -> None:
         while not self._has_loaded():
@@ -75,8 +74,9 @@ class EvaluatorSupervisor:
     def _has_loaded(self) -> bool:
         """Whether the evaluator, another one if it dies over it, found a policy."""
         while True:
+            answer = self._loop.until(self._handle.post("load"))
             try:
-                return self._loop.wait(self._handle.post("load")) is not None
+                return answer.result() is not None
             except ComponentDied as death:
                 self._replace(death)
 
@@ -90,6 +90,7 @@ class EvaluatorSupervisor:
             self._replace(death)
             self._post(label, episodes, told)
         else:
+            self.is_busy = False
             told(evaluation)
 
     def _replace(self, death: ComponentDied) -> None:

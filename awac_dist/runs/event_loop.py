@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from awac_dist.errors import ComponentDied
 from awac_dist.messages import Future, Handle
 from awac_dist.runs.progress import Observer
 from awac_dist.runs.runtime import Runtime
@@ -61,16 +62,23 @@ class EventLoop:
 
     def wait(self, future: Future) -> Any:
         """The answer. Raises as `look` does."""
+        return self.until(future).result()
+
+    def until(self, future: Future) -> Future:
+        """The future once its answer is there, for whoever goes on where that is a death.
+
+        Raises as `look` does: a death is then that of the learner.
+        """
         while not self.look([future]):
             pass
-        return future.result()
+        return future
 
     def look(self, futures: Sequence[Future] = ()) -> list[Future]:
         """One turn of waiting: those of `futures` that are done, none if time ran out.
 
         Raises:
             Stopped: Somebody asked, a condition was met, or the last words take too long.
-            ComponentDied: The learner or the weight store, found out by a look at them.
+            ComponentDied: The learner, over something that nobody waits for.
         """
         aside = () if self._deadline else tuple(self._aside)
         done = self._runtime.wait([*futures, *aside], POLL_S)
@@ -126,12 +134,10 @@ class StoreWatch:
     Args:
         store: The weight store.
         loop: Says when to look.
-        publish: Asks the learner to publish; None where it has nothing yet.
+        publish: Asks the learner to publish, if it has something.
     """
 
-    def __init__(
-        self, store: Handle, loop: EventLoop, publish: Callable[[], Future | None]
-    ) -> None:
+    def __init__(self, store: Handle, loop: EventLoop, publish: Callable[[], object]) -> None:
         self._store, self._loop, self._publish = store, loop, publish
         self._asked: Future | None = None
         self._filled = False
@@ -151,5 +157,9 @@ class StoreWatch:
         if answer is not self._asked:
             return
         self._asked = None
-        if self._filled and answer.result() is None and (publishing := self._publish()):
-            self._loop.when_done(publishing, lambda done: done.result())
+        try:
+            is_empty = answer.result() is None
+        except ComponentDied:  # it comes back, and is looked at again
+            return
+        if is_empty and self._filled:
+            self._publish()

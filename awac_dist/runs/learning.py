@@ -24,7 +24,7 @@ class LearnerSupervisor:
         in_rounds: Whether it registers what workers bring round by round: in sync mode.
 
     Attributes:
-        training: What the living learner was told to train, by its name; nothing yet.
+        training: What the living learner trains, by its name; empty before that.
     """
 
     def __init__(
@@ -51,12 +51,22 @@ class LearnerSupervisor:
         """The same, and wait for its answer."""
         return self._loop.wait(self.post(method, *arguments, **named))
 
+    def call_aside(self, method: str) -> None:
+        """The same, and let nobody wait for it: the event loop raises what it brings."""
+        handle = self._handle
+
+        def hear(answer: Future) -> None:
+            if handle is self._handle:  # the death of one that was replaced is known
+                answer.result()
+
+        self._loop.when_done(self.post(method), hear)
+
     def train(self, training: Training, *, go_on: bool) -> None:
         """Have it begin to train a method, or go on where the checkpoint left it."""
-        self.training = training.name
         self.call("begin", training.method, **training.options)
         if go_on:
             self.call("restore_method", self._opened)
+        self.training = training.name  # not before: a checkpoint in between would know nothing
 
     def start_rounds(self, positions: Sequence[StreamState]) -> None:
         """Where the workers' streams are before another round begins."""

@@ -117,7 +117,7 @@ class Resumption:
             and not holdings.strays.fragments
         )
         if self._repeating:
-            self._workers.go_on(streams, self._loop.wait)
+            self._workers.go_on(streams, self._loop.until)
         else:
             holdings = self._learner.register(everything=True)
             self._learner.start_rounds(self._workers.positions)
@@ -136,8 +136,8 @@ class Resumption:
     def round_over(self, progress: Progress) -> None:
         """To be called where nobody collects that takes turns with the learner."""
         if self._diverged:
+            self._workers.go_on(self._workers.fresh_streams(), self._loop.until)
             self.register_the_rest(progress)
-            self._workers.go_on(self._workers.fresh_streams(), self._loop.wait)
 
     def register_the_rest(self, progress: Progress) -> None:
         """Learn from all that was logged and not done again; nothing is from now on."""

@@ -90,18 +90,19 @@ class WorkerPool:
         worker = self._workers[number]
         return not (worker.starting or worker.call or worker.lost)
 
-    def go_on(self, streams: Sequence[StreamState], wait: Callable[[Future], Any]) -> None:
+    def go_on(self, streams: Sequence[StreamState], until: Callable[[Future], object]) -> None:
         """Put workers on streams of their numbers; one that dies is replaced once it has work.
 
         Args:
             streams: Of some workers, none of which is busy.
-            wait: Gives the answer to a call.
+            until: Waits until an answer is there.
         """
         for stream in streams:
             self._workers[stream.worker].position = stream
         for call in [self._workers[s.worker].handle.post("resume", s) for s in streams]:
+            until(call)  # raises what becomes known of others meanwhile
             with suppress(ComponentDied):
-                wait(call)
+                call.result()
 
     def fresh_streams(self) -> list[StreamState]:
         """A new stream for each worker, which none of them has used."""

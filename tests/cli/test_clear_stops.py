@@ -25,7 +25,7 @@ from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.envs.make import make_env
-from awac_dist.errors import NotFinite, RunFailed
+from awac_dist.errors import ComponentDied, NotFinite, RunFailed
 from awac_dist.evaluation import evaluator
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress, save_checkpoint
@@ -409,6 +409,37 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_costs_nothing(
     assert f"awac_dist: {folder}/" in line
     assert words in line
     newest = sealed(str(folder / "checkpoints"))[-1]
+    assert line.endswith(f"; the last good checkpoint is {newest}")
+    check_whole(folder)
+    assert resume(folder) == 0
+    check_finished(folder)
+
+
+def test_a_disk_that_takes_no_more_after_a_learners_death_ends_the_run_with_one_line(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Metrics of updates that are lost have to be forgotten then."""
+    update, resolve, folder = Learner.update, files.resolve, tmp_path / "run"
+
+    def dies(learner: Learner, *arguments: Any) -> Any:
+        if learner.grad_steps >= ALL_UPDATES - 50:
+            raise ComponentDied("it was killed")
+        return update(learner, *arguments)
+
+    def resolved(path: str) -> tuple[Any, str]:
+        filesystem, name = resolve(path)
+        return full(filesystem, name) if name.endswith("metrics.jsonl") else (filesystem, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "update", dies)
+        patch.setattr(files, "resolve", resolved)
+        assert begin() == 1
+    line, newest = only_line(capfd), sealed(str(folder / "checkpoints"))[-1]
+    told = f"{folder}/metrics.jsonl: cannot be written: No space left on device: make room"
+    assert line.startswith(f"awac_dist: {told}")
     assert line.endswith(f"; the last good checkpoint is {newest}")
     check_whole(folder)
     assert resume(folder) == 0

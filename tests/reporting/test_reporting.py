@@ -566,3 +566,13 @@ def test_where_the_workers_time_goes(tmp_path: Path) -> None:
         "rollout/send_share": 4 / 20,
         "rollout/wait_share": 40 / 60,
     }
+
+
+def test_time_of_earlier_sessions_counts_once_however_often_a_run_loads(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(io.StringIO(), "the title"), log, {}, "Pendulum-v1")
+    state = {**recorder.state(), "elapsed_s": 1000.0}
+    for _ in range(2):  # a learner died over the first
+        recorder.restore(state)
+    assert 1000 <= recorder.elapsed_s < 1100
+    log.close()

@@ -22,7 +22,10 @@ from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, 
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.slot import Slot
+from awac_dist.rollout.worker import RolloutWorker
+from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
 from awac_dist.types import Array
 
@@ -161,6 +164,18 @@ def test_damaged_checkpoints_do_not_hide_why_a_run_ends(config: RunConfig, tmp_p
         run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path, look=damage)
 
 
+def test_shards_that_cannot_write_at_the_end_do_not_hide_why_a_run_ends(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(shard: ReplayShard) -> None:
+        raise RunFailed("a.parquet: cannot be written")
+
+    monkeypatch.setattr(ReplayShard, "flush", full)
+    told = "evaluator died 3 times in a row: .* the last good checkpoint is"
+    with pytest.raises(RunFailed, match=told):
+        run(config, MortalRuntime(Evaluator, [1, 1, 1]), tmp_path)
+
+
 class Killed(Exception):  # noqa: N818 - says what happened
     """The whole run was killed."""
 
@@ -271,6 +286,54 @@ def test_a_run_goes_on_with_other_workers_and_loses_nothing(
     clone, online = known.steps("clone"), known.steps("online")
     assert logged_steps(folder) == clone + online >= kept
     assert (clone, online) == (600, driver.progress.env_steps) == (600, 300)
+
+
+def test_a_stop_before_a_resumed_learner_has_its_checkpoint_writes_none(
+    config: RunConfig, killed_online: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(killed_online, tmp_path, dirs_exist_ok=True)
+    before, begun = sealed(f"{tmp_path}/checkpoints"), []
+    begin = Learner.begin
+    monkeypatch.setattr(Learner, "begin", lambda *a, **n: begun.append(begin(*a, **n)))
+    options = {"session": 1, "stop": lambda: bool(begun)}
+    run(config, InlineRuntime(RESOURCES), tmp_path, **options)
+    assert begun
+    assert sealed(f"{tmp_path}/checkpoints") == before
+
+
+def test_an_evaluation_that_a_stop_keeps_from_beginning_is_done_later(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, load = [], Evaluator.load
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "load", lambda it: loads.append(0) or load(it))
+        run(config, InlineRuntime(RESOURCES), tmp_path, stop=lambda: len(loads) == 3)
+    due = load_progress(sealed(f"{tmp_path}/checkpoints")[-1])["evaluated_at"]
+    assert due > 45  # of the online phase, after the results of two phases
+    _, witness, _ = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)
+    assert due in [e.policy_version for e in witness.evaluations]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_worker_that_dies_over_what_it_did_already_costs_nothing(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """Its run was resumed, and may be stopped and resumed while the others get new streams."""
+    with pytest.raises(Killed):
+        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(200))
+    fresh, asked = WorkerPool.fresh_streams, []
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerPool, "fresh_streams", lambda it: asked.append(0) or fresh(it))
+        runtime = MortalRuntime(RolloutWorker, [3])
+        stop = (lambda: bool(asked)) if stopped else (lambda: False)
+        _, witness, driver = run(config, runtime, tmp_path, session=1, stop=stop)
+    assert asked
+    assert witness.deaths == [("rollout worker 0", "killed by the test")]
+    if stopped:
+        _, _, driver = run(config, InlineRuntime(RESOURCES), tmp_path, session=2)
+    known = driver.learner.register()
+    assert known.steps("online") == driver.progress.env_steps == 300
+    assert logged_steps(str(tmp_path)) == 900
 
 
 def logged_steps(folder: str) -> int:
