@@ -50,16 +50,13 @@ class Memory:
 
         Args:
             rows: [n] numbers.
-            relabelling: Goals to put in place of those of a goal task.
+            relabelling: Goals to put in place of those of a goal task; returns stay its own.
             wishes: What is wanted besides the base columns.
             known: Prior and online row from which on nothing counts as known yet; None: all is.
 
         Raises:
             LookupError: A row is not held, or holds NaN.
-            InputError: The columns that are wished for are not known of other goals.
         """
-        if relabelling is not None:
-            wishes.check_goals()
         layout, online = Layout.of(self._spec, wishes), rows >= ONLINE_ROWS
         block = np.empty((len(rows), layout.width), np.float32)
         halves = (self.prior, ~online), (self.online, online)

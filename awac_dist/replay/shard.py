@@ -79,7 +79,7 @@ class ReplayShard:
         logs, then what it logged itself in this session.
 
         Args:
-            forgotten: Keys of online fragments that nobody asks for any more.
+            forgotten: Keys of its online fragments that nobody asks for any more.
 
         Raises:
             InputError: Something cannot be read, or is not what it was when the log was written.

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awac_dist.errors import InputError, NotFinite
+from awac_dist.errors import NotFinite
 from awac_dist.messages import Outcome, Relabelling
 from awac_dist.replay import episodes, table
 from awac_dist.replay.columns import COLUMNS
@@ -343,13 +343,6 @@ def test_a_batch_is_a_view_of_its_block() -> None:
         np.testing.assert_array_equal(batch.columns[name], column)
     block.zero_()
     assert not any(column.any() for column in batch.columns.values())
-
-
-def test_returns_of_other_goals_are_refused() -> None:
-    story = Story(GOALS, [Piece(0, 3, "", lost=False)])
-    relabelling = Relabelling(np.float32([0.5]), np.full((1, 1), np.nan, np.float32))
-    with pytest.raises(InputError, match=r"replay\.goals: .*leave replay\.goals out"):
-        story.memory.take(np.array([0]), relabelling, Wishes(frozenset({"returns"})))
 
 
 def test_a_nan_that_only_a_column_reads_is_an_error_too() -> None:
