@@ -87,11 +87,10 @@ class Tally(NamedTuple):
 
 
 class Holdings(NamedTuple):
-    """What is registered for learning, over the whole run, and what waits to be."""
+    """What is registered for learning, over the whole run, and what strayed."""
 
     registered: dict[str, Tally]  # by source, the forgotten ones too
-    waiting: Tally  # beyond the positions that were given; registered later
-    strays: Tally  # of them, those of streams that do not go on
+    strays: Tally  # what waits beyond the positions that were given, of streams that do not go on
 
     def steps(self, source: str) -> int:
         return self.registered.get(source, Tally(0, 0)).steps

@@ -10,8 +10,8 @@ itself when the first of its attributes is wanted.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from importlib.util import find_spec, module_from_spec
+from pkgutil import resolve_name
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -69,8 +69,7 @@ def method_class(name: str) -> type[Method]:
     if name not in METHODS:
         hint = did_you_mean(name, METHODS, f"there are {', '.join(METHODS)}")
         raise InputError(f"no algorithm {name}; {hint}")
-    module, _, attribute = METHODS[name].partition(":")
-    found: type[Method] = getattr(import_module(module), attribute)
+    found: type[Method] = resolve_name(METHODS[name])
     return found
 
 

@@ -251,8 +251,11 @@ class Method(ABC):
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """All that must be finite, the optimisers' first, each with a name for people."""
         targets = {f"target_{name}": target for name, target in self.targets.items()}
-        modules = torch.nn.ModuleDict(self.networks | targets)
-        named = dict(modules.named_parameters()) | self.duals
+        named = {
+            f"{name}.{inner}": parameter
+            for name, module in (self.networks | targets).items()
+            for inner, parameter in module.named_parameters()
+        } | self.duals
         names = {parameter: name for name, parameter in named.items()}
         for optimizer in self.optimizers.values():
             for parameter, state in optimizer.state.items():

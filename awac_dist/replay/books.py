@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.messages import Cursor, Handle, Holdings, Placement, Rounds, StreamState, Tally
+from awac_dist.messages import (
+    Cursor,
+    Handle,
+    Holdings,
+    Placement,
+    Rounds,
+    StreamState,
+    Tally,
+    shard_of,
+)
 from awac_dist.replay.sampler import ONLINE, Sampler
 
 Name = tuple[str, tuple[int, ...]]  # source and key of a fragment
@@ -54,13 +63,12 @@ class Books:
         return self.holdings()
 
     def holdings(self) -> Holdings:
-        """Totals of what is registered and of what waits."""
+        """Totals of what is registered, and of what strayed."""
         registered = {
             source: Tally(count, self._steps[source]) for source, count in self._fragments.items()
         }
-        waiting = list(self._waiting.values())
-        strays = [place for place in waiting if not self._goes_on(place)]
-        return Holdings(registered, _tally(waiting), _tally(strays))
+        strays = [place for place in self._waiting.values() if not self._goes_on(place)]
+        return Holdings(registered, Tally(len(strays), sum(place.length for place in strays)))
 
     def state(self) -> dict[str, Any]:
         """Enough to draw as before: names of fragments, in order, and totals."""
@@ -77,13 +85,16 @@ class Books:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put the fragments of a `state` in play again, wherever they lie by now.
 
-        Shards that have not loaded do so, and leave out what is forgotten.
+        Shards that have not loaded do so, and leave out what is forgotten of theirs.
 
         Raises:
             LookupError: A fragment that is never forgotten lies nowhere.
         """
-        forgotten = set(map(tuple, state["forgotten"].tolist()))
-        for answer in [shard.post("load", forgotten) for shard in self._shards]:
+        forgotten = list(map(tuple, state["forgotten"].tolist()))
+        shares: list[set[tuple[int, ...]]] = [set() for _ in self._shards]
+        for key in forgotten:
+            shares[shard_of(key[:3], len(shares))].add(key)
+        for answer in [s.post("load", its) for s, its in zip(self._shards, shares, strict=True)]:
             answer.result()
         self._known = {(ONLINE, key) for key in forgotten}
         self._listen()
@@ -151,7 +162,3 @@ class Books:
 
 def _name(place: Placement) -> Name:
     return place.source, place.key
-
-
-def _tally(places: Sequence[Placement]) -> Tally:
-    return Tally(len(places), sum(place.length for place in places))

@@ -1,4 +1,4 @@
-"""What a shard keeps: prior data and online fragments, each in a ring of its own.
+"""What a shard keeps in memory: prior data and online fragments, each in a ring of its own.
 
 A row number names a row of either for ever: online rows are numbered from `ONLINE_ROWS` on.
 """
@@ -14,62 +14,12 @@ from awac_dist.messages import Outcome, Relabelling
 from awac_dist.replay.columns import Taken
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.episodes import EpisodeIndex, Rest
-from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
+from awac_dist.replay.layout import NO_WISHES, Layout
 from awac_dist.replay.ring import ACHIEVED, RingBuffer, inputs
-from awac_dist.replay.sampler import ONLINE
-from awac_dist.types import Array, EnvSpec, Episode
+from awac_dist.types import Array, Episode
 
 ONLINE_ROWS = 1 << 40
 GoalRewards = Callable[[Array, Array], Outcome]  # the task's, of goals [n, G] achieved and desired
-
-
-class Memory:
-    """Both halves, and their transitions by row number; made as a `ReplayShard`."""
-
-    def __init__(
-        self, spec: EnvSpec, discount: float, config: ReplayConfig, rule: GoalRewards | None
-    ) -> None:
-        self._spec, layout = spec, Layout.of(spec)
-        self.prior, self.online = (
-            Half(RingBuffer(layout, discount=discount, first_row=row), config, rule)
-            for row in (0, ONLINE_ROWS)
-        )
-
-    def of(self, source: str) -> Half:
-        """Where fragments of a source are kept: what is not "online" is prior data."""
-        return self.online if source == ONLINE else self.prior
-
-    def take(
-        self,
-        rows: np.ndarray,
-        relabelling: Relabelling | None = None,
-        wishes: Wishes = NO_WISHES,
-        known: tuple[int, int] | None = None,
-    ) -> Array:
-        """Transitions [n, width] for the row numbers [n], in one contiguous block.
-
-        Args:
-            rows: [n] numbers.
-            relabelling: Goals to put in place of those of a goal task.
-            wishes: What is wanted besides the base columns.
-            known: Prior and online row from which on nothing counts as known yet; None: all is.
-
-        Raises:
-            LookupError: A row is not held, or holds NaN.
-            InputError: The columns that are wished for are not known of other goals.
-        """
-        if relabelling is not None:
-            wishes.check_goals()
-        layout, online = Layout.of(self._spec, wishes), rows >= ONLINE_ROWS
-        block = np.empty((len(rows), layout.width), np.float32)
-        halves = (self.prior, ~online), (self.online, online)
-        for (half, mine), limit in zip(halves, known or (None, None), strict=True):
-            if mine.all():
-                return half.take(rows, relabelling, layout, limit)
-            if mine.any():
-                only = relabelling and Relabelling(*(its[mine] for its in relabelling))
-                block[mine] = half.take(rows[mine], only, layout, limit)
-        return block
 
 
 class Half:

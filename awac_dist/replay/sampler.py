@@ -181,11 +181,9 @@ class Sampler:
     def _draw_goals(self, count: int, rng: np.random.Generator) -> tuple[Array, np.ndarray]:
         """Futures [n] as in `Relabelling`; transitions [n] whose goal is taken, -1 for none."""
         futures, lenders = np.full(count, np.nan, np.float32), np.full(count, -1)
-        kinds, shares = list(self._goals), list(self._goals.values())
-        kind = rng.choice(len(kinds), size=count, p=shares)
-        later, other = (
-            kind == (kinds.index(name) if name in kinds else -1) for name in (FUTURE, ENVIRONMENT)
-        )
+        chosen = rng.choice(len(self._goals), size=count, p=list(self._goals.values()))
+        kinds = np.array(list(self._goals))[chosen]
+        later, other = kinds == FUTURE, kinds == ENVIRONMENT
         futures[later] = rng.random(int(later.sum()), np.float32)
         if other.any():
             lenders[other] = self._pool(list(self._tables)).draw(int(other.sum()), rng)

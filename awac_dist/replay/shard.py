@@ -31,9 +31,10 @@ from awac_dist.messages import (
 )
 from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
 from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
-from awac_dist.replay.memory import GoalRewards, Memory
+from awac_dist.replay.memory import ONLINE_ROWS, GoalRewards, Half
 from awac_dist.replay.normalization import added, sums_of
-from awac_dist.replay.ring import inputs
+from awac_dist.replay.ring import RingBuffer, inputs
+from awac_dist.replay.sampler import ONLINE
 from awac_dist.types import Array, EnvSpec, Episode
 
 Key = tuple[int, ...]
@@ -63,9 +64,12 @@ class ReplayShard:
         goal_rewards: GoalRewards | None = None,
     ) -> None:
         self._index, self._num_shards, self._spec = index, num_shards, spec
-        self._memory = Memory(spec, discount, config, goal_rewards)
         self._layout, self._config = Layout.of(spec), config
         self._log, self._sources = log, sources
+        self.prior, self.online = (
+            Half(RingBuffer(self._layout, discount=discount, first_row=row), config, goal_rewards)
+            for row in (0, ONLINE_ROWS)
+        )
         self._accepted: dict[Key, Placement] = {}
         self._announced: list[Placement] = []  # prior data, too, and for ever
         self._closed: set[Key] = set()  # (worker, incarnation)
@@ -79,7 +83,7 @@ class ReplayShard:
         logs, then what it logged itself in this session.
 
         Args:
-            forgotten: Keys of online fragments that nobody asks for any more.
+            forgotten: Keys of its online fragments that nobody asks for any more.
 
         Raises:
             InputError: Something cannot be read, or is not what it was when the log was written.
@@ -109,7 +113,7 @@ class ReplayShard:
             )
         if key not in self._accepted:
             if self._log is not None:
-                self._log.insert(fragment, source, self._memory.of(source).ring.next_row)
+                self._log.insert(fragment, source, self.half_of(source).ring.next_row)
             self._accepted[key] = self._store(fragment, source, key)
         elif self._accepted[key].length != len(fragment):
             raise RunFailed(
@@ -126,11 +130,11 @@ class ReplayShard:
             released: Online rows below this one are never asked for again.
         """
         self.load()
-        online = self._memory.online
-        online.release(released)
+        self.online.release(released)
         known = cursor.placements if cursor and cursor.boot == self._boot else 0
         news = self._announced[known:]
-        return Announced(news, Cursor(self._boot, len(self._announced)), online.ring.oldest_row)
+        cursor = Cursor(self._boot, len(self._announced))
+        return Announced(news, cursor, self.online.ring.oldest_row)
 
     def fragments_of(self, stream: tuple[int, int, int], steps: int) -> list[Episode]:
         """The fragments of an episode's first `steps` steps, in order, from the log.
@@ -168,13 +172,36 @@ class ReplayShard:
         wishes: Wishes = NO_WISHES,
         known: tuple[int, int] | None = None,
     ) -> Array:
-        """As `Memory.take`, whose errors name the shard, too."""
+        """Transitions [n, width] for the row numbers [n], in one contiguous block.
+
+        Args:
+            rows: [n] numbers.
+            relabelling: Goals to put in place of those of a goal task; returns stay its own.
+            wishes: What is wanted besides the base columns.
+            known: Prior and online row from which on nothing counts as known yet; None: all is.
+
+        Raises:
+            LookupError: A row is not held, or holds NaN; names shard and row.
+        """
+        layout, online = Layout.of(self._spec, wishes), rows >= ONLINE_ROWS
+        block = np.empty((len(rows), layout.width), np.float32)
+        halves = (self.prior, ~online), (self.online, online)
         try:
-            return self._memory.take(rows, relabelling, wishes, known)
+            for (half, mine), limit in zip(halves, known or (None, None), strict=True):
+                if mine.all():
+                    return half.take(rows, relabelling, layout, limit)
+                if mine.any():
+                    only = relabelling and Relabelling(*(its[mine] for its in relabelling))
+                    block[mine] = half.take(rows[mine], only, layout, limit)
+            return block
         except NotFinite as error:
             raise NotFinite(f"replay shard {self._index}: {error}", error.block) from error
         except LookupError as error:
             raise LookupError(f"replay shard {self._index}: {error}") from error
+
+    def half_of(self, source: str) -> Half:
+        """Where fragments of a source are kept: what is not "online" is prior data."""
+        return self.online if source == ONLINE else self.prior
 
     def flush(self) -> None:
         """Turn what was accepted into Parquet files; it is safe without that."""
@@ -218,7 +245,7 @@ class ReplayShard:
         return self._accepted[key]
 
     def _store(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> Placement:
-        row = self._memory.of(source).store(fragment, source, keep=keep)
+        row = self.half_of(source).store(fragment, source, keep=keep)
         goal = tuple(inputs(fragment, self._layout)[0, self._layout.goals].tolist())
         place = Placement(source, self._index, row, len(fragment), goal, key)
         self._announced.append(place)

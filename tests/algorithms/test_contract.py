@@ -200,6 +200,12 @@ def test_all_that_is_kept_is_looked_through_for_what_is_not_finite(method: Metho
     assert any(name.startswith("parameter actor.") for name in found)
 
 
+def test_a_network_may_have_any_name() -> None:
+    method = make_method(BCConfig())
+    method.networks["values"] = torch.nn.Linear(1, 1)
+    assert "parameter values.weight" in dict(method.named_tensors())
+
+
 # Several learners.
 
 

@@ -203,7 +203,7 @@ def poison(fetched: int) -> Callable[[ReplayShard, Array], Array]:
     def spoiled(shard: ReplayShard, rows: Array, *rest: Any) -> Array:
         left[0] -= len(rows) // 32
         if left[0] < 0:
-            shard._memory.prior.ring._rows[:, 0] = np.nan
+            shard.prior.ring._rows[:, 0] = np.nan
         return take(shard, rows, *rest)
 
     return spoiled

@@ -1,13 +1,15 @@
 """What the books register, beside plain lists of what was inserted."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from logging_fragments import first, key, make_shard
 
-from awac_dist.messages import StreamState, shard_of
+from awac_dist.messages import Announced, Cursor, StreamState, shard_of
 from awac_dist.replay.books import Books
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
@@ -140,8 +142,7 @@ def test_what_lies_beyond_the_positions_waits_and_rounds_keep_their_order(tmp_pa
         ours, theirs = (replay.books.register([positions]) for replay in (anew, resumed))
         assert anew.drawn() == resumed.drawn()
         assert ours.registered == theirs.registered
-        assert ours.waiting == (0, 0)
-        assert theirs.waiting.fragments == 60 - 6 * (number + 1)
+        assert ours.fragments(ONLINE) == 6 * (number + 1)
         assert theirs.strays == (0, 0)
     two = Replay(tmp_path / "c", 1)
     for fragment in some:
@@ -159,7 +160,7 @@ def test_fragments_of_a_stream_that_does_not_go_on_are_told(tmp_path: Path) -> N
     positions = [StreamState.start(worker, 0) for worker in (0, 2)] + [StreamState.start(1, -1)]
     known = replay.books.register([positions])
     assert known.strays == (len(left), sum(map(len, left)))
-    assert known.waiting.fragments == 30
+    assert not known.registered
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -177,6 +178,26 @@ def test_a_state_draws_as_before_and_what_was_forgotten_stays_so(
     assert replay.books.register().registered == {ONLINE: (100, sum(map(len, online(100))))}
     assert replay.drawn() == before
     assert replay.books.state()["forgotten"].tolist() == state["forgotten"].tolist()
+
+
+def test_a_shard_is_told_which_of_its_own_fragments_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = Replay(tmp_path, 2, CAPACITY)
+    for fragment in online(100):
+        replay.insert(fragment, ONLINE)
+    replay.books.register()
+    state = replay.books.state()
+    replay.begin(3)
+    told: dict[int, Any] = {}
+    for index, shard in enumerate(replay.shards):
+        monkeypatch.setattr(shard, "load", partial(told.setdefault, index))
+        monkeypatch.setattr(shard, "since", lambda *_: Announced([], Cursor(0, 0), 0))
+    replay.books.restore(state)
+    gone = sorted(map(tuple, state["forgotten"].tolist()))
+    assert len(gone) > 50
+    assert sorted(key for its in told.values() for key in its) == gone
+    assert all(shard_of(key[:3], 3) == index for index, its in told.items() for key in its)
 
 
 def test_a_fragment_that_is_missing_is_an_error_unless_it_may_be_gone(tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awac_dist.errors import InputError, NotFinite
+from awac_dist.errors import NotFinite
 from awac_dist.messages import Outcome, Relabelling
 from awac_dist.replay import episodes, table
 from awac_dist.replay.columns import COLUMNS
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import NEEDS, Layout, Wishes
-from awac_dist.replay.memory import ONLINE_ROWS, Memory
+from awac_dist.replay.memory import ONLINE_ROWS
 from awac_dist.replay.sampler import ONLINE
+from awac_dist.replay.shard import ReplayShard
 from awac_dist.tensors import Batch
 from awac_dist.types import Array, EnvSpec, Episode, Origin
 
@@ -57,13 +58,21 @@ class Piece(NamedTuple):
 
 
 class Story:
-    """Fragments of some streams, in a memory and in lists of steps.
+    """Fragments of some streams, in a shard and in lists of steps.
 
     An even stream is prior data, an odd one online. A lost fragment arrives nowhere.
     """
 
     def __init__(self, spec: EnvSpec, pieces: Sequence[Piece], skipped: int = 0) -> None:
-        self.memory = Memory(spec, GAMMA, CONFIG, rule if spec.goal_size else None)
+        self.shard = ReplayShard(
+            0,
+            1,
+            spec,
+            discount=GAMMA,
+            log=None,
+            config=CONFIG,
+            goal_rewards=rule if spec.goal_size else None,
+        )
         self.spec = spec
         self.runs: list[list[Step]] = []
         self.places: dict[int, tuple[list[Step], int]] = {}  # row -> run, position
@@ -81,7 +90,7 @@ class Story:
             self._run[stream] = None
         else:
             self._arrive(piece, fragment, skip)
-        online = self.memory.online
+        online = self.shard.online
         online.release(online.ring.next_row - piece.kept)
         if piece.end:
             self._episode[stream] += 1
@@ -94,10 +103,10 @@ class Story:
             self._run[stream] = run = []
             self.runs.append(run)
         if skip:
-            row = self.memory.of(source).store(fragment, source, keep=False)
-            self.memory.online.release(self.memory.of(source).ring.next_row)
+            row = self.shard.half_of(source).store(fragment, source, keep=False)
+            self.shard.online.release(self.shard.half_of(source).ring.next_row)
         else:
-            row = self.memory.of(source).store(fragment, source)
+            row = self.shard.half_of(source).store(fragment, source)
             self.firsts[stream % 2].append(row)
         for number, step in enumerate(self._steps(fragment)):
             if not skip:
@@ -226,7 +235,7 @@ def check(
     relabelling: Relabelling | None = None,
 ) -> None:
     layout = Layout.of(story.spec, wishes)
-    block = story.memory.take(np.array(rows), relabelling, wishes, known)
+    block = story.shard.take(np.array(rows), relabelling, wishes, known)
     assert block.shape == (len(rows), layout.width)
     found = columns_of(block, layout)
     expected = [
@@ -262,7 +271,7 @@ def known_rows(story: Story, limits: tuple[int, int] | None) -> tuple[int, int] 
     """The first rows that are not known, where so many fragments of each source are."""
     if limits is None:
         return None
-    ends = (story.memory.of(source).ring.next_row for source in SOURCES)
+    ends = (story.shard.half_of(source).ring.next_row for source in SOURCES)
     prior, online = (
         [*firsts, end][min(limit, len(firsts))]
         for firsts, end, limit in zip(story.firsts, ends, limits, strict=True)
@@ -271,7 +280,7 @@ def known_rows(story: Story, limits: tuple[int, int] | None) -> tuple[int, int] 
 
 
 def rows_to_take(story: Story, known: tuple[int, int] | None) -> list[int]:
-    first = story.memory.online.ring.oldest_row
+    first = story.shard.online.ring.oldest_row
     held = [row for row in story.places if row < ONLINE_ROWS or row >= first]
     return [row for row in held if known is None or row < known[row >= ONLINE_ROWS]]
 
@@ -345,32 +354,25 @@ def test_a_batch_is_a_view_of_its_block() -> None:
     assert not any(column.any() for column in batch.columns.values())
 
 
-def test_returns_of_other_goals_are_refused() -> None:
-    story = Story(GOALS, [Piece(0, 3, "", lost=False)])
-    relabelling = Relabelling(np.float32([0.5]), np.full((1, 1), np.nan, np.float32))
-    with pytest.raises(InputError, match=r"replay\.goals: .*leave replay\.goals out"):
-        story.memory.take(np.array([0]), relabelling, Wishes(frozenset({"returns"})))
-
-
 def test_a_nan_that_only_a_column_reads_is_an_error_too() -> None:
     story = Story(SPEC, [Piece(0, 3, "", lost=False)])
     fragment = story._fragment(Piece(0, 2, "", lost=False), 3)
     fragment.rewards[1] = np.nan
-    story.memory.prior.store(fragment, SOURCES[0])
-    assert len(story.memory.take(np.array([0]))) == 1
+    story.shard.prior.store(fragment, SOURCES[0])
+    assert len(story.shard.take(np.array([0]))) == 1
     for wishes in (Wishes(frozenset({"returns"})), Wishes(n_steps=5)):
         with pytest.raises(NotFinite, match="row 5"):
-            story.memory.take(np.array([0]), None, wishes)
+            story.shard.take(np.array([0]), None, wishes)
 
 
 def test_a_nan_in_an_observation_that_is_kept_aside_is_an_error_too() -> None:
     story = Story(SPEC, [])
     fragment = story._fragment(Piece(0, 2, "", lost=False), 0)
     fragment.observations[0] = np.nan
-    row = story.memory.prior.store(fragment, SOURCES[0]) + 1
-    assert len(story.memory.take(np.array([row]))) == 1
+    row = story.shard.prior.store(fragment, SOURCES[0]) + 1
+    assert len(story.shard.take(np.array([row]))) == 1
     with pytest.raises(NotFinite, match="the episode of row 1 holds NaN"):
-        story.memory.take(np.array([row]), None, Wishes(frozenset({"initial_observations"})))
+        story.shard.take(np.array([row]), None, Wishes(frozenset({"initial_observations"})))
 
 
 def test_returns_grow_with_their_episode_by_hand() -> None:
@@ -378,7 +380,7 @@ def test_returns_grow_with_their_episode_by_hand() -> None:
     needs = Wishes(frozenset({"returns"}))
 
     def returns(row: int) -> list[float]:
-        return story.memory.take(np.array([row]), None, needs)[0, -2:].tolist()
+        return story.shard.take(np.array([row]), None, needs)[0, -2:].tolist()
 
     # Rewards are twice 0, 1, 2, ... less 1: -1, 1, 3, 5.
     assert returns(0) == [-1 + 0.75 * 1, 0.75**2]
@@ -392,12 +394,12 @@ def test_what_is_not_known_yet_cannot_be_taken() -> None:
     story = Story(SPEC, [Piece(1, 2, "", lost=False)] * 2)
     known = (0, ONLINE_ROWS + 3)
     with pytest.raises(LookupError, match="not known yet"):
-        story.memory.take(np.array([ONLINE_ROWS + 3]), None, Wishes(n_steps=2), known)
+        story.shard.take(np.array([ONLINE_ROWS + 3]), None, Wishes(n_steps=2), known)
 
 
 def test_an_episode_whose_beginning_was_released_keeps_its_initial_observation() -> None:
     story = Story(SPEC, [Piece(1, 3, "", lost=False)] * 300)
-    story.memory.online.release(max(story.places) - 5)
+    story.shard.online.release(max(story.places) - 5)
     rows = rows_to_take(story, None)
     assert len(rows) < 10
     check(story, Wishes(frozenset({"initial_observations"})), rows)
@@ -407,8 +409,8 @@ def test_the_index_forgets_what_the_ring_forgets() -> None:
     story = Story(SPEC, [])
     for number in range(3000):
         story._tell(Piece(1 + 2 * (number % 3), 2, "truncated", lost=False), skip=False)
-        story.memory.online.release(story.memory.online.ring.next_row - 60)
-    episodes = story.memory.online._episodes
+        story.shard.online.release(story.shard.online.ring.next_row - 60)
+    episodes = story.shard.online._episodes
     assert max(episodes._fragments.shape[1], episodes.initial.shape[1]) < 300
 
 

@@ -327,7 +327,7 @@ def test_all_shards_together_hold_what_the_sampler_keeps_in_play(
         books.register()
     books.register()
     check_counting(fetch(shards, sampler.draw(0, 2000)))
-    rings = [shard._memory.online.ring for shard in shards]
+    rings = [shard.online.ring for shard in shards]
     held = sum(ring.next_row - ring.oldest_row for ring in rings)
     assert 300 - steps - 1 <= held <= 300 + (num_shards - 1) * (steps + 1)
 
