@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from awac_dist.bench.products import HIDDEN
-from awac_dist.bench.report import Row, counted
+from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Measure, in_turn, rate
 from awac_dist.envs.make import Environment, env_spec, make_env
 from awac_dist.nn.actors import make_actor
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
+from awac_dist.reporting.wording import counted
 from awac_dist.rollout.collector import Collector
 from awac_dist.types import EnvSpec, Episode
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 
 from awac_dist.bench.hardware import hardware
-from awac_dist.bench.report import Row, counted
+from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import Measure, in_turn, rate
+from awac_dist.reporting.wording import counted
 from awac_dist.types import EnvSpec
 
 HALF_CHEETAH = EnvSpec("HalfCheetah-v5", 17, 6, (-1.0,) * 6, (1.0,) * 6, 1000)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 import awac_dist
 from awac_dist.bench.hardware import Hardware
+from awac_dist.reporting.wording import counted
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,6 @@ def of_workers(
         return Row(name, rate, "steps/s", note=note)
     peer = f"{number} x one worker"
     return Row(name, rate, "steps/s", peer, number * alone, note=note, **more)
-
-
-def counted(number: int, noun: str) -> str:
-    """Such as 1 worker, 2 workers."""
-    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def digits(value: float) -> str:

@@ -15,12 +15,13 @@ from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.d3rlpy_awac import their_algorithm
 from awac_dist.bench.hardware import hardware
 from awac_dist.bench.products import BATCH, HALF_CHEETAH, WIDEST, flops, multiply, of_update
-from awac_dist.bench.report import Row, counted
+from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
 from awac_dist.learner.config import Precision
 from awac_dist.learner.device import autocast
 from awac_dist.learner.record import CallRecord
 from awac_dist.replay.layout import Layout
+from awac_dist.reporting.wording import counted
 from awac_dist.tensors import Batch
 
 BATCHES = 16  # that take turns

@@ -16,7 +16,7 @@ from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
@@ -27,7 +27,14 @@ from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.screen import Screen
-from awac_dist.reporting.wording import aligned, definitions, number, percent, percent_interval
+from awac_dist.reporting.wording import (
+    aligned,
+    counted,
+    definitions,
+    number,
+    percent,
+    percent_interval,
+)
 from awac_dist.rollout.collector import Collector
 from awac_dist.types import EnvSpec
 
@@ -54,7 +61,8 @@ def run(options: Evaluate) -> None:
         evaluation = _play(job, screen.stream)
         if options.json:
             text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
-            Path(options.json).write_text(f"{text}\n", "utf-8")
+            with writable(f"--json {options.json}"):
+                Path(options.json).write_text(f"{text}\n", "utf-8")
     print(_told(job, evaluation))
 
 
@@ -126,18 +134,14 @@ def _collector(job: _Job, num_envs: int, make: Callable[[str], Environment]) -> 
 def _told(job: _Job, evaluation: Evaluation) -> str:
     known = f" ({evaluation.policy_version:,} updates)" if evaluation.policy_version >= 0 else ""
     manner = "the mean action" if job.noise is None else "sampled actions"
-    head = f"{job.name}{known} on {job.spec.env_id}: {_counted(job.episodes)} of {manner}"
+    head = f"{job.name}{known} on {job.spec.env_id}: {counted(job.episodes, 'episode')} of {manner}"
     lines = [f"{head}, seed {job.seed}", "", *aligned(list(_rows(job, evaluation)))]
     if evaluation.faults:
         lines += ["", f"dropped: {len(evaluation.faults)}; the last: {evaluation.faults[-1]}"]
     if job.film:
-        frames = f"{_counted(job.filmed)}, {job.film.frames:,} frames"
+        frames = f"{counted(job.filmed, 'episode')}, {job.film.frames:,} frames"
         lines += ["", f"filmed: {job.film.path} ({frames})"]
     return "\n".join(lines)
-
-
-def _counted(episodes: int) -> str:
-    return "1 episode" if episodes == 1 else f"{episodes} episodes"
 
 
 def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
@@ -145,7 +149,7 @@ def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     ends = (mean - half, mean + half) if math.isfinite(half) else None
     yield "", "mean", "95 % interval"
     for words, share in definitions(evaluation).items():
-        yield f"success, {words}", percent(share), percent_interval(share)
+        yield f"success, {words}", percent(share.value), percent_interval(share)
     yield "return", number(mean), _interval(ends, mean)
     score = normalised_score(job.spec.env_id, mean)
     if score is not None:

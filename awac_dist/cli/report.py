@@ -17,9 +17,9 @@ import numpy as np
 
 from awac_dist.cli.commands import Inspect
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.cli.survey import Survey, survey, together
+from awac_dist.cli.survey import Survey, share_outside, survey, together
 from awac_dist.data import sources
-from awac_dist.reporting.wording import number
+from awac_dist.reporting.wording import counted, number, percent
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
 LONGEST_LABEL = 20
@@ -72,7 +72,7 @@ def text(found: Survey, *, width: int, blocks: bool) -> str:
         lines += textwrap.wrap(words, width, initial_indent=start, subsequent_indent=rest)
     if found.episodes:
         lines += ["", *_quartiles(found)]
-        lines += ["", f"return of {_count(len(found.episodes), 'episode')}"]
+        lines += ["", f"return of {counted(len(found.episodes), 'episode')}"]
         lines += bars(found.returns, width=width, blocks=blocks)
     return "\n".join(lines)
 
@@ -81,7 +81,7 @@ def facts(found: Survey) -> Iterator[tuple[str, str]]:
     """(label, figure in words) of everything that is one figure."""
     episodes = found.episodes
     formats = Counter(file.format for file in found.files)
-    yield "format", "; ".join(f"{name}, {_count(n, 'file')}" for name, n in formats.items())
+    yield "format", "; ".join(f"{name}, {counted(n, 'file')}" for name, n in formats.items())
     yield "task", ", ".join(found.tasks) or "the data does not say"
     sizes = {(info.observation_size, info.action_size) for info in found.infos}
     yield "sizes", "; ".join(f"observations {o}, actions {a}" for o, a in sorted(sizes))
@@ -98,7 +98,7 @@ def facts(found: Survey) -> Iterator[tuple[str, str]]:
     yield "actions", _actions(found)
     nans = [f"{count:,} in {name}" for name, count in found.nans.items()]
     yield "NaN, infinite", ", ".join(nans) or "none"
-    equal = f"{_count(found.duplicates, 'episode')} equal to an earlier one"
+    equal = f"{counted(found.duplicates, 'episode')} equal to an earlier one"
     yield "duplicates", equal if found.duplicates else "none"
     yield "made by", _makers(found)
     yield from _beside_the_paper(found)
@@ -109,7 +109,7 @@ def _success(found: Survey) -> str:
     last, ever = found.solved_last, found.solved_ever
     if last is None or ever is None:
         return "the data does not say"
-    return f"{_percent(last)} in their last step, {_percent(ever)} in any step"
+    return f"{percent(last)} in their last step, {percent(ever)} in any step"
 
 
 def _score(found: Survey) -> str:
@@ -123,12 +123,13 @@ def _score(found: Survey) -> str:
 
 
 def _actions(found: Survey) -> str:
-    if not found.outside:
+    share = share_outside(found.episodes)
+    if not share:
         return f"all inside {found.bounds}"
     return (
-        f"{_percent(found.outside)} of all entries, in "
+        f"{percent(share)} of all entries, in "
         f"{sum(episode.steps_outside for episode in found.episodes):,} of "
-        f"{_count(found.transitions, 'step')}, lie outside {found.bounds}; "
+        f"{counted(found.transitions, 'step')}, lie outside {found.bounds}; "
         f"the furthest is {max(episode.furthest for episode in found.episodes):.3g} from 0"
     )
 
@@ -139,7 +140,7 @@ def _makers(found: Survey) -> str:
     words = ", ".join(f"{name} ({count:,})" for name, count in sorted(kinds.items()))
     if not versions:
         return words
-    return f"{words}; {_count(len(versions), 'policy version')} {min(versions)} to {max(versions)}"
+    return f"{words}; {counted(len(versions), 'policy version')} {min(versions)} to {max(versions)}"
 
 
 def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
@@ -152,7 +153,7 @@ def _beside_the_paper(found: Survey) -> Iterator[tuple[str, str]]:
         if part.episodes:
             mean = f"mean return {number(float(part.returns.mean()))}"
             shares = "" if part.solved_last is None else f"; success: {_success(part)}"
-            yield label, f"{_count(len(part.episodes), 'episode')}, {mean}{shares}"
+            yield label, f"{counted(len(part.episodes), 'episode')}, {mean}{shares}"
     yield "paper, Table 3", row.words
 
 
@@ -162,14 +163,6 @@ def _stated(found: Survey) -> Iterator[tuple[str, str]]:
     for key in dict.fromkeys(key for key, _ in stated if key not in OWN_LABELS):
         value, *others = dict.fromkeys(value for other, value in stated if other == key)
         yield key, f"{value} and {len(others)} more" if others else value
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _quartiles(found: Survey) -> Iterator[str]:

@@ -15,6 +15,7 @@ from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
+from awac_dist.reporting.wording import counted
 from awac_dist.types import Episode
 
 DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
@@ -30,8 +31,8 @@ def run(options: Validate) -> int:
     for finding in findings(options.sources):
         count += 1
         print(" ".join(finding.split()))
-    many = f"{count:,} problem{'s' if count > 1 else ''} found"
-    print(many if count else f"nothing wrong in {', '.join(options.sources)}")
+    nothing = f"nothing wrong in {', '.join(options.sources)}"
+    print(f"{counted(count, 'problem')} found" if count else nothing)
     return 1 if count else 0
 
 

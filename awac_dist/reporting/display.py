@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
+from awac_dist.reporting.wording import counted, duration, mean_and_half_width, number, success
 
 PANEL_WIDTH = 90  # wider lines are tiring to read, however wide the terminal is
 
@@ -182,8 +182,7 @@ def _facts(status: Status) -> dict[str, str]:
         "left": "" if status.remaining_s is None else f"{duration(status.remaining_s)} left",
     }
     if evaluation := status.evaluation:
-        count = len(evaluation.returns)
-        episodes = f"({count} episode{'' if count == 1 else 's'})"
+        episodes = counted(len(evaluation.returns), "episode")
         facts["success"] = success(evaluation)
-        facts["return"] = f"{evaluation.label} {mean_and_half_width(evaluation)} {episodes}"
+        facts["return"] = f"{evaluation.label} {mean_and_half_width(evaluation)} ({episodes})"
     return facts

@@ -12,7 +12,7 @@ from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.reporting.display import Display, Status
 from awac_dist.reporting.metrics import MetricsLog
-from awac_dist.reporting.wording import duration, mean_and_half_width, success
+from awac_dist.reporting.wording import counted, duration, mean_and_half_width, success
 
 SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
 
@@ -116,7 +116,7 @@ class Recorder:
             self.note(f"first episode after {self.elapsed_s:.1f} s")
         self._rollouts.append((report, lag))
         if report.dropped:
-            self.note(f"{report.dropped} episodes dropped: {report.fault}")
+            self.note(f"{counted(report.dropped, 'episode')} dropped: {report.fault}")
             self._count("dropped_episodes", report.dropped)
 
     def evaluated(self, evaluation: Evaluation) -> None:
@@ -128,7 +128,7 @@ class Recorder:
         self.note(
             f"{evaluation.label} after {evaluation.policy_version:,} updates and "
             f"{self.env_steps:,} online steps: {solved}return "
-            f"{mean_and_half_width(evaluation)} ({len(evaluation.returns)} episodes)"
+            f"{mean_and_half_width(evaluation)} ({counted(len(evaluation.returns), 'episode')})"
         )
 
     def died(self, component: str, reason: str) -> None:

@@ -24,6 +24,11 @@ def number(value: float, *, like: float | None = None) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write such as 1 episode, 2 episodes, thousands set apart."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Write a time span as 0:42, 9:41 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
@@ -37,9 +42,9 @@ def mean_and_half_width(evaluation: Evaluation) -> str:
     return f"{number(mean)} ± {number(half, like=mean) if math.isfinite(half) else '?'}"
 
 
-def percent(share: Share) -> str:
+def percent(share: float) -> str:
     """Write a share as 45 %."""
-    return f"{100 * share.value:.3g} %"
+    return f"{100 * share:.3g} %"
 
 
 def percent_interval(share: Share) -> str:
@@ -57,7 +62,7 @@ def definitions(evaluation: Evaluation) -> dict[str, Share]:
 def success(evaluation: Evaluation) -> str:
     """Write all shares of successful episodes; nothing where the task does not say."""
     shares = definitions(evaluation).items()
-    return ", ".join(f"{percent(share)} {words}" for words, share in shares)
+    return ", ".join(f"{percent(share.value)} {words}" for words, share in shares)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
