@@ -23,7 +23,7 @@ class InputError(Exception):
     """
 
 
-class UnknownPlace(InputError):
+class UnknownPlace(InputError):  # noqa: N818 - says what was given
     """A URI of no kind that is known here."""
 
 
