@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,6 +21,10 @@ class InputError(Exception):
     The command line prints the line and exits with code 2. Any other exception is a
     fault of ours and keeps its traceback.
     """
+
+
+class UnknownPlace(InputError):  # noqa: N818 - says what was given
+    """A URI of no kind that is known here."""
 
 
 class RunFailed(Exception):  # noqa: N818 - reads as what happened
@@ -61,13 +65,12 @@ def first_line(error: Exception) -> str:
 def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
     reason = os.strerror(error.errno) if error.errno else first_line(error)
-    remedy = REMEDIES.get(error.errno or 0, "mend that")
-    return f"{path}: cannot be written: {reason}: {remedy}, then go on with --resume"
+    return f"{path}: cannot be written: {reason}: {REMEDIES.get(error.errno or 0, 'mend that')}"
 
 
 @contextmanager
-def writable(path: str, refused: type[Exception] = InputError) -> Iterator[None]:
-    """Around the writing of files before anything ran.
+def writable(place: str) -> Iterator[None]:
+    """Around the writing of files that a person named, by a path or an option and its value.
 
     Raises:
         InputError: The system refuses to write them.
@@ -75,13 +78,17 @@ def writable(path: str, refused: type[Exception] = InputError) -> Iterator[None]
     try:
         yield
     except OSError as error:
-        raise refused(cannot_write(path, error)) from error
+        raise InputError(cannot_write(place, error)) from error
 
 
-def needed(path: str) -> AbstractContextManager[None]:
+@contextmanager
+def needed(path: str) -> Iterator[None]:
     """Around the writing of a file that a run cannot go on without.
 
     Raises:
         RunFailed: The system refuses to write it.
     """
-    return writable(path, RunFailed)
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"{cannot_write(path, error)}, then go on with --resume") from error

@@ -17,17 +17,24 @@ from uuid import uuid4
 
 from pyarrow import fs
 
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError, UnknownPlace, first_line
 
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
 
 
 def resolve(path: str) -> tuple[Any, str]:
-    """File system and name of a path or URI."""
-    if "://" in path:
+    """File system and name of a path or URI.
+
+    Raises:
+        UnknownPlace: It is a URI of no kind that is known here.
+    """
+    if "://" not in path:
+        return fs.LocalFileSystem(), path
+    try:
         filesystem, name = fs.FileSystem.from_uri(path)
-        return filesystem, str(name)
-    return fs.LocalFileSystem(), path
+    except ValueError as error:
+        raise UnknownPlace(first_line(error)) from error
+    return filesystem, str(name)
 
 
 @contextmanager
@@ -60,7 +67,7 @@ def head(path: str, count: int) -> bytes:
         filesystem, name = resolve(path)
         with filesystem.open_input_file(name) as file:
             return bytes(file.read(count))
-    except (OSError, ValueError):
+    except (OSError, UnknownPlace):
         return b""
 
 

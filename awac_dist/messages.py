@@ -109,18 +109,15 @@ class Finished(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """Where a worker's stream of episodes is between two calls."""
+    """Where a worker's stream of episodes is between two calls, at its start by default."""
 
     worker: int
     incarnation: int
-    next_episode: int
-    under_way: tuple[tuple[int, int], ...]  # (episode, steps) in each environment; none: all ended
+    next_episode: int = 0
+    under_way: tuple[
+        tuple[int, int], ...
+    ] = ()  # (episode, steps) in each environment, () if all ended
     memories: tuple[tuple[float, ...], ...] = ()  # what the policy keeps of each of them
-
-    @classmethod
-    def start(cls, worker: int, incarnation: int) -> StreamState:
-        """Where a stream begins."""
-        return cls(worker, incarnation, 0, ())
 
     def covers(self, key: tuple[int, ...], length: int) -> bool:
         """Whether a fragment of this worker (key: worker, incarnation, episode, start) came before.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from awac_dist.cli.main import call
 from awac_dist.cli.parser import positional
-from awac_dist.errors import InputError, did_you_mean
+from awac_dist.errors import did_you_mean, writable
 from awac_dist.ranges import Checked, Count
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ def run(options: Bench) -> None:
         measured[name] = list(getattr(module, name)(options.repeats))
         print_table(f"{name}: {what}", measured[name])
     if options.json is not None:
-        try:
+        with writable(options.json):
             write_json(options.json, machine, options.repeats, measured)
-        except OSError as error:
-            raise InputError(f"{options.json}: cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

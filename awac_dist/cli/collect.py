@@ -29,6 +29,7 @@ from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.run_place import create_run_folder
 from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.wording import counted
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.plan import local_resources, make_plan
 from awac_dist.runs.runtime import InlineHandle
@@ -61,8 +62,9 @@ def run(args: Collect) -> None:
     returns = [episode.episode_return for episode in finished]
     steps = sum(episode.length for episode in finished)
     print(
-        f"{len(finished)} episodes, {steps:,} steps, returns from {min(returns):,.1f} to "
-        f"{max(returns):,.1f}, mean {sum(returns) / len(returns):,.1f}: {folder}"
+        f"{counted(len(finished), 'episode')}, {counted(steps, 'step')}, "
+        f"returns from {min(returns):,.1f} to {max(returns):,.1f}, "
+        f"mean {sum(returns) / len(returns):,.1f}: {folder}"
     )
 
 

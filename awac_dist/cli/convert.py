@@ -15,7 +15,7 @@ import numpy as np
 
 from awac_dist.cli.bounds import Bounds, action_bounds
 from awac_dist.cli.commands import Convert
-from awac_dist.cli.survey import Record, Row, join, record
+from awac_dist.cli.survey import Record, Row, join, record, share_outside
 from awac_dist.cli.writers import open_writer
 from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
@@ -24,6 +24,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.envs.adroit_rewards import HAND_TASKS
 from awac_dist.envs.make import named_in_file
 from awac_dist.errors import InputError
+from awac_dist.reporting.wording import percent
 from awac_dist.types import EnvSpec, Episode
 
 
@@ -52,8 +53,7 @@ def run(args: Convert) -> None:
     for reason, count in dropped.items():
         print(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
     if args.clip_actions:
-        share = sum(e.outside for e in kept) / max(sum(e.entries for e in kept), 1)
-        print(f"clipped  {100 * share:.3g} % of all action entries, to {bounds.origin}")
+        print(f"clipped  {percent(share_outside(kept))} of all action entries, to {bounds.origin}")
     print(f"wrote    {args.to}, of {spec.env_id}")
 
 

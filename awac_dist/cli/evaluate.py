@@ -16,7 +16,7 @@ from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
@@ -61,7 +61,8 @@ def run(options: Evaluate) -> None:
         evaluation = _play(job, screen.stream)
         if options.json:
             text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
-            Path(options.json).write_text(f"{text}\n", "utf-8")
+            with writable(f"--json {options.json}"):
+                Path(options.json).write_text(f"{text}\n", "utf-8")
     print(_told(job, evaluation))
 
 
@@ -148,7 +149,7 @@ def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     ends = (mean - half, mean + half) if math.isfinite(half) else None
     yield "", "mean", "95 % interval"
     for words, share in definitions(evaluation).items():
-        yield f"success, {words}", percent(share), percent_interval(share)
+        yield f"success, {words}", percent(share.value), percent_interval(share)
     yield "return", number(mean), _interval(ends, mean)
     score = normalised_score(job.spec.env_id, mean)
     if score is not None:

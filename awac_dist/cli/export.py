@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from awac_dist.cli.commands import Export
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import writable
 from awac_dist.files import read_file, write_file
 from awac_dist.policies.npz import find_policy, read_policy
 
@@ -16,8 +16,6 @@ def run(options: Export) -> None:
     """
     source = find_policy(options.policy)
     policy = read_policy(source)
-    try:
+    with writable(options.out):
         write_file(options.out, read_file(source))
-    except OSError as error:
-        raise InputError(f"{options.out}: cannot be written: {first_line(error)}") from error
     print(f"wrote {options.out}: the policy of {source}, after {policy.version:,} updates")

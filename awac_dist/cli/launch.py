@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import FrameType
 
@@ -137,24 +137,22 @@ def _recorded(
 ) -> Iterator[tuple[Runtime, Recorder]]:
     """What starts the components, and writes down what they do; the place has all of it then."""
     runtime = start_runtime(inline=config.runtime == "inline", address=config.address)
-    stop.listen()  # Ray ends a process on SIGTERM at once
-    metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
-    if place.session:
-        progress = load_progress(newest) if newest else {}
-        again = progress.get("evaluating", False)
-        metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
-    updates = {"offline": config.offline.updates, "online": config.online.updates}
-    try:
+    with ExitStack() as at_end:  # last in, first out, whichever of them fails
+        at_end.callback(place.keep)
+        at_end.callback(runtime.close)
+        stop.listen()  # Ray ends a process on SIGTERM at once
+        metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
+        at_end.callback(metrics.close)
+        if place.session:
+            progress = load_progress(newest) if newest else {}
+            again = progress.get("evaluating", False)
+            metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
+        updates = {"offline": config.offline.updates, "online": config.online.updates}
         yield runtime, Recorder(display, metrics, updates, config.env, place.keep)
-    finally:
-        runtime.close()
-        metrics.close()
-        with needed(place.shared):
-            place.keep()
     if _anything_ran(place):
         with needed(place.shared):
             plot_learning_curve(place.local)
-            place.keep()
+        place.keep()
 
 
 def _new_place(config: RunConfig) -> RunPlace:

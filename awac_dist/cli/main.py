@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -36,6 +37,9 @@ def told(run: Callable[[], int | None]) -> int:
     except (InputError, RunFailed) as error:
         print(f"awac_dist: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:  # of a run, the second one: the first is a polite request
+        print("awac_dist: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _run(argv: Sequence[str]) -> int | None:

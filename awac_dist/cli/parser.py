@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -126,6 +127,13 @@ def headline(kind: type) -> str:
     return docstring_parser.parse(kind.__doc__ or "").short_description or ""
 
 
+class _Layout(RawDescriptionHelpFormatter):
+    """Never breaks a line within a name, which could not be copied then."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
 class Parser(ArgumentParser):
     """Reads words; their values stay text."""
 
@@ -133,7 +141,7 @@ class Parser(ArgumentParser):
         super().__init__(
             program,
             description=description,
-            formatter_class=partial(RawDescriptionHelpFormatter, width=100, max_help_position=32),
+            formatter_class=partial(_Layout, width=100, max_help_position=32),
             allow_abbrev=False,
             argument_default=SUPPRESS,
             **options,

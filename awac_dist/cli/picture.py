@@ -12,10 +12,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from awac_dist.cli.survey import Survey
+from awac_dist.cli.survey import Survey, share_outside
 from awac_dist.errors import InputError
 from awac_dist.plotting.learning_curve import FRAME, GRID, TEXT, dress
-from awac_dist.reporting.wording import number
+from awac_dist.reporting.wording import number, percent
 
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 WIDTHS = (0.27, 0.08, 0.11, 0.12, 0.07, 0.08, 0.11, 0.05, 0.11)
@@ -108,8 +108,8 @@ def _figures(found: Survey) -> dict[str, str]:
         "transitions": f"{found.transitions:,}",
         "mean return": number(mean),
         "D4RL": "-" if row is None else f"{row.score(mean):.1f}",
-        "success": "-" if success is None else f"{100 * success:.3g} %",
-        "out of range": f"{100 * found.outside:.3g} %",
+        "success": "-" if success is None else percent(success),
+        "out of range": percent(share_outside(found.episodes)),
         "NaN": f"{sum(found.nans.values()):,}",
         "duplicates": f"{found.duplicates:,}",
     }

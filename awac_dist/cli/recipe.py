@@ -27,6 +27,7 @@ from awac_dist.cli.commands import Make
 from awac_dist.cli.convert import fragments
 from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
+from awac_dist.cli.writers import new_folder
 from awac_dist.data import sources
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, write_episodes
@@ -37,7 +38,7 @@ from awac_dist.policies.npz import find_policy
 from awac_dist.policies.policy import Policy, UnitPolicy
 from awac_dist.reporting.provenance import PACKAGES
 from awac_dist.reporting.screen import Screen
-from awac_dist.reporting.wording import duration, number
+from awac_dist.reporting.wording import counted, duration, number, percent
 from awac_dist.types import EnvSpec, Episode, Kind
 
 STREAMS = 10  # the authors rolled their clones out with ten seeds
@@ -54,7 +55,8 @@ def run(args: Make) -> None:
         raise InputError(f"NAME: {args.name!r} is not one of {', '.join(RECIPES)}")
     recipe = configured(RECIPES[args.name], args)
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        with _new_folder(Path(args.out)) as folder:
+        with new_folder("--out", str(Path(args.out))) as aside:
+            folder = Path(aside).resolve()  # processes of Ray have another working directory
             making = _Making(args, recipe, env_spec(recipe.env), folder, screen.stream)
             making.make()
             text = json.dumps(making.account(), indent=2)
@@ -81,25 +83,6 @@ def configured(recipe: Recipe, args: Make) -> Recipe:
         updates=args.clone_updates or recipe.updates,
         noises=(process(args.sigma),) if args.sigma else recipe.noises,
     )
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder to write to, which is called `path` once it is whole."""
-    if path.exists():
-        raise InputError(f"--out {path}: exists already: remove it, or name another one")
-    aside = path.with_name(f"{path.name}.part")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)  # of one that died
-        aside.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"--out {path}: cannot be written: {error.strerror}") from error
-    try:
-        yield aside.resolve()
-        aside.rename(path)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
 
 
 @dataclass(frozen=True)
@@ -167,7 +150,7 @@ class _Making:
             bounds = action_bounds(sources.describe(source), self.spec.env_id)
             outside = np.concatenate([bounds.outside(episode.actions) for episode in found])
             if outside.any():
-                share = f"{100 * outside.mean():.3g} %"
+                share = percent(float(outside.mean()))
                 self._say(f"clipped {share} of all action entries, to {bounds.origin}")
             found = [sources.clipped(episode, self.spec) for episode in found]
         self._write("demonstrations", self._demonstrations(argument, found))
@@ -241,10 +224,10 @@ class _Making:
         self.files[f"{name}.parquet"] = figures = _figures(episodes)
         returns, shares = figures["return"], figures["success"] or {}
         words = [
-            f"{figures['episodes']:,} episodes, {figures['steps']:,} steps",
+            f"{counted(figures['episodes'], 'episode')}, {counted(figures['steps'], 'step')}",
             f"returns from {number(returns['min'])} to {number(returns['max'])}",
             f"mean {number(returns['mean'])}",
-            *(f"success {100 * share:.3g} % ({step})" for step, share in shares.items()),
+            *(f"success {percent(share)} ({step})" for step, share in shares.items()),
         ]
         self._say(f"{name}: {', '.join(words)}")
 

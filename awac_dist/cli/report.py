@@ -17,9 +17,9 @@ import numpy as np
 
 from awac_dist.cli.commands import Inspect
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.cli.survey import Survey, survey, together
+from awac_dist.cli.survey import Survey, share_outside, survey, together
 from awac_dist.data import sources
-from awac_dist.reporting.wording import counted, number
+from awac_dist.reporting.wording import counted, number, percent
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
 LONGEST_LABEL = 20
@@ -109,7 +109,7 @@ def _success(found: Survey) -> str:
     last, ever = found.solved_last, found.solved_ever
     if last is None or ever is None:
         return "the data does not say"
-    return f"{_percent(last)} in their last step, {_percent(ever)} in any step"
+    return f"{percent(last)} in their last step, {percent(ever)} in any step"
 
 
 def _score(found: Survey) -> str:
@@ -123,10 +123,11 @@ def _score(found: Survey) -> str:
 
 
 def _actions(found: Survey) -> str:
-    if not found.outside:
+    share = share_outside(found.episodes)
+    if not share:
         return f"all inside {found.bounds}"
     return (
-        f"{_percent(found.outside)} of all entries, in "
+        f"{percent(share)} of all entries, in "
         f"{sum(episode.steps_outside for episode in found.episodes):,} of "
         f"{counted(found.transitions, 'step')}, lie outside {found.bounds}; "
         f"the furthest is {max(episode.furthest for episode in found.episodes):.3g} from 0"
@@ -162,10 +163,6 @@ def _stated(found: Survey) -> Iterator[tuple[str, str]]:
     for key in dict.fromkeys(key for key, _ in stated if key not in OWN_LABELS):
         value, *others = dict.fromkeys(value for other, value in stated if other == key)
         yield key, f"{value} and {len(others)} more" if others else value
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
 
 
 def _quartiles(found: Survey) -> Iterator[str]:

@@ -108,6 +108,11 @@ def digest(episode: Episode) -> bytes:
     return content.digest()
 
 
+def share_outside(records: Sequence[Record]) -> float:
+    """Share of the actions' entries that leave their bounds."""
+    return sum(each.outside for each in records) / max(sum(each.entries for each in records), 1)
+
+
 def join(fragments: Sequence[Record]) -> list[Record]:
     """Put the fragments of each episode together, in the order of their first rows."""
     places = {fragment.rows[0]: place for place, fragment in enumerate(fragments)}
@@ -141,12 +146,6 @@ class Survey:
     @property
     def transitions(self) -> int:
         return int(self.lengths.sum())
-
-    @property
-    def outside(self) -> float:
-        """Share of the actions' entries that leave their bounds."""
-        entries = sum(episode.entries for episode in self.episodes)
-        return sum(episode.outside for episode in self.episodes) / max(entries, 1)
 
     @property
     def nans(self) -> Counter[str]:

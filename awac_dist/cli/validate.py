@@ -31,8 +31,8 @@ def run(options: Validate) -> int:
     for finding in findings(options.sources):
         count += 1
         print(" ".join(finding.split()))
-    many = f"{counted(count, 'problem')} found"
-    print(many if count else f"nothing wrong in {', '.join(options.sources)}")
+    nothing = f"nothing wrong in {', '.join(options.sources)}"
+    print(f"{counted(count, 'problem')} found" if count else nothing)
     return 1 if count else 0
 
 

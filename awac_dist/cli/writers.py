@@ -16,7 +16,7 @@ from pyarrow import fs
 from awac_dist.data.experience import STEPS_PER_FILE
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import GOAL_KEYS, make_env
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError, writable
 from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode
 
@@ -37,31 +37,41 @@ def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
         return _minari_writer(target.removeprefix(MINARI), spec)
     if not target.rstrip("/").endswith(".parquet"):
         raise InputError(f"--to {target}: is neither NAME.parquet nor minari:ID")
-    return _parquet_writer(target.rstrip("/"), spec)
+    return _parquet_writer(target, spec)
 
 
 @contextmanager
-def _parquet_writer(target: str, spec: EnvSpec) -> Iterator[Write]:
+def new_folder(option: str, target: str) -> Iterator[str]:
+    """A folder to write to, which becomes the target, a path or URI, at the end of the `with`.
+
+    Raises:
+        InputError: The target that this option names exists, or cannot be written.
+    """
+    target = target.rstrip("/")
     filesystem, name = resolve(target)
     if filesystem.get_file_info(name).type != fs.FileType.NotFound:
-        raise InputError(f"--to {target}: exists already: remove it, or name another one")
+        raise InputError(f"{option} {target}: exists already: remove it, or name another one")
     aside = f"{name}.part"
-    try:
+    with writable(f"{option} {target}"):
         filesystem.create_dir(aside, recursive=True)
-        filesystem.delete_dir_contents(aside)  # of a conversion that died
-    except OSError as error:
-        raise InputError(f"--to: cannot write {aside}: {first_line(error)}") from error
-
-    def write(episodes: Iterable[Episode]) -> None:
-        for number, chunk in enumerate(_chunks(episodes)):
-            write_episodes(f"{target}.part/episodes-{number:06d}.parquet", chunk, spec)
-
+        filesystem.delete_dir_contents(aside)  # of one that died
     try:
-        yield write
+        yield f"{target}.part"
         filesystem.move(aside, name)
     except BaseException:
         filesystem.delete_dir(aside)
         raise
+
+
+@contextmanager
+def _parquet_writer(target: str, spec: EnvSpec) -> Iterator[Write]:
+    with new_folder("--to", target) as folder:
+
+        def write(episodes: Iterable[Episode]) -> None:
+            for number, chunk in enumerate(_chunks(episodes)):
+                write_episodes(f"{folder}/episodes-{number:06d}.parquet", chunk, spec)
+
+        yield write
 
 
 @contextmanager

@@ -140,7 +140,7 @@ class Books:
     def _goes_on(self, place: Placement) -> bool:
         """Whether a fragment is of a stream that will come to it."""
         worker, incarnation = place.key[:2]
-        return incarnation == self._positions.get(worker, StreamState.start(worker, 0)).incarnation
+        return incarnation == self._positions.get(worker, StreamState(worker, 0)).incarnation
 
     def _admit(self, places: Sequence[Placement]) -> None:
         self._enter(places)

@@ -29,7 +29,7 @@ from pyarrow import fs
 
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, RunFailed, first_line, writable
+from awac_dist.errors import InputError, RunFailed, UnknownPlace, first_line, needed, writable
 from awac_dist.files import create_exclusively, resolve
 
 LOCK_FILE = ".lock"
@@ -126,7 +126,7 @@ class RunPlace:
         """File system and name of `shared`; what goes wrong with them inside is one line."""
         try:
             yield resolve(self.shared)
-        except (OSError, ValueError) as error:
+        except (OSError, UnknownPlace) as error:
             reason = first_line(error)
             raise InputError(f"the run folder {self.shared} cannot be reached: {reason}") from error
 
@@ -179,10 +179,13 @@ class RunPlace:
         """Copy the driver's files that have changed to the URI.
 
         Raises:
-            RunFailed: Another process goes on with the run by now.
+            RunFailed: Another process goes on with the run by now, or they cannot be written.
         """
-        if not self.is_remote:
-            return
+        if self.is_remote:
+            with needed(self.shared):
+                self._copy_what_changed()
+
+    def _copy_what_changed(self) -> None:
         if 0 <= self.session < max(self._sessions(), default=0):
             raise RunFailed(f"{self.shared}: another process goes on with this run: this one stops")
         filesystem, name = resolve(self.shared)

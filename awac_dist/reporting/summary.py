@@ -83,7 +83,7 @@ def _success_table(evaluations: Sequence[Evaluation]) -> list[str]:
 
 def _share(share: Share) -> str:
     low, high = share.interval
-    return f"{percent(share)} ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{percent(share.value)} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def _differences(evaluations: Sequence[Evaluation]) -> list[str]:

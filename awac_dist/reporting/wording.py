@@ -26,7 +26,7 @@ def number(value: float, *, like: float | None = None) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Write 1 episode, or 2,000 episodes."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -42,9 +42,9 @@ def mean_and_half_width(evaluation: Evaluation) -> str:
     return f"{number(mean)} ± {number(half, like=mean) if math.isfinite(half) else '?'}"
 
 
-def percent(share: Share) -> str:
+def percent(share: float) -> str:
     """Write a share as 45 %."""
-    return f"{100 * share.value:.3g} %"
+    return f"{100 * share:.3g} %"
 
 
 def percent_interval(share: Share) -> str:
@@ -62,7 +62,7 @@ def definitions(evaluation: Evaluation) -> dict[str, Share]:
 def success(evaluation: Evaluation) -> str:
     """Write all shares of successful episodes; nothing where the task does not say."""
     shares = definitions(evaluation).items()
-    return ", ".join(f"{percent(share)} {words}" for words, share in shares)
+    return ", ".join(f"{percent(share.value)} {words}" for words, share in shares)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

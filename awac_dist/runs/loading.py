@@ -107,7 +107,7 @@ class Resumption:
 
     def _go_on(self, progress: Progress, checkpoint: str | None) -> None:
         known = {stream.worker: stream for stream in progress.streams}
-        streams = [known.get(n, StreamState.start(n, 0)) for n in range(len(self._workers))]
+        streams = [known.get(n, StreamState(n, 0)) for n in range(len(self._workers))]
         self._learner.start_rounds(streams)
         holdings = self._learner.open(checkpoint)
         self._repeating = (

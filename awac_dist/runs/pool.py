@@ -107,7 +107,7 @@ class WorkerPool:
     def fresh_streams(self) -> list[StreamState]:
         """A new stream for each worker, which none of them has used."""
         return [
-            StreamState.start(number, self._next_incarnation(worker))
+            StreamState(number, self._next_incarnation(worker))
             for number, worker in enumerate(self._workers)
         ]
 
@@ -154,7 +154,7 @@ class WorkerPool:
 
     def _begin(self, number: int, incarnation: int) -> _Worker:
         handle = self._start(number, incarnation)
-        return _Worker(handle, StreamState.start(number, incarnation), handle.post("ready"))
+        return _Worker(handle, StreamState(number, incarnation), handle.post("ready"))
 
     def _next_incarnation(self, worker: _Worker) -> int:
         return max(worker.position.incarnation + 1, self._first)

@@ -565,6 +565,12 @@ def assert_one_line(capsys: pytest.CaptureFixture[str], words: str) -> None:
         (["convert", "FIVE", "--to", "x.parquet", "--first", "1", "--best", "1"], "not allowed"),
         (["convert", "FIVE", "--to", "x.csv"], "neither NAME.parquet nor minari:ID"),
         (["convert", "FIVE", "--to", "FIVE"], "exists already"),
+        (
+            ["convert", "FIVE", "--to", "s4://a/b.parquet"],
+            "Unrecognized filesystem type in URI: s4://a/b.parquet",
+        ),
+        (["convert", "FIVE", "--to", "/proc/a/b.parquet"], "--to /proc/a/b.parquet: cannot be"),
+        (["inspect", "s4://a/b"], "Unrecognized filesystem type in URI: s4://a/b"),
         (["convert", "FIVE", "FIVE", "--to", "x.parquet"], "name it once"),
         (["convert", "FIVE", "--to", "x.parquet", "--min-return", "99"], "nothing is left"),
         (["convert", "FIVE", "--to", "x.parquet", "--relabel", "DoorBinary"], "too narrow"),

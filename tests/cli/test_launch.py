@@ -17,8 +17,11 @@ import yaml
 from running import ENV, write_demonstrations
 
 from awac_dist.cli.main import main as awac_dist
+from awac_dist.cli.main import told
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
+from awac_dist.errors import RunFailed
+from awac_dist.runs.runtime import InlineRuntime
 from awac_dist.types import Episode, Origin
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -139,6 +142,7 @@ def dataset_with_nan(folder: Path) -> str:
         (["--run-dir", "{taken}"], ["taken", "exists already"]),
         (["--learner.gpus", "1"], ["--learner.gpus 1", "more GPUs than there are"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--config", "nosuch://bucket/x.yaml"], ["Unrecognized", "nosuch://bucket/x.yaml"]),
         (["--env", "Walker2d-v5", "--data", "halfcheetah-demonstrations"], ["Walker2d-v5"]),
         (["--run-dir", "nosuch://bucket/run"], ["nosuch://bucket/run", "cannot be reached"]),
     ],
@@ -198,6 +202,26 @@ def test_wrong_input_that_shows_late_is_one_line_too(
     assert len(err.splitlines()) == 1
     assert words in err
     assert not folder.exists()  # its name stays free
+
+
+def test_what_was_started_ends_where_the_metrics_cannot_be_opened(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RunFailed("metrics.jsonl: cannot be written")
+
+    closed = list[InlineRuntime]()
+    monkeypatch.setattr("awac_dist.cli.launch.MetricsLog", refuse)
+    monkeypatch.setattr(InlineRuntime, "close", lambda self: closed.append(self))
+    folder = tmp_path / "run"
+    assert main([*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(folder)]) == 1
+    assert capfd.readouterr().err == "awac_dist: metrics.jsonl: cannot be written\n"
+    assert len(closed) == 1
+
+
+def test_an_interrupted_command_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(lambda: signal.raise_signal(signal.SIGINT)) == 130
+    assert capsys.readouterr().err == "awac_dist: interrupted\n"
 
 
 def test_an_unexpected_fault_keeps_its_traceback(

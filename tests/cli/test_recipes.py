@@ -187,6 +187,14 @@ def test_nothing_is_written_over(small: Path, capfd: pytest.CaptureFixture[str])
     assert "exists already" in capfd.readouterr().err
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(
+    small: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = f"small --policy {small.parent / 'policy.npz'} --out /proc/a/b"
+    assert main(["recipe", *shlex.split(words)]) == 2
+    assert "awac_dist: --out /proc/a/b: cannot be written: " in capfd.readouterr().err
+
+
 def door_episode(hinges: Sequence[float]) -> Episode:
     """What somebody recorded in the door task, with rewards and actions of another kind."""
     observations = np.zeros((len(hinges), 39), np.float32)

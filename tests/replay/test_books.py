@@ -97,7 +97,7 @@ def test_online_fragments_of_a_round_come_in_the_order_of_their_keys(
         some = online(60)[start : start + 20]
         for fragment in some[::-1]:
             replay.insert(fragment, ONLINE)
-        replay.books.register([[StreamState.start(worker, 1) for worker in range(3)]])
+        replay.books.register([[StreamState(worker, 1) for worker in range(3)]])
         wanted += sorted(map(key, some))
     assert replay.drawn() == wanted
 
@@ -157,7 +157,7 @@ def test_fragments_of_a_stream_that_does_not_go_on_are_told(tmp_path: Path) -> N
     for fragment in some:
         replay.insert(fragment, ONLINE)
     left = [fragment for fragment in some if fragment.origin.worker == 1]
-    positions = [StreamState.start(worker, 0) for worker in (0, 2)] + [StreamState.start(1, -1)]
+    positions = [StreamState(worker, 0) for worker in (0, 2)] + [StreamState(1, -1)]
     known = replay.books.register([positions])
     assert known.strays == (len(left), sum(map(len, left)))
     assert not known.registered

@@ -122,8 +122,8 @@ def test_a_dead_worker_leaves_what_lies_beyond_its_last_report(tmp_path: Path) -
     position = StreamState(mine, 0, episode + 1, ((episode, reached),))
     left = sum(map(len, sent[8:]))
     assert shard.close_stream(position) == (len(sent) - 8, left)
-    assert shard.close_stream(StreamState.start(mine, 0)) == (len(sent), sum(map(len, sent)))
-    assert shard.close_stream(StreamState.start(mine, 1)) == (0, 0)
+    assert shard.close_stream(StreamState(mine, 0)) == (len(sent), sum(map(len, sent)))
+    assert shard.close_stream(StreamState(mine, 1)) == (0, 0)
 
 
 def test_a_fragment_of_another_length_under_a_known_name_ends_the_run(tmp_path: Path) -> None:

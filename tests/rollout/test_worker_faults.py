@@ -592,8 +592,8 @@ def test_a_closed_stream_takes_nothing_more() -> None:
         collector.collect_steps(policy_for(VARIES), 1, "online").fragments[0] for _ in range(2)
     )
     shard.insert(first, ONLINE)
-    assert shard.close_stream(StreamState.start(3, 1)) == (0, 0)
-    assert shard.close_stream(StreamState.start(3, 0)) == (1, 1)
+    assert shard.close_stream(StreamState(3, 1)) == (0, 0)
+    assert shard.close_stream(StreamState(3, 0)) == (1, 1)
     with pytest.raises(RuntimeError, match="worker 3 was replaced"):
         shard.insert(second, ONLINE)
     other = make_collector(VARIES, incarnation=2).collect_steps(policy_for(VARIES), 1, "online")
