@@ -63,10 +63,11 @@ class LearnerSupervisor:
 
     def train(self, training: Training, *, go_on: bool) -> None:
         """Have it begin to train a method, or go on where the checkpoint left it."""
+        self.training = "" if go_on else training.name
         self.call("begin", training.method, **training.options)
-        if go_on:
+        if go_on:  # not saved before that: a checkpoint in between would know nothing
             self.call("restore_method", self._opened)
-        self.training = training.name  # not before: a checkpoint in between would know nothing
+            self.training = training.name
 
     def start_rounds(self, positions: Sequence[StreamState]) -> None:
         """Where the workers' streams are before another round begins."""

@@ -220,7 +220,10 @@ def test_what_was_started_ends_where_the_metrics_cannot_be_opened(
 
 
 def test_an_interrupted_command_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(lambda: signal.raise_signal(signal.SIGINT)) == 130
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert told(interrupted) == 130
     assert capsys.readouterr().err == "awac_dist: interrupted\n"
 
 

@@ -54,13 +54,13 @@ def test_a_learners_death_is_not_lost_where_workers_are_put_on_streams() -> None
     loop = loop_with_a_death()
     workers = WorkerPool(lambda number, incarnation: Ready(), 2, [])
     with pytest.raises(ComponentDied, match="the learner was killed"):
-        workers.go_on([StreamState.start(number, 1) for number in range(2)], loop.until)
+        workers.go_on([StreamState(number, 1) for number in range(2)], loop.until)
 
 
 def test_a_worker_that_dies_over_its_stream_is_replaced_once_it_has_work() -> None:
     loop = EventLoop(InlineRuntime(Resources((2.0,), gpus=0)), Witness(), None, lambda: False)
     workers = WorkerPool(lambda number, incarnation: Dead(), 2, [])
-    workers.go_on([StreamState.start(number, 1) for number in range(2)], loop.until)
+    workers.go_on([StreamState(number, 1) for number in range(2)], loop.until)
     assert [position.incarnation for position in workers.positions] == [1, 1]
 
 
