@@ -263,7 +263,15 @@ def test_ctrl_c_ends_a_ray_run_in_order(data: str, tmp_path: Path) -> None:
     assert list((folder / "checkpoints").glob("*/state.pt"))
     assert list((folder / "experience").glob("*.parquet"))
     time.sleep(2)
-    assert [p.cmdline() for p in psutil.process_iter() if p.pid in family and p.is_running()] == []
+    assert [pid for pid in family if _is_alive(pid)] == []
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and that its parent has not asked after does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _wait_for(path: Path, words: str, seconds: float) -> None:
