@@ -16,7 +16,6 @@ from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.errors import InputError
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress
-from awac_dist.plotting.learning_curve import read_rows
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.reporting.metrics import METRICS_FILE
 
@@ -118,7 +117,8 @@ def _duplicated(fragments: Iterable[tuple[Fragment, int]]) -> int:
 
 def seams(folder: Path) -> list[str]:
     """Places in `metrics.jsonl` where a counter does not go on."""
-    rows, found = read_rows(folder / METRICS_FILE), []
+    lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    rows, found = [json.loads(line) for line in lines], []  # a torn row is refused: the run ended
     updates = [row["grad_steps"] for row in rows if UPDATES in row]
     if any(later <= earlier for earlier, later in pairwise(updates)):
         found.append("metrics: rows of updates whose grad_steps do not grow")

@@ -104,6 +104,14 @@ def test_a_seam_in_the_metrics_is_seen(
     assert words in found
 
 
+def test_a_run_that_ended_has_no_torn_row(tmp_path: Path) -> None:
+    write_metrics(tmp_path, {"grad_steps": 1, "env_steps": 0, "elapsed_s": 0.0})
+    with (tmp_path / "metrics.jsonl").open("a") as table:
+        table.write('{"grad_st')
+    with pytest.raises(ValueError, match="Unterminated"):
+        seams(tmp_path)
+
+
 def test_the_newest_row_with_a_column(tmp_path: Path) -> None:
     assert last_row(tmp_path, UPDATES) == {}
     write_metrics(tmp_path, {"first": 0}, {UPDATES: 1.0}, {UPDATES: 2.0}, {EVALUATION: 3.0})
