@@ -12,8 +12,8 @@ from typing import TextIO
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Collect, Make
-from awac_dist.cli.launch import start_runtime
 from awac_dist.cli.policies import BLIND, open_policy
+from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import open_source

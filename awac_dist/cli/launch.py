@@ -14,6 +14,7 @@ from types import FrameType
 
 from awac_dist.cli.dry_run import inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
+from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE
@@ -31,7 +32,7 @@ from awac_dist.reporting.wording import counted
 from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
-from awac_dist.runs.runtime import InlineRuntime, Runtime
+from awac_dist.runs.runtime import Runtime
 
 POLITE = (signal.SIGINT, signal.SIGTERM)
 
@@ -167,12 +168,3 @@ def _anything_ran(place: RunPlace) -> bool:
     metrics = place.local / METRICS_FILE
     learned = metrics.exists() and metrics.stat().st_size > 0
     return learned or bool(list_files(f"{place.shared}/{EXPERIENCE}"))
-
-
-def start_runtime(*, inline: bool, address: str | None = None) -> Runtime:
-    """This process; or Ray at an address, at that of the environment, or on this machine."""
-    if inline:
-        return InlineRuntime(local_resources())
-    from awac_dist.distributed.ray_runtime import RayRuntime
-
-    return RayRuntime(address)
