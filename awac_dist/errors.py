@@ -62,10 +62,15 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words, whichever library passes them on."""
+    return os.strerror(error.errno) if error.errno else first_line(error)
+
+
 def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
-    reason = os.strerror(error.errno) if error.errno else first_line(error)
-    return f"{path}: cannot be written: {reason}: {REMEDIES.get(error.errno or 0, 'mend that')}"
+    remedy = REMEDIES.get(error.errno or 0, "mend that")
+    return f"{path}: cannot be written: {reason(error)}: {remedy}"
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,7 @@ import yaml
 from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
 from awac_dist.config import RunConfig
-from awac_dist.errors import InputError, did_you_mean
+from awac_dist.errors import InputError, did_you_mean, reason
 
 PROGRAM = "python -m awac_dist.launch"
 EPILOG = """\
@@ -184,8 +183,7 @@ def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
     try:
         content = yaml.safe_load(read_file(file))
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"--config: cannot read {file}: {reason}") from None
+        raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
         line = f", line {mark.line + 1}" if mark else ""

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, reason
 
 TEXT, FRAME, GRID, CLONE = "#222222", "#9a9a9a", "#e6e6e6", "#666666"
 PANELS = {  # phase -> title, axis, colour
@@ -89,8 +89,9 @@ def read_rows(path: Path) -> list[Row]:
         text = path.read_text(encoding="utf-8")
         rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read {path}: {reason}; give the folder of a run") from error
+        raise InputError(
+            f"cannot read {path}: {reason(error)}; give the folder of a run"
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is no table of metrics: {error}") from error
     if not rows:

@@ -29,7 +29,15 @@ from pyarrow import fs
 
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, RunFailed, UnknownPlace, first_line, needed, writable
+from awac_dist.errors import (
+    InputError,
+    RunFailed,
+    UnknownPlace,
+    first_line,
+    needed,
+    reason,
+    writable,
+)
 from awac_dist.files import create_exclusively, resolve
 
 LOCK_FILE = ".lock"
@@ -58,8 +66,8 @@ def create_run_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         taken = any(entry.name != LOCK_FILE for entry in path.iterdir())
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot create the run folder {path}: {reason}; {REMEDY}") from error
+        why = reason(error)
+        raise InputError(f"cannot create the run folder {path}: {why}; {REMEDY}") from error
     if taken:
         raise already_there(str(path))
     if not os.access(path, os.W_OK | os.X_OK):
@@ -127,8 +135,8 @@ class RunPlace:
         try:
             yield resolve(self.shared)
         except (OSError, UnknownPlace) as error:
-            reason = first_line(error)
-            raise InputError(f"the run folder {self.shared} cannot be reached: {reason}") from error
+            why = first_line(error)
+            raise InputError(f"the run folder {self.shared} cannot be reached: {why}") from error
 
     def holds(self, name: str) -> bool:
         """Whether the run has a file of that name.
