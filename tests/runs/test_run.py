@@ -33,6 +33,10 @@ def inline(config: RunConfig, folder: Path) -> np.ndarray:
     return run(config, InlineRuntime(RESOURCES), folder)[0]
 
 
+def with_online(config: RunConfig, mode: str, **options: object) -> RunConfig:
+    return replace(config, mode=mode, online=replace(config.online, **options))
+
+
 def test_a_sync_run_repeats_bit_for_bit_and_the_seed_matters(
     config: RunConfig, tmp_path: Path
 ) -> None:
@@ -92,15 +96,13 @@ def test_exactly_the_steps_and_updates_that_were_asked_for(
 def test_a_warm_up_collects_with_the_policy_as_it_is(
     config: RunConfig, tmp_path: Path, mode: str
 ) -> None:
-    online = replace(config.online, warmup_steps=100, updates_per_step=0.5)
-    changed = replace(config, mode=mode, online=online)
+    changed = with_online(config, mode, warmup_steps=100, updates_per_step=0.5)
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
     assert witness.phases[-2:] == ["warm-up", "online"]
     assert driver.progress.env_steps == 300
     assert driver.progress.grad_steps == 20 + 25 + 100
-    online_reports = witness.rollouts[-len(witness.rollouts) :]
     steps, versions = 0, []
-    for report, _ in online_reports:
+    for report, _ in witness.rollouts:
         if report.policy_version >= 45 and steps < 100:
             steps += report.env_steps
             versions.append(report.policy_version)
@@ -112,8 +114,7 @@ def test_a_warm_up_collects_with_the_policy_as_it_is(
 def test_on_policy_each_round_is_of_one_policy(
     config: RunConfig, tmp_path: Path, mode: str
 ) -> None:
-    online = replace(config.online, round_steps=100, updates_per_step=0.07)
-    changed = replace(config, mode=mode, online=online)
+    changed = with_online(config, mode, round_steps=100, updates_per_step=0.07)
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
     assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 20 + 25 + 21)
     assert changed.online.updates == 21
@@ -140,8 +141,7 @@ def test_the_newest_rows_are_always_there_to_be_drawn(config: RunConfig, tmp_pat
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_updates_never_run_ahead_of_the_ratio(config: RunConfig, tmp_path: Path, mode: str) -> None:
-    online = replace(config.online, updates_per_step=0.5)
-    changed = replace(config, mode=mode, online=online)
+    changed = with_online(config, mode, updates_per_step=0.5)
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
     assert driver.progress.env_steps == 300
     assert witness.updates[-1].grad_steps == 20 + 25 + 150
@@ -214,8 +214,7 @@ def test_ray_and_inline_runs_give_the_same_numbers(
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_an_async_run_on_ray_keeps_to_its_bounds(config: RunConfig, tmp_path: Path) -> None:
-    online = replace(config.online, env_steps=1200)
-    changed = replace(config, mode="async", workers=3, online=online)
+    changed = replace(with_online(config, "async", env_steps=1200), workers=3)
     _, witness, driver = run(changed, RayRuntime(), tmp_path)
     assert driver.progress.env_steps == 1200
     assert driver.progress.grad_steps == 20 + 25 + driver.progress.env_steps
