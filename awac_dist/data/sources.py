@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
 
 import numpy as np
 from pyarrow import fs
 
-from awac_dist.data import journal, parquet
+from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo
+from awac_dist.data.format import FileInfo, Keys
 from awac_dist.data.formats import d4rl, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
@@ -53,6 +52,7 @@ class Source:
     files: tuple[SourceFile, ...]  # in order
     kind: Kind | None = None  # what the user says of it, None to believe the files
     weight: float = 1.0  # how much likelier each transition is drawn than one of weight 1
+    keys: Keys = field(default_factory=dict)  # of the files, by column; empty: the format chooses
 
 
 def find(argument: str) -> Source:
@@ -61,10 +61,10 @@ def find(argument: str) -> Source:
     Args:
         argument: An embedded dataset's name, a file, a folder, a glob, the folder of an earlier
             run, or a Minari id; a path or a URI. Options follow after commas:
-            "door.pickle,kind=demonstration,weight=2".
+            "door.pickle,kind=demonstration,weight=2,observations=pos+vel".
     """
-    name, *options = argument.split(",")
-    if glob.has_magic(name):
+    name, options = arguments.split(argument)
+    if glob.has_magic(name) and not arguments.exists(name):
         files = _all_recognised(glob.glob(name))
         if not files:
             raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
@@ -72,12 +72,13 @@ def find(argument: str) -> Source:
         folder = resources.files("awac_dist.data") / "embedded"
         path = str(folder / f"{name}.parquet") if name in EMBEDDED else name
         files = _all_recognised([path]) or _files_in(path)
-    return Source(name, files, **_options(argument, options))
+    columns = [column for known in FORMATS.values() for column in known.choices]
+    return Source(name, files, **arguments.typed(argument, options, columns))
 
 
 def describe(source: Source) -> list[FileInfo]:
     """What each file of a source says of itself."""
-    return [FORMATS[file.format].describe(file.path) for file in source.files]
+    return [FORMATS[file.format].describe(file.path, source.keys) for file in source.files]
 
 
 def episodes(source: Source) -> Iterator[tuple[SourceFile, int, Episode]]:
@@ -119,7 +120,7 @@ def _read(
     before = 0
     for file, info in zip(source.files, infos, strict=True):
         own_share = ((index - before) % of, of)
-        for number, episode in FORMATS[file.format].read(file.path, own_share):
+        for number, episode in FORMATS[file.format].read(file.path, own_share, source.keys):
             kind = source.kind or episode.origin.kind
             told = replace(episode, origin=replace(episode.origin, kind=kind))
             yield file, number, before + number, told
@@ -135,29 +136,6 @@ def clipped(episode: Episode, spec: EnvSpec) -> Episode:
     """The episode with its actions clipped to the task's bounds."""
     low, high = (np.array(bound, np.float32) for bound in (spec.action_low, spec.action_high))
     return replace(episode, actions=np.clip(episode.actions, low, high))
-
-
-def _options(argument: str, options: list[str]) -> dict[str, Any]:
-    read: dict[str, Any] = {}
-    for option in options:
-        key, _, value = option.partition("=")
-        if key == "kind" and value in get_args(Kind):
-            read["kind"] = value
-        elif key == "weight" and _is_weight(value):
-            read["weight"] = float(value)
-        else:
-            raise InputError(
-                f"{argument}: {option!r} is neither kind={'|'.join(get_args(Kind))} "
-                "nor weight=NUMBER above 0"
-            )
-    return read
-
-
-def _is_weight(text: str) -> bool:
-    try:
-        return 0 < float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 def _files_in(name: str) -> tuple[SourceFile, ...]:

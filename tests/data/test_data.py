@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from awac_dist.data import experience, parquet, sources
 from awac_dist.data.experience import ExperienceLog
-from awac_dist.data.format import FileInfo
+from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
@@ -242,9 +242,40 @@ def test_the_options_of_a_source_stand_behind_commas(tmp_path: Path) -> None:
     write_episodes(str(path), [make_episode()], SPEC)
     source = open_source(f"{path},weight=0.5,kind=prior", SPEC)
     assert (source.name, source.weight, source.kind) == (str(path), 0.5, "prior")
-    for wrong in ("weight=0", "weight=much", "kind=best", "speed=2", ""):
-        with pytest.raises(InputError, match="is neither kind="):
+    for wrong, problem in {
+        "weight=0": "is not weight=NUMBER above 0",
+        "weight=much": "is not weight=NUMBER",
+        "kind=best": r"is not kind=demonstration\|prior\|online",
+        "wieght=2": "no option wieght; did you mean weight",
+        "speed=2": "no option speed; there are kind=",
+        "": "no dataset",
+    }.items():
+        with pytest.raises(InputError, match=problem):
             open_source(f"{path},{wrong}", SPEC)
+
+
+def test_the_user_may_choose_the_keys_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    def describes(path: str, keys: Any) -> FileInfo:
+        told.append(keys)
+        return FileInfo(None, 3, 2, 1)
+
+    def reads(path: str, share: tuple[int, int], keys: Any) -> Iterator[tuple[int, Episode]]:
+        told.append(keys)
+        yield 0, make_episode()
+
+    chosen = {"observations": ("object", "robot0_eef_pos"), "actions": ("act",)}
+    own = Format("own", lambda path: True, describes, reads, choices=("observations", "actions"))
+    monkeypatch.setattr("awac_dist.data.sources.FORMATS", {"own": own})
+    source = open_source("a,observations=object+robot0_eef_pos,actions=act,kind=prior", SPEC)
+    assert len(list(read_share(source, SPEC, 0, 1))) == 1
+    assert told == [chosen] * 3
+    with pytest.raises(InputError, match=r"observations=a\+ is not observations=KEY\+KEY"):
+        find("a,observations=a+")
+    other = Format("other", lambda path: True, lambda path: FileInfo(None, 3, 2, 1), reads)
+    with pytest.raises(InputError, match="f: other has no choice of actions: leave actions= out"):
+        other.describe("f", {"actions": ("act",)})
 
 
 def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
