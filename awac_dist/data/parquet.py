@@ -63,8 +63,10 @@ def schema(spec: EnvSpec) -> pa.Schema:
         ("successes", pa.list_(pa.float32())),
         *goals,
     ]
-    stated = json.dumps({"version": VERSION, "env_id": spec.env_id})
-    return pa.schema(columns, metadata={METADATA_KEY: stated})
+    stated: dict[str, Any] = {"version": VERSION, "env_id": spec.env_id}
+    if np.isfinite((spec.action_low, spec.action_high)).all():
+        stated |= {"action_low": spec.action_low, "action_high": spec.action_high}
+    return pa.schema(columns, metadata={METADATA_KEY: json.dumps(stated)})
 
 
 def _vectors(size: int) -> pa.DataType:
@@ -124,8 +126,11 @@ def schema_info(found: pa.Schema) -> FileInfo | None:
         found.field(name).type.value_type.list_size if name in found.names else 0
         for name in ("observations", "actions", "desired_goals")
     )
-    env_id = json.loads(stated)["env_id"]
-    return FileInfo(env_id, observation_size, action_size, 0, goal_size=goal_size)
+    told = json.loads(stated)
+    low, high = (tuple(told.get(f"action_{edge}", ())) for edge in ("low", "high"))
+    bounds = (low, high) if len(low) == len(high) == action_size else None  # older files: none
+    sizes = (observation_size, action_size, 0)
+    return FileInfo(told["env_id"], *sizes, goal_size=goal_size, bounds=bounds)
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
