@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Format, as_text, naming, needed_package
+from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, naming, needed_package
 from awac_dist.data.formats.hdf5 import find_column, open_hdf5
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
@@ -52,14 +52,20 @@ def _describe(path: str) -> FileInfo:
     dataset, metadata = _open(path)
     spaces = _parts(dataset.observation_space)
     sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
-    stated = dataset.env_spec
+    stated, actions = dataset.env_spec, dataset.action_space
+    low, high = (tuple(edge.ravel().tolist()) for edge in (actions.low, actions.high))
+    facts = {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)}
+    options = {} if stated is None else stated.kwargs | {"render_mode": None}
+    if told := {name: value for name, value in options.items() if value is not None}:
+        facts[OPTIONS] = as_text(told)
     return FileInfo(
         None if stated is None else as_text(stated.id),
         sizes["observation"],
-        int(np.prod(dataset.action_space.shape)),
+        int(np.prod(actions.shape)),
         len(dataset),
-        {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)},
+        facts,
         sizes.get("desired_goal", 0),
+        (low, high) if actions.is_bounded() else None,
     )
 
 
@@ -90,7 +96,7 @@ def _parts(space: Any) -> dict[str, Any]:
 def _open(path: str) -> tuple[Any, dict[str, Any]]:
     """The dataset and its metadata, which must hold all that keeps `minari` from running code."""
     minari = needed_package("minari", path)
-    folder = _local_folder(path) or _stored_folder(path)
+    folder = _folder(path)
     with naming(f"{path}: {METADATA} cannot be read"):
         metadata: dict[str, Any] = json.loads((folder / METADATA).read_text())
         for name in ("observation_space", "action_space", "data_format"):
@@ -116,6 +122,10 @@ def _open(path: str) -> tuple[Any, dict[str, Any]]:
                 space = as_text(part)
                 raise InputError(f"{path}: {name} space {space} is no Box of floats: convert")
     return dataset, metadata
+
+
+def _folder(path: str) -> Path:
+    return _local_folder(path) or _stored_folder(path)
 
 
 def _stored_folder(dataset_id: str) -> Path:
@@ -209,4 +219,4 @@ def _successes(infos: Any, steps: int) -> Array | None:
     return None
 
 
-FORMAT = Format("Minari", _looks_like, _describe, _read)
+FORMAT = Format("Minari", _looks_like, _describe, _read, place=lambda path: str(_folder(path)))

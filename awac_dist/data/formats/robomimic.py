@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import Place, check_finite
-from awac_dist.data.format import FileInfo, Format, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, as_text, naming
 from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.types import Array, Episode, Origin
@@ -43,7 +43,7 @@ def _looks_like(path: str) -> bool:
 def _describe(path: str) -> FileInfo:
     with open_hdf5(path) as file:
         found = _Demonstrations(path, file)
-        facts = {"observation": ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
+        facts = {ORDER: ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
         if found.skipped:
             facts["observation keys left out"] = ", ".join(found.skipped)
         unless = "1 where solved, unless another value says"
