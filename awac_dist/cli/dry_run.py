@@ -47,11 +47,16 @@ def inputs(options: Options) -> tuple[EnvSpec, list[Source]]:
     spec = env_spec(config.env)
     if config.replay.goals and not spec.goal_size:
         raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    record = None if options.resume is None else options.resume.read(RECORD)
-    if record is None:  # a new run, or one of an older version
+    place = options.resume
+    record = None if place is None else place.read(RECORD)
+    if place is None or record is None:  # a new run, or one of an older version
         more = [argument for argument in options.more_data if argument not in config.data]
         return spec, begin([*config.data, *more], spec)
-    return spec, go_on(record, options.more_data, spec)
+    sources = go_on(record, options.more_data, spec)
+    for path in (file.path for source in sources if source.joined for file in source.files):
+        if path.startswith(f"{place.shared}/"):
+            raise InputError(f"{path}: the run learns from what it collected: leave it out")
+    return spec, sources
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:

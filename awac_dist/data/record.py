@@ -142,10 +142,8 @@ def _check_copies(sources: Sequence[Source]) -> None:
     for file in (file for source in sources for file in source.files):
         first = files.setdefault(file.digest, file)
         if first is not file and FORMATS[file.format].describe(file.path).episodes:
-            raise InputError(
-                f"{file.path}: holds what {first.path} holds, and would be drawn twice: leave one "
-                "of them out"
-            )
+            why = "named twice" if file.path == first.path else f"{first.path} holds the same"
+            raise InputError(f"{file.path}: would be drawn twice: {why}: leave one of them out")
 
 
 def _digested(source: Source) -> Source:

@@ -242,22 +242,23 @@ def _fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
     """What each file says of itself; refuses one that is of another task, or of other sizes."""
     infos, wanted = describe(source), (spec.observation_size, spec.action_size)
     for file, info in zip(source.files, infos, strict=True):
+        place = source.name if source.name in EMBEDDED else file.path
         found = (info.observation_size, info.action_size)
         if found != wanted:
             of = f" of {info.env_id}" if info.env_id else ""
             raise InputError(
-                f"{file.path}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
+                f"{place}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
                 f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}: "
                 "give --data of that task"
             )
         if not (source.any_task or not info.env_id or is_same(info.env_id, spec.env_id)):
             raise InputError(
-                f"{file.path}: is of {info.env_id}, not of {spec.env_id}: give --data of that "
+                f"{place}: is of {info.env_id}, not of {spec.env_id}: give --data of that "
                 f"task, or say that it may be learned from all the same: {source.name},task=any"
             )
         if spec.goal_size not in (0, info.goal_size):
             raise InputError(
-                f"{file.path}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
+                f"{place}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
                 f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
             )
     return infos

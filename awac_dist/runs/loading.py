@@ -45,7 +45,7 @@ class PriorData:
             yield from source.remarks
             if too_long := self._count("too_long", source):
                 yield (
-                    f"{source.name}: {too_long:,} episodes of more than the task's "
+                    f"{source.name}: {too_long:,} of its episodes have more than the task's "
                     f"{limit} steps: are ends missing? {source.name},episode_steps={limit} cuts "
                     "there"
                 )

@@ -133,6 +133,8 @@ def test_a_run_goes_on_with_its_data_wherever_it_is_and_with_more(
     assert "../new.parquet: 2 episodes, 400 transitions" in capfd.readouterr().out
     sizes = pd.read_json(tmp_path / "run/metrics.jsonl", lines=True)["replay/size"].dropna()
     assert sizes.iloc[-1] == 3 * 200 + 10
+    assert main([*resume, "--data", "../run", "--dry-run"]) == 2
+    assert "the run learns from what it collected: leave it out" in capfd.readouterr().err
     moved = (tmp_path / "a.parquet").rename(tmp_path / "moved.parquet")
     assert main([*resume, "--dry-run"]) == 2
     gone = f"{tmp_path}/a.parquet: is not there any more: bring it back, or say with --data where"

@@ -86,10 +86,12 @@ def test_a_digest_of_a_folder_is_of_all_files_in_it(tmp_path: Path) -> None:
 def test_a_copy_is_not_drawn_twice(tmp_path: Path) -> None:
     first, copy = write(tmp_path / "data/a.parquet", 1), tmp_path / "data/b.parquet"
     copy.write_bytes(first.read_bytes())
-    words = f"{copy}: holds what {first} holds, and would be drawn twice: leave one of them out"
+    words = f"{copy}: would be drawn twice: {first} holds the same: leave one of them out"
     for data in ([str(tmp_path / "data")], [str(first), str(copy)]):
         with pytest.raises(InputError, match=words):
             begin(data, SPEC)
+    with pytest.raises(InputError, match=f"{first}: would be drawn twice: named twice: leave one"):
+        begin([str(first), f"{tmp_path}/data/[a]*"], SPEC)
     write(copy, 2)
     assert len(begin([str(tmp_path / "data")], SPEC)) == 1
 

@@ -378,7 +378,7 @@ def test_episodes_without_an_end_are_counted_and_the_remedy_helps(tmp_path: Path
     path = str(tmp_path / "a.parquet")
     write_counting_file(Path(path), [12, 9, 35])
     limited = replace(SPEC, max_episode_steps=10)
-    words = f"{path}: 2 episodes of more than the task's 10 steps: are ends missing? "
+    words = f"{path}: 2 of its episodes have more than the task's 10 steps: are ends missing? "
     for argument, expected in ((path, words), (f"{path},episode_steps=10", None)):
         source = open_source(argument, limited)
         shards = [make_shard(n, 2, sources=[source], spec=limited) for n in (0, 1)]
