@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 import yaml
 
+from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
@@ -92,7 +93,7 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = yaml.safe_load(read_file(f"{run}/config.yaml"))
+        found = plain_yaml.load(read_file(f"{run}/config.yaml"))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

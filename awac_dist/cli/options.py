@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from awac_dist.algorithms import METHODS, config_class, name_of
+from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, reason
@@ -186,7 +187,7 @@ def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = yaml.safe_load(read_file(file))
+        content = plain_yaml.load(read_file(file))
     except OSError as error:
         raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
     except yaml.YAMLError as error:

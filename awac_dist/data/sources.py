@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from pyarrow import fs
 
+from awac_dist import files
 from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
-from awac_dist.data.formats import d4rl, minari, rllib_parquet, robomimic, trajectories
+from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys, naming
+from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
 from awac_dist.errors import InputError
 from awac_dist.files import resolve
@@ -35,6 +36,7 @@ FORMATS = {  # in the order in which they are asked
         parquet.FORMAT,
         journal.FORMAT,
         rllib_parquet.FORMAT,
+        lerobot.FORMAT,
         minari.FORMAT,
         robomimic.FORMAT,
         d4rl.FORMAT,
@@ -203,7 +205,11 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
         raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")
     filesystem, path = resolve(name.rstrip("/") or name)
     info = filesystem.get_file_info(path)
-    if info.type == fs.FileType.File:
+    if info.type != fs.FileType.Directory:
+        with naming(name, "give one that can be read"):
+            files.opened(name).close()
+        if info.size == 0:
+            raise InputError(f"{name}: is empty: fetch or write it again")
         for candidate in FORMATS.values():
             if name.endswith(candidate.suffixes):
                 candidate.describe(name)  # has better words for what is wrong

@@ -140,7 +140,7 @@ class ReplayShard:
         """The fragments of an episode's first `steps` steps, in order, from the log.
 
         Raises:
-            LookupError: They are not all there.
+            InputError: They are not all there.
         """
         fragments, reached = [], 0
         for fragment in [] if self._log is None else self._log.fragments_of(stream):
@@ -148,9 +148,10 @@ class ReplayShard:
                 fragments.append(fragment)
                 reached += len(fragment)
         if reached != steps:
-            raise LookupError(
+            raise InputError(
                 f"replay shard {self._index}: of the first {steps} steps of episode {stream}, "
-                f"the log holds {reached} that end a fragment"
+                f"the log holds {reached} that end a fragment: a file of the run's experience/ is "
+                "missing: bring it back"
             )
         return fragments
 

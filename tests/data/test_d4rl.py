@@ -297,3 +297,28 @@ def test_any_damage_gives_episodes_or_a_clear_error(
     path = tmp_path / "fuzzed.hdf5"
     path.write_bytes(damaged(whole, data))
     assert_episodes_or_a_clear_error(FORMAT, path)
+
+
+def test_the_user_says_what_columns_are_called(tmp_path: Path) -> None:
+    t = np.arange(STEPS, dtype=np.float32)
+    named = {"observations": None, "actions": None, "a": np.stack([t, 10 * t], 1), "b": 0 * t}
+    named |= {
+        "act": columns()["actions"],
+        "timeouts": None,
+        "episode_terminals": columns()["timeouts"],
+    }
+    path = write(tmp_path / "a.hdf5", **named)
+    assert FORMAT.recognises(path)
+    keys = {"observations": ("a", "b"), "actions": ("act",), "timeouts": ("episode_terminals",)}
+    found = [episode for _, episode in FORMAT.read(path, (0, 1), keys)]
+    whole = read(write(tmp_path / "whole.hdf5"))
+    assert len(found) == len(whole)
+    for ours, theirs in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ours.observations[:-1], theirs.observations[:-1])
+        np.testing.assert_array_equal(ours.actions, theirs.actions)
+    with pytest.raises(InputError, match="column nought is missing"):
+        FORMAT.describe(path, {**keys, "actions": ("nought",)})
+    with h5py.File(path, "a") as file:
+        file["short"] = np.zeros((3, 2))
+    with pytest.raises(InputError, match=r"observations .* are not alike in steps"):
+        FORMAT.describe(path, {**keys, "observations": ("a", "short")})

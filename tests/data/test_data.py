@@ -418,7 +418,7 @@ def write_wider(path: Path) -> None:
     [
         (write_nothing, "no dataset .*neither a path nor one of halfcheetah-demonstrations"),
         (write_text, "cannot be read as Parquet"),
-        (write_empty_file, "cannot be read as Parquet"),
+        (write_empty_file, "is empty"),
         (write_empty_folder, "holds nothing that we read"),
         (write_no_episodes, "holds no episodes"),
         (write_foreign, "was not written by awac_dist"),

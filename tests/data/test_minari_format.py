@@ -166,7 +166,7 @@ def test_other_spaces_are_refused_by_name(root: Path) -> None:
     refused(NAME, "keys left, right")
     shutil.rmtree(root)
     write(actions=spaces.Discrete(3), buffers=[buffer(0, actions=np.zeros(4, np.int64))])
-    refused(NAME, r"action space Discrete\(3\)")
+    refused(NAME, "action space .*Discrete.* is no Box of floats")
 
 
 @pytest.mark.parametrize("form", FORMS)

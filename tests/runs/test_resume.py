@@ -15,7 +15,7 @@ from running import run, small_config, write_demonstrations
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import episodes, find
-from awac_dist.errors import ComponentDied, RunFailed
+from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.files import sealed, write_file
 from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, save_checkpoint
@@ -403,7 +403,7 @@ def test_every_part_of_a_checkpoint_is_needed(
     save_checkpoint(folder, progress["grad_steps"], state, progress, acting, keep=1)
     try:
         vector = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)[0]
-    except (LookupError, ValueError, KeyError, RunFailed):
+    except (InputError, ValueError, KeyError, RunFailed):
         assert part != "nothing"
     else:
         assert np.array_equal(vector, undisturbed) == (part == "nothing")
