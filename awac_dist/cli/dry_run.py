@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import yaml
 
@@ -10,6 +11,7 @@ from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import Source, count_episodes, open_source
 from awac_dist.envs.make import env_spec
+from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.screen import Screen
@@ -31,21 +33,30 @@ def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
-        spec, sources = inputs(config)
+        spec, sources, _ = inputs(config)
         text = _described(config, spec, sources, plan_of(config, local_resources()))
     print(text)
 
 
-def inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
+class Inputs(NamedTuple):
+    """What a run begins with."""
+
+    spec: EnvSpec
+    sources: list[Source]
+    seen: Trial  # of the task
+
+
+def inputs(config: RunConfig) -> Inputs:
     """The task and the prior data of a run.
 
     Raises:
-        InputError: There is no such task or data, or they do not fit.
+        InputError: There is no such task or data, it does not work, or they do not fit.
     """
     spec = env_spec(config.env)
     if config.replay.goals and not spec.goal_size:
         raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    return spec, [open_source(argument, spec) for argument in config.data]
+    sources = [open_source(argument, spec) for argument in config.data]
+    return Inputs(spec, sources, trial(spec))
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:

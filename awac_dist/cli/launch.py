@@ -81,7 +81,7 @@ def run(options: Options) -> int:
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     config = options.config
-    spec, sources = inputs(config)
+    spec, sources, _ = inputs(config)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)

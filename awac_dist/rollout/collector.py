@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from awac_dist.envs.answers import MAX_FAULTS, EnvironmentFault
 from awac_dist.envs.make import Environment, make_env
 from awac_dist.errors import RunFailed
+from awac_dist.floats import all_usable
 from awac_dist.messages import Finished, StreamState
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import NO_MEMORY, Policy
-from awac_dist.rollout.slot import EnvironmentFault, Slot, all_finite, stacked
+from awac_dist.rollout.slot import Slot, stacked
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import Array, EnvSpec, Episode, Kind
-
-MAX_FAULTS = 5  # episodes of an environment that may fail in a row
 
 
 @dataclass
@@ -58,7 +58,6 @@ class Collector:
         watchdog: Watchdog | None = None,
     ) -> None:
         self._env_id, self._stream = spec.env_id, tuple(stream)
-        self._low, self._high = np.array([spec.action_low, spec.action_high], np.float32)
         self._watchdog, self._by_mean = watchdog or Watchdog(None), noise is None
         with self._watchdog:
             self._slots = [Slot(spec, noise or WhiteNoise, make_env) for _ in range(num_envs)]
@@ -169,12 +168,11 @@ class Collector:
     ) -> list[Slot]:
         """One step of each; returns the slots that are in an episode afterwards."""
         actions = self._actions(slots, policy, collected)
-        bounded = np.minimum(np.maximum(actions, self._low), self._high)
         running = []
-        for slot, action, inside in zip(slots, actions, bounded, strict=True):
+        for slot, action in zip(slots, actions, strict=True):
             self._watchdog.beat()
             try:
-                terminated, truncated = slot.step(action, inside)
+                terminated, truncated = slot.step(action)
             except EnvironmentFault as fault:
                 self._drop(slot, fault, collected)
                 self._begin(slot, collected)
@@ -196,7 +194,7 @@ class Collector:
         began = time.perf_counter()
         actions = policy.mean(seen, memory) if noise is None else policy.sample(seen, noise, memory)
         collected.policy_s += time.perf_counter() - began
-        if not all_finite(actions):
+        if not all_usable(actions):
             raise RunFailed(f"policy version {policy.version} gives NaN or infinite actions")
         return actions
 
