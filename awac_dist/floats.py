@@ -22,5 +22,7 @@ def flaw(values: Any) -> tuple[tuple[int, ...], str] | None:
         return None
     place = np.unravel_index(int(np.argmax(wrong)), np.shape(values))
     value = float(np.asarray(values)[place])
-    too_large = f"{value:.3g}, too large for float32, whose squares end at {LARGEST:g} squared"
-    return tuple(map(int, place)), too_large if math.isfinite(value) else str(value)
+    if math.isnan(value):
+        return tuple(map(int, place)), "NaN"
+    which = "" if math.isinf(value) else f"{value:.3g}, whose square is "
+    return tuple(map(int, place)), f"{which}infinite in float32"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import yaml
 
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.sources import Source, count_episodes, open_source
-from awac_dist.envs.make import env_spec
 from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
 from awac_dist.replay.layout import Layout
@@ -33,30 +31,21 @@ def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
-        spec, sources, _ = inputs(config)
-        text = _described(config, spec, sources, plan_of(config, local_resources()))
+        task, sources = inputs(config)
+        text = _described(config, task.spec, sources, plan_of(config, local_resources()))
     print(text)
 
 
-class Inputs(NamedTuple):
-    """What a run begins with."""
-
-    spec: EnvSpec
-    sources: list[Source]
-    seen: Trial  # of the task
-
-
-def inputs(config: RunConfig) -> Inputs:
-    """The task and the prior data of a run.
+def inputs(config: RunConfig) -> tuple[Trial, list[Source]]:
+    """The task, which was tried, and the prior data of a run.
 
     Raises:
         InputError: There is no such task or data, it does not work, or they do not fit.
     """
-    spec = env_spec(config.env)
-    if config.replay.goals and not spec.goal_size:
-        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    sources = [open_source(argument, spec) for argument in config.data]
-    return Inputs(spec, sources, trial(spec))
+    task = trial(config.env, config.rollout.step_timeout_s)
+    if config.replay.goals and not task.spec.goal_size:
+        raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")
+    return task, [open_source(argument, task.spec) for argument in config.data]
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:
@@ -96,7 +85,7 @@ def _processes(config: RunConfig, plan: Plan) -> list[str]:
         f"{counted(config.rollout.envs_per_worker, 'environment')}, "
         f"each on {plan.worker_cpus:g} cores",
         f"          {counted(plan.shards, 'replay shard')}, 1 learner on {plan.device}, "
-        "1 evaluator, 1 weight store",
+        f"{'1' if config.evaluation.episodes else 'no'} evaluator, 1 weight store",
     ]
 
 
@@ -105,5 +94,5 @@ def _memory_mb(config: RunConfig, spec: EnvSpec, plan: Plan) -> int:
     online = min(config.replay.capacity, config.online.env_steps) * row_bytes // 2**20
     if config.runtime == "inline":
         return LEARNER_MB + online
-    workers = (plan.workers + 1) * WORKER_MB  # the evaluator is one more
+    workers = (plan.workers + bool(config.evaluation.episodes)) * WORKER_MB  # or one more
     return RAY_MB + DRIVER_MB + LEARNER_MB + workers + plan.shards * SHARD_MB + online

@@ -81,11 +81,12 @@ def run(options: Options) -> int:
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     config = options.config
-    spec, sources, _ = inputs(config)
+    task, sources = inputs(config)
+    spec = task.spec
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
-    title = f"awac_dist: {config.env} -> {place.shared}"
+    title = f"awac_dist: {config.env.id} -> {place.shared}"
     with _begun(place, options, screen), open_display(screen.stream, title) as display:
         session, folder = place.session, place.shared
         newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
@@ -149,7 +150,7 @@ def _recorded(
             again = progress.get("evaluating", False)
             metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
         updates = {"offline": config.offline.updates, "online": config.online.updates}
-        yield runtime, Recorder(display, metrics, updates, config.env, place.keep)
+        yield runtime, Recorder(display, metrics, updates, config.env.id, place.keep)
     if _anything_ran(place):
         with needed(place.shared):
             plot_learning_curve(place.local)
@@ -158,7 +159,7 @@ def _recorded(
 
 def _new_place(config: RunConfig) -> RunPlace:
     runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
-    name = default_run_name(config.env, config.seed, datetime.now())
+    name = default_run_name(config.env.id, config.seed, datetime.now())
     place = RunPlace.at(config.run_dir or f"{runs}/{name}")
     place.create()
     return place

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from awac_dist.envs.make import Environment, make_env
-from awac_dist.errors import InputError, told
-from awac_dist.floats import all_usable, flaw
+from awac_dist.envs.guard import GUARD
+from awac_dist.envs.make import Environment
+from awac_dist.floats import LARGEST, all_usable, flaw
 from awac_dist.types import Array, EnvSpec
 
-MAX_FAULTS = 5  # in a row that an environment is forgiven
-
-
-class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode cannot go on
-    """It cannot be made, raised, or answered what nothing can be learned from; says which."""
+SUCCESS_KEYS = ("success", "is_success")  # of `info`; the first that there is counts
 
 
 class Seen(NamedTuple):
@@ -37,35 +33,11 @@ class Step(NamedTuple):
     success: float  # 1 or 0, NaN where the task does not say
 
 
-class _Guard:
-    """Around code that is not ours: whatever it raises is a fault, SystemExit, too."""
-
-    def __enter__(self) -> None:
-        """Nothing is prepared."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and not isinstance(error, KeyboardInterrupt | InputError):
-            raise EnvironmentFault(told(error)) from error
-
-
-GUARD = _Guard()
-
-
 class Guarded:
-    """An environment whose answers are checked, and whose failures are all of one kind.
+    """An environment whose answers are checked; each method may raise EnvironmentFault."""
 
-    Every method, and building one, raises EnvironmentFault.
-
-    Args:
-        spec: The task.
-        make: Makes the environment; its InputError passes.
-    """
-
-    def __init__(self, spec: EnvSpec, make: Callable[[str], Environment] = make_env) -> None:
-        with GUARD:
-            self._env = make(spec.env_id)
-            box = self._env.action_space
-        self._low, self._high = box.low, box.high  # in its own dtype, as the task compares them
+    def __init__(self, env: Environment, spec: EnvSpec) -> None:
+        self._env = env
         self._input_shape, self._goal_shape = (spec.input_size,), (spec.goal_size,)
 
     def reset(self, seed: int) -> Seen:
@@ -74,11 +46,10 @@ class Guarded:
             observation, info = self._env.reset(seed=seed)
             return self._seen(observation, info)
 
-    def step(self, action: Array) -> Step:
-        """Do an action [A], clipped to the task's bounds."""
-        inside = np.minimum(np.maximum(action.astype(self._low.dtype), self._low), self._high)
+    def step(self, action: np.ndarray) -> Step:
+        """Do an action [A] that is within its bounds."""
         with GUARD:
-            observation, reward, terminated, truncated, info = self._env.step(inside)
+            observation, reward, terminated, truncated, info = self._env.step(action)
             seen, success = self._seen(observation, info), _success(info)
             return Step(seen, _reward(reward), bool(terminated), bool(truncated), success)
 
@@ -87,7 +58,7 @@ class Guarded:
         with GUARD:
             self._env.close()
 
-    def _seen(self, observation: Any, info: dict[str, Any]) -> Seen:
+    def _seen(self, observation: Any, info: Mapping[str, Any]) -> Seen:
         inputs = _vector("observation", observation, self._input_shape)
         if not self._goal_shape[0]:
             return Seen(inputs, None)
@@ -102,18 +73,24 @@ def _vector(what: str, values: Any, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"the {what} has shape {vector.shape}, not {shape}")
     if not all_usable(vector) and (found := flaw(np.asarray(values))):
         (column,), words = found
-        raise ValueError(f"the {what} is {words}, in column {column}")
+        raise ValueError(f"column {column} of the {what} is {words}")
     return vector
 
 
 def _reward(reward: Any) -> float:
-    if np.ndim(reward) != 0:
+    if getattr(reward, "ndim", 0):
         raise ValueError(f"the reward has shape {np.shape(reward)}, and should be a number")
     number = float(reward)
-    if found := flaw(number):
+    if not abs(number) <= LARGEST and (found := flaw(number)):
         raise ValueError(f"the reward is {found[1]}")
     return number
 
 
-def _success(info: dict[str, Any]) -> float:
-    return float(bool(info["success"])) if "success" in info else math.nan
+def _success(info: Mapping[str, Any]) -> float:
+    """A flag of any kind that is 0 or 1, alone or in an array; NaN where there is none."""
+    for key in SUCCESS_KEYS:
+        if key in info:
+            flag = np.asarray(info[key])
+            known = flag.size == 1 and flag.dtype.kind in "biuf" and flag.item() in (0, 1)
+            return float(flag.item()) if known else math.nan
+    return math.nan

@@ -10,11 +10,14 @@ from itertools import islice
 
 import numpy as np
 
-from awac_dist.envs.answers import EnvironmentFault, Guarded, Seen
+from awac_dist.envs.answers import Guarded, Seen
+from awac_dist.envs.guard import GUARD, EnvironmentFault
 from awac_dist.envs.make import Environment
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
+
+MakeEnv = Callable[[EnvSpec], Environment]
 
 
 class Slot:
@@ -29,11 +32,11 @@ class Slot:
         memory: [M] what the policy keeps from step to step, empty after a reset.
     """
 
-    def __init__(self, spec: EnvSpec, noise: MakeNoise, make: Callable[[str], Environment]) -> None:
+    def __init__(self, spec: EnvSpec, noise: MakeNoise, make: MakeEnv) -> None:
         self._spec, self._process, self._make = spec, noise, make
         self._env: Guarded | None = None
         with suppress(EnvironmentFault):  # which the first episode will tell
-            self._env = Guarded(spec, make)
+            self._env = self._made()
         self.episode, self.recorded, self.faults_in_a_row = -1, 0, 0
         self.env_s = 0.0
 
@@ -51,11 +54,15 @@ class Slot:
         self.memory = np.zeros(0, np.float32)
         self._record([], [])
         if self._env is None:
-            self._env = Guarded(self._spec, self._make)
+            self._env = self._made()
         began = time.perf_counter()
         seen = self._env.reset(self._reset_seed)
         self.env_s += time.perf_counter() - began
         self._see(seen)
+
+    def _made(self) -> Guarded:
+        with GUARD:
+            return Guarded(self._make(self._spec), self._spec)
 
     def _record(self, inputs: list[Array], achieved: list[Array]) -> None:
         """Begin a fragment whose first rows are known; goals only where the task has some."""
@@ -78,7 +85,7 @@ class Slot:
         self.begin(stream, episode)
         for fragment in fragments:
             for action, shown in zip(fragment.actions, fragment.observations[1:], strict=True):
-                self.step(action)
+                self.step(action, self._spec.bounded(action))
                 if not np.array_equal(self.observation[: len(shown)], shown):
                     raise EnvironmentFault(f"step {self.steps} shows something else when repeated")
             self.cut(fragment.origin.kind, fragment.origin.policy_version)
@@ -90,15 +97,15 @@ class Slot:
             self._noise = islice(self._process(self._rng, size), done_already, None)
         return next(self._noise)
 
-    def step(self, action: Array) -> tuple[bool, bool]:
-        """Do an action [A], clipped, and keep it as chosen; returns (terminated, truncated).
+    def step(self, action: Array, bounded: np.ndarray) -> tuple[bool, bool]:
+        """Do the `bounded` action [A], and keep it as chosen; returns (terminated, truncated).
 
         Raises:
             EnvironmentFault: It raised, or answered what nothing can be learned from.
         """
         assert self._env is not None, "begin comes first"
         began = time.perf_counter()
-        step = self._env.step(action)
+        step = self._env.step(bounded)
         self.env_s += time.perf_counter() - began
         self._see(step.seen)
         self._actions.append(action)
@@ -139,7 +146,7 @@ class Slot:
             origin=Origin(kind, version, *stream, self.steps, self._reset_seed),
             desired_goals=inputs[:, size:] if self._achieved else None,
             achieved_goals=stacked(self._achieved) if self._achieved else None,
-            successes=None if np.isnan(successes).any() else successes,
+            successes=None if np.isnan(successes).all() else successes,
         )
         self.steps += len(self._actions)
         self._return = sum(self._rewards, self._return)

@@ -94,9 +94,9 @@ def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
     says = {
         "Raises": "ValueError: the motor burns",
         "NoReset": "ValueError: the motor burns",
-        "NaN": "ValueError: the observation holds NaN or infinity",
-        "Infinite": "ValueError: the observation holds NaN or infinity",
-        "NaNReward": "ValueError: the reward is nan",
+        "NaN": "ValueError: column 1 of the observation is NaN",
+        "Infinite": "ValueError: column 1 of the observation is infinite in float32",
+        "NaNReward": "ValueError: the reward is NaN",
         "OtherShape": "ValueError: the observation has shape (3,), not (4,)",
     }
     assert set(collected.faults) == {says[way]}
