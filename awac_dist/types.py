@@ -51,14 +51,16 @@ class EnvSpec:
         return self.observation_size + self.goal_size
 
     @cached_property
-    def _bounds(self) -> NDArray[np.floating]:
-        return np.array([self.action_low, self.action_high], self.action_dtype)
+    def _bounds(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        low, high = np.array([self.action_low, self.action_high], self.action_dtype)
+        return low, high
 
     def bounded(self, actions: NDArray[np.floating]) -> NDArray[np.floating]:
         """Actions [..., A] clipped to the bounds, none of which rounding leaves."""
         low, high = self._bounds
         same: NDArray[np.floating] = actions.astype(low.dtype, copy=False)
-        return np.asarray(np.minimum(np.maximum(same, low), high))
+        inside: NDArray[np.floating] = np.minimum(np.maximum(same, low), high)
+        return inside
 
 
 @dataclass(frozen=True)

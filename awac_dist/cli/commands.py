@@ -174,7 +174,7 @@ class Collect(Checked):
     """
 
     env: str
-    env_kwargs: dict[str, Any] = field(default_factory=dict, metadata=KWARGS)
+    env_kwargs: dict[str, Any] | None = field(default=None, metadata=KWARGS)
     policy: str | None = None
     clone: str | None = None
     clone_updates: Count = CloneConfig.updates

@@ -11,6 +11,9 @@ class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode
     """It cannot be made, raised, or answered what nothing can be learned from; says which."""
 
 
+PASSING = (InputError, EnvironmentFault, KeyboardInterrupt)  # what is not the environment's
+
+
 class _Guard:
     """A context whose body is not ours: SystemExit, too, is a fault; Ctrl-C is not."""
 
@@ -18,8 +21,7 @@ class _Guard:
         """Nothing is prepared."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        ours = InputError | EnvironmentFault | KeyboardInterrupt
-        if error is not None and not isinstance(error, ours):
+        if error is not None and not isinstance(error, PASSING):
             raise EnvironmentFault(told(error)) from error
 
 

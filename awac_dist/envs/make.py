@@ -65,7 +65,7 @@ def kwargs_in_file(kwargs: Any, file: str) -> dict[str, Any]:
     return kwargs
 
 
-def make_env(env_id: str, **options: Any) -> Environment:
+def make_env(env_id: str, /, **options: Any) -> Environment:
     """Build an environment whose observations are flat vectors.
 
     Those of a goal task are [observation, desired goal]: see `GoalAsInput`. An id with a module
@@ -111,7 +111,7 @@ def _no_environment(module: str, plain: str) -> str:
     )
 
 
-def env_spec(env_id: str, **kwargs: Any) -> EnvSpec:
+def env_spec(env_id: str, /, **kwargs: Any) -> EnvSpec:
     """Sizes and bounds of an environment that is made by these arguments.
 
     Raises:
@@ -124,7 +124,7 @@ def env_spec(env_id: str, **kwargs: Any) -> EnvSpec:
         raise InputError(f"environment {env_id} cannot be made: {fault}") from fault
 
 
-def spec_of(env: Environment, env_id: str, **kwargs: Any) -> EnvSpec:
+def spec_of(env: Environment, env_id: str, /, **kwargs: Any) -> EnvSpec:
     """Sizes and bounds of an environment that `make_env` made, by these arguments.
 
     Raises:

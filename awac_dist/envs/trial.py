@@ -61,13 +61,13 @@ def _first_steps(task: EnvConfig, seed: int) -> Trial:
     try:
         spec, rng = spec_of(env, task.id, **task.kwargs), np.random.default_rng(seed)
         guarded = Guarded(env, spec)
-        seen, rewards = [guarded.reset(seed).inputs], list[float]()
+        seen, rewards = [guarded.reset(seed)[0]], list[float]()
         for _ in range(STEPS if spec.repeatable else 0):
             action = rng.uniform(spec.action_low, spec.action_high)
-            step = guarded.step(spec.bounded(action))
-            seen.append(step.seen.inputs)
-            rewards.append(step.reward)
-            if step.terminated or step.truncated:
+            (inputs, _), reward, terminated, truncated, _ = guarded.step(spec.bounded(action))
+            seen.append(inputs)
+            rewards.append(reward)
+            if terminated or truncated:
                 break
     finally:
         with suppress(EnvironmentFault), GUARD:

@@ -71,10 +71,10 @@ class Slot:
         self._rewards: list[float] = []
 
     def _see(self, seen: Seen) -> None:
-        self.observation = seen.inputs
-        self._inputs.append(seen.inputs)
-        if seen.achieved is not None:
-            self._achieved.append(seen.achieved)
+        self.observation, achieved = seen
+        self._inputs.append(self.observation)
+        if achieved is not None:
+            self._achieved.append(achieved)
 
     def go_on(self, stream: Sequence[int], episode: int, fragments: Sequence[Episode]) -> None:
         """Go into the middle of an episode, by doing again what was recorded of it.
@@ -105,14 +105,14 @@ class Slot:
         """
         assert self._env is not None, "begin comes first"
         began = time.perf_counter()
-        step = self._env.step(bounded)
+        seen, reward, terminated, truncated, success = self._env.step(bounded)
         self.env_s += time.perf_counter() - began
-        self._see(step.seen)
+        self._see(seen)
         self._actions.append(action)
-        self._rewards.append(step.reward)
-        self._successes.append(step.success)
+        self._rewards.append(reward)
+        self._successes.append(success)
         self.recorded += 1
-        return step.terminated, step.truncated
+        return terminated, truncated
 
     def drop(self) -> None:
         """Forget the fragment that was being recorded, and the environment: it may be broken."""

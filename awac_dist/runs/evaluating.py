@@ -9,10 +9,10 @@ from functools import partial
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import Future, Handle
+from awac_dist.rollout.watchdog import HUNG
 from awac_dist.runs.event_loop import EventLoop
 
 ATTEMPTS = 3
-HUNG = "(a step or reset of more than rollout.step_timeout_s ends it: log.txt says where)"
 Told = Callable[[Evaluation], object]
 
 
