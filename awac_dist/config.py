@@ -11,6 +11,7 @@ from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.data.arguments import split
+from awac_dist.envs.config import EnvConfig
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.ranges import Checked, Count, Finite, Natural, Positive
@@ -95,7 +96,7 @@ class RunConfig(Checked):
     """One run, from prior data to a policy.
 
     Attributes:
-        env: Gymnasium id of the task.
+        env: The task.
         data: Prior data: an embedded dataset's name, files, folders, globs, or the folders of
             earlier runs. Options follow after commas, such as door.pickle,kind=demonstration
             (or prior), weight=2 (each of its transitions is drawn twice as often), task=any and
@@ -120,7 +121,7 @@ class RunConfig(Checked):
         evaluation: Evaluation of the deterministic policy.
     """
 
-    env: str = "HalfCheetah-v5"
+    env: EnvConfig = field(default_factory=EnvConfig)
     data: tuple[str, ...] = ("halfcheetah-demonstrations",)
     workers: Count | None = None
     shards: Count | None = None
@@ -137,6 +138,10 @@ class RunConfig(Checked):
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.env, str):  # the short form
+            object.__setattr__(self, "env", EnvConfig(self.env))
 
     @property
     def clone_method(self) -> BCConfig:
@@ -189,6 +194,8 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
             yield "online.updates_per_step", told
         if online.error_buffer is not None:
             yield "online.error_buffer", f"{online.error_buffer} has no effect in rounds"
+    if online.stop_at_return is not None and not config.evaluation.episodes:
+        yield "online.stop_at_return", "has no effect where evaluation.episodes is 0"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
     if config.replay.capacity <= fragment_steps:

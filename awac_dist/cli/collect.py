@@ -47,7 +47,7 @@ def run(args: Collect) -> None:
         RunFailed: A worker died.
     """
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        spec, stream = env_spec(args.env), screen.stream
+        spec, stream = env_spec(args.env, **(args.env_kwargs or {})), screen.stream
         noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
         if args.policy:
             policy = open_policy(args.policy, spec)

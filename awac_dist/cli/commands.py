@@ -7,7 +7,7 @@ names, imported when the command is called.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from awac_dist.config import CloneConfig
 from awac_dist.ranges import Checked, Count, Natural, Positive
 
 Kind = Literal["demonstration", "prior"]
+KWARGS = {"path": "env.kwargs"}  # the option, as `launch` has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Evaluate(Checked):
         policy: A checkpoint or run folder of ours, an .npz policy, "random" or
             "ornstein-uhlenbeck".
         env: Gymnasium id of the task; None is that of the run.
+        env_kwargs: Passed on to the environment; None is what the run did, if it is of that task.
         episodes: How many.
         stochastic: Sample actions, rather than act by the mean.
         seed: Decides where episodes start; None is that of the run, or 0.
@@ -51,6 +53,7 @@ class Evaluate(Checked):
 
     policy: str = positional()
     env: str | None = None
+    env_kwargs: dict[str, Any] | None = field(default=None, metadata=KWARGS)
     episodes: Count = 100
     stochastic: bool = False
     seed: Natural | None = None
@@ -156,6 +159,7 @@ class Collect(Checked):
 
     Attributes:
         env: Gymnasium id of the task.
+        env_kwargs: Passed on to the environment.
         policy: A checkpoint or run folder of ours, an .npz policy, "random" or
             "ornstein-uhlenbeck".
         clone: Data; fit a behavioural clone of it, and roll that out.
@@ -170,6 +174,7 @@ class Collect(Checked):
     """
 
     env: str
+    env_kwargs: dict[str, Any] | None = field(default=None, metadata=KWARGS)
     policy: str | None = None
     clone: str | None = None
     clone_updates: Count = CloneConfig.updates

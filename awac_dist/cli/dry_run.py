@@ -10,7 +10,7 @@ from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.data.record import RECORD, begin, go_on
 from awac_dist.data.sources import Source, count_episodes
-from awac_dist.envs.make import env_spec
+from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.screen import Screen
@@ -32,31 +32,32 @@ def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
-        spec, sources = inputs(options)
-        text = _described(config, spec, sources, plan_of(config, local_resources()))
+        task, sources = inputs(options)
+        text = _described(config, task.spec, sources, plan_of(config, local_resources()))
     print(text)
 
 
-def inputs(options: Options) -> tuple[EnvSpec, list[Source]]:
-    """The task and the prior data of a run that begins or goes on.
+def inputs(options: Options) -> tuple[Trial, list[Source]]:
+    """The task, which was tried, and the prior data of a run that begins or goes on.
 
     Raises:
-        InputError: There is no such task or data, they do not fit, or are not what they were.
+        InputError: There is no such task or data, it does not work, they do not fit, or are not
+            what they were.
     """
     config = options.config
-    spec = env_spec(config.env)
-    if config.replay.goals and not spec.goal_size:
-        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
+    task = trial(config.env, config.rollout.step_timeout_s)
+    if config.replay.goals and not task.spec.goal_size:
+        raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")
     place = options.resume
     record = None if place is None else place.read(RECORD)
     if place is None or record is None:  # a new run, or one of an older version
         more = [argument for argument in options.more_data if argument not in config.data]
-        return spec, begin([*config.data, *more], spec)
-    sources = go_on(record, options.more_data, spec)
+        return task, begin([*config.data, *more], task.spec)
+    sources = go_on(record, options.more_data, task.spec)
     for path in (file.path for source in sources if source.joined for file in source.files):
         if path.startswith(f"{place.shared}/"):
             raise InputError(f"{path}: the run learns from what it collected: leave it out")
-    return spec, sources
+    return task, sources
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:
@@ -97,7 +98,7 @@ def _processes(config: RunConfig, plan: Plan) -> list[str]:
         f"{counted(config.rollout.envs_per_worker, 'environment')}, "
         f"each on {plan.worker_cpus:g} cores",
         f"          {counted(plan.shards, 'replay shard')}, 1 learner on {plan.device}, "
-        "1 evaluator, 1 weight store",
+        f"{'1' if config.evaluation.episodes else 'no'} evaluator, 1 weight store",
     ]
 
 
@@ -106,5 +107,5 @@ def _memory_mb(config: RunConfig, spec: EnvSpec, plan: Plan) -> int:
     online = min(config.replay.capacity, config.online.env_steps) * row_bytes // 2**20
     if config.runtime == "inline":
         return LEARNER_MB + online
-    workers = (plan.workers + 1) * WORKER_MB  # the evaluator is one more
+    workers = (plan.workers + bool(config.evaluation.episodes)) * WORKER_MB  # or one more
     return RAY_MB + DRIVER_MB + LEARNER_MB + workers + plan.shards * SHARD_MB + online

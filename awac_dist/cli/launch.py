@@ -83,13 +83,14 @@ def run(options: Options) -> int:
 
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
-    spec, sources = inputs(options)
+    task, sources = inputs(options)
+    spec = task.spec
     data = tuple(source.argument for source in sources)
     config = replace(options.config, data=data)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
-    title = f"awac_dist: {config.env} -> {place.shared}"
+    title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
         open_display(screen.stream, title) as display,
@@ -157,7 +158,7 @@ def _recorded(
             again = progress.get("evaluating", False)
             metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
         updates = {"offline": config.offline.updates, "online": config.online.updates}
-        yield runtime, Recorder(display, metrics, updates, config.env, place.keep)
+        yield runtime, Recorder(display, metrics, updates, config.env.id, place.keep)
     if _anything_ran(place):
         with needed(place.shared):
             plot_learning_curve(place.local)
@@ -166,7 +167,7 @@ def _recorded(
 
 def _new_place(config: RunConfig) -> RunPlace:
     runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
-    name = default_run_name(config.env, config.seed, datetime.now())
+    name = default_run_name(config.env.id, config.seed, datetime.now())
     place = RunPlace.at(config.run_dir or f"{runs}/{name}")
     place.create()
     return place

@@ -34,6 +34,7 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
         'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
         "JSON",
     ),
+    dict[str, Any]: ('a mapping of names to values, such as {"gain": 0.5}', "JSON"),
 }
 NONE = (None, "None", "null")
 REQUIRED = dataclasses.MISSING
@@ -43,12 +44,13 @@ Command = TypeVar("Command", bound=Checked)
 class Field(NamedTuple):
     """One field of a dataclass, as an option."""
 
-    path: str  # dotted
+    path: str  # dotted, as it is given
     hint: Any  # its type, None aside
     optional: bool  # whether None is legal
     default: Any  # REQUIRED where there is none
     help: str
     positional: bool  # a word without the option's name before it
+    at: str  # dotted, as the dataclasses have it
 
     @property
     def option(self) -> str:
@@ -118,8 +120,9 @@ def walk(config: Any) -> Iterator[Field]:
                 optional = type(None) in choices
                 hint = choices[0] if optional else hints[field.name]
                 text = field.metadata.get("help") or texts.get(field.name, "")
-                name = f"{path}.{field.name}".lstrip(".")
-                yield Field(name, hint, optional, default, text, "positional" in field.metadata)
+                at = f"{path}.{field.name}".lstrip(".")
+                name, alone = field.metadata.get("path", at), "positional" in field.metadata
+                yield Field(name, hint, optional, default, text, alone, at)
 
 
 def headline(kind: type) -> str:
@@ -205,8 +208,8 @@ def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
     parser = Parser(program, headline(command))
     add_options(parser, fields.values())
     words = parser.read(argv)
-    given = {path: fields[path].typed(word, fields[path].option) for path, word in words.items()}
-    options = command(**given)
+    given = [(fields[path], word) for path, word in words.items()]
+    options = command(**{field.at: field.typed(word, field.option) for field, word in given})
     for path, problem in options.problems():
         raise InputError(f"{fields[path].option}: {problem}")
     return options
@@ -234,6 +237,8 @@ def _typed(hint: Any, value: Any) -> Any:
         raise TypeError
     if kind is tuple:
         return tuple(_typed(get_args(hint)[0], item) for item in value)
+    if kind is dict and get_args(hint)[1] is Any:
+        return json.loads(json.dumps({_typed(str, name): item for name, item in value.items()}))
     if kind is dict:
         return {_typed(str, name): _typed(float, number) for name, number in value.items()}
     return kind(value)

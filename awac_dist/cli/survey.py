@@ -23,7 +23,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.evaluation.scores import Reference, dataset_of_file, reference
 from awac_dist.types import Episode, Origin
 
-COLUMNS = ("observations", "actions", "rewards", "successes", "desired_goals", "achieved_goals")
+COLUMNS = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
 Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 
@@ -37,8 +37,8 @@ class Record:
     length: int
     total_reward: float
     ended: Literal["terminated", "truncated", "cut"]
-    solved: bool | None  # whether some step was a success, None where the task does not say
-    solved_last: bool | None  # whether the last step was
+    solved: bool | None  # whether some step was a success, None where no step says
+    solved_last: bool | None  # whether the last step was, None where it does not say
     digest: bytes
     entries: int  # of its actions [T, A]
     outside: int  # how many of them leave their bounds
@@ -55,7 +55,7 @@ class Record:
             versions=self.versions | later.versions,
             length=self.length + later.length,
             total_reward=self.total_reward + later.total_reward,
-            solved=None if None in (self.solved, later.solved) else self.solved or later.solved,
+            solved=self.solved or later.solved if later.solved is not None else self.solved,
             digest=self.digest + later.digest,
             entries=self.entries + later.entries,
             outside=self.outside + later.outside,
@@ -78,7 +78,8 @@ class Record:
 
 def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> Record:
     """The numbers of one row, whose actions should keep to some bounds."""
-    successes, outside = episode.successes, bounds.outside(episode.actions)
+    outside = bounds.outside(episode.actions)
+    flags = np.full(1, np.nan) if episode.successes is None else episode.successes
     columns = {name: getattr(episode, name) for name in COLUMNS}
     nans = {n: int((~np.isfinite(c)).sum()) for n, c in columns.items() if c is not None}
     return Record(
@@ -88,8 +89,8 @@ def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> R
         length=len(episode),
         total_reward=episode.total_reward,
         ended="terminated" if episode.terminated else "truncated" if episode.truncated else "cut",
-        solved=None if successes is None else bool((successes > 0).any()),
-        solved_last=None if successes is None else bool(successes[-1] > 0),
+        solved=None if np.isnan(flags).all() else bool((flags > 0).any()),
+        solved_last=None if np.isnan(flags[-1]) else bool(flags[-1] > 0),
         digest=digest(episode),
         entries=outside.size,
         outside=int(outside.sum()),

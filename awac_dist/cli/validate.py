@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +17,16 @@ from awac_dist.data.arguments import split
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
+from awac_dist.floats import LARGEST
 from awac_dist.reporting.wording import counted
 from awac_dist.types import Episode
 
 NUMBERS = re.compile(r"[\d.,]*\d")  # in which equal faults differ
+FLAWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "NaN": np.isnan,
+    "infinite": np.isinf,
+    "too large for float32": lambda column: np.isfinite(column) & (np.abs(column) > LARGEST),
+}
 DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
 
 
@@ -134,7 +140,7 @@ def episode_findings(place: str, episode: Episode, info: FileInfo, bounds: Bound
     """What is wrong with one episode by itself."""
     for name in COLUMNS:
         column = getattr(episode, name)
-        for what, test in (("NaN", np.isnan), ("infinite", np.isinf)):
+        for what, test in FLAWS.items():
             if column is not None and (wrong := test(column)).any():
                 remedy = "leave the episode out, or record it again"
                 yield f"{place}, {_first(wrong, name)}: {what}: {remedy}"

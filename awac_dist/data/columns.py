@@ -14,6 +14,7 @@ import numpy as np
 
 from awac_dist.errors import InputError
 from awac_dist.files import Budget
+from awac_dist.floats import flaw
 from awac_dist.types import Array, Episode, Origin
 
 OBSERVATION_KEYS = ("state_observation", "observation")  # the first that a dict has
@@ -171,13 +172,10 @@ class Place:
 
     def _finite(self, column: Any, name: str) -> Array:
         self.take(column.size)
-        with np.errstate(over="ignore"):
-            column = np.ascontiguousarray(column, dtype=np.float32)
-        wrong = ~np.isfinite(column)
-        if wrong.any():
-            what = f"NaN or infinite at step {np.argwhere(wrong)[0, 0]}"
-            raise self.error(name, what, "mend it or leave the episode out")
-        return np.asarray(column)
+        if found := flaw(column):
+            (step, *_), words = found
+            raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")
+        return np.ascontiguousarray(column, dtype=np.float32)
 
 
 def widths(episode: Episode) -> tuple[int, int]:
@@ -186,11 +184,11 @@ def widths(episode: Episode) -> tuple[int, int]:
 
 
 def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
-    """Refuse NaN and infinity, naming row and column; [T] or [T, D] each."""
+    """Refuse what `floats.flaw` finds, naming row and column; [T] or [T, D] each."""
     for name, values in columns.items():
-        if values is not None and not np.isfinite(values).all():
-            row = first_row + int(np.argwhere(~np.isfinite(values))[0, 0])
+        if values is not None and (found := flaw(values)):
+            (row, *_), words = found
             raise InputError(
-                f"{place}, row {row}: {name} is NaN or infinite: drop that episode; "
+                f"{place}, row {first_row + row}: {name} is {words}: drop that episode; "
                 "`awac-dist data validate` lists all such places"
             )

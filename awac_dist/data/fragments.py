@@ -117,6 +117,9 @@ def _joined(run: Sequence[LoggedFragment]) -> tuple[str, Episode, list[Mark]]:
     joined: dict[str, Any] = {}
     for name in (*STATES, *STEPS):
         columns = [getattr(part, name) for part in parts]
+        if name == "successes" and not all(column is None for column in columns):
+            silent = [np.full(len(part), np.nan, np.float32) for part in parts]
+            columns = [s if c is None else c for c, s in zip(columns, silent, strict=True)]
         if any(column is None for column in columns):
             joined[name] = None
         else:  # a fragment's last state is the next one's first

@@ -68,6 +68,9 @@ class Evaluator:
         self._collector = Collector(spec, num_envs, stream_of(seed), noise=None, watchdog=watchdog)
         self._policy: Policy | None = None
 
+    def ready(self) -> None:
+        """Answers once its environments are made."""
+
     def load(self) -> int | None:
         """Take the newest policy and return its version: what `run` will evaluate.
 

@@ -52,6 +52,7 @@ class Screen:
             os.close(self._stderr)
             self._spool.close()
             self.stream.close()
+            _open_again()
 
 
 def _point_to(descriptor: int) -> None:
@@ -60,5 +61,13 @@ def _point_to(descriptor: int) -> None:
 
 
 def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+
+
+def _open_again() -> None:
+    """Open what somebody else's code closed: there is more to be said."""
+    for name, descriptor in (("stdout", STDOUT), ("stderr", STDERR)):
+        if getattr(sys, name).closed:
+            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))

@@ -103,7 +103,7 @@ class Components:
             log=ExperienceLog(experience, index, spec, self.session),
             sources=self.sources,
             config=self.config.replay,
-            goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
+            goal_rewards=TaskRewards(spec) if spec.goal_size else None,
         )
 
     def _start_worker(self, number: int, incarnation: int) -> Handle:

@@ -51,6 +51,9 @@ class Driver:
         self._evaluator = EvaluatorSupervisor(
             components.start_evaluator, observer.died, self.loop, publish
         )
+        self._evaluates = config.evaluation.episodes > 0
+        if self._evaluates:
+            self._evaluator.start()
         self._store = StoreWatch(components.weights, self.loop, self._publish_again)
         self._workers = components.workers
         self._workers.died = self._worker_died
@@ -154,6 +157,8 @@ class Driver:
         prior.check_mixture(self._config)
         if self._config.clone.updates and not prior.demonstrations:
             note("no source holds demonstrations alone: there is nothing to clone")
+        if self._evaluates:
+            self._evaluator.check()
         self._phases = phases_of(self._config, prior.demonstrations, len(self._workers))
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
@@ -249,12 +254,14 @@ class Driver:
         self._shard_restarts = restarts
 
     def _evaluate_now(self, label: str) -> None:
-        episodes = self._config.evaluation.episodes
-        self._observer.evaluated(self._evaluator.result(label, episodes))
+        if self._evaluates:
+            episodes = self._config.evaluation.episodes
+            self._observer.evaluated(self._evaluator.result(label, episodes))
 
     def _evaluate_beside(self) -> None:
-        episodes = self._config.evaluation.curve_episodes
-        self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
+        if self._evaluates:
+            episodes = self._config.evaluation.curve_episodes
+            self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
 
     def _evaluated(self, evaluation: Evaluation) -> None:
         self._observer.evaluated(evaluation)

@@ -24,7 +24,7 @@ from awac_dist.algorithms.awac import AWAC
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
-from awac_dist.envs.make import make_env
+from awac_dist.envs.make import make_task
 from awac_dist.errors import ComponentDied, NotFinite, RunFailed
 from awac_dist.evaluation import evaluator
 from awac_dist.files import sealed
@@ -296,8 +296,8 @@ def test_an_environment_that_fails_the_evaluator_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def broken(env_id: str) -> Any:
-        env = make_env(env_id)
+    def broken(spec: Any) -> Any:
+        env = make_task(spec)
         env.step = lambda action: 1 / 0  # type: ignore[method-assign]
         return env
 

@@ -283,8 +283,13 @@ def problems(capsys: pytest.CaptureFixture[str], *arguments: str, count: bool = 
 
 
 def test_sound_data_passes(tmp_path: Path, log: str, capsys: pytest.CaptureFixture[str]) -> None:
-    sound = write(tmp_path / "sound.parquet", [make_episode([1, 2], n) for n in range(3)])
+    sound = write(
+        tmp_path / "sound.parquet",
+        [make_episode([1, 2], n, successes=[np.nan, n]) for n in range(2)],
+    )
     assert problems(capsys, sound, log) == []
+    assert main(["inspect", sound]) == 0
+    assert "50 % in their last step, 50 % in any step" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -292,7 +297,7 @@ def test_sound_data_passes(tmp_path: Path, log: str, capsys: pytest.CaptureFixtu
     [
         ({"rewards": [1, np.nan, 2]}, "row 1, column rewards: NaN"),
         ({"rewards": [1, 2, -np.inf]}, "row 2, column rewards: infinite"),
-        ({"successes": [np.nan, 0, 0]}, "row 0, column successes: NaN"),
+        ({"rewards": [1, 3e38, 2]}, "row 1, column rewards: too large for float32"),
         (
             {"observations": [[0, 0, 0], [0, 0, np.nan], [0, np.nan, 0], [1, 1, 1]]},
             "row 1, column observations[2] and 1 more entries: NaN",

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,6 +18,7 @@ from awac_dist.algorithms.bc import BCConfig
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
+from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
 from awac_dist.ranges import Count
 
@@ -64,6 +66,7 @@ def test_nothing_given_is_the_defaults() -> None:
     [
         (["--env", "Ant-v5"], "env", "Ant-v5"),
         (["--env", "7"], "env", "7"),
+        (["--env.kwargs", '{"gain": [1, null]}'], "env.kwargs", {"gain": [1, None]}),
         (["--workers", "32"], "workers", 32),
         (["--workers=32"], "workers", 32),
         (["--data", "a", "b", "7"], "data", ("a", "b", "7")),
@@ -305,7 +308,7 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("learner.updates_per_call", [0], [1]),
         ("learner.batches_per_request", [0], [1]),
         ("learner.keep_checkpoints", [0], [1]),
-        ("evaluation.episodes", [0], [1]),
+        ("evaluation.episodes", [-1], [0]),
         ("evaluation.curve_episodes", [0], [1]),
         ("evaluation.every_updates", [0], [1]),
     ],
@@ -537,3 +540,44 @@ class TestMethods:
         assert parse(["--resume", str(tmp_path)]).config == config
         line = refusal("--resume", str(tmp_path), "--algorithm", "awac")
         assert line.startswith("--algorithm: a run that is resumed keeps its options")
+
+
+# The task.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "env: Ant-v5\n",
+        "env: {id: Ant-v5}\n",
+        "env:\n  id: Ant-v5\n  kwargs: {}\n",
+    ],
+)
+def test_a_task_has_a_short_form(text: str, tmp_path: Path) -> None:
+    config = parse(["--config", write(tmp_path, text)]).config
+    assert config == replace(RunConfig(), env=EnvConfig("Ant-v5")) == RunConfig(env="Ant-v5")
+    assert to_mapping(config)["env"] == "Ant-v5"
+
+
+def test_a_tasks_arguments_are_read_written_and_changed(tmp_path: Path) -> None:
+    kwargs = {"gain": 0.5, "names": ["a", None], "inner": {"on": True}}
+    file = write(tmp_path, yaml.safe_dump({"env": {"id": "Ant-v5", "kwargs": kwargs}}))
+    config = parse(["--config", file]).config
+    assert config.env == EnvConfig("Ant-v5", kwargs)
+    again = write(tmp_path, yaml.safe_dump(to_mapping(config)))
+    assert parse(["--config", again]).config == config
+    assert parse(["--config", file, "--env.kwargs", '{"gain": 1}']).config.env.kwargs == {"gain": 1}
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"kwargs": [1]}, r"env\.kwargs: \[1\] is not a mapping of names to values, such as"),
+        ({"kwargs": {"when": date(2026, 1, 1)}}, "is not a mapping of names to values"),
+        ({"ids": "Ant-v5"}, r"no option env\.ids; did you mean env"),
+        ({"id": 7}, "env: 7 is not text"),
+    ],
+)
+def test_a_task_that_is_none_is_refused(stated: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        parse(["--config", write(tmp_path, yaml.safe_dump({"env": stated}))])

@@ -536,11 +536,14 @@ def test_nothing_follows_the_end_of_an_episode() -> None:
     assert len(join_fragments([replace(first, truncated=True), last])) == 2
 
 
-def test_successes_are_joined_only_if_every_fragment_has_them() -> None:
+def test_a_fragment_that_says_nothing_of_success_is_unknown_in_the_whole() -> None:
     whole = make_episode(10, origin=Origin("online", worker=1, episode=3))
     first, last = cut(whole, [4, 6])
+    assert first.successes is not None
     (joined,) = join_fragments([first, replace(last, successes=None)])
-    assert joined.successes is None
+    np.testing.assert_array_equal(joined.successes, [*first.successes, *[np.nan] * 6])
+    (silent,) = join_fragments([replace(part, successes=None) for part in (first, last)])
+    assert silent.successes is None
 
 
 def logged(folder: Path) -> list[Episode]:

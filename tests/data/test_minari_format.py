@@ -225,7 +225,7 @@ def replace(root: Path, name: str, values: Any) -> None:
         ("actions", np.zeros(3), r"episode 1: actions has shape \(3,\)"),
         ("actions", np.zeros((3, 5)), r"episode 1: actions has shape \(3, 5\)"),
         ("observations", np.zeros((3, 3)), "episode 1: observations/observation has shape"),
-        ("observations", np.full((4, 3), np.inf), "row 0: observations is NaN or infinite"),
+        ("observations", np.full((4, 3), np.inf), "row 0: observations is infinite in float32"),
         ("terminations", np.zeros(0, bool), "episode 1: terminations has shape"),
     ],
 )

@@ -413,6 +413,7 @@ def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_sessi
     witness = Witness()
     loop = EventLoop(runtime, witness, None, lambda: False)
     supervisor = EvaluatorSupervisor(start, witness.died, loop, lambda: None)
+    supervisor.start()
     ray.get(handles[0].actor.__ray_call__.remote(hang))
     found = supervisor.result("online", 2)
     runtime.close()

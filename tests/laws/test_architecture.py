@@ -12,13 +12,14 @@ ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
 MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
 
-FOUNDATIONS = {"types", "messages", "errors", "files", "ranges"}
+FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "ranges"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
 COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FOUNDATIONS
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
     "files": {"errors"},
+    "floats": set(),
     "messages": {"types"},
     "allocator": set(),
     "ranges": set(),

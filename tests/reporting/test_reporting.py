@@ -282,6 +282,19 @@ print("after")
     assert set(logged[5:]) == {kind.format("diverted") for kind in kinds}
 
 
+def test_what_somebody_closed_is_open_again(tmp_path: Path) -> None:
+    body = """
+with Screen() as screen:
+    sys.stdout.close()
+    screen.divert(Path(sys.argv[1]))
+    sys.stderr.close()
+print("after")
+print("wrong", file=sys.stderr)
+"""
+    done = run_python(body, tmp_path / "log.txt")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "before\nafter\n", "wrong\n")
+
+
 @pytest.mark.parametrize("divert", ["", "screen.divert(Path(sys.argv[1]))"])
 def test_a_fault_keeps_its_traceback_on_the_real_stderr(divert: str, tmp_path: Path) -> None:
     body = f"""
@@ -340,7 +353,7 @@ def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
     recorder = Recorder(PlainDisplay(stream, "the title"), log, {}, "awac_dist/DoorBinary-v0")
     recorder.evaluated(solving("offline", (0, 27, 1, 26), (False, True, False, False)))
     recorder.evaluated(evaluation("clone", 4.0, 5.0, 6.0))
-    recorder.evaluated(evaluation("clone", 200.0))
+    recorder.evaluated(replace(evaluation("clone", 200.0), faults=("ValueError: a", "OSError: b")))
     log.close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert {name: value for name, value in rows[0].items() if "success" in name} == {
@@ -356,6 +369,7 @@ def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
         "50 % 26 steps or more; return -186 ± 24 (4 episodes)",
         "clone after 7 updates and 0 online steps: return 5.00 ± 2.48 (3 episodes)",
         "clone after 7 updates and 0 online steps: return 200 ± ? (1 episode)",
+        "2 episodes of it dropped; the last: OSError: b",
     ]
 
 

@@ -146,6 +146,16 @@ def test_an_evaluator_that_dies_does_its_work_again(
     np.testing.assert_array_equal(vector, undisturbed)
 
 
+def test_without_evaluations_nobody_makes_an_environment_for_them(
+    config: RunConfig, undisturbed: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "__init__", lambda *_, **__: pytest.fail("an evaluator"))
+    blind = replace(config, evaluation=replace(config.evaluation, episodes=0))
+    vector, witness, _ = run(blind, InlineRuntime(RESOURCES), tmp_path)
+    assert witness.evaluations == []
+    np.testing.assert_array_equal(vector, undisturbed)
+
+
 def test_an_evaluator_that_dies_again_and_again_ends_the_run(
     config: RunConfig, folder: str
 ) -> None:
@@ -230,7 +240,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
         raise AssertionError("recorded actions were done again")
 
     monkeypatch.setattr(Slot, "go_on", refuse)
-    registered = gymnasium.registry[config.env]
+    registered = gymnasium.registry[config.env.id]
     monkeypatch.setattr(registered, "nondeterministic", True)
     with pytest.raises(Killed):
         run(config, InlineRuntime(RESOURCES), folder, look=killed_at(200))

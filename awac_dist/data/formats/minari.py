@@ -193,11 +193,12 @@ def _episode(place: str, number: int, dataset: Any) -> Episode:
         values = _checked(place, f"observations/{name}", parts[name], (steps + 1, *space.shape))
         columns[f"{name}s"] = values.reshape(steps + 1, -1)
     actions = _checked(place, "actions", found.actions, (steps, *dataset.action_space.shape))
-    columns |= {"actions": actions.reshape(steps, -1), "successes": _successes(found.infos, steps)}
+    columns["actions"] = actions.reshape(steps, -1)
     check_finite(place, 0, **columns)
     terminated = bool(flat["terminations"][-1])
     return Episode(
         **columns,
+        successes=_successes(found.infos, steps),
         terminated=terminated,
         truncated=bool(flat["truncations"][-1]) and not terminated,
         origin=Origin("prior", episode=number, seed=seed if isinstance(seed, int) else -1),
