@@ -25,7 +25,7 @@ from pyarrow import fs
 from awac_dist.errors import InputError, UnknownPlace, first_line
 
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
-UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 64
+UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
 RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
 NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -100,7 +100,7 @@ def size_bytes(path: str) -> int:
 
 
 class Budget:
-    """What a file, or a folder of them, may unpack to: 128 MiB and 64 times its size, in all.
+    """What a file, or a folder of them, may unpack to: 128 MiB and 32 times its size, in all.
 
     Every reader counts what it is about to take, and what it will hand out, against it first: so
     memory and time are bounded by what lies on the disk. Measured or computed numbers pack to a

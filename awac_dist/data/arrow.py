@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -14,14 +15,16 @@ WIDTHS = (1, 4, 8, 12, 4, 8, 16, 0)  # of Parquet's physical types; 16 for text:
 FIXED = 7  # the physical type whose width the schema says
 LEVEL_BYTES = 4  # by which Parquet tells in which list a number is
 REPEATING = re.compile(r"dictionary<|run_end_encoded<|(list|string|binary)_view|(?<!not )\bnull\b")
-COMPRESSION = 3  # the field of a RecordBatch, as `Message.fbs` of Arrow numbers them
-HEADER = 2  # of a Message
+PAGE_HEADER_BYTES = (256, 1 << 20)  # of most; of one with long statistics
+HEADER = 2  # the field of a Message, as Arrow's `Message.fbs` numbers them
+ROWS, NODES, COMPRESSION = 0, 1, 3  # of a RecordBatch
 
 
 def count_parquet(file: Any, budget: Budget, place: str) -> None:
-    """Count what all columns of an open Parquet file unpack to, as its footer says.
+    """Count what all columns of an open Parquet file unpack to, as its footer and its pages say.
 
-    Read by hand: pyarrow ends the process over some footers that are damaged (26.0, `column()`).
+    Read by hand: pyarrow ends the process over some footers that are damaged (26.0, `column()`),
+    and does not hold its pages to what the footer says.
     """
     size = file.size()
     length = int.from_bytes(file.read_at(4, size - 8), "little")
@@ -31,7 +34,25 @@ def count_parquet(file: Any, budget: Budget, place: str) -> None:
         for chunk, leaf in zip(group[1], leaves, strict=True):
             stated = chunk[3]
             width = leaf[2] if stated[1] == FIXED else WIDTHS[stated[1]]
-            budget.take(max(stated[6], stated[5] * (width + LEVEL_BYTES), 0), place)
+            unpacked, values = map(sum, zip((0, 0), *_pages(file, stated), strict=True))
+            numbers = max(stated[5], values) * (width + LEVEL_BYTES)
+            budget.take(max(stated[6], unpacked, numbers), place)
+
+
+def _pages(file: Any, stated: dict[int, Any]) -> Iterator[tuple[int, int]]:
+    """Bytes that each page of a column unpacks to, and values in it; a dictionary has none."""
+    at = min((stated[place] for place in (9, 11) if stated.get(place)), default=0)
+    end = at + stated[7]
+    while at < end:
+        for room in PAGE_HEADER_BYTES:
+            try:
+                page, length = _struct(file.read_at(min(room, end - at), at), 0)
+                break
+            except IndexError:  # longer than most
+                page = {}
+        data = page.get(5) or page.get(8) or {}
+        yield page[2], data.get(1, 0)
+        at += length + max(page[3], 0)
 
 
 def _struct(content: bytes, at: int) -> tuple[dict[int, Any], int]:
@@ -93,7 +114,7 @@ def check_ipc(path: str, budget: Budget, place: str) -> None:
     with pa.memory_map(path) as source:
         source.seek(8)  # the magic
         for message in pa.ipc.MessageReader.open_stream(source):
-            refuse_compressed(message)
+            check_message(message)
         source.seek(0)
         reader = pa.ipc.open_file(source)
         check_types(reader.schema)
@@ -108,15 +129,24 @@ def check_types(schema: pa.Schema) -> None:
             raise ValueError(f"{column.name!a} is of {str(column.type)[:60]}: write plain lists")
 
 
-def refuse_compressed(message: pa.Message) -> None:
-    """A ValueError for a record batch whose buffers are compressed."""
+def check_message(message: pa.Message) -> None:
+    """A ValueError for a record batch that is compressed, or whose lengths end the process."""
     content = memoryview(message.metadata)
     (root,) = struct.unpack_from("<I", content)
     header = _field(content, root, HEADER)
-    if message.type != "schema" and header:
-        table = header + struct.unpack_from("<I", content, header)[0]
-        if message.type != "record batch" or _field(content, table, COMPRESSION):
-            raise ValueError("it is compressed: write it as it is")
+    if message.type == "schema" or not header:
+        return
+    table = header + struct.unpack_from("<I", content, header)[0]
+    if message.type != "record batch" or _field(content, table, COMPRESSION):
+        raise ValueError("it is compressed: write it as it is")
+    rows, nodes = (_field(content, table, number) for number in (ROWS, NODES))
+    lengths = [struct.unpack_from("<q", content, rows)[0]] if rows else []
+    if nodes:
+        nodes += struct.unpack_from("<I", content, nodes)[0]
+        (count,) = struct.unpack_from("<I", content, nodes)
+        lengths += struct.unpack_from(f"<{2 * count}q", content, nodes + 4)[::2]
+    if any(length < 0 for length in lengths):
+        raise ValueError("a column has a negative length")
 
 
 def _field(content: Any, table: int, number: int) -> int:

@@ -24,7 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from awac_dist.data import parquet
-from awac_dist.data.arrow import check_types, refuse_compressed
+from awac_dist.data.arrow import check_message, check_types
 from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.data.fragments import LoggedFragment, join_logged
 from awac_dist.errors import InputError
@@ -112,7 +112,7 @@ def read(path: str) -> Contents:
     for at, payload in _records(content, found):
         with naming(f"{path}: byte {at}"):
             message = pa.ipc.read_message(payload)
-            refuse_compressed(message)
+            check_message(message)
             if message.type == "schema":
                 found.schema = pa.ipc.read_schema(pa.py_buffer(payload))
                 check_types(found.schema)
@@ -173,7 +173,8 @@ def _looks_like(path: str) -> bool:
 
 def _describe(path: str) -> FileInfo:
     found = read(path)
-    info = None if found.schema is None else parquet.schema_info(found.schema)
+    with naming(f"{path}: its columns are not ours"):
+        info = None if found.schema is None else parquet.schema_info(found.schema)
     if info is None:
         raise InputError(f"{path}: is no journal, or one of an older version of awac_dist")
     facts = {}

@@ -109,7 +109,7 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more
 
 
 def _looks_like(path: str) -> bool:
-    return schema_info(open_file(path).schema_arrow) is not None
+    return schema_info(read_schema(path)) is not None
 
 
 def read_info(path: str) -> FileInfo:
@@ -207,10 +207,18 @@ def check_whole(path: str) -> None:
             raise InputError(f"{path}: is damaged: its checksum is another one: bring back a copy")
 
 
+def read_schema(path: str) -> pa.Schema:
+    """The columns of a Parquet file, whatever its rows would take."""
+    with arrow_errors(path), opened(path) as source:
+        return pq.ParquetFile(source).schema_arrow
+
+
 def open_file(path: str, budget: Budget | None = None) -> pq.ParquetFile:
     """A Parquet file, for reading, whose columns the budget has; of its own where none is given."""
     with arrow_errors(path):
         source = opened(path)
+        if source.size() <= CHUNK:  # one request to an object store, not one a page
+            source = pa.BufferReader(source.read())
         file = pq.ParquetFile(source)
         assert file.schema_arrow is not None  # read now, where a damaged one is reported
         count_parquet(source, budget or Budget.of(path), path)

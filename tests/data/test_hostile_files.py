@@ -72,6 +72,28 @@ def own_parquet(path: Path) -> None:
     pq.write_table(pa.table(names), path, compression="zstd")
 
 
+def own_lying(path: Path) -> None:
+    """The same, whose footer says that there are 9 numbers in 99 bytes."""
+    own_parquet(path)
+    content = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for stated, lie in ((column.num_values, 9), (column.total_uncompressed_size, 99)):
+        at = content.index(varint(2 * stated), footer)
+        room = len(varint(2 * stated))
+        content[at : at + room] = varint(2 * lie, room)
+    path.write_bytes(content)
+
+
+def varint(value: int, length: int = 0) -> bytes:
+    """As Thrift has it, at least so long."""
+    found = bytearray()
+    while value > 127 or len(found) < length - 1:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes(found) + bytes([value])
+
+
 def own_rows(path: Path) -> None:
     def nested(steps: int) -> pa.Array:
         ends = np.arange(3_001, dtype=np.int32) * steps
@@ -134,6 +156,7 @@ SMALL_FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "ids.parquet": ("RLlib Parquet", rllib_ids),
     "item.parquet": ("RLlib Parquet", rllib_item),
     "own.parquet": ("awac_dist Parquet", own_parquet),
+    "lying.parquet": ("awac_dist Parquet", own_lying),
     "rows.parquet": ("awac_dist Parquet", own_rows),
     "d4rl.hdf5": ("D4RL HDF5", d4rl),
     "chunk.hdf5": ("D4RL HDF5", d4rl_chunk),

@@ -28,6 +28,7 @@ import numpy as np
 from awac_dist.errors import InputError
 from awac_dist.files import Budget
 
+CONTAINER_BYTES = 64  # what an empty list or dict takes, or a pair in one
 STACK_LIMIT = 1_000_000  # pickle.dump hands over lists and dicts a thousand entries at a time
 MARK_LIMIT = 100_000  # lists within lists; pickle.dump ends at a thousand
 ARRAY_LIMIT = 100  # arrays within arrays: NumPy frees them by recursion on the C stack
@@ -154,6 +155,14 @@ class Machine(pickle._Unpickler):
         demand(type(module) is str and type(name) is str, "a name to import")
         self.stack.append(self.find_class(module, name))
 
+    def load_empty_dictionary(self) -> None:
+        self._charge(CONTAINER_BYTES)
+        self.stack.append({})
+
+    def load_empty_list(self) -> None:
+        self._charge(CONTAINER_BYTES)
+        self.stack.append([])
+
     def load_dict(self) -> None:
         entries = _pairs(self.pop_mark())  # which puts the stack of before into its place
         self.stack.append(entries)
@@ -168,6 +177,7 @@ class Machine(pickle._Unpickler):
     def _update(self, flat: list[Any]) -> None:
         entries = _pairs(flat)
         demand(type(self.stack[-1]) is dict, "a dict to fill")
+        self._charge(CONTAINER_BYTES * len(entries))
         self.stack[-1].update(entries)
 
     def load_build(self) -> None:
@@ -214,7 +224,7 @@ class Machine(pickle._Unpickler):
         demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
         kind = np.dtype(object if dtype.code[0] == "O" else dtype.order + dtype.code)
         count = math.prod(shape)
-        self._charge(count * kind.itemsize)
+        self._charge(count * kind.itemsize + CONTAINER_BYTES)
         if kind.kind == "O":
             demand(type(data) is list and len(data) == count, "as many objects as the shape says")
             depth = 1 + max((self._depths.get(id(value), 0) for value in data), default=0)
@@ -241,7 +251,7 @@ class Machine(pickle._Unpickler):
         return b""
 
     def _ordered_dict(self, pairs: Any = ()) -> dict[Any, Any]:
-        self._charge(8 * len(pairs))
+        self._charge(CONTAINER_BYTES * (1 + len(pairs)))
         return _pairs([part for key, value in pairs for part in (key, value)])
 
 

@@ -26,7 +26,7 @@ from pyarrow import fs
 from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format, Keys, needed_package
 from awac_dist.data.formats.step_parquet import Names, Steps
-from awac_dist.data.parquet import arrow_errors, open_file, read_tables
+from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget, resolve
 from awac_dist.types import Episode, Origin
@@ -52,7 +52,7 @@ REMEDY = "write the episode again with RLlib"
 def _looks_like(path: str) -> bool:
     """Whether it is a file, or a folder of nothing but files, with RLlib's columns."""
     found = find_files(path)
-    return bool(found) and all(_form(open_file(file).schema_arrow) for file in found)
+    return bool(found) and all(_form(read_schema(file)) for file in found)
 
 
 def _describe(path: str, keys: Keys) -> FileInfo:

@@ -22,7 +22,7 @@ from awac_dist.types import Array, Episode, Kind, Origin
 
 ROWS_PER_READ = 4096
 UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
-EPISODE_BYTES = 4 * RECORD_BYTES  # what an episode costs whose rows are looked for
+EPISODE_BYTES = 8 * RECORD_BYTES  # what an episode costs whose rows are looked for
 Names = Mapping[str, tuple[str, ...]]  # of the file's columns, by what they are to us
 
 
