@@ -23,7 +23,7 @@ from awac_dist.types import Array, EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
 CLOSE = 0.8  # of names: most are alike in their ends
-MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]")  # and a name in it
+MODULE = re.compile(r'"([A-Za-z_][\w.]*:[A-Za-z_][^"]*)"')  # and a name in it, as JSON has it
 GOAL_KEYS = ("observation", "desired_goal", "achieved_goal")
 
 
@@ -52,16 +52,12 @@ def kwargs_in_file(kwargs: Any, file: str) -> dict[str, Any]:
     """
     if not isinstance(kwargs, dict):
         raise InputError(f"{file}: the task's kwargs are {kwargs!r}, which is no mapping")
-    texts = [kwargs]
-    while texts:
-        value = texts.pop()
-        if isinstance(value, dict | list):
-            texts += value.values() if isinstance(value, dict) else value
-        elif isinstance(value, str) and MODULE.match(value):
-            raise InputError(
-                f"{file}: the task's kwargs name {value!r}, and what a file names is not imported: "
-                f"if you trust it, type --env.kwargs '{json.dumps(kwargs)}'"
-            )
+    written = json.dumps(kwargs, default=str)
+    if found := MODULE.search(written):
+        raise InputError(
+            f"{file}: the task's kwargs name {found[1]!r}, and what a file names is not imported: "
+            f"if you trust it, type --env.kwargs '{written}'"
+        )
     return kwargs
 
 

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from running import run, small_config, write_demonstrations
+from running import make_driver, run, small_config, write_demonstrations
 
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import list_files
@@ -154,6 +154,19 @@ def test_without_evaluations_nobody_makes_an_environment_for_them(
     vector, witness, _ = run(blind, InlineRuntime(RESOURCES), tmp_path)
     assert witness.evaluations == []
     np.testing.assert_array_equal(vector, undisturbed)
+
+
+def test_an_evaluator_that_cannot_be_built_ends_the_run_before_it_learns(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(evaluator: Evaluator) -> None:
+        raise InputError("no environment 'Mine-v0'")
+
+    monkeypatch.setattr(Evaluator, "ready", unknown)
+    witness, driver = make_driver(config, InlineRuntime(RESOURCES), tmp_path)
+    with pytest.raises(InputError, match="Mine-v0"):
+        driver.run()
+    assert witness.phases == ["load"]
 
 
 def test_an_evaluator_that_dies_again_and_again_ends_the_run(
