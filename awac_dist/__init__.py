@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
+from os.path import expanduser
 from typing import TYPE_CHECKING
 
 from awac_dist.envs.registration import register_tasks
@@ -23,7 +24,7 @@ def load_policy(source: str | PathLike[str]) -> SavedPolicy:
 
     Args:
         source: The folder of a run (its newest checkpoint), a checkpoint, or a policy file (.npz);
-            a path or URI.
+            a path, where ~ is the home folder, or URI.
 
     Raises:
         InputError: There is none, or it is damaged.
@@ -31,4 +32,4 @@ def load_policy(source: str | PathLike[str]) -> SavedPolicy:
     from awac_dist.policies.acting import SavedPolicy
     from awac_dist.policies.npz import find_policy, read_policy
 
-    return SavedPolicy(read_policy(find_policy(fspath(source))))
+    return SavedPolicy(read_policy(find_policy(expanduser(fspath(source)))))
