@@ -15,6 +15,7 @@ from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
+from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import counted
 from awac_dist.types import Episode
 
@@ -30,9 +31,9 @@ def run(options: Validate) -> int:
     count = 0
     for finding in findings(options.sources):
         count += 1
-        print(" ".join(finding.split()))
+        say(" ".join(finding.split()))
     nothing = f"nothing wrong in {', '.join(options.sources)}"
-    print(f"{counted(count, 'problem')} found" if count else nothing)
+    say(f"{counted(count, 'problem')} found" if count else nothing)
     return 1 if count else 0
 
 
