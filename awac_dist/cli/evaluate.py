@@ -10,11 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import yaml
-
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
+from awac_dist.cli.yaml_text import read_yaml
 from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
 from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
@@ -26,7 +25,7 @@ from awac_dist.files import read_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import (
     aligned,
     counted,
@@ -63,7 +62,7 @@ def run(options: Evaluate) -> None:
             text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
             with writable(f"--json {options.json}"):
                 Path(options.json).write_text(f"{text}\n", "utf-8")
-    print(_told(job, evaluation))
+    say(_told(job, evaluation))
 
 
 def _job(args: Evaluate) -> _Job:
@@ -92,8 +91,8 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = yaml.safe_load(read_file(f"{run}/config.yaml"))
-    except (OSError, yaml.YAMLError):
+        found = read_yaml(read_file(f"{run}/config.yaml"))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -148,7 +147,7 @@ def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     mean, half = evaluation.mean, evaluation.half_width
     ends = (mean - half, mean + half) if math.isfinite(half) else None
     yield "", "mean", "95 % interval"
-    for words, share in definitions(evaluation).items():
+    for words, (share,) in definitions(evaluation).items():
         yield f"success, {words}", percent(share.value), percent_interval(share)
     yield "return", number(mean), _interval(ends, mean)
     score = normalised_score(job.spec.env_id, mean)
