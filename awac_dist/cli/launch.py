@@ -12,24 +12,27 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import FrameType
 
-from awac_dist.cli.dry_run import inputs, plan_of
+from awac_dist.cli.dry_run import check_initial, inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, needed, writable
+from awac_dist.errors import InputError, RunFailed, needed, writable
+from awac_dist.files import read_file, write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
+from awac_dist.policies.npz import find_policy
 from awac_dist.reporting.display import Display, open_display
-from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
+from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
-from awac_dist.reporting.screen import Screen
-from awac_dist.reporting.summary import summary
-from awac_dist.reporting.wording import counted
-from awac_dist.runs.components import Components
+from awac_dist.reporting.screen import Screen, say
+from awac_dist.reporting.summary import summary, to_go_on
+from awac_dist.reporting.wording import counted, resume_command
+from awac_dist.runs.components import INITIAL_POLICY, Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import Runtime
@@ -74,7 +77,7 @@ def run(options: Options) -> int:
     """
     with Screen() as screen, StopRequest() as stop:
         text = train(options, screen, stop)
-    print(text)
+    say(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
 
@@ -82,11 +85,16 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     config = options.config
     spec, sources = inputs(config)
+    check_initial(options, spec)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
-    with _begun(place, options, screen), open_display(screen.stream, title) as display:
+    with (
+        _begun(place, options, screen),
+        _going_on_told(resume_command(place.shared, config.env)),
+        open_display(screen.stream, title) as display,
+    ):
         session, folder = place.session, place.shared
         newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
         with _recorded(config, place, display, stop, newest) as (runtime, recorder):
@@ -107,7 +115,18 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
             recorder.env_steps,
             recorder.grad_steps,
             stopped_early,
+            resume_command(place.shared, config.env),
         )
+
+
+@contextmanager
+def _going_on_told(command: str) -> Iterator[None]:
+    """Around a run: where it cannot go on, the last word is the command that does."""
+    try:
+        yield
+    except (RunFailed, KeyboardInterrupt) as error:
+        error.add_note(to_go_on(command))
+        raise
 
 
 @contextmanager
@@ -125,6 +144,9 @@ def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
                 place.fetch()
                 screen.divert(folder / "log.txt")
                 write_provenance(folder, to_mapping(options.config), options.words, place.session)
+                if new and options.config.init:
+                    source = read_file(find_policy(options.config.init))
+                    write_file(f"{place.shared}/{INITIAL_POLICY}", source)
             yield
         except InputError:
             if new and not _anything_ran(place):
@@ -145,14 +167,17 @@ def _recorded(
         metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
         at_end.callback(metrics.close)
         if place.session:
+            if metrics.damaged:
+                lines = counted(metrics.damaged, "damaged line")
+                display.note(f"{lines} of {METRICS_FILE} left out")
             progress = load_progress(newest) if newest else {}
             again = progress.get("evaluating", False)
             metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
         updates = {"offline": config.offline.updates, "online": config.online.updates}
         yield runtime, Recorder(display, metrics, updates, config.env, place.keep)
-    if _anything_ran(place):
+    if rows := read_table(place.local / METRICS_FILE).rows:
         with needed(place.shared):
-            plot_learning_curve(place.local)
+            plot_learning_curve(place.local, rows)
         place.keep()
 
 

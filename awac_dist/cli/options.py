@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
+from awac_dist.cli.yaml_text import read_yaml
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, reason
 
@@ -35,7 +34,8 @@ examples:
       go on with a run that ended or died, with other workers
 
 A YAML file holds the same names, nested: "algorithm: {temperature: 0.3}". None (or null) may be
-given where a text says what None means. Names may be written with dashes for underscores.
+given where a text says what None means. Names may be written with dashes for underscores, a list
+as 64 64 or [64, 64].
 """
 if TYPE_CHECKING:
     from awac_dist.reporting.run_place import RunPlace
@@ -98,6 +98,16 @@ class Options(NamedTuple):
     dry_run: bool
     resume: RunPlace | None  # the run to go on with; None begins a new one
 
+    @property
+    def module(self) -> str:
+        """Which one of this room does it."""
+        if self.resume is not None:
+            from awac_dist.cli.finished import is_finished  # it reads checkpoints
+
+            if is_finished(self.resume.shared, self.config):
+                return "finished"
+        return "dry_run" if self.dry_run else "launch"
+
 
 class Setting(NamedTuple):
     """A value that somebody gave."""
@@ -127,6 +137,8 @@ def parse(argv: Sequence[str]) -> Options:
     files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
     settings = [setting for file in files for setting in _read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
+    if place is not None:
+        _check_whole(files[0], stored)
     if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
         raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
@@ -177,17 +189,26 @@ def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
     return place
 
 
+def _check_whole(file: str, stored: Iterable[str]) -> None:
+    """Refuse the config of a run that lost a part, for which defaults would be taken."""
+    given, whole = {path.partition(".")[0] for path in stored}, vars(RunConfig())
+    lost = [name for name, value in whole.items() if value is not None and name not in given]
+    if lost:
+        raise InputError(
+            f"{file}: is damaged: it says nothing of {lost[0]}: bring back a copy; provenance.json "
+            "beside it holds the words that began this run"
+        )
+
+
 def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = yaml.safe_load(read_file(file))
+        content = read_yaml(read_file(file))
     except OSError as error:
         raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
     return list(_flattened(file, "", content, known))
 
 
