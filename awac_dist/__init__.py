@@ -11,10 +11,20 @@ from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from awac_dist.policies.acting import SavedPolicy
 
 __version__ = "0.1.0"
-__all__ = ["EnvSpec", "Episode", "InputError", "Origin", "__version__", "load_policy"]
+__all__ = [
+    "EnvSpec",
+    "Episode",
+    "InputError",
+    "Origin",
+    "__version__",
+    "load_policy",
+    "write_episodes",
+]
 
 register_tasks()
 
@@ -33,3 +43,20 @@ def load_policy(source: str | PathLike[str]) -> SavedPolicy:
     from awac_dist.policies.npz import find_policy, read_policy
 
     return SavedPolicy(read_policy(find_policy(expanduser(fspath(source)))))
+
+
+def write_episodes(path: str | PathLike[str], episodes: Iterable[Episode], spec: EnvSpec) -> None:
+    """Write episodes as our Parquet, which `--data` reads: whole, or not at all.
+
+    Args:
+        path: The file, a path or URI; its name should end with .parquet.
+        episodes: In any number; their columns may be arrays of any type of numbers.
+        spec: The task: its id, the sizes of observations, actions and goals, and the bounds.
+
+    Raises:
+        ValueError: An episode is not as wide as the task's.
+        OSError: The file cannot be written.
+    """
+    from awac_dist.data.parquet import write_episodes as write
+
+    write(expanduser(fspath(path)), episodes, spec)

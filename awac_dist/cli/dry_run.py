@@ -9,7 +9,8 @@ import yaml
 
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import NOTHING_TO_CLONE, RunConfig
-from awac_dist.data.sources import Source, count_episodes, episodes, open_source
+from awac_dist.data.record import RECORD, begin, go_on
+from awac_dist.data.sources import Source, count_episodes, episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.messages import Loaded
@@ -36,22 +37,32 @@ def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
-        spec, sources = inputs(config)
+        spec, sources = inputs(options)
         check_initial(options, spec)
         text = _described(config, spec, sources, plan_of(config, local_resources()))
     say(text)
 
 
-def inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
-    """The task and the prior data of a run.
+def inputs(options: Options) -> tuple[EnvSpec, list[Source]]:
+    """The task and the prior data of a run that begins or goes on.
 
     Raises:
-        InputError: There is no such task or data, or they do not fit.
+        InputError: There is no such task or data, they do not fit, or are not what they were.
     """
+    config = options.config
     spec = env_spec(config.env)
     if config.replay.goals and not spec.goal_size:
         raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    return spec, [open_source(argument, spec) for argument in config.data]
+    place = options.resume
+    record = None if place is None else place.read(RECORD)
+    if place is None or record is None:  # a new run, or one of an older version
+        more = [argument for argument in options.more_data if argument not in config.data]
+        return spec, begin([*config.data, *more], spec)
+    sources = go_on(record, options.more_data, spec)
+    for path in (file.path for source in sources if source.joined for file in source.files):
+        if path.startswith(f"{place.shared}/"):
+            raise InputError(f"{path}: the run learns from what it collected: leave it out")
+    return spec, sources
 
 
 def check_initial(options: Options, spec: EnvSpec) -> None:
@@ -85,6 +96,7 @@ def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan
         f"task      {spec.env_id}: observations [{spec.observation_size}], {goals}"
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
         *(f"data      {name}: {count:,} episodes" for name, count in counts.items()),
+        *(f"          {remark}" for source in sources for remark in source.remarks),
         *_processes(config, plan),
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
         *_phases(config, prior, plan),
@@ -98,7 +110,7 @@ def _prior_data(sources: Sequence[Source]) -> PriorData:
     counts = Counter({source.name: count_episodes(source) for source in sources})
     all_demonstrate = [source.name for source in sources if _demonstrates(source)]
     demonstrations = Counter({name: counts[name] for name in all_demonstrate})
-    return PriorData(sources, [Loaded(counts, Counter(), demonstrations, Counter(), [])])
+    return PriorData(sources, [Loaded(counts, Counter(), demonstrations, Counter(), Counter(), [])])
 
 
 def _demonstrates(source: Source) -> bool:

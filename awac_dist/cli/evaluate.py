@@ -10,10 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import yaml
+
+from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
-from awac_dist.cli.yaml_text import read_yaml
 from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
 from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
@@ -91,8 +93,8 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = read_yaml(read_file(f"{run}/config.yaml"))
-    except (OSError, ValueError):
+        found = plain_yaml.load(read_file(f"{run}/config.yaml"))
+    except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from types import FrameType
 
@@ -17,6 +18,7 @@ from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
+from awac_dist.data.record import RECORD, record_of
 from awac_dist.data.sources import EXPERIENCE
 from awac_dist.errors import InputError, RunFailed, needed, writable
 from awac_dist.files import read_file, write_file
@@ -83,15 +85,16 @@ def run(options: Options) -> int:
 
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
-    config = options.config
-    spec, sources = inputs(config)
+    spec, sources = inputs(options)
     check_initial(options, spec)
+    data = tuple(source.argument for source in sources)
+    config = replace(options.config, data=data)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
     with (
-        _begun(place, options, screen),
+        _begun(place, options._replace(config=config), record_of(sources), screen),
         _going_on_told(resume_command(place.shared, config.env)),
         open_display(screen.stream, title) as display,
     ):
@@ -130,7 +133,7 @@ def _going_on_told(command: str) -> Iterator[None]:
 
 
 @contextmanager
-def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
+def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> Iterator[None]:
     """Take the run's place into use; a new run that did not come to run leaves it as it was.
 
     Raises:
@@ -144,6 +147,7 @@ def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
                 place.fetch()
                 screen.divert(folder / "log.txt")
                 write_provenance(folder, to_mapping(options.config), options.words, place.session)
+                write_file(f"{folder}/{RECORD}", record.encode())
                 if new and options.config.init:
                     source = read_file(find_policy(options.config.init))
                     write_file(f"{place.shared}/{INITIAL_POLICY}", source)

@@ -15,9 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import yaml
+
 from awac_dist.algorithms import METHODS, config_class, name_of
+from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
-from awac_dist.cli.yaml_text import read_yaml
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, reason
 
@@ -80,6 +82,7 @@ class Launch:
         config: YAML files of options; may be repeated: later ones win, the command line over all.
         dry_run: Print the resolved config and the plan, and stop.
         resume: Go on with the run in this folder from its newest checkpoint, with its own options.
+            With --data: learn from new data, too, or find there what has been moved.
         override: With --resume: change options that may change, such as workers=8.
     """
 
@@ -97,11 +100,12 @@ class Options(NamedTuple):
     words: Sequence[str]  # as they were given
     dry_run: bool
     resume: RunPlace | None  # the run to go on with; None begins a new one
+    more_data: tuple[str, ...] = ()  # that a run goes on with: new, or where its data is by now
 
     @property
     def module(self) -> str:
         """Which one of this room does it."""
-        if self.resume is not None:
+        if self.resume is not None and not self.more_data:
             from awac_dist.cli.finished import is_finished  # it reads checkpoints
 
             if is_finished(self.resume.shared, self.config):
@@ -141,13 +145,15 @@ def parse(argv: Sequence[str]) -> Options:
         _check_whole(files[0], stored)
     if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
         raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
+    more = given.pop("data", ()) if place else ()
+    more = known["data"].typed(more, "--data") if more else ()
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
     method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
         _print_help(_defaults(method))
         raise SystemExit(0)
-    return Options(_config(method, methods, settings), argv, launch.dry_run, place)
+    return Options(_config(method, methods, settings), argv, launch.dry_run, place, more)
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
@@ -179,7 +185,8 @@ def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
     """Where the run is that is to go on, with nothing changed but by --override."""
     from awac_dist.reporting.run_place import RunPlace  # it reads object stores: slow to import
 
-    fixed = [path for path in given if path != "env"]  # which may be typed again, to trust it
+    # a task may be typed again, to trust it; data is new, or has been moved
+    fixed = [path for path in given if path not in ("env", "data")]
     fixed += [name for name in ("algorithm", "config") if getattr(launch, name)]
     if fixed:
         raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")
@@ -204,11 +211,13 @@ def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = read_yaml(read_file(file))
+        content = plain_yaml.load(read_file(file))
     except OSError as error:
         raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
     return list(_flattened(file, "", content, known))
 
 

@@ -19,8 +19,9 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
+import yaml
 
-from awac_dist.cli.yaml_text import read_yaml
+from awac_dist.cli import plain_yaml
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
 
@@ -91,7 +92,7 @@ class Field(NamedTuple):
             return None
         try:
             return _typed(self.hint, value)
-        except (TypeError, ValueError, LookupError, OverflowError):
+        except (TypeError, ValueError, LookupError, OverflowError, yaml.YAMLError):
             shown = repr(value)
             shown = shown if len(shown) < LONGEST else f"{shown[:LONGEST]}..."
             raise InputError(f"{where}: {shown} is not {self.legal}") from None
@@ -235,7 +236,7 @@ def _typed(hint: Any, value: Any) -> Any:
     if kind is Literal:
         return {str(choice): choice for choice in get_args(hint)}[str(value)]
     if kind in (bool, dict) and isinstance(value, str):
-        value = read_yaml(value)
+        value = plain_yaml.load(value)
     if hint == tuple[int, ...]:
         value = _split(value)
     legal = {tuple: list | tuple, float: int | float | str, int: int | str}.get(kind, kind)

@@ -96,7 +96,8 @@ def _width(place: str, what: str, space: Any) -> int:
     """Of flat vectors; refuses all else."""
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise InputError(
-            f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the environment"
+            f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the "
+            "environment, observations in gymnasium.wrappers.FlattenObservation"
         )
     return space.shape[0]
 

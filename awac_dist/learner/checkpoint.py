@@ -14,7 +14,6 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -111,13 +110,15 @@ def load_checkpoint(path: str) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or is not as it was written.
     """
-    import torch
+    from awac_dist.learner.torch_file import read_torch
 
-    content = io.BytesIO(_read(path, STATE))
+    place = f"{path}/{STATE}"
     try:
-        state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError) as error:
-        raise InputError(f"{path}/{STATE}: cannot be read: {first_line(error)}") from error
+        state: dict[str, Any] = read_torch(place, _read(path, STATE))
+    except InputError:
+        raise
+    except Exception as error:  # whatever damage makes of its reader
+        raise InputError(f"{place}: cannot be read: {first_line(error)}") from error
     return state
 
 
@@ -129,11 +130,11 @@ def load_progress(path: str) -> dict[str, Any]:
     """
     try:
         progress: dict[str, Any] = json.loads(_read(path, PROGRESS))
-        if isinstance(progress.get("grad_steps", 0), int):
-            return progress
-    except (ValueError, AttributeError, RecursionError):
-        pass
-    raise not_of_a_run(path)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}/{PROGRESS}: cannot be read: {first_line(error)}") from error
+    if not isinstance(progress, dict) or not isinstance(progress.get("grad_steps", 0), int):
+        raise not_of_a_run(path)
+    return progress
 
 
 def not_of_a_run(path: str) -> InputError:

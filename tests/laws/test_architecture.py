@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "bench": COMPONENTS | {"allocator", "cli", "distributed", "rllib", "runs"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses", "runs"},
     "experiments": COMPONENTS | {"cli", "distributed", "runs"},
-    "__init__": {"envs", "policies", *FOUNDATIONS},
+    "__init__": {"data", "envs", "policies", *FOUNDATIONS},
 }
 # `python -m` looks for them there; they only call
 ENTRY_POINTS = {"data.__main__": "cli", "evaluation.__main__": "cli", "plotting.__main__": "cli"}
