@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
+from os.path import expanduser
 from typing import TYPE_CHECKING
 
 from awac_dist.envs.registration import register_tasks
@@ -33,7 +34,7 @@ def load_policy(source: str | PathLike[str]) -> SavedPolicy:
 
     Args:
         source: The folder of a run (its newest checkpoint), a checkpoint, or a policy file (.npz);
-            a path or URI.
+            a path, where ~ is the home folder, or URI.
 
     Raises:
         InputError: There is none, or it is damaged.
@@ -41,7 +42,7 @@ def load_policy(source: str | PathLike[str]) -> SavedPolicy:
     from awac_dist.policies.acting import SavedPolicy
     from awac_dist.policies.npz import find_policy, read_policy
 
-    return SavedPolicy(read_policy(find_policy(fspath(source))))
+    return SavedPolicy(read_policy(find_policy(expanduser(fspath(source)))))
 
 
 def write_episodes(path: str | PathLike[str], episodes: Iterable[Episode], spec: EnvSpec) -> None:
@@ -58,4 +59,4 @@ def write_episodes(path: str | PathLike[str], episodes: Iterable[Episode], spec:
     """
     from awac_dist.data.parquet import write_episodes as write
 
-    write(fspath(path), episodes, spec)
+    write(expanduser(fspath(path)), episodes, spec)

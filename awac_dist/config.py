@@ -14,12 +14,16 @@ from awac_dist.data.arguments import split
 from awac_dist.envs.config import EnvConfig
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.ranges import Checked, Count, Finite, Natural, Positive
+from awac_dist.ranges import Checked, Count, Finite, Natural, Positive, Processes, Seed
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
 from awac_dist.rollout.config import RolloutConfig
 
 CLONE = "clone"  # the source of what the clone's trajectories add
+NOTHING_TO_CLONE = (
+    "nothing to clone: no source holds demonstrations alone; if one does, say so: "
+    "--data FILE,kind=demonstration"
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class RunConfig(Checked):
         seed: Everything random follows from it.
         run_dir: Folder of the run, which must not exist yet; None names one under runs/,
             or under what AWAC_DIST_RUNS says.
+        init: Start from this policy, instead of a clone: the folder of a run, a checkpoint, or a
+            policy file (.npz) of ours, whatever its method; None starts with a new one.
         mode: "async" lets workers and learner run freely within the rate limit; "sync" makes
             them take turns, and repeats exactly.
         runtime: "ray" runs each component as a process, "inline" runs all in this one.
@@ -123,10 +129,11 @@ class RunConfig(Checked):
 
     env: EnvConfig = field(default_factory=EnvConfig)
     data: tuple[str, ...] = ("halfcheetah-demonstrations",)
-    workers: Count | None = None
-    shards: Count | None = None
-    seed: Natural = 0
+    workers: Processes | None = None
+    shards: Processes | None = None
+    seed: Seed = 0
     run_dir: str | None = None
+    init: str | None = None
     mode: Literal["async", "sync"] = "async"
     runtime: Literal["ray", "inline"] = "ray"
     address: str | None = None
@@ -142,6 +149,11 @@ class RunConfig(Checked):
     def __post_init__(self) -> None:
         if isinstance(self.env, str):  # the short form
             object.__setattr__(self, "env", EnvConfig(self.env))
+
+    @property
+    def clones(self) -> bool:
+        """Whether demonstrations are cloned, where there are some."""
+        return self.clone.updates > 0 and self.init is None
 
     @property
     def clone_method(self) -> BCConfig:

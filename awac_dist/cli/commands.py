@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from awac_dist.cli import options
 from awac_dist.cli.parser import headline, positional
 from awac_dist.config import CloneConfig
-from awac_dist.ranges import Checked, Count, Natural, Positive
+from awac_dist.ranges import Checked, Count, Positive, Processes, Seed
 
 Kind = Literal["demonstration", "prior"]
 KWARGS = {"path": "env.kwargs"}  # the option, as `launch` has it
@@ -56,7 +56,7 @@ class Evaluate(Checked):
     env_kwargs: dict[str, Any] | None = field(default=None, metadata=KWARGS)
     episodes: Count = 100
     stochastic: bool = False
-    seed: Natural | None = None
+    seed: Seed | None = None
     video: str | None = None
     video_episodes: int | None = None
     json: str | None = None
@@ -182,8 +182,8 @@ class Collect(Checked):
     out: str
     kind: Kind = "prior"
     deterministic: bool = False
-    workers: Count | None = None
-    seed: Natural = 0
+    workers: Processes | None = None
+    seed: Seed = 0
     inline: bool = False
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -212,7 +212,7 @@ class Make(Checked):
     policy: str | None = None
     demonstrations: str | None = None
     out: str
-    seed: Natural = 0
+    seed: Seed = 0
     min_return: float | None = None
     clone_updates: Count | None = None
     sigma: Positive | None = None

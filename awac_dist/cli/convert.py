@@ -24,6 +24,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.envs.adroit_rewards import HAND_TASKS
 from awac_dist.envs.make import named_in_file
 from awac_dist.errors import InputError
+from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import percent
 from awac_dist.types import EnvSpec, Episode
 
@@ -46,15 +47,15 @@ def run(args: Convert) -> None:
             episodes = (sources.clipped(episode, spec) for episode in episodes)
         write(episodes)
     steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
-    print(
+    say(
         f"kept     {len(kept):,} of {len(everything):,} episodes, "
         f"{steps:,} of {all_steps:,} transitions"
     )
     for reason, count in dropped.items():
-        print(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
+        say(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
     if args.clip_actions:
-        print(f"clipped  {percent(share_outside(kept))} of all action entries, to {bounds.origin}")
-    print(f"wrote    {args.to}, of {spec.env_id}")
+        say(f"clipped  {percent(share_outside(kept))} of all action entries, to {bounds.origin}")
+    say(f"wrote    {args.to}, of {spec.env_id}")
 
 
 def fragments(

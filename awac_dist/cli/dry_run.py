@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import yaml
 
 from awac_dist.cli.options import Options, to_mapping
-from awac_dist.config import RunConfig
+from awac_dist.config import NOTHING_TO_CLONE, RunConfig
 from awac_dist.data.record import RECORD, begin, go_on
-from awac_dist.data.sources import Source, count_episodes
+from awac_dist.data.sources import Source, count_episodes, episodes
 from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
+from awac_dist.messages import Loaded
+from awac_dist.policies.initial import open_initial
 from awac_dist.replay.layout import Layout
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted
+from awac_dist.runs.loading import PriorData
+from awac_dist.runs.phases import phases_of
 from awac_dist.runs.plan import Plan, local_resources, make_plan
 from awac_dist.runs.runtime import Resources
 from awac_dist.types import EnvSpec
@@ -33,8 +38,9 @@ def run(options: Options) -> None:
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
         task, sources = inputs(options)
+        check_initial(options, task.spec)
         text = _described(config, task.spec, sources, plan_of(config, local_resources()))
-    print(text)
+    say(text)
 
 
 def inputs(options: Options) -> tuple[Trial, list[Source]]:
@@ -60,6 +66,16 @@ def inputs(options: Options) -> tuple[Trial, list[Source]]:
     return task, sources
 
 
+def check_initial(options: Options, spec: EnvSpec) -> None:
+    """Look at the policy that a new run starts from; one that goes on has it in its folder.
+
+    Raises:
+        InputError: There is none, or it does not fit.
+    """
+    if options.config.init and options.resume is None:
+        open_initial(options.config.init, options.config.algorithm.policy_spec(spec))
+
+
 def plan_of(config: RunConfig, resources: Resources) -> Plan:
     """The processes of a run. Raises InputError where there is no room for them."""
     return make_plan(
@@ -73,21 +89,52 @@ def plan_of(config: RunConfig, resources: Resources) -> Plan:
 
 def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan: Plan) -> str:
     """Resolved config as YAML, then the plan as comments, so that the whole is a config file."""
-    clone, online = config.clone, config.online
+    prior = _prior_data(sources)
+    prior.check_mixture(config)
+    counts = prior.shares[0].episodes
     goals = f"goals [{spec.goal_size}], " if spec.goal_size else ""
     lines = [
         f"task      {spec.env_id}: observations [{spec.observation_size}], {goals}"
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
-        *(f"data      {source.name}: {count_episodes(source):,} episodes" for source in sources),
+        *(f"data      {name}: {count:,} episodes" for name, count in counts.items()),
         *(f"          {remark}" for source in sources for remark in source.remarks),
         *_processes(config, plan),
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
-        f"clone     {clone.updates:,} updates, then {clone.episodes} episodes collected with it",
-        f"offline   {config.offline.updates:,} updates",
-        f"online    {online.env_steps:,} env_steps, {online.updates:,} updates ({config.mode})",
+        *_phases(config, prior, plan),
     ]
     resolved = yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
     return "\n".join([resolved, "# ", *(f"# {line}" for line in lines)])
+
+
+def _prior_data(sources: Sequence[Source]) -> PriorData:
+    """What a run will find out about its data, as far as its plan needs to know."""
+    counts = Counter({source.name: count_episodes(source) for source in sources})
+    all_demonstrate = [source.name for source in sources if _demonstrates(source)]
+    demonstrations = Counter({name: counts[name] for name in all_demonstrate})
+    return PriorData(sources, [Loaded(counts, Counter(), demonstrations, Counter(), Counter(), [])])
+
+
+def _demonstrates(source: Source) -> bool:
+    """Whether it holds demonstrations alone; asks the files where nobody says so."""
+    if source.kind is not None:
+        return source.kind == "demonstration"
+    return all(episode.origin.kind == "demonstration" for *_, episode in episodes(source))
+
+
+def _phases(config: RunConfig, prior: PriorData, plan: Plan) -> Iterator[str]:
+    """What the run does, one phase after the other."""
+    if config.clones and not prior.demonstrations:
+        yield f"clone     {NOTHING_TO_CLONE}"
+    if config.init:
+        yield f"start     from the policy of {config.init}, without a clone"
+    for phase in phases_of(config, prior.demonstrations, plan.workers):
+        more = {
+            "clone": f" on {', '.join(prior.demonstrations)}",
+            "collect": " with the clone",
+            "online": f", {config.online.updates:,} updates ({config.mode})",
+        }
+        amount = f"{phase.order.total:,} {phase.order.unit}"
+        yield f"{phase.name:<10}{amount}{more.get(phase.name, '')}"
 
 
 def _processes(config: RunConfig, plan: Plan) -> list[str]:

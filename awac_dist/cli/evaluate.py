@@ -27,7 +27,7 @@ from awac_dist.files import read_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import (
     aligned,
     counted,
@@ -65,7 +65,7 @@ def run(options: Evaluate) -> None:
             text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
             with writable(f"--json {options.json}"):
                 Path(options.json).write_text(f"{text}\n", "utf-8")
-    print(_told(job, evaluation))
+    say(_told(job, evaluation))
 
 
 def _job(args: Evaluate) -> _Job:
@@ -159,7 +159,7 @@ def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     mean, half = evaluation.mean, evaluation.half_width
     ends = (mean - half, mean + half) if math.isfinite(half) else None
     yield "", "mean", "95 % interval"
-    for words, share in definitions(evaluation).items():
+    for words, (share,) in definitions(evaluation).items():
         yield f"success, {words}", percent(share.value), percent_interval(share)
     yield "return", number(mean), _interval(ends, mean)
     score = normalised_score(job.spec.env_id, mean)

@@ -13,26 +13,28 @@ from dataclasses import replace
 from datetime import datetime
 from types import FrameType
 
-from awac_dist.cli.dry_run import inputs, plan_of
+from awac_dist.cli.dry_run import check_initial, inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.record import RECORD, record_of
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, needed, writable
-from awac_dist.files import write_file
+from awac_dist.errors import InputError, RunFailed, needed, writable
+from awac_dist.files import read_file, write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
+from awac_dist.policies.npz import find_policy
 from awac_dist.reporting.display import Display, open_display
-from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
+from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
-from awac_dist.reporting.screen import Screen
-from awac_dist.reporting.summary import summary
-from awac_dist.reporting.wording import counted
-from awac_dist.runs.components import Components
+from awac_dist.reporting.screen import Screen, say
+from awac_dist.reporting.summary import summary, to_go_on
+from awac_dist.reporting.wording import counted, resume_command
+from awac_dist.runs.components import INITIAL_POLICY, Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import Runtime
@@ -77,7 +79,7 @@ def run(options: Options) -> int:
     """
     with Screen() as screen, StopRequest() as stop:
         text = train(options, screen, stop)
-    print(text)
+    say(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
 
@@ -85,6 +87,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     task, sources = inputs(options)
     spec = task.spec
+    check_initial(options, spec)
     data = tuple(source.argument for source in sources)
     config = replace(options.config, data=data)
     if config.address is None and named_address() is None:
@@ -93,6 +96,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
+        _going_on_told(resume_command(place.shared, config.env.id)),
         open_display(screen.stream, title) as display,
     ):
         session, folder = place.session, place.shared
@@ -115,7 +119,18 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
             recorder.env_steps,
             recorder.grad_steps,
             stopped_early,
+            resume_command(place.shared, config.env.id),
         )
+
+
+@contextmanager
+def _going_on_told(command: str) -> Iterator[None]:
+    """Around a run: where it cannot go on, the last word is the command that does."""
+    try:
+        yield
+    except (RunFailed, KeyboardInterrupt) as error:
+        error.add_note(to_go_on(command))
+        raise
 
 
 @contextmanager
@@ -134,6 +149,9 @@ def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> It
                 screen.divert(folder / "log.txt")
                 write_provenance(folder, to_mapping(options.config), options.words, place.session)
                 write_file(f"{folder}/{RECORD}", record.encode())
+                if new and options.config.init:
+                    source = read_file(find_policy(options.config.init))
+                    write_file(f"{place.shared}/{INITIAL_POLICY}", source)
             yield
         except InputError:
             if new and not _anything_ran(place):
@@ -154,14 +172,17 @@ def _recorded(
         metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
         at_end.callback(metrics.close)
         if place.session:
+            if metrics.damaged:
+                lines = counted(metrics.damaged, "damaged line")
+                display.note(f"{lines} of {METRICS_FILE} left out")
             progress = load_progress(newest) if newest else {}
             again = progress.get("evaluating", False)
             metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
         updates = {"offline": config.offline.updates, "online": config.online.updates}
         yield runtime, Recorder(display, metrics, updates, config.env.id, place.keep)
-    if _anything_ran(place):
+    if rows := read_table(place.local / METRICS_FILE).rows:
         with needed(place.shared):
-            plot_learning_curve(place.local)
+            plot_learning_curve(place.local, rows)
         place.keep()
 
 

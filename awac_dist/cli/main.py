@@ -11,6 +11,7 @@ from typing import Any
 from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.parser import read
 from awac_dist.errors import InputError, RunFailed, did_you_mean
+from awac_dist.reporting.screen import say
 
 PROGRAM = "awac-dist"
 
@@ -35,11 +36,18 @@ def told(run: Callable[[], int | None]) -> int:
     try:
         return run() or 0
     except (InputError, RunFailed) as error:
-        print(f"awac_dist: {' '.join(str(error).split())}", file=sys.stderr)
+        _tell(" ".join(str(error).split()), error)
         return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:  # of a run, the second one: the first is a polite request
-        print("awac_dist: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:  # of a run, the second: the first is a polite request
+        _tell("interrupted", error)
         return 128 + signal.SIGINT
+
+
+def _tell(line: str, error: BaseException) -> None:
+    """One line of what went wrong; then what may be done, which whoever raised it notes."""
+    say(f"awac_dist: {line}", sys.stderr)
+    for note in getattr(error, "__notes__", ()):
+        say(note)
 
 
 def _run(argv: Sequence[str]) -> int | None:
@@ -47,7 +55,7 @@ def _run(argv: Sequence[str]) -> int | None:
     words = list(argv)[bool(group) :]
     names = [name.removeprefix(group) for name in COMMANDS if name.startswith(group)]
     if not words or words[0] in ("-h", "--help"):
-        print(_overview(group, names))
+        say(_overview(group, names))
         return 0 if words else 2
     if words[0] not in names:
         hint = did_you_mean(words[0], names, f"there are {', '.join(names)}")
@@ -57,7 +65,7 @@ def _run(argv: Sequence[str]) -> int | None:
         options = command.parse(words[1:])
     else:
         options = read(command.options, words[1:], f"{PROGRAM} {name}")
-    module = "dry_run" if getattr(options, "dry_run", False) else command.module
+    module = getattr(options, "module", command.module)
     run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
     return run(options)
 

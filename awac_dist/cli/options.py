@@ -37,7 +37,7 @@ examples:
 
 A YAML file holds the same names, nested: "algorithm: {temperature: 0.3}", and "env: ID" or
 "env: {id: ID, kwargs: {...}}". None (or null) may be given where a text says what None means. Names
-may be written with dashes for underscores.
+may be written with dashes for underscores, a list as 64 64 or [64, 64].
 """
 if TYPE_CHECKING:
     from awac_dist.reporting.run_place import RunPlace
@@ -103,6 +103,16 @@ class Options(NamedTuple):
     resume: RunPlace | None  # the run to go on with; None begins a new one
     more_data: tuple[str, ...] = ()  # that a run goes on with: new, or where its data is by now
 
+    @property
+    def module(self) -> str:
+        """Which one of this room does it."""
+        if self.resume is not None and not self.more_data:
+            from awac_dist.cli.finished import is_finished  # it reads checkpoints
+
+            if is_finished(self.resume.shared, self.config):
+                return "finished"
+        return "dry_run" if self.dry_run else "launch"
+
 
 class Setting(NamedTuple):
     """A value that somebody gave."""
@@ -133,6 +143,7 @@ def parse(argv: Sequence[str]) -> Options:
     settings = [setting for file in files for setting in _read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
     if place is not None:
+        _check_whole(files[0], stored)
         _check_unchanged(given, stored, known)
     more = given.pop("data", ()) if place else ()
     more = known["data"].typed(more, "--data") if more else ()
@@ -193,6 +204,17 @@ def _check_unchanged(
         was = stored.get(path, known[path].default)
         if path in given and known[path].typed(given[path], f"--{path}") != was:
             raise InputError(f"--{path}: the run is of {was}, and keeps its options")
+
+
+def _check_whole(file: str, stored: Iterable[str]) -> None:
+    """Refuse the config of a run that lost a part, for which defaults would be taken."""
+    given, whole = {path.partition(".")[0] for path in stored}, vars(RunConfig())
+    lost = [name for name, value in whole.items() if value is not None and name not in given]
+    if lost:
+        raise InputError(
+            f"{file}: is damaged: it says nothing of {lost[0]}: bring back a copy; provenance.json "
+            "beside it holds the words that began this run"
+        )
 
 
 def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:

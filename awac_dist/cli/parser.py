@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_or
 import docstring_parser
 import yaml
 
+from awac_dist.cli import plain_yaml
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
 
@@ -27,9 +29,9 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
     bool: ("true or false", "{true,false}"),
     int: ("a whole number", "N"),
     float: ("a number", "X"),
-    str: ("text", ""),
-    tuple[int, ...]: ("a list of whole numbers", "N"),
-    tuple[str, ...]: ("a list of texts", ""),
+    str: ("a name or a path", ""),
+    tuple[int, ...]: ("a list of whole numbers, such as [64, 64]", "N"),
+    tuple[str, ...]: ("a list of names or paths", ""),
     dict[str, float]: (
         'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
         "JSON",
@@ -37,6 +39,8 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
     dict[str, Any]: ('a mapping of names to values, such as {"gain": 0.5}', "JSON"),
 }
 NONE = (None, "None", "null")
+DIGITS = 400  # more than any float has
+LONGEST = 200  # letters of a wrong value that are told
 REQUIRED = dataclasses.MISSING
 Command = TypeVar("Command", bound=Checked)
 
@@ -86,12 +90,14 @@ class Field(NamedTuple):
         Raises:
             InputError: It is of another type; says where it was given, and what is legal.
         """
-        if self.optional and (value in NONE):
+        if self.optional and value in NONE:
             return None
         try:
             return _typed(self.hint, value)
-        except (TypeError, ValueError, LookupError, yaml.YAMLError):
-            raise InputError(f"{where}: {value!r} is not {self.legal}") from None
+        except (TypeError, ValueError, LookupError, OverflowError, yaml.YAMLError):
+            shown = repr(value)
+            shown = shown if len(shown) < LONGEST else f"{shown[:LONGEST]}..."
+            raise InputError(f"{where}: {shown} is not {self.legal}") from None
 
 
 def positional(*, help: str = "", **options: Any) -> Any:  # noqa: A002 - as argparse calls it
@@ -170,7 +176,9 @@ class Parser(ArgumentParser):
         if not word.startswith("-"):
             return word
         with suppress(InvalidOperation):
-            return format(Decimal(word), "f")  # argparse would take -1e3 for an option
+            number = Decimal(word)
+            if abs(number.adjusted()) < DIGITS:
+                return format(number, "f")  # argparse would take -1e3 for an option
         name, equals, value = word.partition("=")
         for option in self._option_string_actions:
             if option.replace("-", "_") == name.replace("-", "_"):
@@ -231,7 +239,9 @@ def _typed(hint: Any, value: Any) -> Any:
     if kind is Literal:
         return {str(choice): choice for choice in get_args(hint)}[str(value)]
     if kind in (bool, dict) and isinstance(value, str):
-        value = yaml.safe_load(value)
+        value = plain_yaml.load(value)
+    if hint == tuple[int, ...]:
+        value = _split(value)
     legal = {tuple: list | tuple, float: int | float | str, int: int | str}.get(kind, kind)
     if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
         raise TypeError
@@ -241,7 +251,24 @@ def _typed(hint: Any, value: Any) -> Any:
         return json.loads(json.dumps({_typed(str, name): item for name, item in value.items()}))
     if kind is dict:
         return {_typed(str, name): _typed(float, number) for name, number in value.items()}
-    return kind(value)
+    return _text(value) if kind is str else kind(value)
+
+
+def _split(value: Any) -> Any:
+    """A list as words have it, 64 64 or 64,64 or [64, 64]; what is no words stays as it is."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return value
+    whole = " ".join(words)
+    inside = whole[1:-1] if whole[:1] + whole[-1:] == "[]" else whole
+    return inside.replace(",", " ").split()
+
+
+def _text(value: str) -> str:
+    """A text of a file or a word, where ~ is the home folder, whoever had to expand it."""
+    if not value.strip() or "\0" in value:
+        raise ValueError
+    return os.path.expanduser(value.encode().decode())  # no bytes that config.yaml could not hold
 
 
 def _shown(field: Field) -> str:

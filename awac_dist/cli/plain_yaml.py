@@ -11,8 +11,8 @@ from awac_dist.errors import first_line
 LONGEST_BYTES = 1 << 20
 
 
-def load(content: bytes) -> Any:
-    """What a YAML file holds.
+def load(content: str | bytes) -> Any:
+    """What YAML holds.
 
     Raises:
         yaml.YAMLError: It is none, is too long, or repeats a part of itself by name.
@@ -21,7 +21,7 @@ def load(content: bytes) -> Any:
         raise yaml.MarkedYAMLError(problem=f"longer than {LONGEST_BYTES:,} bytes")
     try:
         return yaml.load(content, _Loader)
-    except (ValueError, RecursionError) as error:  # of a date or number, or of a thousand brackets
+    except (ValueError, LookupError, RecursionError) as error:  # a date, !!int '', brackets
         raise yaml.MarkedYAMLError(problem=first_line(error)) from error
 
 

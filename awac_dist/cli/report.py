@@ -19,6 +19,7 @@ from awac_dist.cli.commands import Inspect
 from awac_dist.cli.paper_table import paper_row
 from awac_dist.cli.survey import Survey, share_outside, survey, together
 from awac_dist.data import sources
+from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import counted, number, percent
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
@@ -35,13 +36,13 @@ def run(options: Inspect) -> None:
     surveys = []
     for argument in options.sources:
         surveys.append(survey(sources.find(argument), options.env))
-        print(text(surveys[-1], width=width, blocks=blocks), "\n", sep="")
+        say(text(surveys[-1], width=width, blocks=blocks) + "\n")
     if len(surveys) > 1:
-        print(text(together(surveys), width=width, blocks=blocks), "\n", sep="")
+        say(text(together(surveys), width=width, blocks=blocks) + "\n")
     if options.plot:
         from awac_dist.cli.picture import draw  # matplotlib is slow to import
 
-        print(f"drawn: {draw(surveys, Path(options.plot))}")
+        say(f"drawn: {draw(surveys, Path(options.plot))}")
 
 
 def width_of(stream: TextIO) -> int:

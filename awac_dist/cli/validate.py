@@ -18,6 +18,7 @@ from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
 from awac_dist.floats import LARGEST
+from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import counted
 from awac_dist.types import Episode
 
@@ -43,12 +44,12 @@ def run(options: Validate) -> int:
     for line in findings(options.sources, options.env, unchecked):
         alike.setdefault(NUMBERS.sub("", line), []).append(" ".join(line.split()))
     for first, *others in alike.values():
-        print(first + (f" (and {counted(len(others), 'place')} more like it)" if others else ""))
+        say(first + (f" (and {counted(len(others), 'place')} more like it)" if others else ""))
     for origin in sorted(unchecked):
-        print(f"not checked: actions, whose bounds are {origin}")
+        say(f"not checked: actions, whose bounds are {origin}")
     count = sum(map(len, alike.values()))
     nothing = f"nothing wrong in {', '.join(options.sources)}"
-    print(f"{counted(count, 'problem')} found" if count else nothing)
+    say(f"{counted(count, 'problem')} found" if count else nothing)
     return 1 if count else 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.errors import InputError, RunFailed, first_line, needed
+from awac_dist.errors import InputError, RunFailed, first_line, needed, reason
 from awac_dist.files import (
     MANIFEST,
     SET_ASIDE,
@@ -82,10 +82,14 @@ def newest_whole(folder: str, note: Callable[[str], None] = lambda line: None) -
         note: Is told of each damaged one, which is set aside.
 
     Raises:
-        InputError: There are some, and all are damaged.
+        InputError: There are some, and all are damaged, or nobody can tell.
     """
     damaged = []
-    for path in reversed(sealed(folder)):
+    try:
+        found = sealed(folder)
+    except OSError as error:  # no folder, or one that may not be looked into
+        raise InputError(f"{folder}: cannot be read: {reason(error)}: mend that") from error
+    for path in reversed(found):
         try:
             for name in (STATE, POLICY, PROGRESS):
                 _read(path, name)
@@ -128,7 +132,15 @@ def load_progress(path: str) -> dict[str, Any]:
         progress: dict[str, Any] = json.loads(_read(path, PROGRESS))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}/{PROGRESS}: cannot be read: {first_line(error)}") from error
+    if not isinstance(progress, dict) or not isinstance(progress.get("grad_steps", 0), int):
+        raise not_of_a_run(path)
     return progress
+
+
+def not_of_a_run(path: str) -> InputError:
+    """What to raise where a checkpoint, though as it was written, does not say how far it is."""
+    remedy = f"remove {path}, to go on from the one before it"
+    return InputError(f"{path}/{PROGRESS}: does not say how far the run was: {remedy}")
 
 
 def _read(path: str, name: str) -> bytes:

@@ -185,7 +185,7 @@ class RunPlace:
 
     def _sessions(self) -> list[int]:
         names = _files(*resolve(f"{self.shared}/{SESSIONS}"))
-        return [int(name.partition("-")[0]) for name in names]
+        return [int(number[0]) for name in names if (number := re.match(r"\d+", name))]
 
     def keep(self) -> None:
         """Copy the driver's files that have changed to the URI.

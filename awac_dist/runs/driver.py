@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from awac_dist.config import NOTHING_TO_CLONE
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
@@ -120,7 +121,7 @@ class Driver:
                     self._load()
                 for phase in self._phases[reached(self._phases, self.progress.phase) :]:
                     self._run_phase(phase)
-                self._checkpoint(wait=True)
+                self._checkpoint(wait=True, finished=True)
                 return
             except ComponentDied as death:
                 self._revive_learner(str(death))
@@ -155,8 +156,8 @@ class Driver:
         for line in prior.described(limit, clipped=self._config.replay.clip_prior_actions):
             note(line)
         prior.check_mixture(self._config)
-        if self._config.clone.updates and not prior.demonstrations:
-            note("no source holds demonstrations alone: there is nothing to clone")
+        if self._config.clones and not prior.demonstrations:
+            note(NOTHING_TO_CLONE)
         if self._evaluates:
             self._evaluator.check()
         self._phases = phases_of(self._config, prior.demonstrations, len(self._workers))
@@ -269,10 +270,11 @@ class Driver:
         if self.progress.phase == "online" and wanted is not None and evaluation.mean >= wanted:
             self.loop.stop(f"return {evaluation.mean:.0f} reached {wanted:g}")
 
-    def _checkpoint(self, *, wait: bool = False) -> None:
+    def _checkpoint(self, *, wait: bool = False, finished: bool = False) -> None:
         if self.learner.training:
             self.progress.evaluating = self._evaluator.is_busy
-            self.learner.save({**self.progress.state(), "observer": self._observer.state()})
+            state = {**self.progress.state(), "finished": finished}
+            self.learner.save({**state, "observer": self._observer.state()})
         if wait:
             self.learner.finish_saving()
 

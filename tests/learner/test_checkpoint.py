@@ -13,7 +13,7 @@ import torch
 
 from awac_dist import files
 from awac_dist.errors import InputError, RunFailed
-from awac_dist.files import read_file, resolve, sealed, write_file
+from awac_dist.files import read_file, resolve, seal, sealed, write_file
 from awac_dist.learner.checkpoint import (
     PROGRESS,
     STATE,
@@ -171,6 +171,19 @@ def test_where_all_are_damaged_one_line_says_so(place: str) -> None:
     with pytest.raises(InputError, match=r"every checkpoint is damaged: .*002/.*001/") as caught:
         newest_whole(place)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '{"grad_steps": "7"}'])
+def test_progress_that_says_nothing_is_one_line(text: str, tmp_path: Path) -> None:
+    seal(str(tmp_path / "7"), {PROGRESS: text.encode()})
+    with pytest.raises(InputError, match=r"progress.json: does not say .*: remove .*/7, to go on"):
+        load_progress(str(tmp_path / "7"))
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(InputError, match="checkpoints: cannot be read: Not a directory"):
+        newest_whole(str(tmp_path / "checkpoints"))
 
 
 def test_where_there_is_none_there_is_none(place: str) -> None:

@@ -1,9 +1,12 @@
 """Runs whose learner dies, and runs that are taken up again: what is learned stays the same."""
 
+import io
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -17,15 +20,20 @@ from awac_dist.data.experience import list_files
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.files import sealed, write_file
+from awac_dist.files import seal, sealed, write_file
 from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, save_checkpoint
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
 from awac_dist.replay.shard import ReplayShard
+from awac_dist.reporting.display import PlainDisplay
+from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.recorder import Recorder
 from awac_dist.rollout.slot import Slot
 from awac_dist.rollout.worker import RolloutWorker
+from awac_dist.runs.loading import Resumption
 from awac_dist.runs.pool import WorkerPool
+from awac_dist.runs.progress import Progress
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
 from awac_dist.types import Array
 
@@ -322,6 +330,21 @@ def test_a_stop_before_a_resumed_learner_has_its_checkpoint_writes_none(
     run(config, InlineRuntime(RESOURCES), tmp_path, **options)
     assert begun
     assert sealed(f"{tmp_path}/checkpoints") == before
+
+
+@pytest.mark.parametrize("lost", ["phase", "streams", "observer", "evaluations"])
+def test_progress_of_another_version_is_one_line(lost: str, tmp_path: Path) -> None:
+    observer = {"elapsed_s": 1.0, "steps_ever": 0, "left": {}, "env_steps": 0, "grad_steps": 7}
+    observer |= {"faults": {}, "evaluations": {"clone": {"label": "clone"}}}  # less than it has
+    told = {**Progress(grad_steps=7).state(), "observer": observer}
+    told.pop(lost, None)
+    seal(str(tmp_path / "7"), {"progress.json": json.dumps(told).encode()})
+    log = MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(io.StringIO(), "title"), log, {}, "Pendulum-v1")
+    resumption = Resumption(SimpleNamespace(workers=()), None, None, recorder)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"7/progress.json: does not say how far the run was"):
+        resumption.load(str(tmp_path / "7"))
+    log.close()
 
 
 def test_an_evaluation_that_a_stop_keeps_from_beginning_is_done_later(
