@@ -81,7 +81,7 @@ def run(options: Options) -> int:
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     config = options.config
-    spec, sources, _ = inputs(config)
+    spec, sources, seen = inputs(config)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
@@ -99,7 +99,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
             components = Components(runtime, config, spec, plan, folder, sources, session)
             if components.placement:
                 note(components.placement)
-            stopped_early = Driver(components, recorder, stop.asked, newest).run()
+            stopped_early = Driver(components, recorder, stop.asked, newest, seen).run()
         return summary(
             list(recorder.evaluations.values()),
             place.shared,
