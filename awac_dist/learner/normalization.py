@@ -5,7 +5,7 @@ At most `MOST_STDS` of them: where the prior data hardly moves, what is collecte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,31 +17,50 @@ from awac_dist.messages import Handle
 from awac_dist.policies.network import MOST_STDS
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.normalization import added, statistics
+from awac_dist.types import Array
 
 
 class Normalization:
-    """By the statistics of what the shards read, for batches on a device and for whoever acts."""
+    """By a shift and a scale [O], for batches and for whoever acts.
 
-    def __init__(self, shards: Sequence[Handle], device: torch.device) -> None:
+    Attributes:
+        arrays: Both, by their names in a policy.
+    """
+
+    def __init__(self, shift: Array, scale: Array) -> None:
+        self.arrays = {"observation_shift": shift, "observation_scale": scale}
+
+    @classmethod
+    def by(cls, shards: Sequence[Handle]) -> Normalization:
+        """By the statistics of the prior data that the shards read."""
         answers = [shard.post("load") for shard in shards]
         sums = [sums for answer in answers for sums in answer.result().sums]
-        shift, scale = statistics(added(sums))  # [O] each
-        self._arrays = {"observation_shift": shift, "observation_scale": scale}
-        self._device = device
+        return cls(*statistics(added(sums)))
 
-    def of_blocks(self, layout: Layout) -> Callable[[Tensor], Tensor]:
+    def of_blocks(self, layout: Layout, device: torch.device) -> Callable[[Tensor], Tensor]:
         """A function of blocks [n, width] that normalises every observation in them, in place."""
-        shift, scale = self._arrays.values()
+        shift, scale = self.arrays.values()
         rows = (
             layout.over_observations(shift, rest=0),
             layout.over_observations(scale, rest=1),
             layout.over_observations(np.full_like(shift, MOST_STDS), rest=np.inf),
         )
-        shifts, scales, ends = (torch.from_numpy(row).to(self._device) for row in rows)
+        shifts, scales, ends = (torch.from_numpy(row).to(device) for row in rows)
         return lambda block: block.sub_(shifts).div_(scales).clamp_(-ends, ends)
 
     def acting(self, acting: Acting) -> Acting:
         """The policy that acts on observations as the task gives them."""
-        arrays = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
+        arrays = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
         spec = replace(acting.spec, normalize_observations=True)
         return Acting(spec, {**acting.arrays, **arrays})
+
+
+def adapted(arrays: Mapping[str, Array], own: Normalization | None) -> dict[str, Array]:
+    """The arrays of a policy, normalised or not, where its network reads what `own` normalises."""
+    weight, bias = arrays["weight_0"], arrays["bias_0"]  # [H, O], [H]
+    zeros, ones = np.zeros_like(weight[0]), np.ones_like(weight[0])
+    shift, scale = (zeros, ones) if own is None else own.arrays.values()
+    its_shift = arrays.get("observation_shift", zeros)
+    its_scale = arrays.get("observation_scale", ones)
+    moved = bias + weight @ ((shift - its_shift) / its_scale)
+    return {**arrays, "weight_0": weight * (scale / its_scale), "bias_0": moved}
