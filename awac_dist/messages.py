@@ -54,6 +54,18 @@ class Sums(NamedTuple):
     squares: tuple[int, ...] = ()  # [O]
 
 
+Range = tuple[float, float]  # lowest and highest
+
+
+class Extents(NamedTuple):
+    """Between which numbers some data lies."""
+
+    observations: tuple[Range, ...] = ()  # [O], without goals
+    first_observations: tuple[Range, ...] = ()  # [O] of episodes
+    rewards: tuple[Range, ...] = ()  # [1]
+    first_rewards: tuple[Range, ...] = ()  # [1] of the first steps of episodes
+
+
 class Cursor(NamedTuple):
     """How much of what a shard announces was heard."""
 
@@ -70,14 +82,15 @@ class Announced(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a shard read of the prior data, by source: counts only."""
+    """What a shard read of the prior data, by source: counts and statistics only."""
 
     episodes: Counter[str]
     transitions: Counter[str]
     demonstrations: Counter[str]  # episodes that are demonstrations
     out_of_range: Counter[str]  # steps whose action leaves the bounds
     too_long: Counter[str]  # episodes of more steps than the task has
-    observation_sums: list[Sums]  # one of each source, where observations are to be normalised
+    sums: list[Sums]  # one of each source that did not join later, of what networks read
+    extents: list[Extents]  # one of each source
 
 
 class Tally(NamedTuple):

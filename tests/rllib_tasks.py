@@ -129,6 +129,7 @@ def standalone_learner(config: OfflineToOnlineConfig) -> Learner:
         online_capacity=run.replay.capacity,
         seed=config.seed,
         device="cpu",
+        replay=run.replay,
         sources={source.name: source.weight for source in sources},
     )
     torch.set_num_threads(1)

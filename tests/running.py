@@ -14,6 +14,7 @@ from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec, make_env
+from awac_dist.envs.trial import Trial
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.learner.checkpoint import newest_whole
@@ -142,6 +143,7 @@ def make_driver(
     session: int = 0,
     look: Callable[[Driver], None] = lambda driver: None,
     stop: Callable[[], bool] = lambda: False,
+    seen: Trial | None = None,
 ) -> tuple[Witness, Driver]:
     """A run that is about to begin.
 
@@ -152,6 +154,7 @@ def make_driver(
         session: How often it was started before.
         look: Called again and again while it runs.
         stop: Whether it is asked to stop.
+        seen: A trial of the task.
     """
     spec = env_spec(config.env.id, **config.env.kwargs)
     plan = make_plan(
@@ -161,7 +164,7 @@ def make_driver(
     newest = newest_whole(f"{folder}/checkpoints") if session else None
     components = Components(runtime, config, spec, plan, str(folder), sources, session)
     witness = Witness(lambda: look(driver))
-    driver = Driver(components, witness, stop, newest)
+    driver = Driver(components, witness, stop, newest, seen)
     return witness, driver
 
 

@@ -111,7 +111,9 @@ def _prior_data(sources: Sequence[Source]) -> PriorData:
     counts = Counter({source.name: count_episodes(source) for source in sources})
     all_demonstrate = [source.name for source in sources if _demonstrates(source)]
     demonstrations = Counter({name: counts[name] for name in all_demonstrate})
-    return PriorData(sources, [Loaded(counts, Counter(), demonstrations, Counter(), Counter(), [])])
+    nothing = Counter[str]()
+    read = Loaded(counts, nothing, demonstrations, nothing, nothing, sums=[], extents=[])
+    return PriorData(sources, [read])
 
 
 def _demonstrates(source: Source) -> bool:

@@ -111,7 +111,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
             components = Components(runtime, config, spec, plan, folder, sources, session)
             if components.placement:
                 note(components.placement)
-            stopped_early = Driver(components, recorder, stop.asked, newest).run()
+            stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
         return summary(
             list(recorder.evaluations.values()),
             place.shared,

@@ -120,7 +120,7 @@ class Learner:
         """
         before = self._method
         if self._replay.normalize_observations and self._normalization is None:
-            self._normalization = Normalization(self._shards, self._device)
+            self._normalization = Normalization.by(self._shards)
         build = method_class(name_of(method))
         self._method = build(method, self._task, seed=self._seed, device=self._device)
         if adopt and before is not None:
@@ -133,7 +133,8 @@ class Learner:
         self._sampler.set_goals(goals or {})
         self._fetcher.layout = Layout.of(self._task.spec, wishes)
         if self._normalization is not None:
-            self._fetcher.normalize = self._normalization.of_blocks(self._fetcher.layout)
+            of_blocks = self._normalization.of_blocks
+            self._fetcher.normalize = of_blocks(self._fetcher.layout, self._device)
         sizes = self._sampler.sizes()
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,19 +52,31 @@ def arrays_of(
 ) -> dict[str, Array]:
     """Its parameters for an actor of `spec`, which sees (observation - shift) / scale.
 
-    The mean action stays what it was, in all observations. How far samples spread is taken along
-    between policies of one kind and equal bounds of it; else it is left out, and begins anew.
+    How far samples spread is taken along between policies of one kind and equal bounds of it; else
+    it is left out, and begins anew.
     """
-    arrays = {name: array.astype(np.float64) for name, array in policy.arrays.items()}
-    if policy.spec.normalize_observations:
-        arrays["weight_0"] /= arrays.pop("observation_scale")  # now it sees them as they are
-        arrays["bias_0"] -= arrays["weight_0"] @ arrays.pop("observation_shift")
-    size = spec.input_size
-    arrays["bias_0"] += arrays["weight_0"] @ np.broadcast_to(observation_shift, size)
-    arrays["weight_0"] *= observation_scale
+    arrays = adapted(policy.arrays, observation_shift, observation_scale)
     if any(getattr(policy.spec, name) != getattr(spec, name) for name in OF_STD):
-        arrays = {name: array for name, array in arrays.items() if not name.startswith("log_std")}
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
+        return {name: array for name, array in arrays.items() if not name.startswith("log_std")}
+    return arrays
+
+
+def adapted(
+    arrays: Mapping[str, Array],
+    observation_shift: Array | float = 0.0,
+    observation_scale: Array | float = 1.0,
+) -> dict[str, Array]:
+    """The parameters of a policy for a network that sees (observation - shift) / scale [O].
+
+    Whether the policy normalises or not, and by what: its mean actions stay what they were.
+    """
+    layers = {name: its for name, its in arrays.items() if not name.startswith("observation_")}
+    its_shift = np.asarray(arrays.get("observation_shift", 0.0), np.float64)
+    weight = layers["weight_0"] / np.asarray(arrays.get("observation_scale", 1.0), np.float64)
+    moved = np.broadcast_to(observation_shift - its_shift, weight.shape[1])  # [O]
+    layers["bias_0"] = (layers["bias_0"] + weight @ moved).astype(np.float32)
+    layers["weight_0"] = (weight * observation_scale).astype(np.float32)
+    return layers
 
 
 def _hidden(layer_sizes: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
 ZERO = np.zeros((), np.float32)  # compared at half the cost of Python's 0
+MOST_STDS = np.float32(10)  # that a normalised observation is from the mean
 
 
 class NetworkPolicy:
@@ -65,7 +66,7 @@ class NetworkPolicy:
         hidden = observations
         if self.spec.normalize_observations:
             shift, scale = self.arrays["observation_shift"], self.arrays["observation_scale"]
-            hidden = (observations - shift) / scale
+            hidden = np.clip((observations - shift) / scale, -MOST_STDS, MOST_STDS)
         for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight
             hidden += bias

@@ -15,8 +15,8 @@ import numpy as np
 from awac_dist.messages import Sums
 from awac_dist.types import Array
 
-FIXED_POINT_BITS = 100
-SMALLEST_STD = 1e-3
+FIXED_POINT_BITS = 300  # the square of the smallest float32 is seen
+STILL = 1e-6  # of its mean, a spread that is float32's own rounding
 
 
 def sums_of(observations: Array) -> Sums:
@@ -38,15 +38,21 @@ def added(sums: Iterable[Sums]) -> Sums:
 def statistics(sums: Sums) -> tuple[Array, Array]:
     """Shift and scale [O]: an observation o is given to networks as (o - shift) / scale.
 
-    The scale is the standard deviation and a little, as in CORL, so that a dimension in which the
-    prior data hardly moves does not explode.
+    The scale is the standard deviation, so that the unit of a dimension does not matter; 1 where
+    the prior data does not move.
     """
+    means, stds = moments(sums)
+    still = stds <= np.maximum(STILL * np.abs(means), np.finfo(np.float32).tiny)
+    return means.astype(np.float32), np.where(still, 1, stds).astype(np.float32)
+
+
+def moments(sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [O]."""
     unit = sums.observations << FIXED_POINT_BITS
     means = [Fraction(total, unit) for total in sums.sums]
     squares = [Fraction(total, unit) for total in sums.squares]
     variances = [float(square - mean**2) for square, mean in zip(squares, means, strict=True)]
-    scales = np.sqrt(np.maximum(variances, 0.0)) + SMALLEST_STD
-    return np.array(means, np.float32), scales.astype(np.float32)
+    return np.array(means, np.float64), np.sqrt(np.maximum(variances, 0.0))
 
 
 def _fixed(values: np.ndarray) -> tuple[int, ...]:

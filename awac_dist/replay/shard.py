@@ -21,6 +21,7 @@ from awac_dist.errors import InputError, NotFinite, RunFailed
 from awac_dist.messages import (
     Announced,
     Cursor,
+    Extents,
     Loaded,
     Placement,
     Relabelling,
@@ -30,6 +31,7 @@ from awac_dist.messages import (
     shard_of,
 )
 from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
+from awac_dist.replay.extents import covering, extents_of
 from awac_dist.replay.layout import NO_WISHES, Layout, Wishes
 from awac_dist.replay.memory import ONLINE_ROWS, GoalRewards, Half
 from awac_dist.replay.normalization import added, sums_of
@@ -89,7 +91,7 @@ class ReplayShard:
             InputError: Something cannot be read, or is not what it was when the log was written.
         """
         if self._loaded is None:
-            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter(), Counter(), [])
+            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter(), Counter(), [], [])
             for source in self._sources:
                 self._load_prior(source, self._loaded)
             if self._log is not None:
@@ -214,7 +216,7 @@ class ReplayShard:
         return 0
 
     def _load_prior(self, source: Source, loaded: Loaded) -> None:
-        sums = Sums()
+        sums, extents = Sums(), Extents()
         for number, episode in read_share(source, self._spec, self._index, self._num_shards):
             loaded.episodes[source.name] += 1
             loaded.transitions[source.name] += len(episode)
@@ -225,9 +227,11 @@ class ReplayShard:
             kept = clipped(episode, self._spec) if self._config.clip_prior_actions else episode
             key = (number, episode.origin.start) if source.episode_steps else (number,)
             self._store(kept, source.name, key)
-            if self._config.normalize_observations and not source.joined:
+            extents = covering((extents, extents_of(episode)))
+            if not source.joined:
                 sums = added((sums, sums_of(inputs(kept, self._layout)[:-1])))
-        loaded.observation_sums.append(sums)
+        loaded.sums.append(sums)
+        loaded.extents.append(extents)
 
     def _load_log(self, log: ExperienceLog, forgotten: Collection[Key]) -> None:
         for fragment in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):

@@ -10,6 +10,7 @@ criteria and schedulers find their metric.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,6 +66,9 @@ class OfflineToOnline(Algorithm):
         )
         self._progress = dict.fromkeys((OFFLINE_UPDATES, ENV_STEPS, ONLINE_UPDATES), 0)
         self.replay.wishes = self._ask(lambda learner: learner.wishes)
+        if statistics := self.replay.statistics:
+            self.learner_group.foreach_learner(lambda learner: learner.normalize(*statistics))
+            self._send_weights()
         self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
 
     @property
@@ -167,7 +171,11 @@ class OfflineToOnline(Algorithm):
             InputError: There is none, or its shape is another one.
         """
         policy, (own, _) = read_policy(find_policy(path)), self._ask(MethodLearner.acting)
-        if not isinstance(policy, NetworkPolicy) or policy.spec != own:
+        read = own.normalize_observations
+        if (
+            not isinstance(policy, NetworkPolicy)
+            or replace(policy.spec, normalize_observations=read) != own
+        ):
             its = getattr(policy, "spec", type(policy).__name__)
             raise InputError(f"{path}: its policy is a {its}, but this one's is a {own}")
         arrays = policy.arrays

@@ -32,6 +32,7 @@ OPTIONS = {  # of `training`, and where they stand in a `RunConfig`; those of th
     "updates_per_training_step": "learner.updates_per_call",
     "updates_per_step": "online.updates_per_step",
     "replay_capacity": "replay.capacity",
+    "normalize_observations": "replay.normalize_observations",
     "mixture": "replay.mixture",
 }
 RATE = "target_update_rate"
@@ -51,7 +52,8 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         num_offline_updates: Gradient steps on the prior data alone, before any sampling.
         updates_per_training_step: Gradient steps of one offline `training_step`.
         updates_per_step: Gradient steps for each environment step, online.
-        replay_capacity, mixture: As in `awac_dist.replay.config.ReplayConfig`.
+        replay_capacity, normalize_observations, mixture: As in
+            `awac_dist.replay.config.ReplayConfig`; nothing is normalised without prior data.
         prior_sources, clip_prior_actions: What `prior_data` was given.
         prior_folder: What their relative paths are relative to.
 
@@ -133,6 +135,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
             "discount": self.gamma,
             "algorithm": self.as_run().algorithm,
             "spread": self.num_learners > 1,
+            "normalized": bool(self.normalize_observations and self.prior_sources),
         }
 
     def fixed_seed(self) -> int:

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from awac_dist.algorithms.base import Method
 from awac_dist.allocator import keep_freed_memory
+from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
+from awac_dist.policies.initial import adapted
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.tensors import Batch
@@ -55,6 +57,20 @@ class MethodLearner(TorchLearner):
             for name in self.method.duals:
                 self.method.duals[name] = getattr(self._only_module, name)
         self.method.before_step = self._before_step
+
+    def normalize(self, shift: Array, scale: Array) -> None:
+        """Normalise observations from now on, and have those who act do so."""
+        module = self._only_module
+        module.observation_shift.copy_(torch.as_tensor(shift))
+        module.observation_scale.copy_(torch.as_tensor(scale))
+        self._weights_seq_no += 1
+
+    def _normalization(self) -> Normalization | None:
+        module = self._only_module
+        if not module.model_config["normalized"]:
+            return None
+        arrays = module.observation_shift, module.observation_scale
+        return Normalization(*(array.cpu().numpy() for array in arrays))
 
     @property
     def method(self) -> Method:
@@ -96,7 +112,10 @@ class MethodLearner(TorchLearner):
             RunFailed: A loss, a gradient or a parameter is not finite.
         """
         record, each = CallRecord(self._updates), self.method.batches_per_update
-        blocks = batch[DEFAULT_MODULE_ID][BLOCK].split(self.config.train_batch_size_per_learner)
+        rows = batch[DEFAULT_MODULE_ID][BLOCK]
+        if normalization := self._normalization():
+            rows = normalization.of_blocks(self._layout, self.device)(rows.clone())
+        blocks = rows.split(self.config.train_batch_size_per_learner)
         for first in range(0, len(blocks), each):
             drawn = blocks[first : first + each]
             batches = [Batch.from_block(block, self._layout) for block in drawn]
@@ -160,11 +179,14 @@ class MethodLearner(TorchLearner):
 
     def acting(self) -> tuple[PolicySpec, dict[str, Array]]:
         """Shape of the policy, and its arrays by name."""
-        acting = self.method.acting()
+        acting, normalization = self.method.acting(), self._normalization()
+        acting = acting if normalization is None else normalization.acting(acting)
         return acting.spec, acting.in_numpy()
 
     def adopt(self, arrays: Mapping[str, Array]) -> None:
         """Go on with another policy of the same shape; the actor's optimiser starts anew."""
-        self.method.adopt(arrays)
+        normalization = self._normalization()
+        seen = {} if normalization is None else normalization.arrays
+        self.method.adopt(adapted(arrays, **seen))
         self.method.optimizers["actor"].state.clear()
         self._weights_seq_no += 1

@@ -15,6 +15,7 @@ from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.world import ALONE, Task, World
 from awac_dist.envs.make import space_spec
 from awac_dist.nn.actors import make_actor
+from awac_dist.policies.network import MOST_STDS
 
 
 class Spread(World):
@@ -56,6 +57,9 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
         spec = space_spec("the environment", self.observation_space, self.action_space)
         method = config["algorithm"]
         self.policy_spec = method.policy_spec(spec)
+        if config["normalized"]:
+            self.register_buffer("observation_shift", torch.zeros(spec.input_size))
+            self.register_buffer("observation_scale", torch.ones(spec.input_size))
         if self.inference_only:
             actor = make_actor(self.policy_spec, torch.Generator())
             self.networks = nn.ModuleDict({"actor": actor})
@@ -81,9 +85,17 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
 
     @torch.no_grad()
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTIONS: self.networks["actor"](batch[Columns.OBS]).mean}
+        return {Columns.ACTIONS: self._policy(batch).mean}
 
     @torch.no_grad()
     def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        policy = self.networks["actor"](batch[Columns.OBS])
+        policy = self._policy(batch)
         return {Columns.ACTIONS: policy.at(torch.randn_like(policy.mean))}
+
+    def _policy(self, batch: dict[str, Any]) -> Any:
+        """The distributions [B] of actions, on observations as the task gives them."""
+        seen = batch[Columns.OBS]
+        if self.model_config["normalized"]:
+            seen = (seen - self.observation_shift) / self.observation_scale
+            seen = seen.clamp(-float(MOST_STDS), float(MOST_STDS))
+        return self.networks["actor"](seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from awac_dist.data.record import begin
 from awac_dist.errors import InputError
 from awac_dist.messages import Placement
 from awac_dist.replay.layout import NO_WISHES, Layout
+from awac_dist.replay.normalization import added, statistics
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.loading import PriorData
@@ -31,6 +33,7 @@ class Replay:
 
     Attributes:
         sampler: Draws.
+        statistics: Shift and scale of observations, where they are to be normalised.
         wishes: What batches hold besides their base columns. Each fragment counts as an episode.
 
     Raises:
@@ -46,7 +49,12 @@ class Replay:
         self._shard = ReplayShard(
             0, 1, spec, discount=discount, log=None, sources=sources, config=run.replay
         )
-        PriorData(sources, [self._shard.load()]).check_mixture(run)
+        loaded = self._shard.load()
+        prior, normalized = PriorData(sources, [loaded]), run.replay.normalize_observations
+        prior.check_mixture(run)
+        for line in prior.doubts(None, normalized=normalized) if sources else ():
+            logging.getLogger(__name__).warning(line)
+        self.statistics = statistics(added(loaded.sums)) if sources and normalized else None
         self._weights = {source.name: source.weight for source in sources}
         self._digests = [file.digest for source in sources for file in source.files]
         self._restored = self._fragments = 0  # how often, and online fragments since

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from awac_dist.config import NOTHING_TO_CLONE
+from awac_dist.envs.trial import Trial
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
@@ -28,6 +29,7 @@ class Driver:
         observer: Is told what happens.
         stop_asked: Whether somebody asked the run to end.
         checkpoint: The newest of a run that is resumed, if it left one.
+        seen: What a trial of the task showed, to look at prior data beside it.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class Driver:
         observer: Observer,
         stop_asked: Callable[[], bool],
         checkpoint: str | None = None,
+        seen: Trial | None = None,
     ) -> None:
         config, runtime = components.config, components.runtime
         self._config, self._components, self._observer = config, components, observer
-        self._resumed_from = checkpoint
+        self._resumed_from, self._seen = checkpoint, seen
         self.loop = EventLoop(runtime, observer, config.online.max_minutes, stop_asked)
         self.learner = LearnerSupervisor(
             components.start_learner,
@@ -155,6 +158,9 @@ class Driver:
         limit = self._components.spec.max_episode_steps
         for line in prior.described(limit, clipped=self._config.replay.clip_prior_actions):
             note(line)
+        normalized = self._config.replay.normalize_observations
+        for line in prior.doubts(self._seen, normalized=normalized):
+            note(f"warning: {line}")
         prior.check_mixture(self._config)
         if self._config.clones and not prior.demonstrations:
             note(NOTHING_TO_CLONE)

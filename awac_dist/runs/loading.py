@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
+from awac_dist.envs.trial import Trial
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import load_progress, not_of_a_run
 from awac_dist.messages import Loaded, StreamState
+from awac_dist.replay.extents import covering
+from awac_dist.replay.normalization import added
 from awac_dist.replay.sampler import OFFLINE, ONLINE
+from awac_dist.runs import sanity
 from awac_dist.runs.progress import Observer, Progress
 
 if TYPE_CHECKING:  # a plan needs no torch
@@ -59,6 +63,16 @@ class PriorData:
                 f"{self._count('transitions', source):,} transitions, "
                 f"{actions if outside else 'no action out of bounds'}"
             )
+
+    def doubts(self, seen: Trial | None, *, normalized: bool) -> Iterator[str]:
+        """What does not look like the task's, of which a trial was seen."""
+        if not normalized:
+            yield from sanity.units(added(sums for share in self.shares for sums in share.sums))
+        if seen is None:
+            return
+        for number, source in enumerate(self.sources):
+            extents = covering(share.extents[number] for share in self.shares)
+            yield from sanity.meeting(source.name, self._count("episodes", source), extents, seen)
 
     def check_mixture(self, config: RunConfig) -> None:
         """Refuse now what would fail once the online phase begins.

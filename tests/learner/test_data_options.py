@@ -12,7 +12,11 @@ from counting import GAMMA
 from running import run, small, small_config, write_demonstrations
 
 import awac_dist
+from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWAC, AWACConfig
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.cli import export
+from awac_dist.cli.commands import Export
 from awac_dist.config import RunConfig
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.data.sources import open_source
@@ -20,8 +24,9 @@ from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
+from awac_dist.policies import make_policy
 from awac_dist.replay.config import ReplayConfig
-from awac_dist.replay.normalization import SMALLEST_STD
+from awac_dist.replay.layout import Layout
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.plan import local_resources
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime
@@ -45,8 +50,13 @@ def changed(data: str, tmp_path: Path, change: Change) -> str:
     return path
 
 
-def learner_of(data: str, replay: ReplayConfig = ReplayConfig(), shards: int = 1) -> Learner:  # noqa: B008
-    """A learner that is about to train AWAC on a file."""
+def learner_of(
+    data: str,
+    replay: ReplayConfig = ReplayConfig(),  # noqa: B008
+    shards: int = 1,
+    method: MethodConfig = AWACConfig(),  # noqa: B008
+) -> Learner:
+    """A learner that is about to train on a file."""
     source = open_source(data, SPEC)
     handles = [
         InlineHandle(
@@ -66,12 +76,13 @@ def learner_of(data: str, replay: ReplayConfig = ReplayConfig(), shards: int = 1
         sources={source.name: 1.0},
     )
     learner.register()
-    learner.begin(small(AWACConfig()), 32)
+    learner.begin(small(method), 32)
     return learner
 
 
-def trained(data: str, replay: ReplayConfig = ReplayConfig(), shards: int = 1) -> Learner:  # noqa: B008
-    learner = learner_of(data, replay, shards)
+def trained(data: str, *options: Any, **named: Any) -> Learner:
+    """The same after some updates."""
+    learner = learner_of(data, *options, **named)
     learner.update(20)
     return learner
 
@@ -95,8 +106,40 @@ def normalised(data: str) -> Change:
     seen = [e.observations[:-1] for _, e in read_episodes(data)]
     values = np.concatenate(seen).astype(np.float64)
     shift = values.mean(axis=0).astype(np.float32)
-    scale = (values.std(axis=0) + SMALLEST_STD).astype(np.float32)
+    scale = values.std(axis=0).astype(np.float32)
     return lambda e: replace(e, observations=(e.observations - shift) / scale)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_the_same_in_any_unit(method: str, data: str, tmp_path: Path) -> None:
+    """To the bit: powers of two scale float32 without rounding."""
+    units = np.float32([2**13, 2**-7, 2**-40])
+    other = changed(data, tmp_path, lambda e: replace(e, observations=e.observations * units))
+    replay, config = ReplayConfig(normalize_observations=True), config_class(method)()
+    learners = [trained(path, replay, method=config) for path in (data, other)]
+    np.testing.assert_array_equal(*map(parameters, learners))
+    _, episode = next(iter(read_episodes(data)))
+    exported = str(tmp_path / "policy.npz")
+    export.run(Export(policy=learners[1].save(str(tmp_path / "run"), {}), out=exported))
+    spec = learners[0].method.acting().spec
+    pulled = make_policy(replace(spec, normalize_observations=True), learners[0].policy_vector(), 0)
+    actions = np.clip(pulled.mean(episode.observations), pulled.low, pulled.high)
+    np.testing.assert_array_equal(
+        awac_dist.load_policy(exported)(episode.observations * units), actions
+    )
+    assert np.ptp(actions) > 0
+
+
+def test_what_is_far_from_the_prior_data_is_as_far_for_the_learner_as_for_the_policy(
+    data: str,
+) -> None:
+    learner = learner_of(data, ReplayConfig(normalize_observations=True))
+    layout = Layout.of(SPEC)
+    block = torch.full((1, layout.width), 1e6)
+    learner._fetcher.normalize(block)
+    views = block[0, layout.observations], block[0, layout.next_observations]
+    assert all((view == 10).all() for view in views)
+    assert block[0, layout.rewards] == block[0, layout.actions] == 1e6
 
 
 @pytest.mark.parametrize("shards", [1, 3])

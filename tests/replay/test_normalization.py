@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as of_numpy
 
 from awac_dist.messages import Sums
 from awac_dist.replay.layout import NEEDS, Layout, Wishes
-from awac_dist.replay.normalization import SMALLEST_STD, added, statistics, sums_of
+from awac_dist.replay.normalization import added, statistics, sums_of
 from awac_dist.types import Array
 
 EPISODES = st.lists(
@@ -34,7 +34,7 @@ def of_shards(episodes: Sequence[Array], shards: int) -> Sums:
 def test_statistics_by_hand() -> None:
     shift, scale = statistics(of_shards([np.float32([[1, 10], [3, 10]]), np.float32([[5, 10]])], 2))
     np.testing.assert_array_equal(shift, np.float32([3, 10]))
-    np.testing.assert_allclose(scale - SMALLEST_STD, [(8 / 3) ** 0.5, 0], atol=1e-7)
+    np.testing.assert_allclose(scale, [(8 / 3) ** 0.5, 1], atol=1e-7)  # the other one never moves
 
 
 @given(EPISODES, st.integers(1, 5), st.randoms())
@@ -48,13 +48,23 @@ def test_they_are_those_of_all_observations_in_any_order(
     shift, scale = statistics(sums)
     values = np.concatenate(episodes).astype(np.float64)
     np.testing.assert_allclose(shift, values.mean(axis=0), rtol=1e-6, atol=1e-30)
-    np.testing.assert_allclose(scale, values.std(axis=0) + SMALLEST_STD, rtol=1e-5, atol=1e-5)
+    std = values.std(axis=0)
+    moves = std > 1e-5 * np.abs(values).max(axis=0)
+    np.testing.assert_allclose(scale[moves], std[moves], rtol=1e-5)
 
 
 def test_a_small_spread_far_from_zero_is_seen() -> None:
     near = np.float32(1000) + np.float32([[-0.25], [0.25]] * 5000)
     _, scale = statistics(sums_of(near))
-    assert scale[0] == pytest.approx(0.25 + SMALLEST_STD, rel=1e-6)
+    assert scale[0] == pytest.approx(0.25, rel=1e-6)
+
+
+@pytest.mark.parametrize("power", [-100, -13, 13, 60])
+def test_the_unit_leaves_no_trace_to_the_bit(power: int) -> None:
+    """Powers of two scale float32 without rounding."""
+    seen, unit = np.random.default_rng(0).normal(3, 1, (500, 1)).astype(np.float32), 2.0**power
+    (shift, scale), scaled = statistics(sums_of(seen)), statistics(sums_of(seen * unit))
+    np.testing.assert_array_equal((seen * unit - scaled[0]) / scaled[1], (seen - shift) / scale)
 
 
 def test_every_observation_of_a_block_has_its_place_and_nothing_else() -> None:

@@ -27,6 +27,7 @@ OPTIONS: list[dict[str, Any]] = [
     *({"method": method} for method in METHODS),
     {"weights": "exp", "max_weight": 3.0, "effective_batch": None, "temperature": 0.5},
     {"value": "mean", "advantage_clip": 0.1, "max_q": 0.0},
+    {"normalize_observations": True},
     {"num_value_samples": 3, "gamma": 0.9, "target_update_rate": 0.1, "actor_weight_decay": 0.1},
 ]
 
