@@ -397,7 +397,7 @@ def test_data_that_joins_a_run_leaves_its_normalisation(tmp_path: Path) -> None:
         write_counting_file(tmp_path / f"{name}.parquet", lengths)
     first, later = (open_source(str(tmp_path / f"{name}.parquet"), SPEC) for name in "ab")
     alone, both = (
-        make_shard(sources=its, normalize_observations=True).load().observation_sums
+        make_shard(sources=its, normalize_observations=True).load().sums
         for its in ([first], [first, replace(later, joined=True)])
     )
     assert statistics(added(alone))[0].tolist() == statistics(added(both))[0].tolist()
