@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from awac_dist.data.experience import STEPS_PER_FILE
 from awac_dist.data.parquet import write_episodes
+from awac_dist.envs.guard import GUARD, EnvironmentFault
 from awac_dist.envs.make import GOAL_KEYS, make_env
 from awac_dist.errors import InputError, writable
 from awac_dist.files import resolve
@@ -134,7 +135,7 @@ def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec) -> Any:
     boxes = [Box(-np.inf, np.inf, (size,), np.float32) for size in sizes]
     goal_space = Dict(dict(zip(GOAL_KEYS, boxes, strict=True)))
     known = None
-    with suppress(InputError), closing(make_env(spec.env_id)) as env:
+    with suppress(InputError, EnvironmentFault), GUARD, closing(make_env(spec.env_id)) as env:
         known = env.spec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about authors and permalinks, which we cannot know
