@@ -48,4 +48,4 @@ class ReplayConfig(Checked):
         return self.reward_scale * rewards + self.reward_shift
 
 
-NOTHING_CHANGED = ReplayConfig()
+NOTHING_CHANGED = ReplayConfig(normalize_observations=False)

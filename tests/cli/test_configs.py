@@ -28,6 +28,7 @@ PUSH = {  # the authors' script of 2020; what it shares with the others is in SH
     "algorithm.critic.hidden": (256,) * 2,
     "algorithm.actor.state_dependent_std": True,
     "replay.goals": {"rollout": 0.2, "future": 0.3, "environment": 0.5},
+    "replay.normalize_observations": False,
 }
 
 # What the paper and the release have in common on all tasks.
@@ -47,6 +48,7 @@ SHARED: dict[str, Any] = {
     "algorithm.critic.target_update_rate": 5e-3,
     "replay.capacity": 1_000_000,
     "replay.mixture": None,
+    "replay.normalize_observations": False,
     "learner.batch_size": 1024,
     "learner.discount": 0.99,
     "clone.batch_size": 256,

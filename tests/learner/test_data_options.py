@@ -25,7 +25,7 @@ from awac_dist.errors import InputError
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
 from awac_dist.policies import make_policy
-from awac_dist.replay.config import ReplayConfig
+from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.plan import local_resources
@@ -52,7 +52,7 @@ def changed(data: str, tmp_path: Path, change: Change) -> str:
 
 def learner_of(
     data: str,
-    replay: ReplayConfig = ReplayConfig(),  # noqa: B008
+    replay: ReplayConfig = NOTHING_CHANGED,
     shards: int = 1,
     method: MethodConfig = AWACConfig(),  # noqa: B008
 ) -> Learner:
@@ -97,7 +97,7 @@ def test_rewards_are_scaled_then_shifted_as_if_the_data_had_them_so(
     data: str, tmp_path: Path
 ) -> None:
     rescaled = changed(data, tmp_path, lambda e: replace(e, rewards=2 * e.rewards + np.float32(1)))
-    learner = trained(data, ReplayConfig(reward_scale=2, reward_shift=1))
+    learner = trained(data, replace(NOTHING_CHANGED, reward_scale=2, reward_shift=1))
     np.testing.assert_array_equal(parameters(learner), parameters(trained(rescaled)))
     assert not np.array_equal(parameters(learner), parameters(trained(data)))
 
