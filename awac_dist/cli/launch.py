@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from itertools import count
 from types import FrameType
 
 from awac_dist.cli.dry_run import inputs, plan_of
@@ -17,8 +18,8 @@ from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
-from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, needed, writable
+from awac_dist.data.sources import EXPERIENCE, Source
+from awac_dist.errors import InputError, RunFailed, RuntimeLost, needed, writable
 from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
@@ -28,19 +29,27 @@ from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Screen
 from awac_dist.reporting.summary import summary
-from awac_dist.reporting.wording import counted
+from awac_dist.reporting.wording import counted, resume_command
 from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import Runtime
+from awac_dist.types import EnvSpec
 
-POLITE = (signal.SIGINT, signal.SIGTERM)
+POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MAX_STARTS = 10  # of Ray, in one call
 
 
 class StopRequest:
-    """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts."""
+    """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts.
+
+    So it does with SIGHUP, whatever follows, and with a screen that is gone.
+    """
 
     signal_number: int | None = None
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
 
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.getsignal(number) for number in POLITE}
@@ -50,17 +59,20 @@ class StopRequest:
     def listen(self) -> None:
         """Be the one who handles the signals, again where somebody else took them over."""
         for number in POLITE:
-            signal.signal(number, self._handle)
+            if number != signal.SIGHUP or self._before[number] != signal.SIG_IGN:  # as by nohup
+                signal.signal(number, self._handle)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def asked(self) -> bool:
+        if self.signal_number is None and self._screen.is_gone:
+            self.signal_number = signal.SIGPIPE
         return self.signal_number is not None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked():
+        if self.asked() and number != signal.SIGHUP:  # which shells send twice
             raise KeyboardInterrupt
         self.signal_number = number
 
@@ -72,7 +84,7 @@ def run(options: Options) -> int:
         InputError: Something is wrong, before anything ran.
         RunFailed: The run cannot go on.
     """
-    with Screen() as screen, StopRequest() as stop:
+    with Screen() as screen, StopRequest(screen) as stop:
         text = train(options, screen, stop)
     print(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
@@ -86,28 +98,62 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
-    with _begun(place, options, screen), open_display(screen.stream, title) as display:
-        session, folder = place.session, place.shared
-        newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
-        with _recorded(config, place, display, stop, newest) as (runtime, recorder):
-            plan, note = plan_of(config, runtime.resources), recorder.note
-            workers = counted(plan.workers, "rollout worker")
-            note(f"{workers}, {counted(plan.shards, 'replay shard')}, learner on {plan.device}")
-            if session:
-                files = list_files(f"{folder}/{EXPERIENCE}")
-                finish_journals(files, spec, note)  # of shards that died
-            components = Components(runtime, config, spec, plan, folder, sources, session)
-            if components.placement:
-                note(components.placement)
-            stopped_early = Driver(components, recorder, stop.asked, newest).run()
-        return summary(
-            list(recorder.evaluations.values()),
-            place.shared,
-            recorder.elapsed_s,
-            recorder.env_steps,
-            recorder.grad_steps,
-            stopped_early,
-        )
+    with (
+        _begun(place, options, screen),
+        open_display(screen.stream, title) as display,
+        _going_on_told(place.shared),
+    ):
+        starts = 1
+        while True:
+            try:
+                return _session(config, spec, sources, place, display, stop)
+            except RuntimeLost as lost:
+                if stop.asked() or not lost.again or starts == MAX_STARTS:
+                    raise
+                display.note(f"{lost}: Ray is started again, and the run goes on")
+                place.begin_session(new=False)
+                starts += 1
+
+
+def _session(
+    config: RunConfig,
+    spec: EnvSpec,
+    sources: Sequence[Source],
+    place: RunPlace,
+    display: Display,
+    stop: StopRequest,
+) -> str:
+    """Start the components, and run them to the end; returns the closing summary."""
+    session, folder = place.session, place.shared
+    newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
+    with _recorded(config, place, display, stop, newest) as (runtime, recorder):
+        plan, note = plan_of(config, runtime.resources), recorder.note
+        workers = counted(plan.workers, "rollout worker")
+        note(f"{workers}, {counted(plan.shards, 'replay shard')}, learner on {plan.device}")
+        if session:
+            files = list_files(f"{folder}/{EXPERIENCE}")
+            finish_journals(files, spec, note)  # of shards that died
+        components = Components(runtime, config, spec, plan, folder, sources, session)
+        if components.placement:
+            note(components.placement)
+        stopped_early = Driver(components, recorder, stop.asked, newest).run()
+    return summary(
+        list(recorder.evaluations.values()),
+        place.shared,
+        recorder.elapsed_s,
+        recorder.env_steps,
+        recorder.grad_steps,
+        stopped_early,
+    )
+
+
+@contextmanager
+def _going_on_told(folder: str) -> Iterator[None]:
+    """Around a run: where it cannot go on, the last word is the command that does."""
+    try:
+        yield
+    except RunFailed as error:
+        raise RunFailed(f"{error}; go on with: {resume_command(folder)}") from error
 
 
 @contextmanager
@@ -159,7 +205,9 @@ def _recorded(
 def _new_place(config: RunConfig) -> RunPlace:
     runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
     name = default_run_name(config.env, config.seed, datetime.now())
-    place = RunPlace.at(config.run_dir or f"{runs}/{name}")
+    place, others = RunPlace.at(config.run_dir or f"{runs}/{name}"), count(2)
+    while not config.run_dir and not place.claim():  # two may begin in one second
+        place = RunPlace.at(f"{runs}/{name}-{next(others)}")
     place.create()
     return place
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from awac_dist.experiments.run_record import Verdict
 
@@ -40,7 +42,7 @@ class RunSize:
 class Death:
     """One process that was killed."""
 
-    kind: str  # such as worker
+    kind: str  # such as worker, or stopped worker
     run: int  # its number
     grad_steps: int  # of the run's newest row, -1 before there is one
     seconds: float | None = None  # until it was recovered from, None if it was not
@@ -57,17 +59,32 @@ class Campaign:
     verdicts: list[Verdict] = field(default_factory=list)  # of the runs that were disturbed
     undisturbed: Verdict | None = None  # of the one that was not
 
+    @classmethod
+    def begun(cls, path: Path, size: RunSize) -> Campaign:
+        """What an earlier call left, or a new one."""
+        if not path.exists():
+            return cls(size)
+        left = json.loads(path.read_text())
+        before = left["undisturbed"]
+        return cls(
+            RunSize(**left["size"]),
+            [Death(**death) for death in left["deaths"]],
+            left["failures"],
+            [Verdict(**verdict) for verdict in left["verdicts"]],
+            before and Verdict(**before),
+        )
+
     def count(self, kind: str) -> int:
         """Deaths of a kind."""
         return sum(death.kind == kind for death in self.deaths)
 
     def table(self) -> str:
         """One line a kind of death, for a terminal."""
-        lines = [f"{'kind':10} deaths recovered  median s   worst s"]
+        lines = [f"{'kind':19} deaths recovered  median s   worst s"]
         for kind in dict.fromkeys(death.kind for death in self.deaths):
             seconds = [d.seconds for d in self.deaths if d.kind == kind and d.seconds is not None]
             middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
-            lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
+            lines.append(f"{kind:19} {self.count(kind):6} {len(seconds):9} {middle}")
         return "\n".join(lines)
 
     def closing(self) -> str:

@@ -147,6 +147,17 @@ class RunPlace:
         with self._reached() as (filesystem, root):
             return bool(filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File)
 
+    def claim(self) -> bool:
+        """Take a name that nobody was asked for; False where somebody has it."""
+        try:
+            self.local.mkdir(parents=True)
+            self._made_local = True
+        except FileExistsError:
+            return False
+        except OSError:  # `create` says why
+            pass
+        return True
+
     def create(self) -> None:
         """Make the folders of a new run, which is whoever's takes the first session.
 
@@ -158,7 +169,7 @@ class RunPlace:
                 filesystem.create_dir(name, recursive=True)
                 if _files(filesystem, name):
                     raise already_there(self.shared)
-        self._made_local = not self.local.exists()
+        self._made_local = self._made_local or not self.local.exists()
         create_run_folder(self.local)
 
     def begin_session(self, *, new: bool) -> None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 STDOUT, STDERR = 1, 2
+
+
+class _Output(io.FileIO):
+    """A file that a run does not stumble over: what it cannot take is lost."""
+
+    is_gone = False  # whether nobody reads any more: the pipe, or the terminal, was closed
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.is_gone = self.is_gone or error.errno in (errno.EPIPE, errno.EIO)
+            return len(data)
 
 
 class Screen:
@@ -25,11 +40,18 @@ class Screen:
 
     stream: TextIO  # open inside the `with`
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._output.is_gone
+
     def __enter__(self) -> Self:
         _flush()
         self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        self.stream = open(os.dup(STDOUT), "w", buffering=1, encoding=encoding, errors="replace")
+        self._output = _Output(os.dup(STDOUT), "w")
+        buffer = io.BufferedWriter(self._output)
+        self.stream = io.TextIOWrapper(buffer, encoding, "replace", line_buffering=True)
         self._stderr = os.dup(STDERR)
         _point_to(self._spool.fileno())
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 
 from awac_dist.evaluation.result import Evaluation, Share
@@ -75,3 +76,8 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def resume_command(folder: str) -> str:
+    """What a person types to go on with the run in a folder, a path or URI."""
+    return f"python -m awac_dist.launch --resume {shlex.quote(folder)}"

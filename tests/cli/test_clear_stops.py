@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from running import ALL_UPDATES, SMALL, run, small_config, write_demonstrations
 
 from awac_dist import files
 from awac_dist.algorithms.awac import AWAC
+from awac_dist.cli import launch
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.envs.make import make_env
-from awac_dist.errors import ComponentDied, NotFinite, RunFailed
+from awac_dist.errors import ComponentDied, NotFinite, RunFailed, RuntimeLost
 from awac_dist.evaluation import evaluator
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress, save_checkpoint
@@ -183,7 +185,7 @@ def test_numbers_gone_wrong_end_the_run_within_one_call(
     assert line.startswith(f"awac_dist: {quantity}")
     assert f"is not finite after update {told}; " in line
     assert f"the batches around it are in {evidence}/{told:09d}.pt; " in line
-    assert line.endswith(f"the last good checkpoint is {newest}")
+    assert f"the last good checkpoint is {newest}; go on with: " in line
     assert len(saboteur.batches) <= 10 * -(-update // 10)  # not beyond the call
     check_whole(folder)
     assert all(np.isfinite(vector).all() for vector in saboteur.published)
@@ -409,7 +411,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_costs_nothing(
     assert f"awac_dist: {folder}/" in line
     assert words in line
     newest = sealed(str(folder / "checkpoints"))[-1]
-    assert line.endswith(f"; the last good checkpoint is {newest}")
+    assert f"; the last good checkpoint is {newest}; go on with: " in line
     check_whole(folder)
     assert resume(folder) == 0
     check_finished(folder)
@@ -440,7 +442,7 @@ def test_a_disk_that_takes_no_more_after_a_learners_death_ends_the_run_with_one_
     line, newest = only_line(capfd), sealed(str(folder / "checkpoints"))[-1]
     told = f"{folder}/metrics.jsonl: cannot be written: No space left on device: make room"
     assert line.startswith(f"awac_dist: {told}")
-    assert line.endswith(f"; the last good checkpoint is {newest}")
+    assert f"; the last good checkpoint is {newest}; go on with: " in line
     check_whole(folder)
     assert resume(folder) == 0
     check_finished(folder)
@@ -525,7 +527,12 @@ def test_a_run_that_is_resumed_with_fewer_steps_than_it_took_ends(
 
 
 @pytest.mark.parametrize(
-    ("address", "says"), [(None, "Ray does not start on this machine"), ("nowhere:1", "nowhere:1")]
+    ("address", "says"),
+    [
+        (None, "Ray does not start on this machine: The node timed out during startup."),
+        ("auto", "no Ray cluster at auto: The node timed out during startup."),
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused"),
+    ],
 )
 def test_ray_that_does_not_answer_is_one_line(
     data: str,
@@ -544,9 +551,7 @@ def test_ray_that_does_not_answer_is_one_line(
     monkeypatch.setattr(ray, "init", init)
     at = ["--address", address] if address else []
     assert main([*SMALL, "--data", data, "--run-dir", str(tmp_path / "run"), *at]) == 2
-    line = only_line(capfd)
-    assert says in line
-    assert "The node timed out during startup." in line
+    assert says in only_line(capfd)
 
 
 @pytest.mark.parametrize("name", ["ObjectStoreFullError", "OutOfDiskError"])
@@ -572,7 +577,9 @@ def test_an_object_store_that_is_full_ends_the_run(
 
     monkeypatch.setattr(ray, "get", get)
     call = (
-        RayFuture(None).result if where != "argument" else lambda: RayHandle(Actor()).post("take")
+        RayFuture(None, "").result
+        if where != "argument"
+        else lambda: RayHandle(Actor(), "").post("take")
     )
     with pytest.raises(RunFailed, match=r"object store is full.*: make room in .*RAY_TMPDIR"):
         call()
@@ -721,6 +728,90 @@ def test_a_polite_request_checkpoints_in_every_phase(
         assert load_progress(found[-1])["phase"] == phase
     assert resume(folder) == 0
     check_finished(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "heard"),
+    [
+        (signal.SIGHUP, signal.SIG_DFL, True),
+        (signal.SIGHUP, signal.SIG_IGN, False),  # of nohup
+        (signal.SIGINT, signal.SIG_IGN, True),
+    ],
+)
+def test_who_is_asked_to_stop_by_what(number: Any, before: Any, heard: bool) -> None:
+    kept = signal.signal(number, before)
+    screen = SimpleNamespace(is_gone=False)
+    try:
+        with launch.StopRequest(screen) as stop:  # type: ignore[arg-type]
+            signal.raise_signal(number)
+            assert stop.asked() == heard
+            if number == signal.SIGHUP:
+                signal.raise_signal(number)  # shells send it twice
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(number)
+    finally:
+        signal.signal(number, kept)
+
+
+def test_a_screen_that_is_gone_asks_to_stop() -> None:
+    with launch.StopRequest(SimpleNamespace(is_gone=True)) as stop:  # type: ignore[arg-type]
+        assert stop.asked()
+        assert stop.signal_number == signal.SIGPIPE
+
+
+# What everything runs on is gone.
+
+
+class Losing(InlineRuntime):
+    """Is lost at its n-th wait."""
+
+    def __init__(self, waits: int, *, again: bool) -> None:
+        super().__init__(RESOURCES)
+        self._waits, self._again = waits, again
+
+    def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
+        self._waits -= 1
+        if self._waits < 0:
+            raise RuntimeLost("Ray's raylet died", again=self._again)
+        return super().wait(futures, timeout_s)
+
+
+@pytest.mark.parametrize("waits", [(3,), (20,), (40, 9), (40, 0, 0, 3)])
+def test_a_run_goes_on_where_ray_is_started_again(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    waits: Sequence[int],
+) -> None:
+    runtimes = [*(Losing(count, again=True) for count in waits), InlineRuntime(RESOURCES)]
+    monkeypatch.setattr(launch, "start_runtime", lambda **_: runtimes.pop(0))
+    assert begin() == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    told = out.count("Ray's raylet died: Ray is started again, and the run goes on")
+    assert (told, runtimes) == (len(waits), [])
+    check_finished(tmp_path / "run")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_that_cannot_go_on_names_the_command_that_does(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    again: bool,
+) -> None:
+    """On a cluster, which is not ours to start; and where Ray does not stay."""
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "start_runtime", lambda **_: Losing(0 if again else 40, again=again))
+        assert begin() == 1
+    line = only_line(capfd)
+    command = f"python -m awac_dist.launch --resume {tmp_path}/run"
+    assert line == f"awac_dist: Ray's raylet died; go on with: {command}"
+    assert main(command.split()[3:]) == 0
+    check_finished(tmp_path / "run")
 
 
 @pytest.fixture
