@@ -49,7 +49,7 @@ class StopRequest:
     signal_number: int | None = None
 
     def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+        self.screen = screen
 
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.getsignal(number) for number in POLITE}
@@ -67,7 +67,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def asked(self) -> bool:
-        if self.signal_number is None and self._screen.is_gone:
+        if self.signal_number is None and self.screen.is_gone:
             self.signal_number = signal.SIGPIPE
         return self.signal_number is not None
 
@@ -153,7 +153,11 @@ def _going_on_told(folder: str) -> Iterator[None]:
     try:
         yield
     except RunFailed as error:
-        raise RunFailed(f"{error}; go on with: {resume_command(folder)}") from error
+        raise RunFailed(_and_the_command(str(error), folder)) from error
+
+
+def _and_the_command(why: str, folder: str) -> str:
+    return f"{why}; go on with: {resume_command(folder)}"
 
 
 @contextmanager
@@ -183,7 +187,12 @@ def _recorded(
     config: RunConfig, place: RunPlace, display: Display, stop: StopRequest, newest: str | None
 ) -> Iterator[tuple[Runtime, Recorder]]:
     """What starts the components, and writes down what they do; the place has all of it then."""
-    runtime = start_runtime(inline=config.runtime == "inline", address=config.address)
+
+    def last_word(why: str) -> None:
+        stop.screen.last_word(f"awac_dist: {_and_the_command(why, place.shared)}")
+
+    inline = config.runtime == "inline"
+    runtime = start_runtime(inline=inline, address=config.address, last_word=last_word)
     with ExitStack() as at_end:  # last in, first out, whichever of them fails
         at_end.callback(place.keep)
         at_end.callback(runtime.close)

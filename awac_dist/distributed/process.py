@@ -17,6 +17,7 @@ class Process:
 
     Args:
         name: Such as "rollout worker 1".
+        pid: If it is on this machine already.
         needs: What it waits for, in words, while it has no place.
         actor: Ray's, if it is a component.
 
@@ -24,18 +25,22 @@ class Process:
         pid: None as long as it has no place.
     """
 
-    def __init__(self, name: str, needs: str = "", actor: Any = None) -> None:
+    def __init__(
+        self, name: str, pid: int | None = None, needs: str = "", actor: Any = None
+    ) -> None:
         self.name, self.needs, self.actor = name, needs, actor
-        self.pid: int | None = None
-        self._here: psutil.Process | None = None
+        self.is_at(pid)
         self._stopped = 0
 
     def __str__(self) -> str:
         return f"{self.name} (process {self.pid})" if self.pid else self.name
 
-    def is_at(self, pid: int, *, here: bool = True) -> None:
+    def is_at(self, pid: int | None, *, here: bool = True) -> None:
         """Take note of where it is; only on this machine can it be looked at."""
-        self.pid, self._here = pid, psutil.Process(pid) if here else None
+        self.pid, self._here = pid, None
+        if pid is not None and here:
+            with suppress(psutil.NoSuchProcess):
+                self._here = psutil.Process(pid)
 
     @property
     def has_left(self) -> bool:

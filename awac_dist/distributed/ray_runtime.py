@@ -29,13 +29,16 @@ class RayRuntime(Runtime):
         address: Address of a running cluster; None joins the one that RAY_ADDRESS names, as it
             does in a job, else starts Ray here, unless this process has a session already, which
             is then used and left running.
+        last_word: See `Session`.
 
     Raises:
         InputError: There is no cluster at the address, or Ray does not start here.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        self._session = Session(address)
+    def __init__(
+        self, address: str | None = None, last_word: Callable[[str], object] | None = None
+    ) -> None:
+        self._session = Session(address, last_word)
         self._places = Places()
         self.resources = self._places.resources
         self._processes: list[Process] = []
@@ -54,7 +57,8 @@ class RayRuntime(Runtime):
         needs = f" ({cpus:g} CPU)" if cpus else f" ({gpus:g} GPU)" if gpus else ""
         number = named.get("worker", arguments[0] if component is ReplayShard else "")
         name = re.sub(r"(?<=.)(?=[A-Z])", " ", component.__name__).lower()
-        process = Process(f"{name} {number}".strip(), f"{component.__name__}{needs}", actor)
+        waits = f"{component.__name__}{needs}"
+        process = Process(f"{name} {number}".strip(), needs=waits, actor=actor)
         self._processes.append(process)
         self._ask(process)
         return RayHandle(actor, process.name)

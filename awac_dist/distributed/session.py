@@ -9,14 +9,17 @@ import secrets
 import signal
 import socket
 import stat
+import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+import psutil
 import ray
 from ray._private import ray_constants, worker
 
@@ -28,9 +31,10 @@ LEAST_FILES = 256  # that each process of Ray may open
 LOOK_EVERY_S = 5.0  # at a cluster that was joined
 CONNECT_S = 2.0
 GIVEN_UP_AFTER_S = 20.0  # without an answer
+STUCK_S = 30.0  # after which nobody will call `check` any more; after 60 Ray ends the process
 PARTS = {
-    ray_constants.PROCESS_TYPE_RAYLET: "raylet",
-    ray_constants.PROCESS_TYPE_GCS_SERVER: "control store",
+    ray_constants.PROCESS_TYPE_RAYLET: "Ray's raylet",
+    ray_constants.PROCESS_TYPE_GCS_SERVER: "Ray's control store",
 }
 
 
@@ -39,6 +43,8 @@ class Session:
 
     Args:
         address: Of a cluster; None: of the one that RAY_ADDRESS names, if it names one.
+        last_word: Is told why Ray is gone, by another thread, where nobody calls `check`: this one
+            waits inside of Ray, which ends the process without a word.
 
     Attributes:
         is_ours: Whether it began here, and has to end here.
@@ -49,26 +55,24 @@ class Session:
         InputError: There is no cluster at the address, or Ray does not start here.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, last_word: Callable[[str], object] | None = None
+    ) -> None:
         address = address or named_address()
-        self.is_ours, self._joined = not ray.is_initialized(), ""
-        if self.is_ours and address is None:
-            _start()
-        elif self.is_ours and address is not None:
-            _join(address)
-            self._joined = ray.get_runtime_context().gcs_address
-        node: Any = worker._global_node
-        started = node.all_processes
-        self._children = {
-            Process(f"Ray's {name}"): started[kind][0].process
-            for kind, name in PARTS.items()
-            if kind in started
-        }
-        for part, child in self._children.items():
-            part.is_at(child.pid)
-        self.parts = list(self._children)
-        self._answered, self._look_at = time.monotonic(), 0.0
-        self.is_lost = False
+        self.is_ours, self._joined, self.is_lost = not ray.is_initialized(), "", False
+        self._is_over, self._answered, self._look_at = threading.Event(), time.monotonic(), 0.0
+        if last_word is not None:
+            threading.Thread(target=self._watch, args=[last_word], daemon=True).start()
+        try:
+            if self.is_ours and address is None:
+                _start()
+            elif self.is_ours and address is not None:
+                _join(address)
+                self._joined = ray.get_runtime_context().gcs_address
+        except InputError:
+            self._is_over.set()
+            raise
+        self.parts = [Process(name, child.pid) for name, child in _children().items()]
 
     def check(self, *, at_once: bool = False) -> None:
         """Look whether it is still there; a cluster is asked now and then, or `at_once`.
@@ -76,10 +80,8 @@ class Session:
         Raises:
             RuntimeLost: It is not, and all that ran there is gone with it.
         """
-        for part, child in self._children.items():
-            if (code := child.poll()) is not None:
-                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-                self._lose(f"{part} died: {how}")
+        if why := _death():
+            self._lose(why)
         if self._joined and (at_once or time.monotonic() > self._look_at):
             self._look_at = time.monotonic() + LOOK_EVERY_S
             self._ask_cluster(f"the Ray cluster at {self._joined}")
@@ -88,6 +90,15 @@ class Session:
         """End what began here."""
         if self.is_ours:
             ray.shutdown()
+        self._is_over.set()
+
+    def _watch(self, last_word: Callable[[str], object]) -> None:
+        gone_s = 0.0
+        while not self._is_over.wait(LOOK_EVERY_S):
+            why = _death() or _early_death() or (self._joined and unreachable(self._joined))
+            gone_s = gone_s + LOOK_EVERY_S if why else 0.0
+            if gone_s > STUCK_S:
+                last_word(f"Ray is gone: {why}")
 
     def _ask_cluster(self, cluster: str) -> None:
         if why := unreachable(self._joined):
@@ -102,6 +113,31 @@ class Session:
     def _lose(self, why: str) -> NoReturn:
         self.is_lost = True
         raise RuntimeLost(why, again=self.is_ours and not self._joined)
+
+
+def _children() -> dict[str, subprocess.Popen[bytes]]:
+    """Ray's own processes that this one started, by name; none while it starts them."""
+    node: Any = worker._global_node
+    started = node.all_processes if node else {}
+    return {name: started[kind][0].process for kind, name in PARTS.items() if kind in started}
+
+
+def _death() -> str:
+    """How one of them died; empty if none did."""
+    for name, child in _children().items():
+        if (code := child.poll()) is not None:
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            return f"{name} (process {child.pid}) died: {how}"
+    return ""
+
+
+def _early_death() -> str:
+    """The same while Ray starts, when nobody but the system knows of them."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() in PARTS and child.status() == psutil.STATUS_ZOMBIE:
+                return f"{PARTS[child.name()]} (process {child.pid}) died as it started"
+    return ""
 
 
 def unreachable(address: str) -> str:
