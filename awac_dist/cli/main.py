@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from awac_dist.errors import InputError, RunFailed, did_you_mean
+from awac_dist.interrupts import ends_at_once
 
 PROGRAM = "awac-dist"
 
@@ -60,8 +61,9 @@ def _is_closed(descriptor: int) -> bool:
 
 
 def _run(argv: Sequence[str]) -> int | None:
-    from awac_dist.cli.commands import COMMANDS  # here, where Ctrl-C is heard meanwhile
-    from awac_dist.cli.parser import read
+    with ends_at_once():
+        from awac_dist.cli.commands import COMMANDS
+        from awac_dist.cli.parser import read
 
     group = "data " if argv[:1] == ["data"] else ""
     words = list(argv)[bool(group) :]
@@ -78,7 +80,8 @@ def _run(argv: Sequence[str]) -> int | None:
     else:
         options = read(command.options, words[1:], f"{PROGRAM} {name}")
     module = "dry_run" if getattr(options, "dry_run", False) else command.module
-    run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
+    with ends_at_once():
+        run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
     return run(options)
 
 
