@@ -10,14 +10,20 @@ from typing import Literal
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BCConfig
+from awac_dist.data.arguments import split
+from awac_dist.envs.config import EnvConfig
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.ranges import Checked, Count, Finite, Natural, Positive
+from awac_dist.ranges import Checked, Count, Finite, Natural, Positive, Processes, Seed
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
 from awac_dist.rollout.config import RolloutConfig
 
 CLONE = "clone"  # the source of what the clone's trajectories add
+NOTHING_TO_CLONE = (
+    "nothing to clone: no source holds demonstrations alone; if one does, say so: "
+    "--data FILE,kind=demonstration"
+)
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,18 @@ class RunConfig(Checked):
     """One run, from prior data to a policy.
 
     Attributes:
-        env: Gymnasium id of the task.
+        env: The task.
         data: Prior data: an embedded dataset's name, files, folders, globs, or the folders of
             earlier runs. Options follow after commas, such as door.pickle,kind=demonstration
-            (or prior) and weight=2: each of its transitions is drawn twice as often.
+            (or prior), weight=2 (each of its transitions is drawn twice as often), task=any and
+            episode_steps=100 (the clock cut there).
         workers: Rollout workers; None is one a core. They may share cores.
         shards: Replay shards; None lets the size of the cluster decide.
         seed: Everything random follows from it.
         run_dir: Folder of the run, which must not exist yet; None names one under runs/,
             or under what AWAC_DIST_RUNS says.
+        init: Start from this policy, instead of a clone: the folder of a run, a checkpoint, or a
+            policy file (.npz) of ours, whatever its method; None starts with a new one.
         mode: "async" lets workers and learner run freely within the rate limit; "sync" makes
             them take turns, and repeats exactly.
         runtime: "ray" runs each component as a process, "inline" runs all in this one.
@@ -118,12 +127,13 @@ class RunConfig(Checked):
         evaluation: Evaluation of the deterministic policy.
     """
 
-    env: str = "HalfCheetah-v5"
+    env: EnvConfig = field(default_factory=EnvConfig)
     data: tuple[str, ...] = ("halfcheetah-demonstrations",)
-    workers: Count | None = None
-    shards: Count | None = None
-    seed: Natural = 0
+    workers: Processes | None = None
+    shards: Processes | None = None
+    seed: Seed = 0
     run_dir: str | None = None
+    init: str | None = None
     mode: Literal["async", "sync"] = "async"
     runtime: Literal["ray", "inline"] = "ray"
     address: str | None = None
@@ -136,6 +146,15 @@ class RunConfig(Checked):
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.env, str):  # the short form
+            object.__setattr__(self, "env", EnvConfig(self.env))
+
+    @property
+    def clones(self) -> bool:
+        """Whether demonstrations are cloned, where there are some."""
+        return self.clone.updates > 0 and self.init is None
+
     @property
     def clone_method(self) -> BCConfig:
         """The clone: of the algorithm's policy, with a step size of its own."""
@@ -147,7 +166,7 @@ class RunConfig(Checked):
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong: (dotted path, value and what is legal)."""
         yield from super().problems()
-        names = [argument.split(",")[0] for argument in self.data]
+        names = [split(argument)[0] for argument in self.data]
         if not names:
             yield "data", "is empty; give at least one source of prior data"
         for name in sorted(name for name in set(names) if names.count(name) > 1):
@@ -187,6 +206,8 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
             yield "online.updates_per_step", told
         if online.error_buffer is not None:
             yield "online.error_buffer", f"{online.error_buffer} has no effect in rounds"
+    if online.stop_at_return is not None and not config.evaluation.episodes:
+        yield "online.stop_at_return", "has no effect where evaluation.episodes is 0"
     if config.runtime == "inline" and config.address is not None:
         yield "address", f"{config.address} has no effect where runtime is inline"
     if config.replay.capacity <= fragment_steps:

@@ -70,6 +70,15 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def told(error: BaseException) -> str:
+    """The kind of somebody else's error and the first line of what it says, if it can say it."""
+    try:
+        text = str(error).strip()
+    except Exception:  # its own __str__ fails
+        text = ""
+    return ": ".join([type(error).__name__, *text.splitlines()[:1]])
+
+
 def reason(error: OSError) -> str:
     """Why the system refused, in its own words, whichever library passes them on."""
     return os.strerror(error.errno) if error.errno else first_line(error)

@@ -1,4 +1,4 @@
-"""Paths and URIs: whole files or none, sealed folders, and errors of one line.
+"""Paths and URIs: whole files or none, sealed folders, bounds of memory, and errors of one line.
 
 A *sealed* folder is whole or absent, and tells of damage: `manifest.json`, written last, says the
 size and SHA-256 of its other files. A folder without one is what a process left that died over it.
@@ -8,18 +8,26 @@ Renames of folders are not atomic in object stores; that of one file is, there a
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+from numpy.lib import format as npy
 from pyarrow import fs
 
 from awac_dist.errors import InputError, UnknownPlace, first_line
 
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
+UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
+RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
+NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def resolve(path: str) -> tuple[Any, str]:
@@ -54,21 +62,96 @@ def written_aside(path: str) -> Iterator[tuple[Any, str]]:
         raise
 
 
+def opened(path: str) -> Any:
+    """The file at a path or URI, to read from it.
+
+    Raises:
+        InputError: It is a pipe, a device or a socket, which may never answer, or never end.
+    """
+    filesystem, name = resolve(path)
+    if filesystem.get_file_info(name).type == fs.FileType.Unknown:
+        raise InputError(f"{path}: is a pipe, a device or a socket: give a regular file")
+    return filesystem.open_input_file(name)
+
+
 def read_file(path: str) -> bytes:
     """Everything in the file at a path or URI."""
-    filesystem, name = resolve(path)
-    with filesystem.open_input_file(name) as file:
+    with opened(path) as file:
         return bytes(file.read())
 
 
 def head(path: str, count: int) -> bytes:
     """The first bytes of the file at a path or URI; none where there is no file."""
     try:
-        filesystem, name = resolve(path)
-        with filesystem.open_input_file(name) as file:
+        with opened(path) as file:
             return bytes(file.read(count))
-    except (OSError, UnknownPlace):
+    except (OSError, InputError):
         return b""
+
+
+def size_bytes(path: str) -> int:
+    """Of a file, or of all files in a folder and below."""
+    filesystem, name = resolve(path)
+    info = filesystem.get_file_info(name)
+    if info.type == fs.FileType.Directory:
+        inside = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
+        return sum(entry.size or 0 for entry in inside)
+    return int(info.size or 0)
+
+
+class Budget:
+    """What a file, or a folder of them, may unpack to: 128 MiB and 32 times its size, in all.
+
+    Every reader counts what it is about to take, and what it will hand out, against it first: so
+    memory and time are bounded by what lies on the disk. Measured or computed numbers pack to a
+    half or a tenth; only what a few bytes repeat for ever exceeds it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._left = self._limit = UNPACKED_BYTES + UNPACKED_RATIO * size
+
+    @classmethod
+    def of(cls, path: str) -> Budget:
+        """That of a file or a folder."""
+        return cls(size_bytes(path))
+
+    def take(self, count: int, place: str) -> None:
+        """Count bytes; an InputError names the place whose bytes are too many."""
+        self._left -= count
+        if self._left < 0:
+            raise InputError(
+                f"{place}: would unpack to more than {self._limit >> 20:,} MiB, too much for "
+                f"{self._size:,} bytes on disk: damaged, or made to fill the memory: "
+                "fetch it again; if it is meant, split it into several"
+            )
+
+
+def unzip(path: str, content: bytes, budget: Budget) -> dict[str, bytes]:
+    """The files in a zip, by name; a ValueError, or zipfile's own, if they are damaged."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename!r} is packed in an unusual way")
+            budget.take(member.file_size + RECORD_BYTES, path)
+        return {member.filename: archive.read(member) for member in archive.infolist()}
+
+
+def unpack_npz(path: str, content: bytes) -> dict[str, Any]:
+    """The arrays in an .npz file, by name; a ValueError, or zipfile's own, if they are damaged."""
+    files = unzip(path, content, Budget(len(content)))
+    return {name.removesuffix(".npy"): _array(its) for name, its in files.items()}
+
+
+def _array(content: bytes) -> Any:
+    """The array of numbers or text in an .npy file, which must be as long as its header says."""
+    stream = io.BytesIO(content)
+    shape, by_column, dtype = NPY_HEADERS[npy.read_magic(stream)](stream)
+    rest = memoryview(content)[stream.tell() :]
+    if dtype.hasobject or len(rest) != math.prod(shape) * dtype.itemsize:
+        raise ValueError("an array of Python objects" if dtype.hasobject else "it ends too early")
+    flat = np.frombuffer(rest, dtype) if rest else np.zeros(math.prod(shape), dtype)
+    return flat.reshape(shape, order="F" if by_column else "C")
 
 
 def write_file(path: str, content: bytes) -> None:

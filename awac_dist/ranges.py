@@ -21,6 +21,8 @@ class Range(NamedTuple):
 
 Count = Annotated[int, Range("1 or more", lambda value: value >= 1)]
 Natural = Annotated[int, Range("0 or more", lambda value: value >= 0)]
+Seed = Annotated[int, Range("from 0 to 2**63 - 1", lambda value: 0 <= value < 2**63)]
+Processes = Annotated[int, Range("from 1 to 10,000", lambda value: 1 <= value <= 10_000)]
 Positive = Annotated[float, Range("above 0", lambda value: 0 < value < math.inf)]
 NotNegative = Annotated[float, Range("0 or more", lambda value: 0 <= value < math.inf)]
 Share = Annotated[float, Range("between 0 and 1", lambda value: 0 < value < 1)]

@@ -5,8 +5,10 @@ NumPy only. Shape letters: T steps, O observation, A action, G goal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,8 @@ class EnvSpec:
         goal_size: G; 0 where the task has no goals.
         repeatable: Whether the same seed and actions show the same again. Where they do not, as
             on hardware, no recorded action is ever done again.
+        action_dtype: In which the task compares actions with its bounds.
+        kwargs: What the environment is made with, besides what it is registered with.
     """
 
     env_id: str
@@ -38,11 +42,25 @@ class EnvSpec:
     max_episode_steps: int | None
     goal_size: int = 0
     repeatable: bool = True
+    action_dtype: str = "float32"
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def input_size(self) -> int:
         """What policies and critics read: the observation, then the desired goal."""
         return self.observation_size + self.goal_size
+
+    @cached_property
+    def _bounds(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        low, high = np.array([self.action_low, self.action_high], self.action_dtype)
+        return low, high
+
+    def bounded(self, actions: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Actions [..., A] clipped to the bounds, none of which rounding leaves."""
+        low, high = self._bounds
+        same: NDArray[np.floating] = actions.astype(low.dtype, copy=False)
+        inside: NDArray[np.floating] = np.minimum(np.maximum(same, low), high)
+        return inside
 
 
 @dataclass(frozen=True)
@@ -85,7 +103,7 @@ class Episode:
         truncated: The clock cut it: its last observation still has a value.
         origin: Who made it.
         desired_goals, achieved_goals: [T+1, G] for goal tasks; observations leave them out.
-        successes: [T] 1 where the task says that it is solved.
+        successes: [T] 1 where the task says that it is solved, 0 where not, NaN where it is silent.
 
     Raises:
         ValueError: The columns do not fit together, or there is no step.

@@ -153,7 +153,7 @@ def make_driver(
         look: Called again and again while it runs.
         stop: Whether it is asked to stop.
     """
-    spec = env_spec(config.env)
+    spec = env_spec(config.env.id, **config.env.kwargs)
     plan = make_plan(
         runtime.resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
     )

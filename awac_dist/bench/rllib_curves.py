@@ -53,7 +53,7 @@ SHARE = 0.85  # of the standalone learner's updates that the RLlib path shall re
 
 def our_updates(batch_size: int) -> Measure:
     """Measure updates of the learner that `awac_dist.launch` starts."""
-    spec = env_spec(RUN.env)
+    spec = env_spec(RUN.env.id)
     sources = [open_source(name, spec) for name in RUN.data]
     learner = Learner(
         spec,
@@ -95,7 +95,7 @@ def sac_updates(batch_size: int) -> Measure:
 
 def our_steps() -> Measure:
     """Measure environment steps of one of our workers, into a replay shard."""
-    spec = env_spec(RUN.env)
+    spec = env_spec(RUN.env.id)
     policy = FixedPolicy(random_policy(spec))
     worker = RolloutWorker(spec, 1, [_shard([])], policy, seed=0, worker=0)
     return lambda: FRAGMENT * rate(lambda: worker.collect_steps(FRAGMENT, "online", "online"))
@@ -133,7 +133,7 @@ def _rows(rounds: Rounds, what: str, unit: str, share: float | None = None) -> I
 
 def _shard(sources: Sequence[Source]) -> InlineHandle:
     discount = RUN.learner.discount
-    shard = ReplayShard(0, 1, env_spec(RUN.env), discount=discount, log=None, sources=sources)
+    shard = ReplayShard(0, 1, env_spec(RUN.env.id), discount=discount, log=None, sources=sources)
     return InlineHandle(shard)
 
 
@@ -164,7 +164,7 @@ def _built(config: Any, seed: int = 0) -> Any:
     if not ray.is_initialized():
         level = logging.ERROR
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=level)
-    config.environment(RUN.env).env_runners(rollout_fragment_length=FRAGMENT)
+    config.environment(RUN.env.id).env_runners(rollout_fragment_length=FRAGMENT)
     config.debugging(seed=seed, log_level="ERROR")
     algorithm = config.build_algo()
     torch.set_num_threads(1)
@@ -174,7 +174,7 @@ def _built(config: Any, seed: int = 0) -> Any:
 def standalone(plan: Plan, seed: int) -> Curve:
     """Run `awac_dist.launch` in a process of its own."""
     own = {
-        "env": RUN.env,
+        "env": RUN.env.id,
         "mode": "sync",
         "runtime": "inline",
         "workers": 1,
@@ -223,7 +223,7 @@ def run(plan: Curves) -> None:
     curves = learned(plan, {"awac_dist.launch": standalone, "RLlib": through_rllib}, "updates")
     print("\n".join(last_returns(curves, plan.offline)), flush=True)
     seeds_from = f"{plan.seeds} seeds; online from {plan.offline:,}"
-    title = f"{RUN.env}, embedded demonstrations, {seeds_from}"
+    title = f"{RUN.env.id}, embedded demonstrations, {seeds_from}"
     what = f"return of the mean action, {EPISODES} episodes"
     draw(plan.picture, curves, title=title, where="updates", what=what)
 

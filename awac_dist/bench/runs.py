@@ -9,8 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from awac_dist.plotting.learning_curve import read_rows
-from awac_dist.reporting.metrics import METRICS_FILE
+from awac_dist.reporting.rows import METRICS_FILE, read_table
 
 
 def rows_of_run(options: Mapping[str, object]) -> list[dict[str, Any]]:
@@ -30,4 +29,4 @@ def rows_of_run(options: Mapping[str, object]) -> list[dict[str, Any]]:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-        return read_rows(Path(folder, "run", METRICS_FILE))
+        return read_table(Path(folder, "run", METRICS_FILE)).rows

@@ -28,7 +28,7 @@ from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.run_place import create_run_folder
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.plan import local_resources, make_plan
@@ -47,7 +47,7 @@ def run(args: Collect) -> None:
         RunFailed: A worker died.
     """
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        spec, stream = env_spec(args.env), screen.stream
+        spec, stream = env_spec(args.env, **(args.env_kwargs or {})), screen.stream
         noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
         if args.policy:
             policy = open_policy(args.policy, spec)
@@ -61,7 +61,7 @@ def run(args: Collect) -> None:
             finished = record(args.episodes)
     returns = [episode.episode_return for episode in finished]
     steps = sum(episode.length for episode in finished)
-    print(
+    say(
         f"{counted(len(finished), 'episode')}, {counted(steps, 'step')}, "
         f"returns from {min(returns):,.1f} to {max(returns):,.1f}, "
         f"mean {sum(returns) / len(returns):,.1f}: {folder}"

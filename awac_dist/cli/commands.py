@@ -7,16 +7,17 @@ names, imported when the command is called.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from awac_dist.cli import options
 from awac_dist.cli.parser import headline, positional
 from awac_dist.config import CloneConfig
-from awac_dist.ranges import Checked, Count, Natural, Positive
+from awac_dist.ranges import Checked, Count, Positive, Processes, Seed
 
 Kind = Literal["demonstration", "prior"]
+KWARGS = {"path": "env.kwargs"}  # the option, as `launch` has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,11 @@ class OfSources(Checked):
     Attributes:
         sources: A file, a folder, a glob, an embedded dataset, a Minari id or the folder of an
             earlier run; options follow after commas, such as kind=demonstration.
+        env: Task of the data; None takes what the data says.
     """
 
     sources: tuple[str, ...] = positional()
+    env: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class Evaluate(Checked):
         policy: A checkpoint or run folder of ours, an .npz policy, "random" or
             "ornstein-uhlenbeck".
         env: Gymnasium id of the task; None is that of the run.
+        env_kwargs: Passed on to the environment; None is what the run did, if it is of that task.
         episodes: How many.
         stochastic: Sample actions, rather than act by the mean.
         seed: Decides where episodes start; None is that of the run, or 0.
@@ -49,9 +53,10 @@ class Evaluate(Checked):
 
     policy: str = positional()
     env: str | None = None
+    env_kwargs: dict[str, Any] | None = field(default=None, metadata=KWARGS)
     episodes: Count = 100
     stochastic: bool = False
-    seed: Natural | None = None
+    seed: Seed | None = None
     video: str | None = None
     video_episodes: int | None = None
     json: str | None = None
@@ -117,7 +122,6 @@ class Convert(OfSources):
 
     Attributes:
         to: A new folder DIR.parquet, or minari:ID.
-        env: Task of the result; None takes what the sources say.
         min_return: Keep episodes with at least this return.
         max_return: Keep episodes with at most this return.
         min_length: Keep episodes of at least so many steps.
@@ -132,7 +136,6 @@ class Convert(OfSources):
     """
 
     to: str
-    env: str | None = None
     min_return: float | None = None
     max_return: float | None = None
     min_length: int | None = None
@@ -156,6 +159,7 @@ class Collect(Checked):
 
     Attributes:
         env: Gymnasium id of the task.
+        env_kwargs: Passed on to the environment.
         policy: A checkpoint or run folder of ours, an .npz policy, "random" or
             "ornstein-uhlenbeck".
         clone: Data; fit a behavioural clone of it, and roll that out.
@@ -170,6 +174,7 @@ class Collect(Checked):
     """
 
     env: str
+    env_kwargs: dict[str, Any] | None = field(default=None, metadata=KWARGS)
     policy: str | None = None
     clone: str | None = None
     clone_updates: Count = CloneConfig.updates
@@ -177,8 +182,8 @@ class Collect(Checked):
     out: str
     kind: Kind = "prior"
     deterministic: bool = False
-    workers: Count | None = None
-    seed: Natural = 0
+    workers: Processes | None = None
+    seed: Seed = 0
     inline: bool = False
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -207,7 +212,7 @@ class Make(Checked):
     policy: str | None = None
     demonstrations: str | None = None
     out: str
-    seed: Natural = 0
+    seed: Seed = 0
     min_return: float | None = None
     clone_updates: Count | None = None
     sigma: Positive | None = None

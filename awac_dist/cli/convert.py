@@ -24,6 +24,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.envs.adroit_rewards import HAND_TASKS
 from awac_dist.envs.make import named_in_file
 from awac_dist.errors import InputError
+from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import percent
 from awac_dist.types import EnvSpec, Episode
 
@@ -46,15 +47,15 @@ def run(args: Convert) -> None:
             episodes = (sources.clipped(episode, spec) for episode in episodes)
         write(episodes)
     steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
-    print(
+    say(
         f"kept     {len(kept):,} of {len(everything):,} episodes, "
         f"{steps:,} of {all_steps:,} transitions"
     )
     for reason, count in dropped.items():
-        print(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
+        say(f"dropped  {count:,} that {'are ' if reason.startswith('not') else ''}{reason}")
     if args.clip_actions:
-        print(f"clipped  {percent(share_outside(kept))} of all action entries, to {bounds.origin}")
-    print(f"wrote    {args.to}, of {spec.env_id}")
+        say(f"clipped  {percent(share_outside(kept))} of all action entries, to {bounds.origin}")
+    say(f"wrote    {args.to}, of {spec.env_id}")
 
 
 def fragments(
@@ -154,13 +155,16 @@ def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
         shown = " and ".join(f"{o} and {a}" for o, a in sorted(sizes))
         raise InputError(f"the files have observations and actions of {shown} numbers: give one")
     stated = sorted({info.env_id for info in infos if info.env_id})
-    env_id = args.env or (args.relabel and f"awac_dist/{args.relabel}-v0")
+    env_id = typed = args.env or (args.relabel and f"awac_dist/{args.relabel}-v0")
     if env_id is None and len(stated) != 1:
         says = f"are of {', '.join(stated)}" if stated else "do not say of which task they are"
         raise InputError(f"the sources {says}: give --env ID")
     if env_id is None:
         env_id = named_in_file(stated[0], "the sources")
-    bounds = action_bounds(infos, args.env if args.clip_actions else None)
+    of_result = [replace(info, env_id=env_id) for info in infos]
+    bounds = action_bounds(of_result, typed if args.clip_actions else None)
+    if args.clip_actions and not bounds.known:
+        raise InputError(f"--clip-actions: the bounds are {bounds.origin}")
     ((observation_size, action_size),) = sizes
     goal_sizes = {info.goal_size for info in infos}
     goal_size = goal_sizes.pop() if len(goal_sizes) == 1 else 0

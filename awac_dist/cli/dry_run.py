@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import yaml
 
 from awac_dist.cli.options import Options, to_mapping
-from awac_dist.config import RunConfig
-from awac_dist.data.sources import Source, count_episodes, open_source
-from awac_dist.envs.make import env_spec
+from awac_dist.config import NOTHING_TO_CLONE, RunConfig
+from awac_dist.data.record import RECORD, begin, go_on
+from awac_dist.data.sources import Source, count_episodes, episodes
+from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
+from awac_dist.messages import Loaded
+from awac_dist.policies.initial import open_initial
 from awac_dist.replay.layout import Layout
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted
+from awac_dist.runs.loading import PriorData
+from awac_dist.runs.phases import phases_of
 from awac_dist.runs.plan import Plan, local_resources, make_plan
 from awac_dist.runs.runtime import Resources
 from awac_dist.types import EnvSpec
@@ -31,21 +37,43 @@ def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
-        spec, sources = inputs(config)
-        text = _described(config, spec, sources, plan_of(config, local_resources()))
-    print(text)
+        task, sources = inputs(options)
+        check_initial(options, task.spec)
+        text = _described(config, task.spec, sources, plan_of(config, local_resources()))
+    say(text)
 
 
-def inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
-    """The task and the prior data of a run.
+def inputs(options: Options) -> tuple[Trial, list[Source]]:
+    """The task, which was tried, and the prior data of a run that begins or goes on.
 
     Raises:
-        InputError: There is no such task or data, or they do not fit.
+        InputError: There is no such task or data, it does not work, they do not fit, or are not
+            what they were.
     """
-    spec = env_spec(config.env)
-    if config.replay.goals and not spec.goal_size:
-        raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    return spec, [open_source(argument, spec) for argument in config.data]
+    config = options.config
+    task = trial(config.env, config.rollout.step_timeout_s)
+    if config.replay.goals and not task.spec.goal_size:
+        raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")
+    place = options.resume
+    record = None if place is None else place.read(RECORD)
+    if place is None or record is None:  # a new run, or one of an older version
+        more = [argument for argument in options.more_data if argument not in config.data]
+        return task, begin([*config.data, *more], task.spec)
+    sources = go_on(record, options.more_data, task.spec)
+    for path in (file.path for source in sources if source.joined for file in source.files):
+        if path.startswith(f"{place.shared}/"):
+            raise InputError(f"{path}: the run learns from what it collected: leave it out")
+    return task, sources
+
+
+def check_initial(options: Options, spec: EnvSpec) -> None:
+    """Look at the policy that a new run starts from; one that goes on has it in its folder.
+
+    Raises:
+        InputError: There is none, or it does not fit.
+    """
+    if options.config.init and options.resume is None:
+        open_initial(options.config.init, options.config.algorithm.policy_spec(spec))
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:
@@ -61,20 +89,52 @@ def plan_of(config: RunConfig, resources: Resources) -> Plan:
 
 def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan: Plan) -> str:
     """Resolved config as YAML, then the plan as comments, so that the whole is a config file."""
-    clone, online = config.clone, config.online
+    prior = _prior_data(sources)
+    prior.check_mixture(config)
+    counts = prior.shares[0].episodes
     goals = f"goals [{spec.goal_size}], " if spec.goal_size else ""
     lines = [
         f"task      {spec.env_id}: observations [{spec.observation_size}], {goals}"
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
-        *(f"data      {source.name}: {count_episodes(source):,} episodes" for source in sources),
+        *(f"data      {name}: {count:,} episodes" for name, count in counts.items()),
+        *(f"          {remark}" for source in sources for remark in source.remarks),
         *_processes(config, plan),
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
-        f"clone     {clone.updates:,} updates, then {clone.episodes} episodes collected with it",
-        f"offline   {config.offline.updates:,} updates",
-        f"online    {online.env_steps:,} env_steps, {online.updates:,} updates ({config.mode})",
+        *_phases(config, prior, plan),
     ]
     resolved = yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
     return "\n".join([resolved, "# ", *(f"# {line}" for line in lines)])
+
+
+def _prior_data(sources: Sequence[Source]) -> PriorData:
+    """What a run will find out about its data, as far as its plan needs to know."""
+    counts = Counter({source.name: count_episodes(source) for source in sources})
+    all_demonstrate = [source.name for source in sources if _demonstrates(source)]
+    demonstrations = Counter({name: counts[name] for name in all_demonstrate})
+    return PriorData(sources, [Loaded(counts, Counter(), demonstrations, Counter(), Counter(), [])])
+
+
+def _demonstrates(source: Source) -> bool:
+    """Whether it holds demonstrations alone; asks the files where nobody says so."""
+    if source.kind is not None:
+        return source.kind == "demonstration"
+    return all(episode.origin.kind == "demonstration" for *_, episode in episodes(source))
+
+
+def _phases(config: RunConfig, prior: PriorData, plan: Plan) -> Iterator[str]:
+    """What the run does, one phase after the other."""
+    if config.clones and not prior.demonstrations:
+        yield f"clone     {NOTHING_TO_CLONE}"
+    if config.init:
+        yield f"start     from the policy of {config.init}, without a clone"
+    for phase in phases_of(config, prior.demonstrations, plan.workers):
+        more = {
+            "clone": f" on {', '.join(prior.demonstrations)}",
+            "collect": " with the clone",
+            "online": f", {config.online.updates:,} updates ({config.mode})",
+        }
+        amount = f"{phase.order.total:,} {phase.order.unit}"
+        yield f"{phase.name:<10}{amount}{more.get(phase.name, '')}"
 
 
 def _processes(config: RunConfig, plan: Plan) -> list[str]:
@@ -85,7 +145,7 @@ def _processes(config: RunConfig, plan: Plan) -> list[str]:
         f"{counted(config.rollout.envs_per_worker, 'environment')}, "
         f"each on {plan.worker_cpus:g} cores",
         f"          {counted(plan.shards, 'replay shard')}, 1 learner on {plan.device}, "
-        "1 evaluator, 1 weight store",
+        f"{'1' if config.evaluation.episodes else 'no'} evaluator, 1 weight store",
     ]
 
 
@@ -94,5 +154,5 @@ def _memory_mb(config: RunConfig, spec: EnvSpec, plan: Plan) -> int:
     online = min(config.replay.capacity, config.online.env_steps) * row_bytes // 2**20
     if config.runtime == "inline":
         return LEARNER_MB + online
-    workers = (plan.workers + 1) * WORKER_MB  # the evaluator is one more
+    workers = (plan.workers + bool(config.evaluation.episodes)) * WORKER_MB  # or one more
     return RAY_MB + DRIVER_MB + LEARNER_MB + workers + plan.shards * SHARD_MB + online

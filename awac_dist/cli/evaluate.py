@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import yaml
 
+from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
-from awac_dist.envs.make import Environment, env_spec, make_env, named_in_file
+from awac_dist.envs.make import env_spec, kwargs_in_file, make_task, named_in_file
 from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
@@ -26,7 +27,7 @@ from awac_dist.files import read_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import (
     aligned,
     counted,
@@ -36,6 +37,7 @@ from awac_dist.reporting.wording import (
     percent_interval,
 )
 from awac_dist.rollout.collector import Collector
+from awac_dist.rollout.slot import MakeEnv
 from awac_dist.types import EnvSpec
 
 SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
@@ -63,17 +65,14 @@ def run(options: Evaluate) -> None:
             text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
             with writable(f"--json {options.json}"):
                 Path(options.json).write_text(f"{text}\n", "utf-8")
-    print(_told(job, evaluation))
+    say(_told(job, evaluation))
 
 
 def _job(args: Evaluate) -> _Job:
-    run, env_id = _config_of_run(args.policy), args.env
-    if env_id is None and "env" not in run:
-        raise InputError(f"{args.policy} does not say which task it is for: give --env ID")
-    if env_id is None:
-        env_id = named_in_file(run["env"], f"{args.policy}: config.yaml")
+    run = _config_of_run(args.policy)
+    env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
-    spec = env_spec(env_id)
+    spec = env_spec(env_id, **kwargs)
     if cannot_draw and "mujoco" in sys.modules:
         raise InputError(cannot_draw)
     return _Job(
@@ -83,27 +82,39 @@ def _job(args: Evaluate) -> _Job:
         noise=BLIND.get(args.policy, WhiteNoise if args.stochastic else None),
         seed=run.get("seed", 0) if args.seed is None else args.seed,
         episodes=args.episodes,
-        film=Film(Path(args.video), _frames_per_s(env_id)) if args.video else None,
+        film=Film(Path(args.video), _frames_per_s(spec)) if args.video else None,
         filmed=(args.video_episodes or 1) if args.video else 0,
     )
+
+
+def _task(args: Evaluate, stated: Any) -> tuple[str, Mapping[str, Any]]:
+    """Id and arguments of the task: as typed, else as the policy's run states it."""
+    of_run = stated if isinstance(stated, dict) else {"id": stated}
+    file = f"{args.policy}: config.yaml"
+    if args.env is None and of_run.get("id") is None:
+        raise InputError(f"{args.policy} does not say which task it is for: give --env ID")
+    env_id = args.env or named_in_file(of_run["id"], file)
+    if args.env_kwargs is not None or env_id != of_run.get("id"):
+        return env_id, args.env_kwargs or {}
+    return env_id, kwargs_in_file(of_run.get("kwargs", {}), file)
 
 
 def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = yaml.safe_load(read_file(f"{run}/config.yaml"))
+        found = plain_yaml.load(read_file(f"{run}/config.yaml"))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _frames_per_s(env_id: str) -> float:
-    env = make_env(env_id)
+def _frames_per_s(spec: EnvSpec) -> float:
+    env = make_task(spec)
     modes, rate = env.metadata.get("render_modes", []), env.metadata.get("render_fps")
     env.close()
     if "rgb_array" not in modes:
-        raise InputError(f"{env_id} cannot be filmed: it has no render mode rgb_array")
+        raise InputError(f"{spec.env_id} cannot be filmed: it has no render mode rgb_array")
     return float(rate or SLOW_FRAMES_PER_S)
 
 
@@ -120,13 +131,13 @@ def _play(job: _Job, stream: TextIO) -> Evaluation:
 def _episodes(job: _Job, faults: list[str]) -> Iterator[Finished]:
     rest = job.episodes - job.filmed
     if film := job.film:
-        with film, _collector(job, 1, lambda env_id: Filmed(filmed_env(env_id), film)) as acting:
+        with film, _collector(job, 1, lambda spec: Filmed(filmed_env(spec), film)) as acting:
             yield from play(acting, job.policy, 0, job.filmed, faults)
-    with _collector(job, min(rest, SIDE_BY_SIDE), make_env) as acting:
+    with _collector(job, min(rest, SIDE_BY_SIDE), make_task) as acting:
         yield from play(acting, job.policy, job.filmed + len(faults), rest, faults)
 
 
-def _collector(job: _Job, num_envs: int, make: Callable[[str], Environment]) -> closing[Collector]:
+def _collector(job: _Job, num_envs: int, make: MakeEnv) -> closing[Collector]:
     stream = stream_of(job.seed)
     return closing(Collector(job.spec, num_envs, stream, noise=job.noise, make_env=make))
 
@@ -148,7 +159,7 @@ def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     mean, half = evaluation.mean, evaluation.half_width
     ends = (mean - half, mean + half) if math.isfinite(half) else None
     yield "", "mean", "95 % interval"
-    for words, share in definitions(evaluation).items():
+    for words, (share,) in definitions(evaluation).items():
         yield f"success, {words}", percent(share.value), percent_interval(share)
     yield "return", number(mean), _interval(ends, mean)
     score = normalised_score(job.spec.env_id, mean)

@@ -6,6 +6,7 @@ from awac_dist.cli.commands import Export
 from awac_dist.errors import writable
 from awac_dist.files import read_file, write_file
 from awac_dist.policies.npz import find_policy, read_policy
+from awac_dist.reporting.screen import say
 
 
 def run(options: Export) -> None:
@@ -18,4 +19,4 @@ def run(options: Export) -> None:
     policy = read_policy(source)
     with writable(options.out):
         write_file(options.out, read_file(source))
-    print(f"wrote {options.out}: the policy of {source}, after {policy.version:,} updates")
+    say(f"wrote {options.out}: the policy of {source}, after {policy.version:,} updates")

@@ -9,28 +9,33 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from types import FrameType
 
-from awac_dist.cli.dry_run import inputs, plan_of
+from awac_dist.cli.dry_run import check_initial, inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
+from awac_dist.data.record import RECORD, record_of
 from awac_dist.data.sources import EXPERIENCE, Source
 from awac_dist.errors import InputError, RunFailed, RuntimeLost, needed, writable
+from awac_dist.files import read_file, write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
+from awac_dist.policies.npz import find_policy
 from awac_dist.reporting.display import Display, open_display
-from awac_dist.reporting.metrics import METRICS_FILE, MetricsLog
+from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
+from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
-from awac_dist.reporting.screen import Screen
-from awac_dist.reporting.summary import summary
+from awac_dist.reporting.screen import Screen, say
+from awac_dist.reporting.summary import summary, to_go_on
 from awac_dist.reporting.wording import counted, resume_command
-from awac_dist.runs.components import Components
+from awac_dist.runs.components import INITIAL_POLICY, Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import Runtime
@@ -86,22 +91,25 @@ def run(options: Options) -> int:
     """
     with Screen() as screen, StopRequest(screen) as stop:
         text = train(options, screen, stop)
-    print(text)
+    say(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
 
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
-    config = options.config
-    spec, sources = inputs(config)
+    task, sources = inputs(options)
+    spec = task.spec
+    check_initial(options, spec)
+    data = tuple(source.argument for source in sources)
+    config = replace(options.config, data=data)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
-    title = f"awac_dist: {config.env} -> {place.shared}"
+    title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
-        _begun(place, options, screen),
+        _begun(place, options._replace(config=config), record_of(sources), screen),
+        _going_on_told(resume_command(place.shared, config.env.id)),
         open_display(screen.stream, title) as display,
-        _going_on_told(place.shared),
     ):
         starts = 1
         while True:
@@ -144,24 +152,22 @@ def _session(
         recorder.env_steps,
         recorder.grad_steps,
         stopped_early,
+        resume_command(place.shared, config.env.id),
     )
 
 
 @contextmanager
-def _going_on_told(folder: str) -> Iterator[None]:
+def _going_on_told(command: str) -> Iterator[None]:
     """Around a run: where it cannot go on, the last word is the command that does."""
     try:
         yield
-    except RunFailed as error:
-        raise RunFailed(_and_the_command(str(error), folder)) from error
-
-
-def _and_the_command(why: str, folder: str) -> str:
-    return f"{why}; go on with: {resume_command(folder)}"
+    except (RunFailed, KeyboardInterrupt) as error:
+        error.add_note(to_go_on(command))
+        raise
 
 
 @contextmanager
-def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
+def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> Iterator[None]:
     """Take the run's place into use; a new run that did not come to run leaves it as it was.
 
     Raises:
@@ -175,6 +181,10 @@ def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
                 place.fetch()
                 screen.divert(folder / "log.txt")
                 write_provenance(folder, to_mapping(options.config), options.words, place.session)
+                write_file(f"{folder}/{RECORD}", record.encode())
+                if new and options.config.init:
+                    source = read_file(find_policy(options.config.init))
+                    write_file(f"{place.shared}/{INITIAL_POLICY}", source)
             yield
         except InputError:
             if new and not _anything_ran(place):
@@ -189,7 +199,8 @@ def _recorded(
     """What starts the components, and writes down what they do; the place has all of it then."""
 
     def last_word(why: str) -> None:
-        stop.screen.last_word(f"awac_dist: {_and_the_command(why, place.shared)}")
+        command = resume_command(place.shared, config.env.id)
+        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(command)}")
 
     inline = config.runtime == "inline"
     runtime = start_runtime(inline=inline, address=config.address, last_word=last_word)
@@ -200,20 +211,23 @@ def _recorded(
         metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
         at_end.callback(metrics.close)
         if place.session:
+            if metrics.damaged:
+                lines = counted(metrics.damaged, "damaged line")
+                display.note(f"{lines} of {METRICS_FILE} left out")
             progress = load_progress(newest) if newest else {}
             again = progress.get("evaluating", False)
             metrics.forget_after(progress.get("grad_steps", 0), evaluating=again)
         updates = {"offline": config.offline.updates, "online": config.online.updates}
-        yield runtime, Recorder(display, metrics, updates, config.env, place.keep)
-    if _anything_ran(place):
+        yield runtime, Recorder(display, metrics, updates, config.env.id, place.keep)
+    if rows := read_table(place.local / METRICS_FILE).rows:
         with needed(place.shared):
-            plot_learning_curve(place.local)
+            plot_learning_curve(place.local, rows)
         place.keep()
 
 
 def _new_place(config: RunConfig) -> RunPlace:
     runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
-    name = default_run_name(config.env, config.seed, datetime.now())
+    name = default_run_name(config.env.id, config.seed, datetime.now())
     place, others = RunPlace.at(config.run_dir or f"{runs}/{name}"), count(2)
     while not config.run_dir and not place.claim():  # two may begin in one second
         place = RunPlace.at(f"{runs}/{name}-{next(others)}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from awac_dist.errors import InputError, RunFailed, did_you_mean
 from awac_dist.interrupts import ends_at_once
+from awac_dist.reporting.screen import say
 
 PROGRAM = "awac-dist"
 
@@ -41,10 +42,10 @@ def told(run: Callable[[], int | None]) -> int:
         finally:
             sys.stdout.flush()
     except (InputError, RunFailed) as error:
-        print(f"awac_dist: {' '.join(str(error).split())}", file=sys.stderr)
+        _tell(" ".join(str(error).split()), error)
         return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:  # of a run, the second one: the first is a polite request
-        print("awac_dist: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:  # of a run, the second: the first is a polite request
+        _tell("interrupted", error)
         return 128 + signal.SIGINT
     except OSError:
         if not _is_closed(sys.stdout.fileno()):
@@ -60,6 +61,13 @@ def _is_closed(descriptor: int) -> bool:
     return bool(look.poll(0))
 
 
+def _tell(line: str, error: BaseException) -> None:
+    """One line of what went wrong; then what may be done, which whoever raised it notes."""
+    say(f"awac_dist: {line}", sys.stderr)
+    for note in getattr(error, "__notes__", ()):
+        say(note)
+
+
 def _run(argv: Sequence[str]) -> int | None:
     with ends_at_once():
         from awac_dist.cli.commands import COMMANDS
@@ -69,7 +77,7 @@ def _run(argv: Sequence[str]) -> int | None:
     words = list(argv)[bool(group) :]
     names = [name.removeprefix(group) for name in COMMANDS if name.startswith(group)]
     if not words or words[0] in ("-h", "--help"):
-        print(_overview(group, {name: COMMANDS[group + name].what for name in names}))
+        say(_overview(group, {name: COMMANDS[group + name].what for name in names}))
         return 0 if words else 2
     if words[0] not in names:
         hint = did_you_mean(words[0], names, f"there are {', '.join(names)}")
@@ -79,7 +87,7 @@ def _run(argv: Sequence[str]) -> int | None:
         options = command.parse(words[1:])
     else:
         options = read(command.options, words[1:], f"{PROGRAM} {name}")
-    module = "dry_run" if getattr(options, "dry_run", False) else command.module
+    module = getattr(options, "module", command.module)
     with ends_at_once():
         run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
     return run(options)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from awac_dist.algorithms import METHODS, config_class, name_of
+from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, reason
@@ -34,12 +35,14 @@ examples:
   python -m awac_dist.launch --resume runs/paper-1 --override workers=8
       go on with a run that ended or died, with other workers
 
-A YAML file holds the same names, nested: "algorithm: {temperature: 0.3}". None (or null) may be
-given where a text says what None means. Names may be written with dashes for underscores.
+A YAML file holds the same names, nested: "algorithm: {temperature: 0.3}", and "env: ID" or
+"env: {id: ID, kwargs: {...}}". None (or null) may be given where a text says what None means. Names
+may be written with dashes for underscores, a list as 64 64 or [64, 64].
 """
 if TYPE_CHECKING:
     from awac_dist.reporting.run_place import RunPlace
 
+TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
 METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
 COMMON = ("env", "data", "workers", "seed", "run_dir")  # what the help shows first
 CONFIG_FILE = "config.yaml"  # of a run's folder
@@ -80,6 +83,7 @@ class Launch:
         config: YAML files of options; may be repeated: later ones win, the command line over all.
         dry_run: Print the resolved config and the plan, and stop.
         resume: Go on with the run in this folder from its newest checkpoint, with its own options.
+            With --data: learn from new data, too, or find there what has been moved.
         override: With --resume: change options that may change, such as workers=8.
     """
 
@@ -97,6 +101,17 @@ class Options(NamedTuple):
     words: Sequence[str]  # as they were given
     dry_run: bool
     resume: RunPlace | None  # the run to go on with; None begins a new one
+    more_data: tuple[str, ...] = ()  # that a run goes on with: new, or where its data is by now
+
+    @property
+    def module(self) -> str:
+        """Which one of this room does it."""
+        if self.resume is not None and not self.more_data:
+            from awac_dist.cli.finished import is_finished  # it reads checkpoints
+
+            if is_finished(self.resume.shared, self.config):
+                return "finished"
+        return "dry_run" if self.dry_run else "launch"
 
 
 class Setting(NamedTuple):
@@ -127,22 +142,25 @@ def parse(argv: Sequence[str]) -> Options:
     files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
     settings = [setting for file in files for setting in _read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
-    if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
-        raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
+    if place is not None:
+        _check_whole(files[0], stored)
+        _check_unchanged(given, stored, known)
+    more = given.pop("data", ()) if place else ()
+    more = known["data"].typed(more, "--data") if more else ()
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
     method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
         _print_help(_defaults(method))
         raise SystemExit(0)
-    return Options(_config(method, methods, settings), argv, launch.dry_run, place)
+    return Options(_config(method, methods, settings), argv, launch.dry_run, place, more)
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """The config as plain dicts, lists and scalars, which --config reads back as YAML."""
     mapping: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     mapping["algorithm"] = {"name": name_of(config.algorithm), **mapping["algorithm"]}
-    return mapping
+    return mapping if config.env.kwargs else {**mapping, "env": config.env.id}
 
 
 def _defaults(method: str) -> RunConfig:
@@ -167,7 +185,8 @@ def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
     """Where the run is that is to go on, with nothing changed but by --override."""
     from awac_dist.reporting.run_place import RunPlace  # it reads object stores: slow to import
 
-    fixed = [path for path in given if path != "env"]  # which may be typed again, to trust it
+    # a task may be typed again, to trust it; data is new, or has been moved
+    fixed = [path for path in given if path not in (*TASK, "data")]
     fixed += [name for name in ("algorithm", "config") if getattr(launch, name)]
     if fixed:
         raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")
@@ -177,11 +196,32 @@ def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
     return place
 
 
+def _check_unchanged(
+    given: Mapping[str, Any], stored: Mapping[str, Any], known: Mapping[str, Field]
+) -> None:
+    """Refuse another task than that of the run that is to go on."""
+    for path in TASK:
+        was = stored.get(path, known[path].default)
+        if path in given and known[path].typed(given[path], f"--{path}") != was:
+            raise InputError(f"--{path}: the run is of {was}, and keeps its options")
+
+
+def _check_whole(file: str, stored: Iterable[str]) -> None:
+    """Refuse the config of a run that lost a part, for which defaults would be taken."""
+    given, whole = {path.partition(".")[0] for path in stored}, vars(RunConfig())
+    lost = [name for name, value in whole.items() if value is not None and name not in given]
+    if lost:
+        raise InputError(
+            f"{file}: is damaged: it says nothing of {lost[0]}: bring back a copy; provenance.json "
+            "beside it holds the words that began this run"
+        )
+
+
 def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = yaml.safe_load(read_file(file))
+        content = plain_yaml.load(read_file(file))
     except OSError as error:
         raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
     except yaml.YAMLError as error:
@@ -194,11 +234,13 @@ def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
 def _flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) -> Iterator[Setting]:
     """The settings in one mapping of a file: the whole, or one part of the config."""
     inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
+    given = {field.at: path for path, field in known.items()}
     if not isinstance(content, dict | None):
         place = f"{file}: {part}" if part else file
         raise InputError(f"{place}: {content!r} is not a mapping of options to values")
     for key, value in (content or {}).items():
         path = f"{part}.{key}" if part else str(key)
+        path = given.get(path, path)
         if path in inner and (isinstance(value, dict) or path not in known):
             yield from _flattened(file, path, value, known)  # an option's name may be a part's
         elif path in known or path == METHOD:
@@ -230,15 +272,19 @@ def _config(
     config, where = _defaults(method), dict[str, str]()
     for path, place, value in settings:
         if path in methods[method]:
-            where[path] = place
-            config = _with(config, path, methods[method][path].typed(value, place))
+            where[path], field = place, methods[method][path]
+            config = _with(config, field.at, field.typed(value, place))
         elif path != METHOD:
             whose = " and ".join(f"{name}'s" for name, known in methods.items() if path in known)
             raise InputError(f"{place} is {whose}; this run's algorithm is {method}")
-    if where.get("env", "--env") != "--env":
-        from awac_dist.envs.make import named_in_file  # with Gymnasium: slow to import
+    in_files = {path: where[path] for path in TASK if where.get(path, f"--{path}") != f"--{path}"}
+    if in_files:
+        from awac_dist.envs.make import kwargs_in_file, named_in_file  # Gymnasium: slow to import
 
-        named_in_file(config.env, where["env"])
+        if "env" in in_files:
+            named_in_file(config.env.id, in_files["env"])
+        if "env.kwargs" in in_files:
+            kwargs_in_file(config.env.kwargs, in_files["env.kwargs"])
     for path, problem in config.problems():
         raise InputError(f"{where.get(path, path)}: {problem}")
     return config

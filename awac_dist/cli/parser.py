@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_or
 import docstring_parser
 import yaml
 
+from awac_dist.cli import plain_yaml
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
 
@@ -27,15 +29,18 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
     bool: ("true or false", "{true,false}"),
     int: ("a whole number", "N"),
     float: ("a number", "X"),
-    str: ("text", ""),
-    tuple[int, ...]: ("a list of whole numbers", "N"),
-    tuple[str, ...]: ("a list of texts", ""),
+    str: ("a name or a path", ""),
+    tuple[int, ...]: ("a list of whole numbers, such as [64, 64]", "N"),
+    tuple[str, ...]: ("a list of names or paths", ""),
     dict[str, float]: (
         'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
         "JSON",
     ),
+    dict[str, Any]: ('a mapping of names to values, such as {"gain": 0.5}', "JSON"),
 }
 NONE = (None, "None", "null")
+DIGITS = 400  # more than any float has
+LONGEST = 200  # letters of a wrong value that are told
 REQUIRED = dataclasses.MISSING
 Command = TypeVar("Command", bound=Checked)
 
@@ -43,12 +48,13 @@ Command = TypeVar("Command", bound=Checked)
 class Field(NamedTuple):
     """One field of a dataclass, as an option."""
 
-    path: str  # dotted
+    path: str  # dotted, as it is given
     hint: Any  # its type, None aside
     optional: bool  # whether None is legal
     default: Any  # REQUIRED where there is none
     help: str
     positional: bool  # a word without the option's name before it
+    at: str  # dotted, as the dataclasses have it
 
     @property
     def option(self) -> str:
@@ -84,12 +90,14 @@ class Field(NamedTuple):
         Raises:
             InputError: It is of another type; says where it was given, and what is legal.
         """
-        if self.optional and (value in NONE):
+        if self.optional and value in NONE:
             return None
         try:
             return _typed(self.hint, value)
-        except (TypeError, ValueError, LookupError, yaml.YAMLError):
-            raise InputError(f"{where}: {value!r} is not {self.legal}") from None
+        except (TypeError, ValueError, LookupError, OverflowError, yaml.YAMLError):
+            shown = repr(value)
+            shown = shown if len(shown) < LONGEST else f"{shown[:LONGEST]}..."
+            raise InputError(f"{where}: {shown} is not {self.legal}") from None
 
 
 def positional(*, help: str = "", **options: Any) -> Any:  # noqa: A002 - as argparse calls it
@@ -118,8 +126,9 @@ def walk(config: Any) -> Iterator[Field]:
                 optional = type(None) in choices
                 hint = choices[0] if optional else hints[field.name]
                 text = field.metadata.get("help") or texts.get(field.name, "")
-                name = f"{path}.{field.name}".lstrip(".")
-                yield Field(name, hint, optional, default, text, "positional" in field.metadata)
+                at = f"{path}.{field.name}".lstrip(".")
+                name, alone = field.metadata.get("path", at), "positional" in field.metadata
+                yield Field(name, hint, optional, default, text, alone, at)
 
 
 def headline(kind: type) -> str:
@@ -167,7 +176,9 @@ class Parser(ArgumentParser):
         if not word.startswith("-"):
             return word
         with suppress(InvalidOperation):
-            return format(Decimal(word), "f")  # argparse would take -1e3 for an option
+            number = Decimal(word)
+            if abs(number.adjusted()) < DIGITS:
+                return format(number, "f")  # argparse would take -1e3 for an option
         name, equals, value = word.partition("=")
         for option in self._option_string_actions:
             if option.replace("-", "_") == name.replace("-", "_"):
@@ -205,8 +216,8 @@ def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
     parser = Parser(program, headline(command))
     add_options(parser, fields.values())
     words = parser.read(argv)
-    given = {path: fields[path].typed(word, fields[path].option) for path, word in words.items()}
-    options = command(**given)
+    given = [(fields[path], word) for path, word in words.items()]
+    options = command(**{field.at: field.typed(word, field.option) for field, word in given})
     for path, problem in options.problems():
         raise InputError(f"{fields[path].option}: {problem}")
     return options
@@ -228,15 +239,36 @@ def _typed(hint: Any, value: Any) -> Any:
     if kind is Literal:
         return {str(choice): choice for choice in get_args(hint)}[str(value)]
     if kind in (bool, dict) and isinstance(value, str):
-        value = yaml.safe_load(value)
+        value = plain_yaml.load(value)
+    if hint == tuple[int, ...]:
+        value = _split(value)
     legal = {tuple: list | tuple, float: int | float | str, int: int | str}.get(kind, kind)
     if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
         raise TypeError
     if kind is tuple:
         return tuple(_typed(get_args(hint)[0], item) for item in value)
+    if kind is dict and get_args(hint)[1] is Any:
+        return json.loads(json.dumps({_typed(str, name): item for name, item in value.items()}))
     if kind is dict:
         return {_typed(str, name): _typed(float, number) for name, number in value.items()}
-    return kind(value)
+    return _text(value) if kind is str else kind(value)
+
+
+def _split(value: Any) -> Any:
+    """A list as words have it, 64 64 or 64,64 or [64, 64]; what is no words stays as it is."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return value
+    whole = " ".join(words)
+    inside = whole[1:-1] if whole[:1] + whole[-1:] == "[]" else whole
+    return inside.replace(",", " ").split()
+
+
+def _text(value: str) -> str:
+    """A text of a file or a word, where ~ is the home folder, whoever had to expand it."""
+    if not value.strip() or "\0" in value:
+        raise ValueError
+    return os.path.expanduser(value.encode().decode())  # no bytes that config.yaml could not hold
 
 
 def _shown(field: Field) -> str:

@@ -90,7 +90,10 @@ def _draw_table(axes: Axes, surveys: Sequence[Survey]) -> None:
         cell.set_edgecolor(GRID)
         cell.PAD = 0.02 if column == 0 else 0.1
         cell.set_text_props(
-            color=FRAME if row == 0 else TEXT, fontsize=9, ha="left" if column == 0 else "right"
+            color=FRAME if row == 0 else TEXT,
+            fontsize=9,
+            ha="left" if column == 0 else "right",
+            parse_math=False,
         )
         if column == 0 and row > 0:
             cell.set_text_props(color=COLOURS[(row - 1) % len(COLOURS)], fontweight="bold")

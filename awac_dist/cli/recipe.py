@@ -37,7 +37,7 @@ from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy
 from awac_dist.policies.policy import Policy, UnitPolicy
 from awac_dist.reporting.provenance import PACKAGES
-from awac_dist.reporting.screen import Screen
+from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted, duration, number, percent
 from awac_dist.types import EnvSpec, Episode, Kind
 
@@ -61,7 +61,7 @@ def run(args: Make) -> None:
             making.make()
             text = json.dumps(making.account(), indent=2)
             (folder / "recipe.json").write_text(f"{text}\n", encoding="utf-8")
-        print(f"written: {args.out}", file=screen.stream)
+        say(f"written: {args.out}", screen.stream)
 
 
 def configured(recipe: Recipe, args: Make) -> Recipe:
@@ -144,7 +144,8 @@ class _Making:
 
     def _convert(self, argument: str) -> None:
         """Demonstrations that are there already, rewarded by the rule of the task."""
-        source = replace(sources.open_source(argument, self.spec), kind="demonstration")
+        named = replace(sources.find(argument), kind="demonstration", any_task=True)
+        source = sources.opened(named, self.spec)
         found = join_fragments(e for *_, e in fragments([source], self.recipe.relabel))
         if self.recipe.clip_demonstrations:
             bounds = action_bounds(sources.describe(source), self.spec.env_id)
@@ -232,7 +233,7 @@ class _Making:
         self._say(f"{name}: {', '.join(words)}")
 
     def _say(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        say(line, self.stream)
 
 
 def _in_order(folder: Path) -> list[Episode]:

@@ -19,6 +19,7 @@ from awac_dist.cli.commands import Inspect
 from awac_dist.cli.paper_table import paper_row
 from awac_dist.cli.survey import Survey, share_outside, survey, together
 from awac_dist.data import sources
+from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import counted, number, percent
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
@@ -34,14 +35,14 @@ def run(options: Inspect) -> None:
     width, blocks = width_of(sys.stdout), draws_blocks(sys.stdout)
     surveys = []
     for argument in options.sources:
-        surveys.append(survey(sources.find(argument)))
-        print(text(surveys[-1], width=width, blocks=blocks), "\n", sep="")
+        surveys.append(survey(sources.find(argument), options.env))
+        say(text(surveys[-1], width=width, blocks=blocks) + "\n")
     if len(surveys) > 1:
-        print(text(together(surveys), width=width, blocks=blocks), "\n", sep="")
+        say(text(together(surveys), width=width, blocks=blocks) + "\n")
     if options.plot:
         from awac_dist.cli.picture import draw  # matplotlib is slow to import
 
-        print(f"drawn: {draw(surveys, Path(options.plot))}")
+        say(f"drawn: {draw(surveys, Path(options.plot))}")
 
 
 def width_of(stream: TextIO) -> int:
@@ -124,6 +125,8 @@ def _score(found: Survey) -> str:
 
 def _actions(found: Survey) -> str:
     share = share_outside(found.episodes)
+    if not found.checked:
+        return f"not checked: their bounds are {found.bounds}"
     if not share:
         return f"all inside {found.bounds}"
     return (

@@ -23,7 +23,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.evaluation.scores import Reference, dataset_of_file, reference
 from awac_dist.types import Episode, Origin
 
-COLUMNS = ("observations", "actions", "rewards", "successes", "desired_goals", "achieved_goals")
+COLUMNS = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
 Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 
@@ -37,8 +37,8 @@ class Record:
     length: int
     total_reward: float
     ended: Literal["terminated", "truncated", "cut"]
-    solved: bool | None  # whether some step was a success, None where the task does not say
-    solved_last: bool | None  # whether the last step was
+    solved: bool | None  # whether some step was a success, None where no step says
+    solved_last: bool | None  # whether the last step was, None where it does not say
     digest: bytes
     entries: int  # of its actions [T, A]
     outside: int  # how many of them leave their bounds
@@ -55,7 +55,7 @@ class Record:
             versions=self.versions | later.versions,
             length=self.length + later.length,
             total_reward=self.total_reward + later.total_reward,
-            solved=None if None in (self.solved, later.solved) else self.solved or later.solved,
+            solved=self.solved or later.solved if later.solved is not None else self.solved,
             digest=self.digest + later.digest,
             entries=self.entries + later.entries,
             outside=self.outside + later.outside,
@@ -78,7 +78,8 @@ class Record:
 
 def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> Record:
     """The numbers of one row, whose actions should keep to some bounds."""
-    successes, outside = episode.successes, bounds.outside(episode.actions)
+    outside = bounds.outside(episode.actions)
+    flags = np.full(1, np.nan) if episode.successes is None else episode.successes
     columns = {name: getattr(episode, name) for name in COLUMNS}
     nans = {n: int((~np.isfinite(c)).sum()) for n, c in columns.items() if c is not None}
     return Record(
@@ -88,8 +89,8 @@ def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> R
         length=len(episode),
         total_reward=episode.total_reward,
         ended="terminated" if episode.terminated else "truncated" if episode.truncated else "cut",
-        solved=None if successes is None else bool((successes > 0).any()),
-        solved_last=None if successes is None else bool(successes[-1] > 0),
+        solved=None if np.isnan(flags).all() else bool((flags > 0).any()),
+        solved_last=None if np.isnan(flags[-1]) else bool(flags[-1] > 0),
         digest=digest(episode),
         entries=outside.size,
         outside=int(outside.sum()),
@@ -133,6 +134,7 @@ class Survey:
     files: tuple[SourceFile, ...]
     infos: list[FileInfo]  # what each of them says of itself
     bounds: str  # of its actions, in words
+    checked: bool  # whether anybody knows them
     episodes: list[Record]  # their fragments joined
 
     @property
@@ -183,16 +185,16 @@ class Survey:
         return found[0] if len(scores) == 1 else None
 
 
-def survey(source: Source) -> Survey:
-    """Read a source once.
+def survey(source: Source, env_id: str | None = None) -> Survey:
+    """Read a source once, of the task that the user names, or else the files.
 
     Raises:
-        InputError: A file is damaged; names the place.
+        InputError: A file is damaged, names the place; or the task cannot be made.
     """
     infos = sources.describe(source)
-    bounds = action_bounds(infos)
+    bounds = action_bounds(infos, env_id)
     records = [record(*row, bounds) for row in sources.episodes(source)]
-    return Survey(source.name, source.files, infos, bounds.origin, join(records))
+    return Survey(source.name, source.files, infos, bounds.origin, bounds.known, join(records))
 
 
 def together(surveys: Sequence[Survey]) -> Survey:
@@ -202,6 +204,7 @@ def together(surveys: Sequence[Survey]) -> Survey:
         tuple(file for part in surveys for file in part.files),
         [info for part in surveys for info in part.infos],
         "; ".join(sorted({part.bounds for part in surveys})),
+        any(part.checked for part in surveys),
         [episode for part in surveys for episode in part.episodes],
     )
 

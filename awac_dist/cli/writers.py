@@ -156,6 +156,7 @@ def _minari_buffer(episode: Episode) -> Any:
     columns = (episode.observations, episode.desired_goals, episode.achieved_goals)
     with_goals = dict(zip(GOAL_KEYS, columns, strict=True))
     successes = episode.successes
+    unknown = successes is not None and np.isnan(successes).any()
     return EpisodeBuffer(
         seed=episode.origin.seed if episode.origin.seed >= 0 else None,
         observations=columns[0] if episode.desired_goals is None else with_goals,
@@ -163,5 +164,5 @@ def _minari_buffer(episode: Episode) -> Any:
         rewards=episode.rewards,
         terminations=last & episode.terminated,
         truncations=last & episode.truncated,
-        infos=None if successes is None else {"success": successes > 0},
+        infos=None if successes is None else {"success": successes if unknown else successes > 0},
     )

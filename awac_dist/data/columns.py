@@ -6,12 +6,15 @@ with the file, the episode, the column and the remedy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from awac_dist.errors import InputError
+from awac_dist.files import Budget
+from awac_dist.floats import flaw
 from awac_dist.types import Array, Episode, Origin
 
 OBSERVATION_KEYS = ("state_observation", "observation")  # the first that a dict has
@@ -24,10 +27,22 @@ class Place:
 
     file: str
     episode: str
-    limit_bytes: float = float("inf")  # that a column may take
+    budget: Budget | None = None  # that columns are counted against
 
     def error(self, column: str, what: str, remedy: str) -> InputError:
         return InputError(f"{self.file}: {self.episode}: {column}: {what}: {remedy}")
+
+    def take(self, numbers: int) -> None:
+        """Count numbers that are to be made."""
+        if self.budget is not None:
+            self.budget.take(8 * numbers, f"{self.file}: {self.episode}")
+
+    def side_by_side(self, columns: Mapping[str, Any]) -> Array:
+        """Columns of a vector or a number a step as one of all their widths, [n, ...]."""
+        parts = [np.asarray(self._numbers(its, name)) for name, its in columns.items()]
+        if len({len(part) if part.ndim else -1 for part in parts}) > 1:
+            raise self.error("+".join(columns), "are not alike in steps", "choose others")
+        return np.hstack([part.reshape(len(part), -1) for part in parts])
 
     def matrix(self, column: Any, name: str) -> Array:
         """A column of one vector a step as [n, width] float32; refuses all else, and NaN."""
@@ -125,9 +140,7 @@ class Place:
         if not listed and not isinstance(column, list | tuple):
             return np.asarray(self._checked(column, name))
         steps = [self._looked_up(step, name) for step in column]
-        size = 8 * sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
-        if size > self.limit_bytes:  # the same object again and again
-            raise self.error(name, f"repeats itself to {size} bytes", "write it out in full")
+        self.take(sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps))
         steps = [self._checked(step, name) for step in steps]
         shapes = {np.shape(step) for step in steps}
         if len(shapes) > 1:
@@ -143,7 +156,8 @@ class Place:
             if key in step:
                 return step[key]
         what = f"is a dict of {', '.join(map(ascii, list(step)[:5]))}"
-        raise self.error(name, what, f"store one vector under {' or '.join(OBSERVATION_KEYS)}")
+        remedy = f"store one vector under {' or '.join(OBSERVATION_KEYS)}, as gymnasium's "
+        raise self.error(name, what, f"{remedy}FlattenObservation makes it")
 
     def _checked(self, column: Any, name: str) -> Any:
         """A column or one step of it as NumPy has it; refuses what is no array of numbers."""
@@ -157,13 +171,11 @@ class Place:
         return column
 
     def _finite(self, column: Any, name: str) -> Array:
-        with np.errstate(over="ignore"):
-            column = np.ascontiguousarray(column, dtype=np.float32)
-        wrong = ~np.isfinite(column)
-        if wrong.any():
-            what = f"NaN or infinite at step {np.argwhere(wrong)[0, 0]}"
-            raise self.error(name, what, "mend it or leave the episode out")
-        return np.asarray(column)
+        self.take(column.size)
+        if found := flaw(column):
+            (step, *_), words = found
+            raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")
+        return np.ascontiguousarray(column, dtype=np.float32)
 
 
 def widths(episode: Episode) -> tuple[int, int]:
@@ -172,11 +184,11 @@ def widths(episode: Episode) -> tuple[int, int]:
 
 
 def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
-    """Refuse NaN and infinity, naming row and column; [T] or [T, D] each."""
+    """Refuse what `floats.flaw` finds, naming row and column; [T] or [T, D] each."""
     for name, values in columns.items():
-        if values is not None and not np.isfinite(values).all():
-            row = first_row + int(np.argwhere(~np.isfinite(values))[0, 0])
+        if values is not None and (found := flaw(values)):
+            (row, *_), words = found
             raise InputError(
-                f"{place}, row {row}: {name} is NaN or infinite: drop that episode; "
+                f"{place}, row {first_row + row}: {name} is {words}: drop that episode; "
                 "`awac-dist data validate` lists all such places"
             )

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
 FETCH_AGAIN = "is the file whole? fetch it again"
+ORDER, OPTIONS = "observation", "environment options"  # facts that are said wherever data is loaded
+Keys = Mapping[str, tuple[str, ...]]  # by column, what a file calls its parts, side by side
+OWN_KEYS: Keys = MappingProxyType({})  # those that a format chooses
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class FileInfo:
     episodes: int  # that `read` yields over all shares
     facts: Mapping[str, str] = field(default_factory=dict)  # what else it says, for people to read
     goal_size: int = 0  # 0 where it holds no goals
+    bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # [A] each, if it says
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,36 @@ class Format:
     """One format of files or folders. Every function takes a path or URI.
 
     Those that describe and read raise InputErrors that name the file, the episode, the column and
-    the remedy. `read` yields (number, episode) for every `of`-th episode of the file from `index`
+    the remedy. `reads` yields (number, episode) for every `of`-th episode of the file from `index`
     on, given (path, (index, of)), in bounded memory; only its share is turned into arrays.
+    A format that has a choice of columns gives both the user's `Keys` as their last argument.
     """
 
     name: str  # as people call it
     looks_like: Callable[[str], bool]  # by content, cheaply; an exception means no
-    describe: Callable[[str], FileInfo]
-    read: Callable[[str, tuple[int, int]], Iterator[tuple[int, Episode]]]
+    describes: Callable[..., FileInfo]
+    reads: Callable[..., Iterator[tuple[int, Episode]]]
     suffixes: tuple[str, ...] = ()  # of names that promise it: it says what is wrong with such
+    place: Callable[[str], str] = str  # where a name that is no path lies on this machine
+    choices: tuple[str, ...] = ()  # columns whose keys the user may choose
+
+    def describe(self, path: str, keys: Keys = OWN_KEYS) -> FileInfo:
+        """What a file says of itself."""
+        return self.describes(path, *self._chosen(path, keys))
+
+    def read(
+        self, path: str, share: tuple[int, int], keys: Keys = OWN_KEYS
+    ) -> Iterator[tuple[int, Episode]]:
+        """Yield (number in the file, episode) of a share (index, of how many)."""
+        return self.reads(path, share, *self._chosen(path, keys))
+
+    def _chosen(self, path: str, keys: Keys) -> tuple[Keys, ...]:
+        for column in keys:
+            if column not in self.choices:
+                raise InputError(
+                    f"{path}: {self.name} has no choice of {column}: leave {column}= out"
+                )
+        return (keys,) if self.choices else ()
 
     def recognises(self, path: str) -> bool:
         """Whether a path is of this format, and not of another one, damaged or absent."""

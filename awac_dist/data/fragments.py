@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -61,6 +61,19 @@ def split(source: str, episode: Episode, marks: Sequence[Mark]) -> list[LoggedFr
     ]
 
 
+def cut(episode: Episode, steps: int) -> Iterator[Episode]:
+    """An episode as several of so many steps, as if the clock had cut it.
+
+    The last step before each cut is left out: what follows it may be the next reset.
+    """
+    for first in range(0, len(episode), steps):
+        end = min(first + steps, len(episode))
+        mark = Mark(episode.origin.start + first, -1, 0, episode.origin.policy_version)
+        whole = end == len(episode)
+        part = _part(episode, mark, first, end if whole else end - 1)
+        yield part if whole else replace(part, truncated=True)
+
+
 def _part(episode: Episode, mark: Mark, first: int, end: int) -> Episode:
     """Steps [first, end) of an episode."""
     columns: dict[str, Any] = {
@@ -104,6 +117,9 @@ def _joined(run: Sequence[LoggedFragment]) -> tuple[str, Episode, list[Mark]]:
     joined: dict[str, Any] = {}
     for name in (*STATES, *STEPS):
         columns = [getattr(part, name) for part in parts]
+        if name == "successes" and not all(column is None for column in columns):
+            silent = [np.full(len(part), np.nan, np.float32) for part in parts]
+            columns = [s if c is None else c for c, s in zip(columns, silent, strict=True)]
         if any(column is None for column in columns):
             joined[name] = None
         else:  # a fragment's last state is the next one's first

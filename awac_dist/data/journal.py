@@ -24,6 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from awac_dist.data import parquet
+from awac_dist.data.arrow import check_message, check_types
 from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.data.fragments import LoggedFragment, join_logged
 from awac_dist.errors import InputError
@@ -35,7 +36,7 @@ MAGIC = b"\x93awacj2\n"
 RECORD = re.compile(re.escape(MAGIC))
 STATED = struct.Struct("<8sII")
 HEADER_BYTES = STATED.size + 4
-OWN_COLUMNS = {"source": pa.string(), "row": pa.int64(), "time": pa.int64()}
+OWN = {"source": pa.string(), "row": pa.int64(), "time": pa.int64()}
 
 
 class Journal:
@@ -88,7 +89,7 @@ class Journal:
 def _table(fragments: Sequence[LoggedFragment], spec: EnvSpec) -> pa.Table:
     own = {
         name: pa.array([getattr(fragment, name) for fragment in fragments], kind)
-        for name, kind in OWN_COLUMNS.items()
+        for name, kind in OWN.items()
     }
     return parquet.to_table([fragment.episode for fragment in fragments], spec, **own)
 
@@ -110,15 +111,20 @@ def read(path: str) -> Contents:
         content = read_file(path)
     for at, payload in _records(content, found):
         with naming(f"{path}: byte {at}"):
-            if pa.ipc.read_message(payload).type == "schema":
+            message = pa.ipc.read_message(payload)
+            check_message(message)
+            if message.type == "schema":
                 found.schema = pa.ipc.read_schema(pa.py_buffer(payload))
+                check_types(found.schema)
             elif found.schema is None:
                 found.damaged.append(f"byte {at}: nothing says any more what its columns are")
             else:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
                 batch.validate(full=True)
                 episode = parquet.to_episode(path, len(found.fragments), batch, 0)
-                own = [batch.column(name)[0].as_py() for name in OWN_COLUMNS]
+                own = [batch.column(name)[0].cast(kind).as_py() for name, kind in OWN.items()]
+                if None in own:
+                    raise ValueError("it does not say how the log came by it")
                 found.fragments.append(LoggedFragment(episode, *own))
     return found
 
@@ -167,7 +173,8 @@ def _looks_like(path: str) -> bool:
 
 def _describe(path: str) -> FileInfo:
     found = read(path)
-    info = None if found.schema is None else parquet.schema_info(found.schema)
+    with naming(f"{path}: its columns are not ours"):
+        info = None if found.schema is None else parquet.schema_info(found.schema)
     if info is None:
         raise InputError(f"{path}: is no journal, or one of an older version of awac_dist")
     facts = {}
@@ -175,14 +182,17 @@ def _describe(path: str) -> FileInfo:
         facts["cut short"] = f"{found.torn} bytes of a fragment that was never acknowledged"
     if found.damaged:
         facts["damaged"] = f"{len(found.damaged)} records: {', '.join(found.damaged)}"
-    return replace(info, episodes=len(join_logged(found.fragments)), facts=facts)
+    return replace(info, episodes=len(_joined(path, found)), facts=facts)
 
 
 def _read_episodes(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
-    joined = join_logged(read(path).fragments)
-    for number, (_, episode, _) in islice(enumerate(joined), index, None, of):
-        yield number, episode
+    yield from islice(enumerate(_joined(path, read(path))), index, None, of)
+
+
+def _joined(path: str, found: Contents) -> list[Episode]:
+    with naming(f"{path}: its fragments do not fit together"):
+        return [episode for _, episode, _ in join_logged(found.fragments)]
 
 
 def _not_written(path: str, error: OSError) -> InputError:

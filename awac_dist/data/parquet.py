@@ -14,17 +14,20 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from awac_dist.data.arrow import count_parquet
+from awac_dist.data.columns import Place
 from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.data.fragments import GOALS, STATES, STEPS
 from awac_dist.errors import InputError
-from awac_dist.files import resolve, written_aside
-from awac_dist.types import Array, EnvSpec, Episode, Origin
+from awac_dist.files import RECORD_BYTES, Budget, opened, written_aside
+from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
 TAIL = 8  # bytes behind the footer: its length, and PAR1
 SEAL = b"awac_dist CRC-32"  # 4 bytes follow: the checksum
@@ -46,7 +49,8 @@ ORIGIN_COLUMNS = {
     "start": pa.int32(),
     "seed": pa.int64(),
 }
-NEEDED = ("observations", "actions", "rewards")
+FLAT = ("rewards", "successes")  # a number a step
+NEEDED = ("observations", "actions", "rewards", "terminated", "truncated")  # may be all there is
 
 
 @cache  # a fifth of what an insert of 250 steps costs
@@ -63,8 +67,10 @@ def schema(spec: EnvSpec) -> pa.Schema:
         ("successes", pa.list_(pa.float32())),
         *goals,
     ]
-    stated = json.dumps({"version": VERSION, "env_id": spec.env_id})
-    return pa.schema(columns, metadata={METADATA_KEY: stated})
+    stated: dict[str, Any] = {"version": VERSION, "env_id": spec.env_id}
+    if np.isfinite((spec.action_low, spec.action_high)).all():
+        stated |= {"action_low": spec.action_low, "action_high": spec.action_high}
+    return pa.schema(columns, metadata={METADATA_KEY: json.dumps(stated)})
 
 
 def _vectors(size: int) -> pa.DataType:
@@ -103,38 +109,66 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more
 
 
 def _looks_like(path: str) -> bool:
-    return METADATA_KEY in (open_file(path).schema_arrow.metadata or {})
+    return schema_info(read_schema(path)) is not None
 
 
 def read_info(path: str) -> FileInfo:
-    """Read what a file says of itself, without its rows."""
-    with arrow_errors(path), open_file(path) as file:
-        stated = schema_info(file.schema_arrow)
+    """Read what a file says of itself, without more rows than the first."""
+    budget = Budget.of(path)
+    with arrow_errors(path), open_file(path, budget) as file:
+        stated, rows = schema_info(file.schema_arrow), file.metadata.num_rows
         if stated is None:
-            raise InputError(f"{path}: is Parquet, but was not written by awac_dist")
-        return replace(stated, episodes=file.metadata.num_rows)
+            needed = ", ".join(NEEDED)
+            raise InputError(f"{path}: is Parquet, but was not written by awac_dist: add {needed}")
+        budget.take(rows * RECORD_BYTES, path)
+    if rows and not (stated.observation_size and stated.action_size):
+        _, (table, row) = next(read_rows(path))
+        first = to_episode(path, 0, table, row)
+        goals = 0 if first.desired_goals is None else first.desired_goals.shape[1]
+        sizes = (first.observations.shape[1], first.actions.shape[1])
+        return FileInfo(stated.env_id, *sizes, rows, goal_size=goals)
+    return replace(stated, episodes=rows)
 
 
 def schema_info(found: pa.Schema) -> FileInfo | None:
-    """What the columns of a file of ours say of it, without any episodes; None if not ours."""
-    stated = (found.metadata or {}).get(METADATA_KEY)
-    if stated is None:
+    """What the columns of a file of ours say of it, without any episodes; None if not ours.
+
+    Sizes are 0 where the lists may have any, as those that pandas writes.
+    """
+    if not set(NEEDED) <= set(found.names):
         return None
     observation_size, action_size, goal_size = (
-        found.field(name).type.value_type.list_size if name in found.names else 0
+        _width(found.field(name)) if name in found.names else 0
         for name in ("observations", "actions", "desired_goals")
     )
-    env_id = json.loads(stated)["env_id"]
-    return FileInfo(env_id, observation_size, action_size, 0, goal_size=goal_size)
+    told = json.loads((found.metadata or {}).get(METADATA_KEY, "{}"))
+    env_id = told.get("env_id")
+    if not isinstance(env_id, str | None):
+        raise ValueError("the task that its metadata name is no text")
+    low, high = (tuple(told.get(f"action_{edge}", ())) for edge in ("low", "high"))
+    bounds = (low, high) if len(low) == len(high) == action_size > 0 else None  # older files: none
+    sizes = (observation_size, action_size, 0)
+    return FileInfo(env_id, *sizes, goal_size=goal_size, bounds=bounds)
+
+
+def _width(field: pa.Field) -> int:
+    """Of the vectors that a column has lists of, 0 if its type does not say."""
+    vector = getattr(field.type, "value_type", None)
+    if not hasattr(vector, "value_type"):
+        raise ValueError(f"{field.name} is of {field.type}: write a list of lists of floats a row")
+    return int(getattr(vector, "list_size", 0))
 
 
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
     """Yield (row number, episode) of every row that falls to share (index, of how many)."""
     index, of = share
     check_whole(path)
-    read_info(path)
+    info = read_info(path)
     for number, (table, row) in islice(read_rows(path), index, None, of):
-        yield number, to_episode(path, number, table, row)
+        episode = to_episode(path, number, table, row)
+        sizes = (info.observation_size, info.action_size)
+        Place(path, f"row {number}").check_widths(episode, sizes)
+        yield number, episode
 
 
 def read_rows(path: str) -> Iterator[tuple[int, tuple[pa.Table, int]]]:
@@ -159,8 +193,7 @@ def read_tables(path: str, rows: int, columns: Sequence[str] | None = None) -> I
 
 def check_whole(path: str) -> None:
     """Look at every byte of a file, if it says what they add up to."""
-    filesystem, name = resolve(path)
-    with arrow_errors(path), filesystem.open_input_file(name) as file:
+    with arrow_errors(path), opened(path) as file:
         size = file.size()
         footer = int.from_bytes(file.read_at(4, max(size - TAIL, 0)), "little")
         end = size - TAIL - footer - len(SEAL) - 4
@@ -174,12 +207,21 @@ def check_whole(path: str) -> None:
             raise InputError(f"{path}: is damaged: its checksum is another one: bring back a copy")
 
 
-def open_file(path: str) -> pq.ParquetFile:
-    """A Parquet file, for reading."""
-    filesystem, name = resolve(path)
+def read_schema(path: str) -> pa.Schema:
+    """The columns of a Parquet file, whatever its rows would take."""
+    with arrow_errors(path), opened(path) as source:
+        return pq.ParquetFile(source).schema_arrow
+
+
+def open_file(path: str, budget: Budget | None = None) -> pq.ParquetFile:
+    """A Parquet file, for reading, whose columns the budget has; of its own where none is given."""
     with arrow_errors(path):
-        file = pq.ParquetFile(filesystem.open_input_file(name))
+        source = opened(path)
+        if source.size() <= CHUNK:  # one request to an object store, not one a page
+            source = pa.BufferReader(source.read())
+        file = pq.ParquetFile(source)
         assert file.schema_arrow is not None  # read now, where a damaged one is reported
+        count_parquet(source, budget or Budget.of(path), path)
         return file
 
 
@@ -209,23 +251,45 @@ def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
 
 def to_episode(path: str, number: int, table: pa.Table | pa.RecordBatch, row: int) -> Episode:
     """The episode in a row of a table, which errors call by its number in the file."""
+    names = table.schema.names
 
-    def floats(name: str) -> Array | None:
-        values = table.column(name)[row].values if name in table.schema.names else None
-        if values is None:
-            if name in NEEDED:
-                raise ValueError(f"{name} is missing")
-            return None
-        shape = [-1]
-        if pa.types.is_fixed_size_list(values.type):
-            shape, values = [-1, values.type.list_size], values.flatten()
-        return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)
+    def value(name: str) -> Any:
+        return table.column(name)[row] if name in names else None
 
-    with naming(f"{path}: row {number}"):
-        columns: dict[str, Any] = {name: floats(name) for name in (*STATES, *STEPS)}
-        origin = {name: table.column(name)[row].as_py() for name in ORIGIN_COLUMNS}
-        ended = {name: table.column(name)[row].as_py() for name in ("terminated", "truncated")}
+    with naming(f"{path}: row {number}", "write the columns as docs/data.md has them"):
+        columns: dict[str, Any] = {
+            name: _floats(name, value(name)) for name in (*STATES, *STEPS) if name in names
+        }
+        known = {name: value(name).as_py() for name in ORIGIN_COLUMNS if name in names}
+        origin: dict[str, Any] = {"kind": "prior", "episode": number}
+        origin |= {name: its for name, its in known.items() if its is not None}
+        for name, its in origin.items():
+            if its not in get_args(Kind) if name == "kind" else type(its) is not int:
+                raise ValueError(f"{name} is {ascii(its)[:40]}")
+        ended = {name: value(name).as_py() for name in ("terminated", "truncated")}
+        if not all(isinstance(its, bool) for its in ended.values()):
+            raise ValueError("terminated and truncated are not true or false")
         return Episode(**columns, **ended, origin=Origin(**origin))
+
+
+def _floats(name: str, found: Any) -> Array | None:
+    """A list of numbers, or of vectors alike in width, as an array; None for null."""
+    if not found.is_valid:
+        if name in NEEDED:
+            raise ValueError(f"{name} is missing")
+        return None
+    if not hasattr(found, "values"):
+        raise ValueError(f"{name} is of {found.type}, no list")
+    values = found.values
+    shape = [len(values)]
+    if hasattr(values.type, "value_type"):
+        widths = pc.unique(pc.list_value_length(values)).to_pylist() or [0]
+        if len(widths) > 1 or None in widths:
+            raise ValueError(f"{name} are not alike in width")
+        shape, values = [*shape, *widths], values.flatten()
+    if len(shape) != 1 + (name not in FLAT):
+        raise ValueError(f"{name} is a list of {found.type.value_type}")
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)
 
 
 FORMAT = Format("awac_dist Parquet", _looks_like, read_info, read_episodes, (".parquet",))

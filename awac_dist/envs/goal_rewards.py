@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.envs.make import make_env
+from awac_dist.envs.make import make_task
 from awac_dist.errors import InputError
 from awac_dist.messages import Outcome
-from awac_dist.types import Array
+from awac_dist.types import Array, EnvSpec
 
 CHECKED_ROWS = 8
 Rule = Callable[[Any, Any, Any], Any]
@@ -24,12 +24,12 @@ class TaskRewards:
     as a name. A rule that takes one row only is called row by row.
     """
 
-    def __init__(self, env_id: str) -> None:
-        self._env_id = env_id
+    def __init__(self, spec: EnvSpec) -> None:
+        self._spec = spec
 
     @cached_property
     def _env(self) -> Any:
-        return make_env(self._env_id).unwrapped
+        return make_task(self._spec).unwrapped
 
     def __call__(self, achieved: Array, desired: Array) -> Outcome:
         """Rewards and terminations of steps that reach `achieved` [n, G], being after `desired`.
@@ -47,8 +47,8 @@ class TaskRewards:
             return over_rows(rule, achieved, desired)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{self._env_id}: {rule.__name__} needs more than the goals ({error!r}): its data "
-                "cannot be relabelled, so leave replay.goals out"
+                f"{self._spec.env_id}: {rule.__name__} needs more than the goals ({error!r}): "
+                "its data cannot be relabelled, so leave replay.goals out"
             ) from error
 
 

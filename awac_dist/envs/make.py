@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import sys
 from contextlib import closing
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -11,10 +16,14 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from awac_dist.errors import InputError, did_you_mean, first_line
+from awac_dist.envs.guard import GUARD, EnvironmentFault
+from awac_dist.errors import InputError, first_line
+from awac_dist.floats import LARGEST, flaw
 from awac_dist.types import Array, EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
+CLOSE = 0.8  # of names: most are alike in their ends
+MODULE = re.compile(r'"([A-Za-z_][\w.]*:[A-Za-z_][^"]*)"')  # and a name in it, as JSON has it
 GOAL_KEYS = ("observation", "desired_goal", "achieved_goal")
 
 
@@ -35,68 +44,131 @@ def named_in_file(env_id: Any, file: str) -> str:
     return env_id
 
 
-def make_env(env_id: str, **options: Any) -> Environment:
+def kwargs_in_file(kwargs: Any, file: str) -> dict[str, Any]:
+    """Arguments of a task that a file gives, none of which may name a module either.
+
+    Raises:
+        InputError: They are no mapping, or one looks like module:Name, which some tasks import.
+    """
+    if not isinstance(kwargs, dict):
+        raise InputError(f"{file}: the task's kwargs are {kwargs!r}, which is no mapping")
+    written = json.dumps(kwargs, default=str)
+    if found := MODULE.search(written):
+        raise InputError(
+            f"{file}: the task's kwargs name {found[1]!r}, and what a file names is not imported: "
+            f"if you trust it, type --env.kwargs '{written}'"
+        )
+    return kwargs
+
+
+def make_env(env_id: str, /, **options: Any) -> Environment:
     """Build an environment whose observations are flat vectors.
 
     Those of a goal task are [observation, desired goal]: see `GoalAsInput`. An id with a module
-    imports it: see `named_in_file`. The options are those of `gymnasium.make`.
+    imports it, from the working folder, too: see `named_in_file`. The options are those of
+    `gymnasium.make`.
 
     Raises:
         InputError: There is no such environment, or its package is not installed.
     """
-    if env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others, loaded when needed
+    module, _, plain = env_id.rpartition(":")
+    if module and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # where `python -m` looks, too
+    if not module and env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others
         import_module("awac_dist.envs.robotics")
     try:
         env = gymnasium.make(env_id, **options)
-    except gymnasium.error.Error as error:
-        remedy = did_you_mean(env_id, gymnasium.registry, first_line(error), count=3)
-        raise InputError(f"no environment {env_id!r}: {remedy}") from error
-    except ImportError as error:
-        raise InputError(f"environment {env_id!r} needs a package: {error}") from error
+    except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound) as error:
+        raise InputError(_no_environment(module, plain)) from error
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        where = "; modules are looked for in the working folder, too" if module else ""
+        why = first_line(error).rstrip(".")
+        raise InputError(f"no environment {env_id!r}: {why}{where}") from error
     space = env.observation_space
     is_goal_task = isinstance(space, Dict) and set(space.spaces) == set(GOAL_KEYS)
     return GoalAsInput(env) if is_goal_task else env
 
 
-def env_spec(env_id: str) -> EnvSpec:
-    """Sizes and bounds of an environment.
+def make_task(spec: EnvSpec, **options: Any) -> Environment:
+    """Build the environment that a spec is of; raises as `make_env`."""
+    return make_env(spec.env_id, **{**spec.kwargs, **options})
+
+
+def _no_environment(module: str, plain: str) -> str:
+    """What to do about a name that nobody registered."""
+    near = get_close_matches(plain, gymnasium.registry, n=3, cutoff=CLOSE)
+    near = near or [known for known in gymnasium.registry if known.endswith(f"/{plain}")]
+    remedy = f"did you mean {' or '.join(near)}? " if near else ""
+    if module:
+        return f"no environment {module}:{plain}: {remedy}Importing {module} does not register it"
+    return (
+        f"no environment {plain!r}: {remedy}One's own is named with the module that registers it: "
+        f"--env my_module:{plain}"
+    )
+
+
+def env_spec(env_id: str, /, **kwargs: Any) -> EnvSpec:
+    """Sizes and bounds of an environment that is made by these arguments.
+
+    Raises:
+        InputError: It cannot be made; or as `spec_of`.
+    """
+    try:
+        with GUARD, closing(make_env(env_id, **kwargs)) as env:
+            return spec_of(env, env_id, **kwargs)
+    except EnvironmentFault as fault:
+        raise InputError(f"environment {env_id} cannot be made: {fault}") from fault
+
+
+def spec_of(env: Environment, env_id: str, /, **kwargs: Any) -> EnvSpec:
+    """Sizes and bounds of an environment that `make_env` made, by these arguments.
 
     Raises:
         InputError: As for its spaces; or it has no step limit.
     """
-    with closing(make_env(env_id)) as env:
-        spec = space_spec(env_id, env.observation_space, env.action_space)
-        if env.spec is None or env.spec.max_episode_steps is None:
-            raise InputError(f"{env_id}: has no step limit: register it with max_episode_steps")
-        goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
-        return replace(
-            spec,
-            observation_size=spec.observation_size - goal_size,
-            max_episode_steps=env.spec.max_episode_steps,
-            goal_size=goal_size,
-            repeatable=not env.spec.nondeterministic,  # as it was registered with Gymnasium
-        )
+    spec = space_spec(env_id, env.observation_space, env.action_space)
+    if env.spec is None or env.spec.max_episode_steps is None:
+        raise InputError(f"{env_id}: has no step limit: register it with max_episode_steps")
+    goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
+    return replace(
+        spec,
+        observation_size=spec.observation_size - goal_size,
+        max_episode_steps=env.spec.max_episode_steps,
+        goal_size=goal_size,
+        repeatable=not env.spec.nondeterministic,  # as it was registered with Gymnasium
+        kwargs=kwargs,
+    )
 
 
 def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:
     """What its spaces tell of a task.
 
     Raises:
-        InputError: They are not flat and continuous, or actions have no bounds.
+        InputError: They are not flat and continuous, or bounds of actions cannot be used.
     """
     width = _width(env_id, "observations", observations)
     action_size = _width(env_id, "actions", actions)
-    if not actions.is_bounded():
-        raise InputError(f"{env_id}: actions need finite bounds, but are {actions}")
+    if actions.dtype.kind != "f":
+        raise InputError(
+            f"{env_id}: actions must be real numbers, but are {actions}: wrap the environment"
+        )
     low, high = (tuple(map(float, bound)) for bound in (actions.low, actions.high))
-    return EnvSpec(env_id, width, action_size, low, high, max_episode_steps=None)
+    for column, pair in enumerate(zip(low, high, strict=True)):
+        if not np.float32(pair[0]) < np.float32(pair[1]) or flaw(pair):
+            raise InputError(
+                f"{env_id}: action {column} has bounds {pair[0]:g} and {pair[1]:g}, and needs two "
+                f"that differ, {LARGEST:g} at most: wrap the environment to rescale it or leave "
+                "it out"
+            )
+    return EnvSpec(env_id, width, action_size, low, high, None, action_dtype=actions.dtype.name)
 
 
 def _width(place: str, what: str, space: Any) -> int:
     """Of flat vectors; refuses all else."""
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise InputError(
-            f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the environment"
+            f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the "
+            "environment, observations in gymnasium.wrappers.FlattenObservation"
         )
     return space.shape[0]
 
@@ -106,7 +178,6 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
 
     A goal task follows Gymnasium-Robotics' convention: a Dict of `observation`, `desired_goal` and
     `achieved_goal`, and a method `compute_reward(achieved_goal, desired_goal, info)`.
-    `info["success"]` is there wherever the task says `is_success`.
 
     Raises:
         InputError: A part of its observations is no flat vector, or it has no `compute_reward`.
@@ -134,7 +205,4 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
 
     def _split(self, seen: dict[str, Any], info: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
         inputs = np.concatenate([seen["observation"], seen["desired_goal"]]).astype(np.float32)
-        told = {"achieved_goal": np.asarray(seen["achieved_goal"], np.float32)}
-        if "is_success" in info and "success" not in info:
-            told["success"] = info["is_success"]
-        return inputs, {**info, **told}
+        return inputs, {**info, "achieved_goal": seen["achieved_goal"]}

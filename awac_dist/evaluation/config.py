@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from awac_dist.ranges import Checked, Count
+from awac_dist.ranges import Checked, Count, Natural
 
 
 @dataclass(frozen=True)
@@ -12,11 +12,12 @@ class EvaluationConfig(Checked):
     """Evaluation of the deterministic policy.
 
     Attributes:
-        episodes: Episodes at the end of each phase, which the summary quotes.
+        episodes: Episodes at the end of each phase, which the summary quotes; 0 evaluates
+            nothing, ever, and no environment is made for it.
         curve_episodes: Episodes of each evaluation during a phase.
         every_updates: Updates between two evaluations during a phase.
     """
 
-    episodes: Count = 40
+    episodes: Natural = 40
     curve_episodes: Count = 10
     every_updates: Count = 2_500

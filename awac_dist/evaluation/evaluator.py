@@ -75,6 +75,9 @@ class Evaluator:
         self._played: list[Finished] = []
         self._faults: list[str] = []
 
+    def ready(self) -> None:
+        """Answers once its environments are made."""
+
     def load(self) -> int | None:
         """Take the newest policy and return its version: what `run` will evaluate.
 

@@ -10,8 +10,9 @@ from typing import IO, Any, Self
 import gymnasium
 import numpy as np
 
-from awac_dist.envs.make import Environment, make_env
+from awac_dist.envs.make import Environment, make_task
 from awac_dist.errors import InputError
+from awac_dist.types import EnvSpec
 
 GIF_FRAMES_PER_S = 50.0  # its clock ticks in hundredths, and viewers play 1/100 s as 1/10 s
 MP4 = ("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", "20")
@@ -23,13 +24,13 @@ WIDE_M = 10.0  # half the side of a floor that something runs across
 WIDER = 25  # a 40 m floor then reaches 1 km each way
 
 
-def filmed_env(env_id: str) -> Environment:
+def filmed_env(spec: EnvSpec) -> Environment:
     """Build an environment that can be drawn.
 
     The floor of Gymnasium's locomotion tasks ends after 40 m, where their contacts do not: it is
     drawn larger, by the same tiles. Physics knows planes without end, whatever their size.
     """
-    env = make_env(env_id, render_mode="rgb_array")
+    env = make_task(spec, render_mode="rgb_array")
     model: Any = getattr(env.unwrapped, "model", None)
     if not hasattr(model, "geom_type"):
         return env

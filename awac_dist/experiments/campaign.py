@@ -55,9 +55,10 @@ class Campaign:
 
     size: RunSize  # of every run
     deaths: list[Death] = field(default_factory=list)  # in order
-    failures: list[str] = field(default_factory=list)  # a launcher's own exits; it was resumed
+    failures: list[str] = field(default_factory=list)  # a launcher's own exits without a word
     verdicts: list[Verdict] = field(default_factory=list)  # of the runs that were disturbed
     undisturbed: Verdict | None = None  # of the one that was not
+    told: list[str] = field(default_factory=list)  # those with one line and the command
 
     @classmethod
     def begun(cls, path: Path, size: RunSize) -> Campaign:
@@ -65,14 +66,11 @@ class Campaign:
         if not path.exists():
             return cls(size)
         left = json.loads(path.read_text())
-        before = left["undisturbed"]
-        return cls(
-            RunSize(**left["size"]),
-            [Death(**death) for death in left["deaths"]],
-            left["failures"],
-            [Verdict(**verdict) for verdict in left["verdicts"]],
-            before and Verdict(**before),
-        )
+        left["size"] = RunSize(**left["size"])
+        left["deaths"] = [Death(**death) for death in left["deaths"]]
+        left["verdicts"] = [Verdict(**verdict) for verdict in left["verdicts"]]
+        left["undisturbed"] = left["undisturbed"] and Verdict(**left["undisturbed"])
+        return cls(**left)
 
     def count(self, kind: str) -> int:
         """Deaths of a kind."""
@@ -91,7 +89,8 @@ class Campaign:
         """What was lost and what was learned, for a terminal."""
         results = [verdict.result for verdict in self.verdicts]
         lines = [
-            f"{len(results)} runs, {len(self.failures)} exits that nobody had asked for",
+            f"{len(results)} runs, {len(self.told)} exits with one clear line, "
+            f"{len(self.failures)} without",
             f"transitions lost {sum(v.lost for v in self.verdicts)}, "
             f"not known to the learner {sum(v.unknown for v in self.verdicts)}, "
             f"duplicated {sum(v.duplicated for v in self.verdicts)}",

@@ -59,6 +59,7 @@ KINDS = (*VICTIMS, *(STOPPED + victim for victim in VICTIMS))
 STOPS_S = (5.0, 45.0)  # too short for a process to be replaced, and long enough
 STARTING = ".__init__"
 LEFT = "chaos.json"
+RESUME = "awac_dist.launch --resume"  # in the last line of a run that ended by itself
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
@@ -90,10 +91,8 @@ def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[p
     for process in launcher.children(recursive=True):
         with suppress(psutil.Error):  # it is gone
             title = "".join(process.cmdline()[:1]).strip()  # Ray's, such as ray::Learner.update
-            if kind in PARTS:
-                is_one = title.rpartition("/")[2] == PARTS[kind]
-            else:
-                is_one = title.split(".")[0] == f"ray::{ACTORS[kind][0]}"
+            ours = f"ray::{ACTORS[kind][0]}" if kind in ACTORS else None
+            is_one = title.split(".")[0] == ours or process.name() == PARTS.get(kind)
             if is_one and not (ready and STARTING in title):
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)
@@ -150,8 +149,10 @@ class DisturbedRun:
         code: int | None = self._launcher.poll()
         if code:
             lines = self._log.read_text(errors="replace").splitlines()
-            self.campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
-            print(self.campaign.failures[-1], flush=True)
+            clear = len(lines) > 2 and lines[-3].startswith("awac_dist: ") and RESUME in lines[-1]
+            ends = self.campaign.told if clear else self.campaign.failures
+            ends.append(f"run {self._number}: exit {code}: {lines[-3:]}")
+            print(ends[-1], flush=True)
             self._failures += 1
             if self._failures == MAX_FAILURES:
                 raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
@@ -250,7 +251,7 @@ def hold(
         compare: Whether to hold the undisturbed run.
     """
     result, end = Campaign.begun(out / LEFT, size), math.inf
-    rng = random.Random(seed + len(result.verdicts))
+    rng = random.Random(seed + len(result.deaths))
 
     def over() -> bool:
         enough = least and all(result.count(kind) >= least for kind in kinds)

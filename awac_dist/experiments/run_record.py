@@ -21,7 +21,7 @@ from awac_dist.errors import InputError
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress
 from awac_dist.replay.sampler import ONLINE
-from awac_dist.reporting.metrics import METRICS_FILE
+from awac_dist.reporting.rows import METRICS_FILE
 
 UPDATES = "learner/updates_per_s"  # in the rows of updates
 EVALUATION = "eval/return"

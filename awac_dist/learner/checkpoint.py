@@ -14,12 +14,11 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 
-from awac_dist.errors import InputError, RunFailed, first_line, needed
+from awac_dist.errors import InputError, RunFailed, first_line, needed, reason
 from awac_dist.files import (
     MANIFEST,
     SET_ASIDE,
@@ -83,10 +82,14 @@ def newest_whole(folder: str, note: Callable[[str], None] = lambda line: None) -
         note: Is told of each damaged one, which is set aside.
 
     Raises:
-        InputError: There are some, and all are damaged.
+        InputError: There are some, and all are damaged, or nobody can tell.
     """
     damaged = []
-    for path in reversed(sealed(folder)):
+    try:
+        found = sealed(folder)
+    except OSError as error:  # no folder, or one that may not be looked into
+        raise InputError(f"{folder}: cannot be read: {reason(error)}: mend that") from error
+    for path in reversed(found):
         try:
             for name in (STATE, POLICY, PROGRESS):
                 _read(path, name)
@@ -107,13 +110,15 @@ def load_checkpoint(path: str) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or is not as it was written.
     """
-    import torch
+    from awac_dist.learner.torch_file import read_torch
 
-    content = io.BytesIO(_read(path, STATE))
+    place = f"{path}/{STATE}"
     try:
-        state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError) as error:
-        raise InputError(f"{path}/{STATE}: cannot be read: {first_line(error)}") from error
+        state: dict[str, Any] = read_torch(place, _read(path, STATE))
+    except InputError:
+        raise
+    except Exception as error:  # whatever damage makes of its reader
+        raise InputError(f"{place}: cannot be read: {first_line(error)}") from error
     return state
 
 
@@ -123,8 +128,19 @@ def load_progress(path: str) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or is not as it was written.
     """
-    progress: dict[str, Any] = json.loads(_read(path, PROGRESS))
+    try:
+        progress: dict[str, Any] = json.loads(_read(path, PROGRESS))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}/{PROGRESS}: cannot be read: {first_line(error)}") from error
+    if not isinstance(progress, dict) or not isinstance(progress.get("grad_steps", 0), int):
+        raise not_of_a_run(path)
     return progress
+
+
+def not_of_a_run(path: str) -> InputError:
+    """What to raise where a checkpoint, though as it was written, does not say how far it is."""
+    remedy = f"remove {path}, to go on from the one before it"
+    return InputError(f"{path}/{PROGRESS}: does not say how far the run was: {remedy}")
 
 
 def _read(path: str, name: str) -> bytes:

@@ -21,6 +21,7 @@ from awac_dist.learner.device import autocast, default_threads
 from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
 from awac_dist.messages import Handle, Holdings, Rounds, UpdateReport
+from awac_dist.policies.initial import arrays_of, open_initial
 from awac_dist.replay.books import Books
 from awac_dist.replay.config import NOTHING_CHANGED, ReplayConfig
 from awac_dist.replay.layout import Layout, Wishes
@@ -44,6 +45,7 @@ class Learner:
         device: "cpu" or "cuda".
         replay: What is done to batches.
         evidence: Folder for the batches after which a number was not finite.
+        initial: File of a policy that methods start from.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Learner:
         replay: ReplayConfig = NOTHING_CHANGED,
         sources: Mapping[str, float] | None = None,
         evidence: str | None = None,
+        initial: str | None = None,
     ) -> None:
         keep_freed_memory()
         torch.set_num_threads(config.threads or default_threads())
@@ -71,7 +74,7 @@ class Learner:
         layout = Layout.of(spec)
         self._fetcher = BatchFetcher(shards, self._sampler, layout, per_request, self._device)
         self._normalization: Normalization | None = None
-        self._weights, self._evidence = weights, evidence
+        self._weights, self._evidence, self._initial = weights, evidence, initial
         self._method: Method | None = None
         self._batch_size = config.batch_size
         self.grad_steps = 0
@@ -122,6 +125,8 @@ class Learner:
         self._method = build(method, self._task, seed=self._seed, device=self._device)
         if adopt and before is not None:
             self._method.adopt(before.acting().arrays)
+        elif self._initial is not None:
+            self._start_from(self._initial)
         wishes = Wishes(self._method.needs, self._replay.n_steps, self._method.segment_length)
         if goals:
             wishes.check_goals()
@@ -133,6 +138,12 @@ class Learner:
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
         self.publish()
+
+    def _start_from(self, path: str) -> None:
+        own, normalization = self.method.acting(), self._normalization
+        seen = {} if normalization is None else normalization.arrays
+        policy = open_initial(path, own.spec)
+        self.method.adopt({**own.arrays, **arrays_of(policy, own.spec, **seen)})
 
     def set_batches(
         self, batch_size: int, mixture: Mapping[str, float], newest: int | None = None

@@ -1,36 +1,53 @@
-"""The learning curve of a run: its offline and its online phase side by side."""
+"""The learning curve of a run, offline and online: its returns, and successes where it has some."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from awac_dist.errors import InputError, reason
-
 TEXT, FRAME, GRID, CLONE = "#222222", "#9a9a9a", "#e6e6e6", "#666666"
-PANELS = {  # phase -> title, axis, colour
-    "offline": ("Offline: prior data only", "updates", "#1f6fb4"),
-    "online": ("Online: with new experience", "env steps", "#cf5a16"),
+PANELS = {  # phase -> title, the counter that it goes by, in words, colour
+    "offline": ("Offline: prior data only", "grad_steps", "updates", "#1f6fb4"),
+    "online": ("Online: with new experience", "env_steps", "env steps", "#cf5a16"),
 }
-Row = dict[str, Any]
+Row = Mapping[str, Any]
+
+
+class Measure(NamedTuple):
+    """What is drawn of an evaluation."""
+
+    name: str  # in the rows
+    axis: str
+    scale: float = 1.0
+    unit: str = ""
+    half_width: str = ""  # of its 95 % interval, by its name in the rows
+    loosely: str = ""  # the same by a looser definition
+
+
+RETURN = Measure("eval/return", "return of an episode", half_width="eval/return_half_width")
+SUCCESS = Measure(
+    "eval/success_final", "solved in the last step", 100.0, " %", loosely="eval/success_any"
+)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Evaluations of one phase, in order; columns [n]."""
+    """Evaluations of one phase by one measure, in order; columns [n]."""
 
-    at: NDArray[np.float64]  # updates since the phase began, or online env steps
-    mean: NDArray[np.float64]  # return
+    measure: Measure
+    at: NDArray[np.float64]  # updates of the whole run, or online env steps
+    mean: NDArray[np.float64]
     half_width: NDArray[np.float64]  # of its 95 % interval, NaN where unknown
+    loosely: NDArray[np.float64]  # NaN where there is nothing looser
 
     def __len__(self) -> int:
         return len(self.at)
@@ -39,88 +56,62 @@ class Curve:
     def last(self) -> str:
         """The last evaluation in words."""
         mean, half = self.mean[-1], self.half_width[-1]
-        decimals = 0 if abs(mean) >= 100 else 2
+        decimals = 0 if abs(mean) >= 100 or self.measure.unit else 2
         around = f" ± {half:,.{decimals}f}" if np.isfinite(half) else ""
-        return f"{mean:,.{decimals}f}{around}"
+        return f"{mean:,.{decimals}f}{around}{self.measure.unit}"
 
 
-def plot_learning_curve(folder: Path) -> Path:
-    """Draw `learning_curve.png` into a run folder from its `metrics.jsonl`.
+def plot_learning_curve(folder: Path, rows: Sequence[Row]) -> Path:
+    """Draw `learning_curve.png` into the folder of a run, from the rows of its metrics.
 
     Bands are 95 % intervals of the mean return.
-
-    Raises:
-        InputError: The table is missing, empty or broken.
     """
-    rows = read_rows(folder / "metrics.jsonl")
-    curves = {phase: read_curve(rows, phase) for phase in ("clone", "offline", "online")}
-    phases = [phase for phase in PANELS if len(curves[phase])]
-    figure = Figure(figsize=(10 if len(phases) > 1 else 7, 4.8), dpi=150, layout="constrained")
-    columns = figure.subplots(1, max(len(phases), 1), sharey=True, squeeze=False)[0]
-    _draw_references(columns, curves)
-    for phase, axes in zip(phases, columns, strict=False):
-        _draw_curve(axes, phase, curves[phase])
-    for axes in columns:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.yaxis.set_major_formatter("{x:,g}")
-        dress(axes)
+    phases = [phase for phase in PANELS if len(read_curve(rows, phase))]
+    measures = [SUCCESS, RETURN] if any(SUCCESS.name in row for row in rows) else [RETURN]
+    shape = len(measures), max(len(phases), 1)
+    size = (10 if len(phases) > 1 else 7), 1.4 + 3.4 * len(measures)
+    figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1))
+    panels = figure.subplots(*shape, sharex="col", sharey="row", squeeze=False)
+    for measure, columns in zip(measures, panels, strict=True):
+        _draw_measure(columns, phases, rows, measure)
+    for phase, top, bottom in zip(phases, panels[0], panels[-1], strict=False):
+        title, _, unit, colour = PANELS[phase]
+        top.set_title(title, loc="left", color=colour, fontsize=11, fontweight="bold")
+        bottom.set_xlabel(unit)
     if not phases:
-        columns[0].set_xticks([])
+        panels[0, 0].set_xticks([])
         text = "no evaluation of the offline or the online policy yet"
-        columns[0].text(0.5, 0.9, text, transform=columns[0].transAxes, ha="center", color=TEXT)
-    columns[0].set_ylabel("return of an episode")
-    figure.suptitle(folder.resolve().name, color=TEXT, fontsize=12, fontweight="bold")
-    labels = sum(len(axes.get_legend_handles_labels()[1]) for axes in columns)
-    if labels:
-        figure.legend(loc="outside lower center", ncols=labels, frameon=False, fontsize=9)
+        panels[0, 0].text(0.5, 0.9, text, transform=panels[0, 0].transAxes, ha="center", color=TEXT)
+    name = folder.resolve().name
+    figure.suptitle(name, color=TEXT, fontsize=12, fontweight="bold", parse_math=False)
     path = folder / "learning_curve.png"
     figure.savefig(path)
     return path
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read the metrics of a run; a last row that is still being written is left out.
+def read_curve(rows: Sequence[Row], phase: str, measure: Measure = RETURN) -> Curve:
+    """Pick the evaluations of a phase, the last one at each place.
 
-    Raises:
-        InputError: The file is missing, empty or broken.
+    What a resumed run has done again counts once. The online phase goes on from where the offline
+    one ended.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {reason(error)}; give the folder of a run"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is no table of metrics: {error}") from error
-    if not rows:
-        raise InputError(f"{path} is empty: the run has written no metrics yet")
-    return rows
-
-
-def read_curve(rows: Sequence[Row], phase: str) -> Curve:
-    """Pick the evaluations of a phase, less those that a resumed run has done again."""
-    found: list[Row] = []
+    counter = PANELS.get(phase, PANELS["offline"])[1]
+    found: list[tuple[int, Row]] = []
     for row in rows:
-        if row["phase"] == phase and row.get("eval/return") is not None:
-            while found and found[-1]["grad_steps"] >= row["grad_steps"]:
+        if row["phase"] == phase and row.get(measure.name) is not None:
+            while found and (
+                found[-1][0] >= row[counter] or found[-1][1]["grad_steps"] >= row["grad_steps"]
+            ):
                 found.pop()
-            found.append(row)
-    begin = _updates_before(rows, phase)
-    at = [row["env_steps"] if phase == "online" else row["grad_steps"] - begin for row in found]
-    return Curve(
-        np.array(at, dtype=np.float64),
-        np.array([row["eval/return"] for row in found], dtype=np.float64),
-        np.array([row.get("eval/return_half_width") for row in found], dtype=np.float64),
-    )
-
-
-def _updates_before(rows: Sequence[Row], phase: str) -> int:
-    """Updates that earlier phases count already; 0 if the phase counts from 0 itself."""
-    first = next((place for place, row in enumerate(rows) if row["phase"] == phase), 0)
-    before = int(rows[first - 1]["grad_steps"]) if first else 0
-    return before if before <= rows[first]["grad_steps"] else 0
+            found.append((row[counter], row))
+    if phase == "online" and found and found[0][0] > 0:
+        offline = [row for row in rows if row["phase"] == "offline"]
+        known = [row for row in offline if row.get(measure.name) is not None]
+        found = [*((0, row) for row in known[-1:]), *found]
+    wanted = (measure.name, measure.half_width, measure.loosely)
+    columns = (np.array([row.get(name) for _, row in found], np.float64) for name in wanted)
+    at = np.array([at for at, _ in found], np.float64)
+    return Curve(measure, at, *(measure.scale * column for column in columns))
 
 
 def dress(axes: Axes, grid: Literal["both", "y"] = "both") -> None:
@@ -132,27 +123,41 @@ def dress(axes: Axes, grid: Literal["both", "y"] = "both") -> None:
     axes.tick_params(color=FRAME, labelcolor=TEXT, labelsize=9)
 
 
+def _draw_measure(
+    columns: Sequence[Axes], phases: Sequence[str], rows: Sequence[Row], measure: Measure
+) -> None:
+    """One row of panels: the clone, which every phase has to beat, and the curve of each."""
+    clone = read_curve(rows, "clone", measure)
+    for axes in columns:
+        if len(clone):
+            label, height = f"clone {clone.last}", clone.mean[-1]
+            axes.axhline(height, color=CLONE, linestyle="--", linewidth=1.4, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_formatter(f"{{x:,g}}{measure.unit}")
+        dress(axes)
+    for phase, axes in zip(phases, columns, strict=False):
+        _draw_curve(axes, phase, read_curve(rows, phase, measure))
+        axes.margins(x=0)
+        axes.set_xlim(left=0)
+        if phase == "offline" and len(clone):
+            axes.plot(clone.at[-1:], clone.mean[-1:], "o", color=CLONE, clip_on=False)
+            axes.set_xlim(left=clone.at[-1])
+    for axes in columns:
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(frameon=False, fontsize=9)
+    columns[0].set_ylabel(measure.axis)
+    if measure is SUCCESS:
+        columns[0].set_ylim(-4, 104)
+
+
 def _draw_curve(axes: Axes, phase: str, curve: Curve) -> None:
-    title, unit, colour = PANELS[phase]
+    colour = PANELS[phase][-1]
     low, high = curve.mean - curve.half_width, curve.mean + curve.half_width
     axes.fill_between(curve.at, low, high, color=colour, alpha=0.18, linewidth=0)
     if len(curve) == 1:  # a band of one point has no width
         axes.errorbar(curve.at, curve.mean, curve.half_width, color=colour, capsize=4)
     label = f"{phase}, last {curve.last}"
-    axes.plot(curve.at, curve.mean, "o-", color=colour, markersize=3.5, label=label)
-    axes.set_xlim(left=0)
-    axes.set_xlabel(unit)
-    axes.set_title(title, loc="left", color=colour, fontsize=11, fontweight="bold")
-
-
-def _draw_references(columns: Sequence[Axes], curves: dict[str, Curve]) -> None:
-    """Draw what a phase has to beat: the clone everywhere, the offline policy online."""
-    if len(curves["clone"]):
-        for place, axes in enumerate(columns):
-            label = f"clone {curves['clone'].last}" if place == 0 else None
-            height = curves["clone"].mean[-1]
-            axes.axhline(height, color=CLONE, linestyle="--", linewidth=1.4, label=label)
-    if len(columns) > 1:
-        label, (_, _, colour) = "where offline ended", PANELS["offline"]
-        height = curves["offline"].mean[-1]
-        columns[1].axhline(height, color=colour, linestyle=":", linewidth=1.4, label=label)
+    axes.plot(curve.at, curve.mean, "o-", color=colour, markersize=3.5, label=label, clip_on=False)
+    if (curve.loosely > curve.mean).any():
+        axes.plot(curve.at, curve.loosely, ":", color=colour, linewidth=1.4, label="in any step")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from awac_dist.errors import InputError, first_line
-from awac_dist.files import read_sealed, sealed, write_file
+from awac_dist.files import read_sealed, sealed, unpack_npz, write_file
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.plain import PlainPolicy
@@ -45,9 +45,7 @@ def read_policy(path: str) -> FilePolicy:
         InputError: It cannot be read, or is no policy.
     """
     try:
-        content = io.BytesIO(read_sealed(path))
-        with np.load(content, allow_pickle=False) as found:
-            arrays = dict(found)
+        arrays = unpack_npz(path, read_sealed(path))
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
         sizes = policy.input_size, policy.noise_size
         policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))  # its parts fit

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from awac_dist.errors import InputError
 from awac_dist.messages import (
     Cursor,
     Handle,
@@ -88,7 +89,7 @@ class Books:
         Shards that have not loaded do so, and leave out what is forgotten of theirs.
 
         Raises:
-            LookupError: A fragment that is never forgotten lies nowhere.
+            InputError: A fragment that is never forgotten lies nowhere.
         """
         forgotten = list(map(tuple, state["forgotten"].tolist()))
         shares: list[set[tuple[int, ...]]] = [set() for _ in self._shards]
@@ -105,7 +106,10 @@ class Books:
         ]
         for source, key in in_play:
             if source != ONLINE and (source, key) not in self._waiting:
-                raise LookupError(f"fragment {key} of {source} is in no shard any more")
+                raise InputError(
+                    f"fragment {key} of {source} is in no shard any more: a file of the run's "
+                    "experience/, or of its data, is missing: bring it back"
+                )
         self._enter([self._waiting[name] for name in in_play if name in self._waiting])
         self._known.update(in_play)
         self._fragments, self._steps = Counter(state["fragments"]), Counter(state["steps"])

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from awac_dist.evaluation.result import Evaluation
+from awac_dist.reporting.screen import safe, say
 from awac_dist.reporting.wording import counted, duration, mean_and_half_width, number, success
 
 PANEL_WIDTH = 90  # wider lines are tiring to read, however wide the terminal is
@@ -70,15 +71,14 @@ class PlainDisplay:
 
     def note(self, line: str) -> None:
         """Print a line that stays: a phase that ended, an evaluation, a warning."""
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        say(line, self._stream)
 
 
 class LiveDisplay:
     """A panel at the foot of the terminal that keeps itself up to date, the title on its frame."""
 
     def __init__(self, stream: TextIO, title: str) -> None:
-        self._title = title
+        self._title, self._began = safe(title), time.monotonic()
         self._shown: tuple[Status, float] | None = None  # and when
         self._console = Console(file=stream, force_terminal=True, highlight=False)
         self._fit()
@@ -99,7 +99,7 @@ class LiveDisplay:
 
     def note(self, line: str) -> None:
         """Print a line that stays, above the panel."""
-        self._console.print(Text(line))
+        self._console.print(Text(safe(line)))
 
     def close(self) -> None:
         """Leave the screen tidy."""
@@ -113,7 +113,8 @@ class LiveDisplay:
 
     def __rich__(self) -> Panel:
         """What rich draws, whenever it does."""
-        body: RenderableType = Text("starting", "dim")
+        waited = duration(time.monotonic() - self._began)
+        body: RenderableType = Text(f"starting, {waited} elapsed", "dim")
         if self._shown is not None:
             status, shown_at = self._shown
             late_s = time.monotonic() - shown_at

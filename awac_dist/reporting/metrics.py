@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -21,19 +21,21 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from awac_dist.errors import needed
 from awac_dist.files import write_file
-
-METRICS_FILE = "metrics.jsonl"
+from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
 
 
 class MetricsLog:
     """Appends rows to `metrics.jsonl` and `tensorboard/` of a run folder.
 
-    A row that an earlier process was killed in the middle of is cut off first, so that the
-    table of a resumed run stays whole.
+    Whatever is no row is taken out first, such as one that an earlier process was killed in the
+    middle of, so that the table of a resumed run stays whole.
 
     Args:
         folder: The run folder.
         export: Shows the newest numbers elsewhere, too.
+
+    Attributes:
+        damaged: How many whole lines of it were no rows.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class MetricsLog:
     ) -> None:
         self._export, self._path = export, folder / METRICS_FILE
         with needed(str(self._path)):
-            self._table = self._path.open("a+b")
-            self._table.seek(0)
-            self._table.truncate(self._table.read().rfind(b"\n") + 1)
+            self._table = self._path.open("ab")
+            whole = read_table(self._path)
+            self.damaged = whole.damaged
+            if sum(map(len, whole.lines)) < self._table.tell():
+                self._rewrite(whole.lines)
             self._events = EventFileWriter(str(folder / "tensorboard"))
 
     def forget_after(self, grad_steps: int, *, evaluating: bool) -> None:
@@ -59,18 +63,20 @@ class MetricsLog:
             RunFailed: The table cannot be written.
         """
 
-        def stays(row: dict[str, Any]) -> bool:
+        def stays(row: Row) -> bool:
             again = evaluating and row["grad_steps"] == grad_steps and "eval/return" in row
             return bool(row["grad_steps"] <= grad_steps and not again)
 
+        rows, lines, _ = read_table(self._path)
         with needed(str(self._path)):
-            self._table.seek(0)
-            kept = [line for line in self._table if stays(json.loads(line))]
-            self._table.close()
-            write_file(str(self._path), b"".join(kept))
-            self._table = self._path.open("a+b")
+            self._rewrite([line for row, line in zip(rows, lines, strict=True) if stays(row)])
         start = SessionLog(status=SessionLog.START)
         self._events.add_event(Event(wall_time=time.time(), step=grad_steps + 1, session_log=start))
+
+    def _rewrite(self, lines: Sequence[bytes]) -> None:
+        self._table.close()
+        write_file(str(self._path), b"".join(lines))
+        self._table = self._path.open("ab")
 
     def write(
         self,

@@ -130,6 +130,8 @@ class Recorder:
             f"{counted(self.env_steps, 'online step')}: {solved}return "
             f"{mean_and_half_width(evaluation)} ({counted(len(evaluation.returns), 'episode')})"
         )
+        if faults := evaluation.faults:
+            self.note(f"{counted(len(faults), 'episode')} of it dropped; the last: {faults[-1]}")
 
     def died(self, component: str, reason: str) -> None:
         """A process died, and another one takes its place."""

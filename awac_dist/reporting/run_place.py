@@ -38,7 +38,7 @@ from awac_dist.errors import (
     reason,
     writable,
 )
-from awac_dist.files import create_exclusively, resolve
+from awac_dist.files import create_exclusively, read_file, resolve
 
 LOCK_FILE = ".lock"
 REMEDY = "choose another one with --run-dir"
@@ -158,6 +158,10 @@ class RunPlace:
             pass
         return True
 
+    def read(self, name: str) -> str | None:
+        """What is in a file of the run; None if there is none of that name."""
+        return read_file(f"{self.shared}/{name}").decode() if self.holds(name) else None
+
     def create(self) -> None:
         """Make the folders of a new run, which is whoever's takes the first session.
 
@@ -192,7 +196,7 @@ class RunPlace:
 
     def _sessions(self) -> list[int]:
         names = _files(*resolve(f"{self.shared}/{SESSIONS}"))
-        return [int(name.partition("-")[0]) for name in names]
+        return [int(number[0]) for name in names if (number := re.match(r"\d+", name))]
 
     def keep(self) -> None:
         """Copy the driver's files that have changed to the URI.

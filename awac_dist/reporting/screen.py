@@ -1,4 +1,4 @@
-"""Keeps the terminal to this project: whatever else is printed goes to the run's log."""
+"""The terminal: what this project says goes there as safe text, all else to the run's log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 STDOUT, STDERR = 1, 2
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print lines, to stdout by default: the one place that does, so that all of it is safe."""
+    stream = sys.stdout if stream is None else stream
+    encoding = stream.encoding or "utf-8"
+    stream.write(safe(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def safe(text: str) -> str:
+    """The text, with the code in place of whatever a terminal would not print but obey."""
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 class _Output(io.FileIO):
@@ -79,6 +93,7 @@ class Screen:
             os.close(self._stderr)
             self._spool.close()
             self.stream.close()
+            _open_again()
 
 
 def _point_to(descriptor: int) -> None:
@@ -87,5 +102,13 @@ def _point_to(descriptor: int) -> None:
 
 
 def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+
+
+def _open_again() -> None:
+    """Open what somebody else's code closed: there is more to be said."""
+    for name, descriptor in (("stdout", STDOUT), ("stderr", STDERR)):
+        if getattr(sys, name).closed:
+            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))

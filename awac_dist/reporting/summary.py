@@ -25,6 +25,7 @@ def summary(
     env_steps: int,
     grad_steps: int,
     stopped_early: str | None,
+    go_on: str,
 ) -> str:
     """Write the closing text of a run, without a line end after its last line.
 
@@ -35,6 +36,7 @@ def summary(
         env_steps: Of the online phase.
         grad_steps: Of all phases.
         stopped_early: Why the run ended before its time, None if it did not.
+        go_on: The command that goes on with it then.
     """
     lines = ["Run finished" if stopped_early is None else f"Run stopped early: {stopped_early}"]
     if evaluations:
@@ -43,7 +45,13 @@ def summary(
     if len(evaluations) > 1:
         lines += ["", *_differences(evaluations)]
     cost = f"{duration(elapsed_s)} in all, {env_steps:,} env steps online, {grad_steps:,} updates"
-    return "\n".join([*lines, "", cost, f"Run folder: {folder}"])
+    lines += ["", cost, f"Run folder: {folder}"]
+    return "\n".join(lines if stopped_early is None else [*lines, to_go_on(go_on)])
+
+
+def to_go_on(command: str) -> str:
+    """What is told of a run that may go on: the command, on a line of its own to be copied."""
+    return f"To go on:\n{command}"
 
 
 def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:
@@ -72,12 +80,11 @@ def _table(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def _success_table(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Success first, each share with its 95 % interval; then the return."""
-    rows = [("success of", *definitions(evaluations[0]), "return", "episodes")]
-    for evaluation in evaluations:
-        cells = [_share(share) for share in definitions(evaluation).values()]
-        episodes = str(len(evaluation.returns))
-        rows.append((evaluation.label, *cells, mean_and_half_width(evaluation), episodes))
+    """Success first, each share with its 95 % interval; then the return. No wider than 80."""
+    rows: list[tuple[str, ...]] = [("success in", *(each.label for each in evaluations))]
+    rows += [(words, *map(_share, shares)) for words, shares in definitions(*evaluations).items()]
+    rows.append(("return", *map(mean_and_half_width, evaluations)))
+    rows.append(("episodes", *(str(len(each.returns)) for each in evaluations)))
     return [*aligned(rows), "in brackets: 95 % intervals; after ±: half of one"]
 
 
@@ -91,7 +98,7 @@ def _differences(evaluations: Sequence[Evaluation]) -> list[str]:
     rows = [(what, "mean", "", "95 % interval")]
     for before, after in pairwise(evaluations):
         half = welch_half_width(after.returns, before.returns)
-        cells = _cells(after.mean - before.mean, half, signed=True)
+        cells = _cells(round(after.mean - before.mean, 9), half, signed=True)  # no rounding errors
         rows.append((f"{after.label} - {before.label}", *cells))
     return aligned(rows)
 

@@ -54,16 +54,22 @@ def percent_interval(share: Share) -> str:
     return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
-def definitions(evaluation: Evaluation) -> dict[str, Share]:
-    """The shares of successful episodes, by what a reader understands of each definition."""
-    words = ("last step", "any step", f"{evaluation.sustained_steps} steps or more")
-    return dict(zip(words, evaluation.successes.values(), strict=False))
+def definitions(*evaluations: Evaluation) -> dict[str, tuple[Share, ...]]:
+    """Shares of successful episodes, one an evaluation, by how a reader understands "success".
+
+    That many steps of success say nothing where episodes end with the first.
+    """
+    words = ["last step", "any step"]
+    if max((steps or 0 for each in evaluations for steps in each.success_steps), default=0) > 1:
+        words.append(f"{evaluations[0].sustained_steps} steps or more")
+    shares = zip(*(each.successes.values() for each in evaluations), strict=False)
+    return dict(zip(words, shares, strict=False))
 
 
 def success(evaluation: Evaluation) -> str:
     """Write all shares of successful episodes; nothing where the task does not say."""
     shares = definitions(evaluation).items()
-    return ", ".join(f"{percent(share.value)} {words}" for words, share in shares)
+    return ", ".join(f"{percent(share.value)} {words}" for words, (share,) in shares)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -78,6 +84,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def resume_command(folder: str) -> str:
-    """What a person types to go on with the run in a folder, a path or URI."""
-    return f"python -m awac_dist.launch --resume {shlex.quote(folder)}"
+def resume_command(folder: str, env_id: str, *words: str) -> str:
+    """What goes on with the run in a folder, a path or URI: one line to be pasted into a shell."""
+    trusted = ["--env", env_id] if ":" in env_id else []  # a module is imported where it is typed
+    return shlex.join(["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words])

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from awac_dist.envs.make import Environment, make_env
+from awac_dist.envs.guard import MAX_FAULTS, EnvironmentFault
+from awac_dist.envs.make import make_task
 from awac_dist.errors import RunFailed
+from awac_dist.floats import all_usable
 from awac_dist.messages import Finished, StreamState
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import NO_MEMORY, Policy
-from awac_dist.rollout.slot import EnvironmentFault, Slot, all_finite, stacked
+from awac_dist.rollout.slot import MakeEnv, Slot, stacked
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import Array, EnvSpec, Episode, Kind
-
-MAX_FAULTS = 5  # episodes of an environment that may fail in a row
 
 
 @dataclass
@@ -54,11 +54,10 @@ class Collector:
         stream: Sequence[int],
         *,
         noise: MakeNoise | None = WhiteNoise,
-        make_env: Callable[[str], Environment] = make_env,
+        make_env: MakeEnv = make_task,
         watchdog: Watchdog | None = None,
     ) -> None:
-        self._env_id, self._stream = spec.env_id, tuple(stream)
-        self._low, self._high = np.array([spec.action_low, spec.action_high], np.float32)
+        self._spec, self._stream = spec, tuple(stream)
         self._watchdog, self._by_mean = watchdog or Watchdog(None), noise is None
         with self._watchdog:
             self._slots = [Slot(spec, noise or WhiteNoise, make_env) for _ in range(num_envs)]
@@ -94,8 +93,9 @@ class Collector:
                     slot.go_on(self._stream, episode, recorded)
                 except EnvironmentFault as fault:
                     raise RunFailed(
-                        f"environment {self._env_id} cannot be put back into episode {episode}: "
-                        f"{fault}; resume with another number of workers to begin new ones"
+                        f"environment {self._spec.env_id} cannot be put back into episode "
+                        f"{episode}: {fault}; resume with another number of workers to begin new "
+                        "ones"
                     ) from fault
                 slot.env_s, slot.memory = 0.0, np.array(memory, np.float32)
 
@@ -160,7 +160,7 @@ class Collector:
         collected.faults.append(str(fault))
         if slot.faults_in_a_row == MAX_FAULTS:
             raise RunFailed(
-                f"environment {self._env_id} failed in {MAX_FAULTS} episodes in a row; "
+                f"environment {self._spec.env_id} failed in {MAX_FAULTS} episodes in a row; "
                 f"the last: {fault}"
             ) from fault
 
@@ -169,8 +169,7 @@ class Collector:
     ) -> list[Slot]:
         """One step of each; returns the slots that are in an episode afterwards."""
         actions = self._actions(slots, policy, collected)
-        bounded = np.minimum(np.maximum(actions, self._low), self._high)
-        running = []
+        running, bounded = [], self._spec.bounded(actions)
         for slot, action, inside in zip(slots, actions, bounded, strict=True):
             self._watchdog.beat()
             try:
@@ -196,7 +195,7 @@ class Collector:
         began = time.perf_counter()
         actions = policy.mean(seen, memory) if noise is None else policy.sample(seen, noise, memory)
         collected.policy_s += time.perf_counter() - began
-        if not all_finite(actions):
+        if not all_usable(actions):
             raise RunFailed(f"policy version {policy.version} gives NaN or infinite actions")
         return actions
 

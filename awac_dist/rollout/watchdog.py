@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import time
 
+HUNG = "(a step or reset of more than rollout.step_timeout_s ends it: log.txt says where)"
 SHARE = 0.25  # of the limit, between two looks at the clock that put the end off
 
 

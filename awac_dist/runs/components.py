@@ -21,6 +21,7 @@ from awac_dist.runs.weights import WeightStore
 from awac_dist.types import EnvSpec
 
 EVIDENCE = "not-finite"  # batches after which a number was not
+INITIAL_POLICY = "initial-policy.npz"  # that the run starts from, where its config names one
 INCARNATIONS_PER_SESSION = 1_000_000  # a worker cannot die so often
 
 
@@ -77,6 +78,7 @@ class Components:
             gpus=self._plan.learner_gpus,
             sources={source.name: source.weight for source in self.sources},
             evidence=f"{self.folder}/{EVIDENCE}",
+            initial=f"{self.folder}/{INITIAL_POLICY}" if config.init else None,
         )
 
     def start_evaluator(self) -> Handle:
@@ -103,7 +105,7 @@ class Components:
             log=ExperienceLog(experience, index, spec, self.session),
             sources=self.sources,
             config=self.config.replay,
-            goal_rewards=TaskRewards(spec.env_id) if spec.goal_size else None,
+            goal_rewards=TaskRewards(spec) if spec.goal_size else None,
         )
 
     def _start_worker(self, number: int, incarnation: int) -> Handle:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from awac_dist.config import NOTHING_TO_CLONE
 from awac_dist.errors import ComponentDied, InputError, RunFailed, RuntimeLost
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
@@ -51,6 +52,9 @@ class Driver:
         self._evaluator = EvaluatorSupervisor(
             components.start_evaluator, observer.died, self.loop, publish
         )
+        self._evaluates = config.evaluation.episodes > 0
+        if self._evaluates:
+            self._evaluator.start()
         self._store = StoreWatch(components.weights, self.loop, self._publish_again)
         self._workers = components.workers
         self._workers.died = self._worker_died
@@ -120,7 +124,7 @@ class Driver:
                     self._load()
                 for phase in self._phases[reached(self._phases, self.progress.phase) :]:
                     self._run_phase(phase)
-                self._checkpoint(wait=True)
+                self._checkpoint(wait=True, finished=True)
                 return
             except ComponentDied as death:
                 self._revive_learner(str(death))
@@ -151,11 +155,14 @@ class Driver:
         self._observer.phase("load", len(sources), "sources")
         self.progress = self._resumption.load(self._resumed_from)
         prior = PriorData(sources, self._ask_shards("load"))
-        for line in prior.described(clipped=self._config.replay.clip_prior_actions):
+        limit = self._components.spec.max_episode_steps
+        for line in prior.described(limit, clipped=self._config.replay.clip_prior_actions):
             note(line)
         prior.check_mixture(self._config)
-        if self._config.clone.updates and not prior.demonstrations:
-            note("no source holds demonstrations alone: there is nothing to clone")
+        if self._config.clones and not prior.demonstrations:
+            note(NOTHING_TO_CLONE)
+        if self._evaluates:
+            self._evaluator.check()
         self._phases = phases_of(self._config, prior.demonstrations, len(self._workers))
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
@@ -251,12 +258,14 @@ class Driver:
         self._shard_restarts = restarts
 
     def _evaluate_now(self, label: str) -> None:
-        episodes = self._config.evaluation.episodes
-        self._observer.evaluated(self._evaluator.result(label, episodes))
+        if self._evaluates:
+            episodes = self._config.evaluation.episodes
+            self._observer.evaluated(self._evaluator.result(label, episodes))
 
     def _evaluate_beside(self) -> None:
-        episodes = self._config.evaluation.curve_episodes
-        self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
+        if self._evaluates:
+            episodes = self._config.evaluation.curve_episodes
+            self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
 
     def _evaluated(self, evaluation: Evaluation) -> None:
         self._observer.evaluated(evaluation)
@@ -264,10 +273,11 @@ class Driver:
         if self.progress.phase == "online" and wanted is not None and evaluation.mean >= wanted:
             self.loop.stop(f"return {evaluation.mean:.0f} reached {wanted:g}")
 
-    def _checkpoint(self, *, wait: bool = False) -> None:
+    def _checkpoint(self, *, wait: bool = False, finished: bool = False) -> None:
         if self.learner.training:
             self.progress.evaluating = self._evaluator.is_busy
-            self.learner.save({**self.progress.state(), "observer": self._observer.state()})
+            state = {**self.progress.state(), "finished": finished}
+            self.learner.save({**state, "observer": self._observer.state()})
         if wait:
             self.learner.finish_saving()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import Future, Handle
+from awac_dist.rollout.watchdog import HUNG
 from awac_dist.runs.event_loop import EventLoop
 
 ATTEMPTS = 3
@@ -15,7 +17,7 @@ Told = Callable[[Evaluation], object]
 
 
 class EvaluatorSupervisor:
-    """Runs one evaluation at a time, again if the evaluator dies over it.
+    """Runs one evaluation at a time, again if the evaluator dies over it; `start` comes first.
 
     Args:
         start: Starts an evaluator.
@@ -34,11 +36,21 @@ class EvaluatorSupervisor:
         loop: EventLoop,
         publish: Callable[[], object],
     ) -> None:
-        self._start, self._died, self._loop, self._publish = start, died, loop, publish
-        self._handle = start()
+        self._new, self._died, self._loop, self._publish = start, died, loop, publish
+        self._handle: Handle
         self._attempts = 0
         self._answer: Future | None = None
         self.is_busy = False
+
+    def start(self) -> None:
+        """Start an evaluator, which takes its time."""
+        self._handle = self._new()
+
+    def check(self) -> None:
+        """Wait until it is there: what it cannot make, it says before anything is learned."""
+        answer = self._loop.until(self._handle.post("ready"))
+        with suppress(ComponentDied):  # it is replaced once it has work
+            answer.result()
 
     def begin(self, label: str, episodes: int, told: Told) -> None:
         """Evaluate the newest policy; `told` is told what came of it.
@@ -102,6 +114,6 @@ class EvaluatorSupervisor:
     def _replace(self, death: ComponentDied) -> None:
         self._attempts += 1
         if self._attempts == ATTEMPTS:
-            raise RunFailed(f"the evaluator died {ATTEMPTS} times in a row: {death}")
+            raise RunFailed(f"the evaluator died {ATTEMPTS} times in a row: {death} {HUNG}")
         self._died("evaluator", str(death))
-        self._handle = self._start()
+        self.start()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
-from awac_dist.learner.checkpoint import load_progress
+from awac_dist.learner.checkpoint import load_progress, not_of_a_run
 from awac_dist.messages import Loaded, StreamState
 from awac_dist.replay.sampler import OFFLINE, ONLINE
-from awac_dist.runs.components import Components
-from awac_dist.runs.event_loop import EventLoop
-from awac_dist.runs.learning import LearnerSupervisor
 from awac_dist.runs.progress import Observer, Progress
+
+if TYPE_CHECKING:  # a plan needs no torch
+    from awac_dist.runs.components import Components
+    from awac_dist.runs.event_loop import EventLoop
+    from awac_dist.runs.learning import LearnerSupervisor
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,21 @@ class PriorData:
             if self._count("demonstrations", source) == self._count("episodes", source)
         ]
 
-    def described(self, *, clipped: bool) -> Iterator[str]:
-        """One line a source; `clipped` says whether actions out of bounds were."""
+    def described(self, limit: int | None, *, clipped: bool) -> Iterator[str]:
+        """What a person should hear of each source, a line each.
+
+        Args:
+            limit: Steps after which the task's clock cuts an episode.
+            clipped: Whether actions out of bounds were.
+        """
         for source in self.sources:
+            yield from source.remarks
+            if too_long := self._count("too_long", source):
+                yield (
+                    f"{source.name}: {too_long:,} of its episodes have more than the task's "
+                    f"{limit} steps: are ends missing? {source.name},episode_steps={limit} cuts "
+                    "there"
+                )
             outside = self._count("out_of_range", source)
             what = "clipped" if clipped else "kept"
             actions = f"{outside:,} actions out of bounds ({what})"
@@ -53,7 +67,7 @@ class PriorData:
             InputError: A source of the mixture will not be there.
         """
         known = {ONLINE, OFFLINE, *(source.name for source in self.sources)}
-        if self.demonstrations and config.clone.updates and config.clone.episodes:
+        if self.demonstrations and config.clones and config.clone.episodes:
             known.add(CLONE)
         for source in config.replay.mixture or {}:
             if source not in known:
@@ -95,8 +109,11 @@ class Resumption:
         progress = Progress()
         if checkpoint is not None:
             state = load_progress(checkpoint)
-            progress.restore(state)
-            self._observer.restore(state["observer"])
+            try:
+                progress.restore(state)
+                self._observer.restore(state["observer"])
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise not_of_a_run(checkpoint) from error
         if self._components.session:
             self._go_on(progress, checkpoint)
         else:

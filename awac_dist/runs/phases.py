@@ -59,7 +59,7 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
         },
     )
     phases = []
-    if clone.updates and demonstrations:
+    if config.clones and demonstrations:
         phases.append(Phase("clone", cloning, *_updates(clone.updates)))
         if clone.episodes:
             order = Order("episodes", clone.episodes, "prior", CLONE)

@@ -10,6 +10,7 @@ from typing import Any
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.messages import Future, Handle, RolloutReport, StreamState, Tally
+from awac_dist.rollout.watchdog import HUNG
 
 MAX_DEATHS = 5  # of a worker, in a row and without a report
 POLL_S = 0.1
@@ -169,7 +170,7 @@ class WorkerPool:
         if old.deaths + 1 == MAX_DEATHS:
             raise RunFailed(
                 f"rollout worker {number} died {MAX_DEATHS} times in a row before it brought "
-                f"anything; the last time: {death}"
+                f"anything; the last time: {death} {HUNG}"
             )
         new = self._begin(number, self._next_incarnation(old))
         new.lost, new.deaths = old.lost, old.deaths + 1

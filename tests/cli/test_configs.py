@@ -96,7 +96,7 @@ def test_the_pushing_preset_holds_its_source_s_settings() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_holds_its_source_s_settings_and_else_the_defaults(preset: str) -> None:
     column = {path: values[PRESETS.index(preset)] for path, values in COLUMNS.items()}
-    env = {"env": ENV.get(preset, RunConfig().env)}
+    env = {"env": ENV.get(preset, RunConfig().env.id)}
     assert settings(load(preset)) == settings(RunConfig()) | SHARED | column | env
 
 

@@ -5,11 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.main import main, told
+from awac_dist.cli.options import parse, to_mapping
+from awac_dist.config import RunConfig
+from awac_dist.files import seal
 
 SLOW = {"torch._C", "ray", "pyarrow", "scipy", "matplotlib", "mujoco", "pandas", "rich"}
 DOOR = """
@@ -42,6 +47,17 @@ def test_a_dry_run_imports_nothing_of_what_trains() -> None:
     assert "gymnasium.envs.classic_control.pendulum" in modules
     assert not modules & (SLOW - {"pyarrow", "pandas"})
     assert seconds < 3
+
+
+def test_a_finished_run_says_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_mapping(RunConfig())))
+    progress = {"grad_steps": 7, "env_steps": RunConfig().online.env_steps, "finished": True}
+    seal(f"{tmp_path}/checkpoints/000000007", {"progress.json": json.dumps(progress).encode()})
+    seconds, modules = through(["launch", "--resume", str(tmp_path)])
+    assert not modules & (SLOW - {"pyarrow", "pandas"})
+    assert seconds < 1.5
+    more = parse(["--resume", str(tmp_path), "--override", "online.env_steps=20001"])
+    assert (parse(["--resume", str(tmp_path)]).module, more.module) == ("finished", "launch")
 
 
 def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

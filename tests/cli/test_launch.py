@@ -1,12 +1,15 @@
 """The command line from end to end: what it prints, what it leaves behind, how it refuses."""
 
+import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ import pytest
 import yaml
 from running import ENV, write_demonstrations
 
+from awac_dist import load_policy
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.main import told
 from awac_dist.data.parquet import write_episodes
@@ -67,6 +71,7 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
         "metrics.jsonl",
         "provenance.json",
         "sessions",
+        "sources.json",
         "tensorboard",
     }
     table = pd.read_json(folder / "metrics.jsonl", lines=True)
@@ -109,6 +114,80 @@ def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(
     for word in ("2 rollout workers", "1 replay shard,", "MB in all", "100 env_steps"):
         assert word in out
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "plan"),
+    [
+        ("--data {data}", ["clone 20 updates on {data}", "collect 2 episodes with the clone"]),
+        ("--data {prior}", ["clone nothing to clone: no source"]),
+        ("--data {prior},kind=demonstration", ["clone 20 updates on {prior}", "collect 2 epi"]),
+        ("--data {data} {prior}", ["clone 20 updates on {data}", "collect 2"]),
+        ("--data {data},kind=prior", ["clone nothing to clone: no source"]),
+        ("--data {data} --clone.updates 0", []),
+        ("--data {data} --clone.episodes 0", ["clone 20 updates on {data}"]),
+    ],
+)
+def test_a_plan_clones_what_the_run_will_clone(
+    options: str,
+    plan: list[str],
+    data: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    prior = str(tmp_path / "prior.parquet")
+    assert awac_dist(["data", "convert", data, "--kind", "prior", "--to", prior]) == 0
+    capfd.readouterr()
+    places = {"data": data, "prior": prior}
+    words = [*SMALL, *options.format(**places).split(), "--runtime", "inline"]
+    assert main([*words, "--dry-run"]) == 0
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    start = next(place for place, line in enumerate(lines) if line.startswith("# memory"))
+    told = [*plan, "offline 20 updates", "online 100 env_steps, 100 updates (async)"]
+    for line, wanted in zip(lines[start + 1 :], told, strict=True):
+        assert line.startswith("# " + wanted.format(**places))
+        assert ("kind=demonstration" in line) == ("nothing to clone" in line)
+    if plan != []:
+        return
+    mixture = '{"clone": 0.5, "online": 0.5}'
+    assert main([*words, "--replay.mixture", mixture, "--dry-run"]) == 2
+    assert "no transitions of 'clone'" in capfd.readouterr().err
+
+
+def test_a_run_goes_on_with_its_data_wherever_it_is_and_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, episodes in {"a": 1, "new": 2}.items():
+        write_demonstrations(tmp_path / f"{name}.parquet", episodes)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    small = shlex.split(
+        "--env Pendulum-v1 --runtime inline --workers 1 --clone.updates 0 --offline.updates 3 "
+        "--learner.batch_size 8 --online.env_steps 5 --evaluation.episodes 1 --learner.threads 1"
+    )
+    assert main([*small, "--data", "a.parquet,kind=prior", "--run-dir", "run"]) == 0
+    monkeypatch.chdir(tmp_path / "below")
+    resume = ["--resume", "../run", "--override", "online.env_steps=10"]
+    capfd.readouterr()
+    assert main([*resume, "--data", "../new.parquet"]) == 0
+    told = (tmp_path / "run/config.yaml").read_text()
+    assert yaml.safe_load(told)["data"] == ["a.parquet,kind=prior", "../new.parquet"]
+    assert "../new.parquet: 2 episodes, 400 transitions" in capfd.readouterr().out
+    monkeypatch.setattr("awac_dist.cli.finished.is_finished", lambda *_: False)
+    sizes = pd.read_json(tmp_path / "run/metrics.jsonl", lines=True)["replay/size"].dropna()
+    assert sizes.iloc[-1] == 3 * 200 + 10
+    assert main([*resume, "--data", "../run", "--dry-run"]) == 2
+    assert "the run learns from what it collected: leave it out" in capfd.readouterr().err
+    moved = (tmp_path / "a.parquet").rename(tmp_path / "moved.parquet")
+    assert main([*resume, "--dry-run"]) == 2
+    gone = f"{tmp_path}/a.parquet: is not there any more: bring it back, or say with --data where"
+    assert gone in capfd.readouterr().err
+    assert main([*resume, "--data", str(moved), "--dry-run"]) == 0
+    assert "a.parquet: 1 episodes" in capfd.readouterr().out
+    write_demonstrations(tmp_path / "a.parquet", 3)
+    assert main(resume) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"{tmp_path}/a.parquet: is not what it was when the run began" in line
 
 
 def empty_dataset(folder: Path) -> str:
@@ -215,8 +294,111 @@ def test_what_was_started_ends_where_the_metrics_cannot_be_opened(
     monkeypatch.setattr(InlineRuntime, "close", lambda self: closed.append(self))
     folder = tmp_path / "run"
     assert main([*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(folder)]) == 1
-    assert capfd.readouterr().err == "awac_dist: metrics.jsonl: cannot be written\n"
+    out, err = capfd.readouterr()
+    assert err == "awac_dist: metrics.jsonl: cannot be written\n"
+    assert out.splitlines()[-1] == f"python -m awac_dist.launch --resume {folder}"
     assert len(closed) == 1
+
+
+def pasted(line: str) -> int:
+    """Run the line that a run ends with, as a shell would."""
+    python, *words = shlex.split(line)
+    assert [python, *words[:2]] == ["python", "-m", "awac_dist.launch"]
+    return main(words[2:])
+
+
+def test_a_run_that_was_stopped_says_how_it_goes_on_and_does_until_it_is_finished(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a run"
+    words = ["--runtime", "inline", "--data", data, "--run-dir", str(folder)]
+    assert main([*SMALL, *words, "--online.max_minutes", "0.003"]) == 0
+    out = capfd.readouterr().out.splitlines()
+    assert "Run stopped early: 0.003 minutes are over" in out
+    with (folder / "metrics.jsonl").open("ab") as table:  # what may become of a file
+        table.write(b'{"phase": "off\nx\n\0\0\n\xff\n[]\n{"phase": "offl')
+    assert pasted(f"{out[-1]} --override online.max_minutes=None") == 0
+    ended = capfd.readouterr().out
+    assert "Run finished" in ended
+    assert "5 damaged lines of metrics.jsonl left out" in ended
+    assert "--resume" not in ended
+    assert pd.read_json(folder / "metrics.jsonl", lines=True)["grad_steps"].max() == 140
+    before = sorted(folder.rglob("*"))
+    assert pasted(out[-1]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[0] == f"{folder}: this run is finished, nothing is left to do"
+    assert said[-1] == f"{out[-1]} --override online.env_steps=20000"
+    assert sorted(folder.rglob("*")) == before
+    assert pasted(f"{out[-1]} --override online.env_steps=110") == 0
+    assert "150 updates" in capfd.readouterr().out
+
+
+def test_a_second_ctrl_c_says_how_the_run_goes_on(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("awac_dist.cli.launch.Components", interrupt)
+    words = ["--runtime", "inline", "--data", data, "--run-dir", str(tmp_path / "run")]
+    assert main([*SMALL, *words]) == 130
+    out, err = capfd.readouterr()
+    assert (out.splitlines()[-1].endswith(f"--resume {tmp_path}/run"), err) == (
+        *(True, "awac_dist: interrupted\n"),
+    )
+
+
+def test_a_run_starts_from_the_policy_of_another_one(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SMALL, "--runtime", "inline", "--data", data, "--online.env_steps", "0"]
+    first, second = (tmp_path / name for name in ("first", "second"))
+    assert main([*words, "--run-dir", str(first)]) == 0
+    observations = np.random.default_rng(0).normal(size=(9, 3))
+    wanted = load_policy(first)(observations)
+    still = "--offline.updates 1 --algorithm.actor.learning_rate 1e-30"
+    begun = [*words, *still.split(), "--replay.normalize_observations", "true"]
+    begun += ["--init", str(first), "--run-dir", str(second)]
+    capfd.readouterr()
+    assert main([*begun, "--dry-run"]) == 0
+    assert f"# start     from the policy of {first}, without a clone" in capfd.readouterr().out
+    assert main([*begun, "--online.max_minutes", "1e-9"]) == 0
+    shutil.rmtree(first / "checkpoints")  # it is in the new run's folder by now
+    command = capfd.readouterr().out.splitlines()[-1]
+    assert pasted(f"{command} --override online.max_minutes=None") == 0
+    out = capfd.readouterr().out
+    assert "Run finished" in out
+    assert not any(line.startswith("clone") for line in out.splitlines())
+    np.testing.assert_allclose(load_policy(second)(observations), wanted, rtol=1e-4)
+
+
+def test_no_escape_in_a_name_of_a_file_reaches_the_screen(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = "\x1b]0;owned\x07\x9b31m"
+    path, rewards = str(tmp_path / f"{odd}.parquet"), np.float32([1, 2])
+    columns = np.zeros((3, 3), np.float32), np.zeros((2, 1), np.float32), rewards
+    episode = Episode(*columns, False, True, Origin("prior"))
+    write_episodes(path, [episode], replace(env_spec(ENV), env_id=odd))
+    run = tmp_path / "run"
+    (run / odd).mkdir(parents=True)
+    (run / "config.yaml").write_text(json.dumps({"env": odd, odd: 1}))
+    for words in (
+        ["data", "inspect", path],
+        ["data", "validate", path],
+        ["data", "convert", path, "--to", f"{path}-new.parquet"],
+        ["launch", "--data", path, "--env", "Walker2d-v5", "--dry-run"],
+        ["launch", "--data", path, "--env", ENV, "--dry-run"],
+        ["launch", "--config", str(run / "config.yaml")],
+        ["evaluate", path, "--env", odd],
+        ["evaluate", str(run)],
+        ["plot", str(run / odd)],
+        [odd],
+    ):
+        awac_dist(words)
+        out, err = capfd.readouterr()
+        assert out + err != ""
+        assert not {"\x1b", "\x07", "\x9b"} & set(out + err), words
 
 
 def test_an_interrupted_command_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,6 +441,7 @@ def test_ctrl_c_ends_a_ray_run_in_order(data: str, tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert "Run stopped early: asked to stop" in out
+    assert out.splitlines()[-1] == f"python -m awac_dist.launch --resume {folder}"
     assert (out.count("Ray"), err) == (0, "")
     assert list((folder / "checkpoints").glob("*/state.pt"))
     assert list((folder / "experience").glob("*.parquet"))

@@ -4,6 +4,8 @@ import json
 import math
 import re
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -14,11 +16,14 @@ from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.bc import BCConfig
-from awac_dist.cli.options import parse, to_mapping
+from awac_dist.cli.commands import COMMANDS
+from awac_dist.cli.options import Launch, parse, to_mapping
 from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
+from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
 from awac_dist.ranges import Count
+from awac_dist.reporting.provenance import write_provenance
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ class SteadyConfig(MethodConfig):
 
 class Steady(Method):
     Config = SteadyConfig
+
+
+BOMB = (
+    "a: &a ["
+    + ", ".join("x" * 9)
+    + "]\n"
+    + "".join(
+        f"{later}: &{later} [{', '.join([f'*{earlier}'] * 9)}]\n"
+        for earlier, later in pairwise("abcdefghij")
+    )
+)
 
 
 def refusal(*words: str) -> str:
@@ -64,6 +80,7 @@ def test_nothing_given_is_the_defaults() -> None:
     [
         (["--env", "Ant-v5"], "env", "Ant-v5"),
         (["--env", "7"], "env", "7"),
+        (["--env.kwargs", '{"gain": [1, null]}'], "env.kwargs", {"gain": [1, None]}),
         (["--workers", "32"], "workers", 32),
         (["--workers=32"], "workers", 32),
         (["--data", "a", "b", "7"], "data", ("a", "b", "7")),
@@ -80,7 +97,13 @@ def test_nothing_given_is_the_defaults() -> None:
         (["--algorithm.max_q", "-1e-3"], "algorithm.max_q", -1e-3),
         (["--algorithm.actor.learning_rate", "1e-4"], "algorithm.actor.learning_rate", 1e-4),
         (["--learner.gpus", "0"], "learner.gpus", 0),
-        (["--algorithm.actor.hidden", "64", "32"], "algorithm.actor.hidden", (64, 32)),
+        *(
+            (["--algorithm.actor.hidden", *words], "algorithm.actor.hidden", (64, 32))
+            for words in (["64", "32"], ["64,32"], ["[64,32]"], ["[64,", "32]"], ["64,", "32"])
+        ),
+        (["--algorithm.actor.hidden", "[]"], "algorithm.actor.hidden", ()),
+        (["--run-dir", "~/runs/1"], "run_dir", f"{Path.home()}/runs/1"),
+        (["--data", "a", "~/b,weight=2"], "data", ("a", f"{Path.home()}/b,weight=2")),
         (["--clone.initialize_actor", "false"], "clone.initialize_actor", False),
         (
             ["--replay.mixture", '{"offline": 0.5, "online": 0.5}'],
@@ -173,13 +196,13 @@ def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> 
         (["--clone.initialize_actor", "1"], "--clone.initialize_actor: '1' is not true or false"),
         (
             ["--algorithm.actor.hidden", "64", "x"],
-            "--algorithm.actor.hidden: ['64', 'x'] is not a list of whole numbers",
+            "--algorithm.actor.hidden: ['64', 'x'] is not a list of whole numbers, such as [64",
         ),
         (["--replay.mixture", "0.5"], "--replay.mixture: '0.5' is not a mapping of names to num"),
         (["--workers"], "--workers: expected one argument; see --help"),
         (["--workers", "1", "2"], "'2' belongs to no option; see --help"),
         (["train"], "'train' belongs to no option; see --help"),
-        (["--seed", "-1"], "--seed: -1 is not 0 or more"),
+        (["--seed", "-1"], "--seed: -1 is not from 0 to 2**63 - 1"),
     ],
 )
 def test_wrong_words(words: list[str], line: str) -> None:
@@ -191,6 +214,12 @@ def test_wrong_words(words: list[str], line: str) -> None:
     [
         ("env: [a\nseed: 1\n", "{file}, line 2: not YAML: "),
         ("seed: 1\n\tenv: a\n", "{file}, line 2: not YAML: "),
+        ("seed: !!int ''", "{file}: not YAML: "),
+        ("env: " + "[" * 600, "{file}: not YAML: maximum recursion depth exceeded"),
+        (BOMB, "{file}, line 2: not YAML: *name is not read"),
+        ("env: &a {b: *a}", "{file}, line 1: not YAML: *name is not read"),
+        ("replay: {mixture: '" + BOMB + "'}", "{file}: replay.mixture: '"),
+        ("algorithm: {actor: {hidden: 64}}", "{file}: algorithm.actor.hidden: 64 is not a list"),
         ("\x01", "{file}: not YAML: "),
         ("- env\n", "{file}: ['env'] is not a mapping of options to values"),
         ("learner: 3\n", "{file}: learner: 3 is not a mapping of options to values"),
@@ -199,9 +228,9 @@ def test_wrong_words(words: list[str], line: str) -> None:
             "{file}: no option learner.bach_size; did you mean learner.batch_size?",
         ),
         ("lerner: {batch_size: 3}\n", "{file}: no option lerner; did you mean learner?"),
-        ("env: 7\n", "{file}: env: 7 is not text"),
+        ("env: 7\n", "{file}: env: 7 is not a name"),
         ("seed:\n", "{file}: seed: None is not a whole number"),
-        ("data: a\n", "{file}: data: 'a' is not a list of texts"),
+        ("data: a\n", "{file}: data: 'a' is not a list of names"),
         ("data: []\n", "{file}: data: is empty"),
         ("mode: fast\n", "{file}: mode: 'fast' is not one of async, sync"),
         ("learner: {batch_size: 3.5}\n", "{file}: learner.batch_size: 3.5 is not a whole number"),
@@ -228,9 +257,36 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert line == f"--config: cannot read {tmp_path}/none.yaml: No such file or directory"
 
 
+TEXTS = [
+    (field.option, command)
+    for command in [RunConfig, Launch, *(command.options for command in COMMANDS.values())]
+    for field in walk(command)
+    if field.hint in (str, tuple[str, ...])
+]
+
+
+@pytest.mark.parametrize("field", TEXTS, ids=str)
+def test_no_text_is_empty_and_a_tilde_is_the_home_folder(field: tuple[str, type]) -> None:
+    option, command = field
+    (found,) = [known for known in walk(command) if known.option == option]
+    many = found.hint is not str
+    for wrong in ("", " ", "a\0b", "\udcff"):
+        with pytest.raises(InputError, match=f"^{option}: .* is not a (list of )?name"):
+            found.typed([wrong] if many else wrong, option)
+    for text, wanted in (("~/a", f"{Path.home()}/a"), ("a/~", "a/~"), ("s3://~/a", "s3://~/a")):
+        assert found.typed([text] if many else text, option) == ((wanted,) if many else wanted)
+
+
+def test_absurd_numbers_are_refused_at_once() -> None:
+    assert refusal("--workers", "1000000000") == "--workers: 1000000000 is not from 1 to 10,000"
+    assert refusal("--algorithm.max_q", "-1e999999999").startswith("no option -1e999999999")
+    assert len(refusal("--seed", "9" * 5000)) < 300
+
+
 # Ranges.
 
 INFINITE = [math.inf, -math.inf, math.nan]
+HUGE = 10**30
 
 
 def changed(path: str, value: Any) -> RunConfig:
@@ -246,9 +302,9 @@ def put(part: Any, path: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "wrong", "right"),
     [
-        ("workers", [0, -1], [1, None]),
-        ("shards", [0], [1]),
-        ("seed", [-1], [0]),
+        ("workers", [0, -1, 10_001, HUGE], [1, 10_000, None]),
+        ("shards", [0, 10_001, HUGE], [1, 10_000]),
+        ("seed", [-1, 2**63, HUGE], [0, 2**63 - 1]),
         ("data", [(), ("a", "a")], [("a", "b")]),
         ("clone.updates", [-1], [0]),
         ("clone.episodes", [-1], [0]),
@@ -305,7 +361,7 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("learner.updates_per_call", [0], [1]),
         ("learner.batches_per_request", [0], [1]),
         ("learner.keep_checkpoints", [0], [1]),
-        ("evaluation.episodes", [0], [1]),
+        ("evaluation.episodes", [-1], [0]),
         ("evaluation.curve_episodes", [0], [1]),
         ("evaluation.every_updates", [0], [1]),
     ],
@@ -448,7 +504,7 @@ class TestResume:
             (["--override", "seed=1"], "--override seed: cannot change in a run that goes on"),
             (["--override", "worker=1"], "no option worker; did you mean workers"),
             (["--override", "workers"], "is not OPTION=VALUE"),
-            (["--override", "workers=0"], "--override workers: 0 is not 1 or more"),
+            (["--override", "workers=0"], "--override workers: 0 is not from 1 to"),
         ],
     )
     def test_what_may_not_change_is_refused(
@@ -460,6 +516,17 @@ class TestResume:
     def test_an_override_without_a_run_is_refused(self) -> None:
         with pytest.raises(InputError, match="give --resume RUN"):
             parse(["--override", "workers=3"])
+
+    def test_a_config_that_lost_a_part_is_refused(self, folder: str) -> None:
+        file = Path(folder, "config.yaml")
+        config = parse(["--resume", folder]).config
+        write_provenance(Path(folder), to_mapping(config), [])
+        whole = file.read_text()
+        parts = [found.start() for found in re.finditer(r"^\w", whole, re.MULTILINE)]
+        for cut in (0, *parts[1:-1:4], parts[-1]):
+            file.write_text(whole[:cut])
+            with pytest.raises(InputError, match=r"is damaged: it says nothing of \w+: bring"):
+                parse(["--resume", folder])
 
     def test_a_folder_that_holds_no_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no run: there is no config"):
@@ -537,3 +604,44 @@ class TestMethods:
         assert parse(["--resume", str(tmp_path)]).config == config
         line = refusal("--resume", str(tmp_path), "--algorithm", "awac")
         assert line.startswith("--algorithm: a run that is resumed keeps its options")
+
+
+# The task.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "env: Ant-v5\n",
+        "env: {id: Ant-v5}\n",
+        "env:\n  id: Ant-v5\n  kwargs: {}\n",
+    ],
+)
+def test_a_task_has_a_short_form(text: str, tmp_path: Path) -> None:
+    config = parse(["--config", write(tmp_path, text)]).config
+    assert config == replace(RunConfig(), env=EnvConfig("Ant-v5")) == RunConfig(env="Ant-v5")
+    assert to_mapping(config)["env"] == "Ant-v5"
+
+
+def test_a_tasks_arguments_are_read_written_and_changed(tmp_path: Path) -> None:
+    kwargs = {"gain": 0.5, "names": ["a", None], "inner": {"on": True}}
+    file = write(tmp_path, yaml.safe_dump({"env": {"id": "Ant-v5", "kwargs": kwargs}}))
+    config = parse(["--config", file]).config
+    assert config.env == EnvConfig("Ant-v5", kwargs)
+    again = write(tmp_path, yaml.safe_dump(to_mapping(config)))
+    assert parse(["--config", again]).config == config
+    assert parse(["--config", file, "--env.kwargs", '{"gain": 1}']).config.env.kwargs == {"gain": 1}
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"kwargs": [1]}, r"env\.kwargs: \[1\] is not a mapping of names to values, such as"),
+        ({"kwargs": {"when": date(2026, 1, 1)}}, "is not a mapping of names to values"),
+        ({"ids": "Ant-v5"}, r"no option env\.ids; did you mean env"),
+        ({"id": 7}, "env: 7 is not text"),
+    ],
+)
+def test_a_task_that_is_none_is_refused(stated: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        parse(["--config", write(tmp_path, yaml.safe_dump({"env": stated}))])

@@ -269,7 +269,7 @@ def test_random_trajectories_follow_the_process(tmp_path: Path) -> None:
         ("pushed --policy a", "--policy has no effect on pushed"),
         ("pushed --min-return 3", "--min-return has no effect on pushed"),
         ("pushed --sigma -1", "--sigma: -1.0 is not above 0"),
-        ("pushed --seed -1", "--seed: -1 is not 0 or more"),
+        ("pushed --seed -1", "--seed: -1 is not from 0 to 2"),
     ],
 )
 def test_wrong_input_is_one_clear_line(

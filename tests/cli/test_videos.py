@@ -14,6 +14,7 @@ from imageio_ffmpeg import read_frames
 from PIL import Image
 
 from awac_dist.cli.main import main as awac_dist
+from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.evaluation import headless
 from awac_dist.evaluation.video import WIDER, Film, filmed_env
@@ -211,7 +212,7 @@ def test_the_first_episodes_are_filmed(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.usefixtures("drawing")
 def test_the_floor_reaches_as_far_as_a_cheetah_runs() -> None:
-    env = filmed_env(SHORT)
+    env = filmed_env(env_spec(SHORT))
     env.reset(seed=0)
     task = env.unwrapped
     place = task.data.qpos.copy()  # type: ignore[attr-defined]

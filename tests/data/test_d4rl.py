@@ -113,8 +113,18 @@ def test_an_episode_of_one_row_without_successor_is_not_counted(tmp_path: Path) 
     assert [len(e) for e in read(path)] == [4, 3, 2]
 
 
-def test_without_timeouts_a_discontinuity_ends_an_episode(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.hdf5", timeouts=None)
+def test_d3rlpy_1_says_where_episodes_end(tmp_path: Path) -> None:
+    ends = np.isin(np.arange(STEPS), [end - 1 for _, end in ENDS])
+    path = write(tmp_path / "a.hdf5", timeouts=None, next_observations=None, episode_terminals=ends)
+    assert [(len(e), e.terminated, e.truncated) for e in read(path)] == [
+        (4, True, False), (1, False, True), (3, True, False), (2, False, True),
+    ]  # fmt: skip
+    assert FORMAT.describe(path).facts["episode bounds"] == "terminals and episode_terminals"
+
+
+@pytest.mark.parametrize("timeouts", [None, np.zeros(STEPS, bool)])
+def test_without_timeouts_a_discontinuity_ends_an_episode(tmp_path: Path, timeouts: Any) -> None:
+    path = write(tmp_path / "a.hdf5", timeouts=timeouts)
     assert [(len(e), e.terminated, e.truncated) for e in read(path)] == [
         (4, True, False), (2, False, True), (3, True, False), (3, False, False),
     ]  # fmt: skip
@@ -287,3 +297,28 @@ def test_any_damage_gives_episodes_or_a_clear_error(
     path = tmp_path / "fuzzed.hdf5"
     path.write_bytes(damaged(whole, data))
     assert_episodes_or_a_clear_error(FORMAT, path)
+
+
+def test_the_user_says_what_columns_are_called(tmp_path: Path) -> None:
+    t = np.arange(STEPS, dtype=np.float32)
+    named = {"observations": None, "actions": None, "a": np.stack([t, 10 * t], 1), "b": 0 * t}
+    named |= {
+        "act": columns()["actions"],
+        "timeouts": None,
+        "episode_terminals": columns()["timeouts"],
+    }
+    path = write(tmp_path / "a.hdf5", **named)
+    assert FORMAT.recognises(path)
+    keys = {"observations": ("a", "b"), "actions": ("act",), "timeouts": ("episode_terminals",)}
+    found = [episode for _, episode in FORMAT.read(path, (0, 1), keys)]
+    whole = read(write(tmp_path / "whole.hdf5"))
+    assert len(found) == len(whole)
+    for ours, theirs in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ours.observations[:-1], theirs.observations[:-1])
+        np.testing.assert_array_equal(ours.actions, theirs.actions)
+    with pytest.raises(InputError, match="column nought is missing"):
+        FORMAT.describe(path, {**keys, "actions": ("nought",)})
+    with h5py.File(path, "a") as file:
+        file["short"] = np.zeros((3, 2))
+    with pytest.raises(InputError, match=r"observations .* are not alike in steps"):
+        FORMAT.describe(path, {**keys, "observations": ("a", "short")})

@@ -238,3 +238,30 @@ def test_any_damage_gives_episodes_or_a_clear_error(
     path = tmp_path / "fuzzed.hdf5"
     path.write_bytes(damaged(whole, data))
     assert_episodes_or_a_clear_error(FORMAT, path)
+
+
+def test_the_user_chooses_keys_and_their_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.hdf5")
+    keys = {"observations": ("robot0_eef_pos", "gripper", "object")}
+    found = next(FORMAT.read(path, (0, 1), keys))[1]
+    t = np.arange(5.0)
+    np.testing.assert_array_equal(found.observations, np.stack([t, t, t, -t, 10 * t, 10 * t], 1))
+    facts = FORMAT.describe(path, keys).facts
+    assert facts["observation"] == "robot0_eef_pos[3], gripper[1], object[2]"
+    assert facts["observation keys left out"] == "agentview_image, label"
+    with pytest.raises(
+        InputError, match=r"has no 'nought' of floats, .* there is 'agentview_image'"
+    ):
+        FORMAT.describe(path, {"observations": ("object", "nought")})
+
+
+def test_a_done_is_a_true_end_where_the_source_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.hdf5")
+    own, said = (
+        [episode.terminated for _, episode in FORMAT.read(path, (0, 1), keys)]
+        for keys in ({}, {"dones": ("terminal",)})
+    )
+    assert own == [True, False, True, True]  # demonstration 1 ends without success
+    assert said == [True] * 4
+    with pytest.raises(InputError, match="dones=end is not dones=terminal"):
+        FORMAT.describe(path, {"dones": ("end",)})

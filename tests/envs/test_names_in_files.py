@@ -37,7 +37,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bo
 def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a plain task."""
     folder = tmp_path_factory.mktemp("good")
-    data = write_demonstrations(folder / "demonstrations.parquet")
+    data = write_demonstrations(folder / "demonstrations.parquet") + ",task=any"
     words = [*SMALL, "--runtime", "inline", "--data", data, "--run-dir", str(folder / "run")]
     assert main(["launch", *words, "--offline.updates", "5", "--online.env_steps", "30"]) == 0
     return folder / "run"

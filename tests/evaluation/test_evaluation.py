@@ -361,7 +361,7 @@ def test_one_episode_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["nowhere", "--env", VARIES], "nowhere: is neither a policy"),
         (["random", "--env", "tests/CountingVarie-v0"], "did you mean tests/CountingVaries-v0"),
         (["random", "--env", VARIES, "--episodes", "0"], "--episodes: 0 is not 1 or more"),
-        (["random", "--env", VARIES, "--seed", "-1"], "--seed: -1 is not 0 or more"),
+        (["random", "--env", VARIES, "--seed", "-1"], "--seed: -1 is not from 0 to 2"),
         (["random", "--env", VARIES, "--video-episodes", "2"], "no effect without --video"),
         (["random", "--env", VARIES, "--json", "no/such/x.json"], "there is no folder no/such"),
         (["random", "--env", VARIES, "--json", "/proc/x.json"], "--json /proc/x.json: cannot be"),
@@ -429,6 +429,7 @@ def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_sessi
     witness = Witness()
     loop = EventLoop(runtime, witness, None, lambda: False)
     supervisor = EvaluatorSupervisor(start, witness.died, loop, lambda: None)
+    supervisor.start()
     ray.get(handles[0].actor.__ray_call__.remote(hang))
     found = supervisor.result("online", 2)
     runtime.close()

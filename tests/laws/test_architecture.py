@@ -12,13 +12,15 @@ ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
 MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
 
-FOUNDATIONS = {"types", "messages", "errors", "files", "ranges"}
+FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
 COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FOUNDATIONS
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
     "files": {"errors"},
+    "floats": set(),
+    "interrupts": set(),
     "messages": {"types"},
     "allocator": set(),
     "ranges": set(),
@@ -46,7 +48,7 @@ MAY_IMPORT = {
     "bench": COMPONENTS | {"allocator", "cli", "distributed", "rllib", "runs"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses", "runs"},
     "experiments": COMPONENTS | {"cli", "distributed", "runs"},
-    "__init__": {"envs", "policies", *FOUNDATIONS},
+    "__init__": {"data", "envs", "policies", *FOUNDATIONS},
 }
 # `python -m` looks for them there; they only call
 ENTRY_POINTS = {"data.__main__": "cli", "evaluation.__main__": "cli", "plotting.__main__": "cli"}

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from awac_dist import files
 from awac_dist.errors import InputError, RunFailed
-from awac_dist.files import read_file, resolve, sealed, write_file
+from awac_dist.files import read_file, resolve, seal, sealed, write_file
 from awac_dist.learner.checkpoint import (
     PROGRESS,
     STATE,
@@ -172,7 +173,92 @@ def test_where_all_are_damaged_one_line_says_so(place: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "7", '{"grad_steps": "7"}'])
+def test_progress_that_says_nothing_is_one_line(text: str, tmp_path: Path) -> None:
+    seal(str(tmp_path / "7"), {PROGRESS: text.encode()})
+    with pytest.raises(InputError, match=r"progress.json: does not say .*: remove .*/7, to go on"):
+        load_progress(str(tmp_path / "7"))
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(InputError, match="checkpoints: cannot be read: Not a directory"):
+        newest_whole(str(tmp_path / "checkpoints"))
+
+
 def test_where_there_is_none_there_is_none(place: str) -> None:
     assert (sealed(place), newest_whole(place)) == ([], None)
     with pytest.raises(InputError, match=r"neither .* nor the folder of a run"):
         find_policy(place)
+
+
+class Bytes:
+    """A pickle of so many bytes that are not in it."""
+
+    def __reduce__(self) -> Any:
+        return bytearray, (4 << 30,)
+
+
+def nested_key() -> dict[Any, int]:
+    key: Any = ()
+    for _ in range(500):
+        key = (key,)
+    return {key: 1}
+
+
+HOSTILE: dict[str, tuple[Any, str]] = {
+    "bytes": (Bytes(), r"wants to import (__builtin__|builtins)\.bytearray"),
+    "a module": (torch.nn.Linear(1, 1), r"wants to import torch\.nn"),
+    "a key of tuples": (nested_key(), "text or a number as the key"),
+    "one number, shown often": ({"a": torch.zeros(1).expand(1 << 30)}, "would unpack to more than"),
+    "two of them": (
+        [torch.zeros(1).expand(1 << (23 + n)) for n in (0, 1, 2)],
+        "would unpack to more than",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_state_that_is_more_than_data_is_one_line(tmp_path: Path, name: str) -> None:
+    content, wanted = HOSTILE[name]
+    torch.save(content, tmp_path / STATE)
+    with pytest.raises(InputError, match=wanted) as refused:
+        load_checkpoint(str(tmp_path))
+    assert str(tmp_path / STATE) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_state_that_is_packed_to_nothing_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "UNPACKED_BYTES", 1 << 20)
+    torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "whole")
+    deflated = zipfile.ZipFile(tmp_path / STATE, "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "whole") as whole, deflated as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    with pytest.raises(InputError, match="would unpack to more than"):
+        load_checkpoint(str(tmp_path))
+
+
+def test_tensors_that_share_numbers_go_on_sharing_them_and_all_types_are_read(
+    tmp_path: Path,
+) -> None:
+    both = torch.arange(12.0).reshape(3, 4)
+    whole = {"rows": both, "columns": both.T, "last": both[2, 1:], "none": torch.zeros(0, 3)}
+    for name in ("float64", "float16", "bfloat16", "int64", "int16", "int8", "uint8", "bool"):
+        whole[name] = torch.tensor([0, 1, 1]).to(getattr(torch, name))
+    torch.save(whole, tmp_path / STATE)
+    found = load_checkpoint(str(tmp_path))
+    for name, tensor in whole.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+    found["rows"][2, 3] = 99
+    assert found["columns"][3, 2] == found["last"][2] == 99
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff"])
+def test_damaged_progress_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / PROGRESS).write_bytes(content)
+    with pytest.raises(InputError, match=f"{PROGRESS}: cannot be read"):
+        load_progress(str(tmp_path))

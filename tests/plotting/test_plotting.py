@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from awac_dist.errors import InputError
 from awac_dist.plotting import learning_curve
-from awac_dist.plotting.learning_curve import plot_learning_curve, read_curve, read_rows
+from awac_dist.plotting.learning_curve import plot_learning_curve, read_curve
 
 
 def row(phase: str, grad_steps: int, mean: float | None = None, **more: Any) -> dict[str, Any]:
@@ -37,19 +36,46 @@ RUN = [
 ]
 
 
-def test_offline_updates_count_from_the_phase_and_online_goes_by_env_steps() -> None:
+def test_updates_are_counted_as_the_texts_count_them_and_online_goes_by_env_steps() -> None:
     offline = read_curve(RUN, "offline")
-    np.testing.assert_array_equal(offline.at, [500, 1000])
+    np.testing.assert_array_equal(offline.at, [1500, 2000])
     np.testing.assert_array_equal(offline.mean, [150.0, 200.0])
     np.testing.assert_array_equal(offline.half_width, [10.0, 10.0])
-    np.testing.assert_array_equal(read_curve(RUN, "online").at, [50, 100])
     assert offline.last == "200 ± 10"
 
 
-def test_offline_updates_that_start_from_zero_are_left_alone() -> None:
-    rows = [row("clone", 1000, 100.0), row("offline", 0), row("offline", 1500, 150.0)]
-    np.testing.assert_array_equal(read_curve(rows, "offline").at, [1500])
-    np.testing.assert_array_equal(read_curve(rows[2:], "offline").at, [1500])
+def test_phases_are_joined_and_each_env_step_has_one_point() -> None:
+    twice = [
+        *RUN,
+        row("online", 2200, 310.0, env_steps=100),
+        row("online", 2250, 320.0, env_steps=100),
+    ]
+    online = read_curve(twice, "online")
+    np.testing.assert_array_equal(online.at, [0, 50, 100])
+    np.testing.assert_array_equal(online.mean, [200.0, 250.0, 320.0])
+    np.testing.assert_array_equal(read_curve(RUN[5:], "online").at, [50, 100])
+
+
+def test_successes_are_drawn_where_the_task_has_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = (0.0, 0.25, 0.5, 1.0)
+    names = {"eval/success_final": 1.0, "eval/success_any": 0.5}
+    rows = [
+        row(one["phase"], one["grad_steps"], -5.0, env_steps=one["env_steps"])
+        | {name: 1 - part * (1 - share) for name, part in names.items()}
+        for one, share in zip([RUN[1], RUN[4], *RUN[5:]], shares, strict=True)
+    ]
+    panels = panels_of(tmp_path, rows, monkeypatch)
+    assert [axes.get_ylabel() for axes in panels] == [
+        *("solved in the last step", "", "return of an episode", "")
+    ]
+    online = {line.get_linestyle(): line.get_ydata() for line in panels[1].lines}
+    np.testing.assert_array_equal(online["-"], [25, 50, 100])  # from where offline ended
+    np.testing.assert_array_equal(online[":"], [62.5, 75, 100])
+    np.testing.assert_array_equal(online["--"], [0, 0])  # the clone's
+    assert "online, last 100 %" in [text.get_text() for text in panels[1].get_legend().texts]
+    assert len(panels_of(tmp_path, RUN, monkeypatch)) == 2
 
 
 def test_what_a_resumed_run_did_again_counts_once() -> None:
@@ -72,7 +98,9 @@ def test_an_unknown_half_width_is_nan_and_an_unknown_return_is_no_point() -> Non
     assert len(read_curve(rows, "online")) == 0
 
 
-def panels_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def panels_of(
+    folder: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> list[Any]:
     """Draw, and hand back the axes that were drawn."""
     figures: list[Any] = []
 
@@ -81,32 +109,31 @@ def panels_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             super().__init__(**options)
             figures.append(self)
 
-    monkeypatch.setattr(learning_curve, "Figure", Spy)
-    plot_learning_curve(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(learning_curve, "Figure", Spy)
+        plot_learning_curve(folder, rows)
     return list(figures[0].axes)
 
 
 def test_both_phases_are_drawn_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, RUN)
-    offline, online = panels_of(tmp_path, monkeypatch)
+    folder = tmp_path / r"a $\bad$ name"
+    folder.mkdir()
+    offline, online = panels_of(folder, RUN, monkeypatch)
     assert offline.get_title(loc="left").startswith("Offline")
     assert online.get_title(loc="left").startswith("Online")
     assert (offline.get_xlabel(), online.get_xlabel()) == ("updates", "env steps")
     assert offline.get_ylim() == online.get_ylim()
     styles = {line.get_linestyle(): line for line in online.lines}
-    np.testing.assert_array_equal(styles["-"].get_ydata(), [250.0, 300.0])
+    np.testing.assert_array_equal(styles["-"].get_ydata(), [200.0, 250.0, 300.0])
     np.testing.assert_array_equal(styles["--"].get_ydata(), [100.0, 100.0])  # the clone
-    np.testing.assert_array_equal(styles[":"].get_ydata(), [200.0, 200.0])  # where offline ended
     band = offline.collections[0].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == (140.0, 210.0)
-    names = [text.get_text() for text in offline.figure.legends[0].get_texts()]
+    names = [[text.get_text() for text in axes.get_legend().texts] for axes in (offline, online)]
     assert names == [
-        "clone 100 ± 10",
-        "offline, last 200 ± 10",
-        "where offline ended",
-        "online, last 300 ± 10",
+        ["clone 100 ± 10", "offline, last 200 ± 10"],
+        ["clone 100 ± 10", "online, last 300 ± 10"],
     ]
 
 
@@ -123,8 +150,7 @@ def test_both_phases_are_drawn_side_by_side(
 def test_a_run_with_less_still_gives_a_picture(
     rows: list[dict[str, Any]], titles: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, rows)
-    axes = panels_of(tmp_path, monkeypatch)
+    axes = panels_of(tmp_path, rows, monkeypatch)
     assert [panel.get_title(loc="left") for panel in axes] == titles
     texts = [text.get_text() for text in axes[0].texts]
     assert any("no evaluation" in text for text in texts) == (titles == [""])
@@ -133,31 +159,23 @@ def test_a_run_with_less_still_gives_a_picture(
     assert pixels[..., :3].std() > 0.01
 
 
-def test_a_row_that_is_being_written_is_left_out(tmp_path: Path) -> None:
-    path = write(tmp_path, RUN[:2])
-    with path.open("a") as table:
-        table.write('{"phase": "offl')
-    assert len(read_rows(path)) == 2
-
-
-def test_a_table_that_cannot_be_read_is_the_users_to_mend(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read .*metrics\.jsonl.*the folder of a run"):
-        plot_learning_curve(tmp_path)
-    path = write(tmp_path, [])
-    with pytest.raises(InputError, match="is empty"):
-        plot_learning_curve(tmp_path)
-    path.write_text("no json\n")
-    with pytest.raises(InputError, match="no table of metrics"):
-        plot_learning_curve(tmp_path)
-
-
 def test_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "awac_dist.plotting", str(tmp_path)]
     missing = subprocess.run(command, capture_output=True, text=True, check=False)
     assert missing.returncode == 2
     assert missing.stderr.startswith("awac_dist: cannot read")
     assert missing.stderr.count("\n") == 1
-    write(tmp_path, RUN)
+    with write(tmp_path, RUN).open("ab") as table:
+        table.write(b'\xff\0\n{"phase": "offl')
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{tmp_path / 'learning_curve.png'}\n"
+    told = ["1 line of metrics.jsonl left out: damaged", f"{tmp_path / 'learning_curve.png'}"]
+    assert done.stdout.splitlines() == told
     assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("phases", [("offline",), ("online",), ("offline", "online"), ("clone",)])
+def test_a_run_of_single_evaluations_is_laid_out(phases: tuple[str, ...], tmp_path: Path) -> None:
+    more = {"eval/return_half_width": None, "eval/success_final": 0.0, "eval/success_any": 1.0}
+    rows = [row(phase, 3, 10.0, **{"env_steps": 5, **more}) for phase in phases]
+    assert plot_learning_curve(tmp_path, rows).exists()

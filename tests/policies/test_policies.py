@@ -208,6 +208,17 @@ def test_one_observation_or_many_the_mean_or_a_sample(kind: str, tmp_path: Path)
     assert not np.array_equal(drawn, many)
 
 
+def test_a_policy_is_named_by_any_kind_of_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_policy(str(tmp_path / "a.npz"), make_spec(), make_arrays(make_spec()), 7)
+    seal(str(tmp_path / "checkpoints/7"), {"policy.npz": (tmp_path / "a.npz").read_bytes()})
+    for name in ("a.npz", "checkpoints/7", ""):
+        for found in (tmp_path / name, str(tmp_path / name), f"~/{name}", Path("~") / name):
+            assert load_policy(found).version == 7
+
+
 @pytest.mark.parametrize("shape", [(4,), (), (2, 3, 3), (3, 1)])
 def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     spec = make_spec()

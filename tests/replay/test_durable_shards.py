@@ -163,6 +163,19 @@ def test_the_next_session_holds_everything_once_on_any_number_of_shards(
             sent[key(fragment)] = fragment
 
 
+@pytest.mark.parametrize("session", [0, 1])
+def test_a_copy_of_a_log_file_adds_nothing(tmp_path: Path, session: int) -> None:
+    shard = make_shard(str(tmp_path))
+    for fragment, name in first(30):
+        shard.insert(fragment, name)
+    shard.flush()
+    [file] = tmp_path.glob("*.parquet")
+    for name in ("shard-000-s000-000007.parquet", "shard-003-s000-000000.parquet", "copy.parquet"):
+        shutil.copy(file, tmp_path / name)
+    found = make_shard(str(tmp_path), session=session).since(None).placements
+    assert sorted(place.key for place in found) == sorted(key(its) for its, _ in first(30))
+
+
 def test_a_shard_does_not_load_what_is_forgotten_and_numbers_its_rows_as_if_it_did(
     tmp_path: Path,
 ) -> None:
@@ -201,7 +214,7 @@ def test_the_first_steps_of_an_episode_are_found_again(tmp_path: Path) -> None:
     assert later.fragments_of((0, 0, 0), 0) == []
     stream, known = next(iter(by_stream.items()))
     for steps in (sum(map(len, known)) + 1, len(known[0]) - 1 or 100):
-        with pytest.raises(LookupError, match=f"of the first {steps} steps"):
+        with pytest.raises(InputError, match=f"of the first {steps} steps"):
             later.fragments_of(stream, steps)
 
 
@@ -211,7 +224,7 @@ def test_a_gap_in_an_episode_is_told(tmp_path: Path) -> None:
     shard.insert(fragment, name)
     shard.insert(replace(fragment, origin=replace(fragment.origin, start=steps + 1)), name)
     assert len(fragment) > 1
-    with pytest.raises(LookupError, match=f"holds {steps} that end a fragment"):
+    with pytest.raises(InputError, match=f"holds {steps} that .* is missing: bring it back"):
         shard.fragments_of(fragment.origin.stream, 2 * steps)
 
 

@@ -6,10 +6,12 @@ import json
 import math
 import os
 import re
+import shlex
 import struct
 import subprocess
 import sys
 import termios
+import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from fuzzing import damaged
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.special import stdtrit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -29,8 +34,16 @@ from awac_dist.reporting import provenance, run_place
 from awac_dist.reporting.display import LiveDisplay, PlainDisplay, Status, open_display
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.recorder import Rate, Recorder
+from awac_dist.reporting.rows import read_table
+from awac_dist.reporting.screen import safe, say
 from awac_dist.reporting.summary import summary, welch_half_width
-from awac_dist.reporting.wording import duration, mean_and_half_width, number, success
+from awac_dist.reporting.wording import (
+    duration,
+    mean_and_half_width,
+    number,
+    resume_command,
+    success,
+)
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -119,6 +132,60 @@ def test_success_is_written_by_each_definition() -> None:
     found = solving("a", (0, 1, 25, 26, 200, 30, 40, 50), (False,) * 3 + (True,) * 5)
     assert success(found) == "62.5 % last step, 87.5 % any step, 62.5 % 26 steps or more"
     assert success(evaluation("a", 1.0)) == ""
+    ends_when_solved = solving("a", (0, 1, 1, 0), (False, True, True, False))
+    assert success(ends_when_solved) == "50 % last step, 50 % any step"
+
+
+def test_the_command_that_goes_on_can_be_pasted() -> None:
+    start = "python -m awac_dist.launch --resume"
+    assert resume_command("runs/a", "Ant-v5") == f"{start} runs/a"
+    words = resume_command("/my runs/it's", "mine:Task-v0", "--override", "workers=2")
+    assert shlex.split(words)[4:] == [
+        *("/my runs/it's", "--env", "mine:Task-v0", "--override", "workers=2")
+    ]
+
+
+# --- what is printed
+
+
+def test_text_is_safe_whatever_is_in_it() -> None:
+    everything = "".join(map(chr, range(0x3000))) + "\u202e\ud800\udcff\U000e0001"
+    assert all(letter.isprintable() or letter == "\n" for letter in safe(everything))
+    assert safe("café ± 5 █ 机器人\n") == "café ± 5 █ 机器人\n"
+    assert safe("\x1b[31m\x9b\r\t\udcff") == r"\x1b[31m\x9b\r\t\udcff"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_text_can_be_printed(encoding: str) -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding)
+    say("± 机 \x1b[0m \ud800", written)
+    shown = written.buffer.getvalue()  # type: ignore[attr-defined]
+    assert shown.endswith(rb" \x1b[0m \ud800" + b"\n")
+    assert b"\x1b" not in shown
+
+
+def test_nothing_but_say_prints() -> None:
+    """What a file names would reach the terminal as it is."""
+    package = Path(run_place.__file__).parents[1]
+    rooms = [package / room for room in ("cli", "plotting", "reporting", "runs", "evaluation")]
+    printing = re.compile(r"(?<![\w.])print\(|std(out|err)\.write\(")
+    modules = [path for room in rooms for path in room.rglob("*.py")]
+    assert [path for path in modules if printing.search(path.read_text())] == []
+
+
+def test_displays_print_no_escapes_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal, pipe, name = Terminal(80), io.StringIO(), "\x1b]0;owned\x07\x9b31m"
+    with open_display(pipe, name) as display:
+        display.note(name)
+    with open_display(terminal.stream, name) as display:
+        display.note(name)
+        panel = terminal.read()
+    terminal.close()
+    for shown in (pipe.getvalue(), panel):
+        assert shown.count(r"\x1b]0;owned\x07\x9b31m") >= 2
+        assert "\x1b]" not in shown
+        assert "\x9b" not in shown
 
 
 # --- displays
@@ -203,6 +270,18 @@ def test_live_display_fits_its_own_terminal(columns: int, monkeypatch: pytest.Mo
         assert part in text
 
 
+def test_a_start_that_takes_long_has_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    began = time.monotonic()
+    terminal = Terminal(80)
+    with open_display(terminal.stream, "title") as display:
+        monkeypatch.setattr(time, "monotonic", lambda: began + 65)
+        display.note("connecting")
+        panel = terminal.read()
+    terminal.close()
+    assert "starting, 1:05 elapsed" in panel
+
+
 def test_live_display_leaves_a_tidy_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(80)
@@ -280,6 +359,19 @@ print("after")
     kinds = ("raw-{}", "child-{}", "print-{}", "WARNING:ray:log-{}")
     assert set(logged[1:5]) == {kind.format("spooled") for kind in kinds}
     assert set(logged[5:]) == {kind.format("diverted") for kind in kinds}
+
+
+def test_what_somebody_closed_is_open_again(tmp_path: Path) -> None:
+    body = """
+with Screen() as screen:
+    sys.stdout.close()
+    screen.divert(Path(sys.argv[1]))
+    sys.stderr.close()
+print("after")
+print("wrong", file=sys.stderr)
+"""
+    done = run_python(body, tmp_path / "log.txt")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "before\nafter\n", "wrong\n")
 
 
 @pytest.mark.parametrize("divert", ["", "screen.divert(Path(sys.argv[1]))"])
@@ -365,7 +457,7 @@ def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
     recorder = Recorder(PlainDisplay(stream, "the title"), log, {}, "awac_dist/DoorBinary-v0")
     recorder.evaluated(solving("offline", (0, 27, 1, 26), (False, True, False, False)))
     recorder.evaluated(evaluation("clone", 4.0, 5.0, 6.0))
-    recorder.evaluated(evaluation("clone", 200.0))
+    recorder.evaluated(replace(evaluation("clone", 200.0), faults=("ValueError: a", "OSError: b")))
     log.close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert {name: value for name, value in rows[0].items() if "success" in name} == {
@@ -381,6 +473,7 @@ def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
         "50 % 26 steps or more; return -186 ± 24 (4 episodes)",
         "clone after 7 updates and 0 online steps: return 5.00 ± 2.48 (3 episodes)",
         "clone after 7 updates and 0 online steps: return 200 ± ? (1 episode)",
+        "2 episodes of it dropped; the last: OSError: b",
     ]
 
 
@@ -408,11 +501,66 @@ def test_pandas_reads_the_metrics_of_a_run_and_of_its_resumption(tmp_path: Path)
 
 def test_a_torn_row_is_cut_off_before_the_run_goes_on(tmp_path: Path) -> None:
     table = tmp_path / "metrics.jsonl"
-    table.write_text('{"phase": "offline", "grad_steps": 1}\n{"phase": "offl')
+    table.write_text('{"phase": "offline", "grad_steps": 1, "env_steps": 0}\n{"phase": "offl')
     log = MetricsLog(tmp_path)
+    assert log.damaged == 0
     write_row(log, 2)
     log.close()
     assert [json.loads(line)["grad_steps"] for line in table.open()] == [1, 2]
+
+
+DAMAGED_ROWS = [
+    b"",
+    b'{"phase": "offline", "grad_steps": 1',
+    b"\0" * 64,
+    b'{"phase": "offline", "grad_steps": 1, "env_steps": 0, "a": "\xff\xfe"}',
+    b"\x1b[2J garbage",
+    b"null",
+    b"[1, 2]",
+    b"7",
+    b"{}",
+    b'{"phase": 3, "grad_steps": 1, "env_steps": 0}',
+    b'{"phase": "offline", "grad_steps": "1", "env_steps": 0}',
+    b'{"phase": "offline", "grad_steps": 1, "env_steps": null}',
+    b'{"phase": "offline", "grad_steps": 1, "env_steps": 0, "eval/return": "x"}',
+    b'{"phase": "offline", "grad_steps": 1, "env_steps": 0, "eval/return": [1]}',
+    b'{"phase": "offline", "grad_steps": 1, "env_steps": 0, "eval/return": NaN}',
+    b'{"phase": "offline", "grad_steps": 1, "env_steps": 0, "eval/return": 1' + b"0" * 400 + b"}",
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED_ROWS, ids=lambda line: repr(line[-30:]))
+def test_lines_that_are_no_rows_are_left_out_and_counted(line: bytes, tmp_path: Path) -> None:
+    table = tmp_path / "metrics.jsonl"
+    rows = [
+        b'{"phase": "offline", "grad_steps": %d, "env_steps": 0, "eval/return": null}\n' % number
+        for number in (1, 2, 3)
+    ]
+    table.write_bytes(rows[0] + line + b"\n" + rows[1] + line + b"\n" + rows[2])
+    found = read_table(table)
+    assert ([row["grad_steps"] for row in found.rows], found.damaged) == ([1, 2, 3], 2)
+    log = MetricsLog(tmp_path)
+    assert (log.damaged, table.read_bytes()) == (2, b"".join(rows))
+    log.forget_after(2, evaluating=False)
+    write_row(log, 3)
+    log.close()
+    assert [json.loads(line)["grad_steps"] for line in table.open()] == [1, 2, 3]
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_damage_keeps_a_table_from_being_read(tmp_path: Path, data: st.DataObject) -> None:
+    rows = [b'{"phase": "a", "grad_steps": %d, "env_steps": 0, "b": 1.5}\n' % n for n in range(9)]
+    (tmp_path / "metrics.jsonl").write_bytes(damaged(b"".join(rows), data))
+    found = read_table(tmp_path / "metrics.jsonl")
+    assert len(found.rows) == len(found.lines)
+    assert all(isinstance(row["grad_steps"], int) for row in found.rows)
+
+
+def test_metrics_that_are_not_there_are_the_users_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*metrics\.jsonl.*the folder of a run"):
+        read_table(tmp_path / "metrics.jsonl")
 
 
 def test_tensorboard_reads_the_scalars(tmp_path: Path) -> None:
@@ -528,7 +676,7 @@ def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
         evaluation("offline", 1790.0, 1800.0, 1810.0),
         evaluation("online", 1690.0, 1700.0, 1710.0),
     ]
-    text = summary(phases, Path("runs/a"), 581.0, 60_000, 42_000, None)
+    text = summary(phases, "runs/a", 581.0, 60_000, 42_000, None, "the command")
     assert text.splitlines() == [
         "Run finished",
         "",
@@ -547,11 +695,11 @@ def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
 
 
 def test_summary_of_a_run_that_was_stopped_before_it_began() -> None:
-    text = summary([], Path("runs/a"), 2.0, 0, 0, "Ctrl-C")
+    text = summary([], "runs/a", 2.0, 0, 0, "Ctrl-C", "the command")
     assert text.splitlines()[0] == "Run stopped early: Ctrl-C"
-    assert text.splitlines()[-1] == "Run folder: runs/a"
+    assert text.splitlines()[-3:] == ["Run folder: runs/a", "To go on:", "the command"]
     assert "difference" not in text
-    one = summary([evaluation("clone", 5.0)], Path("runs/a"), 2.0, 0, 0, "Ctrl-C")
+    one = summary([evaluation("clone", 5.0)], "runs/a", 2.0, 0, 0, "Ctrl-C", "the command")
     assert "unknown" in one
     assert "inf" not in one
 
@@ -562,16 +710,30 @@ def test_summary_leads_with_success_where_the_task_tells() -> None:
         solving("offline", (0,) * 18 + (27, 3), (False,) * 20),
         solving("online", (100,) * 20, (True,) * 10 + (False,) * 10),
     ]
-    text = summary(phases, Path("runs/a"), 581.0, 60_000, 42_000, None)
+    text = summary(phases, "runs/a", 581.0, 60_000, 42_000, None, "")
     # Wilson: none of 20 is 0 to 16.1 %, one 0.9 to 23.6, two 2.8 to 30.1, ten 29.9 to 70.1
-    assert text.splitlines()[2:8] == [
-        "success of        last step           any step   26 steps or more    return  episodes",
-        "offline       0 % (0 to 16)     10 % (3 to 30)      5 % (1 to 24)  -198 ± 3        20",
-        "online      50 % (30 to 70)  100 % (84 to 100)  100 % (84 to 100)  -100 ± 0        20",
+    assert text.splitlines()[2:10] == [
+        "success in               offline             online",
+        "last step          0 % (0 to 16)    50 % (30 to 70)",
+        "any step          10 % (3 to 30)  100 % (84 to 100)",
+        "26 steps or more   5 % (1 to 24)  100 % (84 to 100)",
+        "return                  -198 ± 3           -100 ± 0",
+        "episodes                      20                 20",
         "in brackets: 95 % intervals; after ±: half of one",
         "",
-        "difference in return   mean           95 % interval",
     ]
+
+
+@pytest.mark.parametrize("scale", [1.0, -1e5])
+def test_the_closing_table_fits_80_columns_and_leaves_out_what_says_nothing(scale: float) -> None:
+    labels, rng = ("clone", "offline", "online"), np.random.default_rng(0)
+    plain = [evaluation(label, *(scale * rng.normal(9, 1, 40)).tolist()) for label in labels]
+    solved = [replace(one, success_steps=(1,) * 40, success_last=(True,) * 40) for one in plain]
+    long = [replace(one, success_steps=(200,) * 40, success_last=(True,) * 40) for one in plain]
+    for found in (plain, solved, long):
+        text = summary(found, "runs/a", 1e5, 10**9, 10**9, None, "")
+        assert max(map(len, text.splitlines())) <= 80
+        assert ("10 steps or more" in text) == (found is long)
 
 
 def test_where_the_workers_time_goes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from environments import FAILS, RECEIVED, STEP, TAG, TERMINATES, TRUNCATES, VARIES
+from environments import FAILS, RECEIVED, STEP, TAG, TERMINATES, TRUNCATES, VARIES, Counting
 
 from awac_dist.data.fragments import join_fragments
 from awac_dist.envs.make import env_spec
@@ -413,3 +413,41 @@ class Nowhere:
 
     def post(self, method: str, fragment: Episode, source: str) -> InlineFuture:
         return InlineFuture(Placement(source, 0, 0, len(fragment)))
+
+
+FLAGS: list[tuple[Any, float]] = [
+    *((flag, 1.0) for flag in (True, 1, 1.0, np.True_, np.int8(1), np.array([[1.0]]), [True])),
+    *((flag, 0.0) for flag in (False, 0, 0.0, np.False_, np.array(0), np.zeros(1, np.uint8))),
+    *((flag, np.nan) for flag in (None, "yes", 0.5, np.nan, np.array([1, 0]), [], {})),
+]
+
+
+@pytest.mark.parametrize("key", ["success", "is_success"])
+@pytest.mark.parametrize(("flag", "wanted"), FLAGS, ids=repr)
+def test_a_success_is_any_flag_and_all_else_is_unknown(
+    flag: Any, wanted: float, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Counting.step
+    monkeypatch.setattr(Counting, "step", lambda env, a: (*step(env, a)[:4], {key: flag}))
+    found = make_collector(TERMINATES).collect_episodes(make_policy(), 1, "prior")
+    if np.isnan(wanted):
+        assert (found.fragments[0].successes, found.finished[0][2:]) == (None, (None, False))
+    else:
+        assert found.fragments[0].successes is not None
+        np.testing.assert_array_equal(found.fragments[0].successes, [wanted] * 5)
+        assert found.finished[0][2:] == (5 * wanted, bool(wanted))
+    assert found.faults == []
+
+
+def test_a_success_that_only_the_last_step_tells_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Counting.step
+
+    def tells_at_the_end(env: Counting, action: Array) -> Any:
+        *answer, info = step(env, action)
+        return (*answer, info if answer[2] else {})
+
+    monkeypatch.setattr(Counting, "step", tells_at_the_end)
+    fragments = collect(make_collector(TERMINATES), [3, 2])
+    assert fragments[0].successes is None
+    (whole,) = join_fragments(fragments)
+    np.testing.assert_array_equal(whole.successes, [*[np.nan] * 4, 1])

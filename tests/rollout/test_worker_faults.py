@@ -20,6 +20,7 @@ from environments import FAILS, STEP, TAG, TERMINATES, VARIES, Failing
 from awac_dist.config import OnlineConfig, RunConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, InputError, RunFailed
+from awac_dist.floats import all_usable
 from awac_dist.messages import (
     Future,
     Handle,
@@ -37,7 +38,6 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout import collector as collector_module
 from awac_dist.rollout.collector import Collected, Collector
 from awac_dist.rollout.config import RolloutConfig
-from awac_dist.rollout.slot import all_finite
 from awac_dist.rollout.worker import FixedPolicy, PublishedPolicy, RolloutWorker
 from awac_dist.runs.collecting import Collecting, Counts, Order
 from awac_dist.runs.pool import MAX_DEATHS, WorkerPool
@@ -94,9 +94,9 @@ def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
     says = {
         "Raises": "ValueError: the motor burns",
         "NoReset": "ValueError: the motor burns",
-        "NaN": "ValueError: the observation holds NaN or infinity",
-        "Infinite": "ValueError: the observation holds NaN or infinity",
-        "NaNReward": "ValueError: the reward is nan",
+        "NaN": "ValueError: column 1 of the observation is NaN",
+        "Infinite": "ValueError: column 1 of the observation is infinite in float32",
+        "NaNReward": "ValueError: the reward is NaN",
         "OtherShape": "ValueError: the observation has shape (3,), not (4,)",
     }
     assert set(collected.faults) == {says[way]}
@@ -190,12 +190,19 @@ class BadPolicy(UnitPolicy):
 
 @pytest.mark.parametrize(
     ("value", "finite"),
-    [(0.0, True), (-3e38, True), (np.nan, False), (np.inf, False), (-np.inf, False)],
+    [
+        (0.0, True),
+        (-1e19, True),
+        (-3e38, False),
+        (np.nan, False),
+        (np.inf, False),
+        (-np.inf, False),
+    ],
 )
 def test_a_vector_is_finite_if_all_of_it_is(value: float, finite: bool) -> None:
     vector = np.ones(17, np.float32)
     vector[5] = value
-    assert all_finite(vector) is finite
+    assert all_usable(vector) is finite
 
 
 def test_an_action_that_is_no_number_is_the_policys_fault_and_never_acted_out(

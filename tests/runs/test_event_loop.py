@@ -63,6 +63,7 @@ def loop_with_a_death() -> EventLoop:
 def test_a_learners_death_is_not_taken_for_the_evaluators() -> None:
     loop, deaths = loop_with_a_death(), []
     evaluator = EvaluatorSupervisor(Ready, lambda *death: deaths.append(death), loop, lambda: None)
+    evaluator.start()
     with pytest.raises(ComponentDied, match="the learner was killed"):
         evaluator.begin("online", 1, lambda evaluation: None)
     assert not deaths

@@ -1,31 +1,39 @@
 """Runs whose learner dies, and runs that are taken up again: what is learned stays the same."""
 
+import io
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-from running import run, small_config, write_demonstrations
+from running import make_driver, run, small_config, write_demonstrations
 
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import episodes, find
-from awac_dist.errors import ComponentDied, RunFailed
+from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
-from awac_dist.files import sealed, write_file
+from awac_dist.files import seal, sealed, write_file
 from awac_dist.learner.checkpoint import STATE, load_checkpoint, load_progress, save_checkpoint
 from awac_dist.learner.learner import Learner
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, read_policy
 from awac_dist.replay.shard import ReplayShard
+from awac_dist.reporting.display import PlainDisplay
+from awac_dist.reporting.metrics import MetricsLog
+from awac_dist.reporting.recorder import Recorder
 from awac_dist.rollout.slot import Slot
 from awac_dist.rollout.worker import RolloutWorker
+from awac_dist.runs.loading import Resumption
 from awac_dist.runs.pool import WorkerPool
+from awac_dist.runs.progress import Progress
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
 from awac_dist.types import Array
 
@@ -146,6 +154,29 @@ def test_an_evaluator_that_dies_does_its_work_again(
     np.testing.assert_array_equal(vector, undisturbed)
 
 
+def test_without_evaluations_nobody_makes_an_environment_for_them(
+    config: RunConfig, undisturbed: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluator, "__init__", lambda *_, **__: pytest.fail("an evaluator"))
+    blind = replace(config, evaluation=replace(config.evaluation, episodes=0))
+    vector, witness, _ = run(blind, InlineRuntime(RESOURCES), tmp_path)
+    assert witness.evaluations == []
+    np.testing.assert_array_equal(vector, undisturbed)
+
+
+def test_an_evaluator_that_cannot_be_built_ends_the_run_before_it_learns(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(evaluator: Evaluator) -> None:
+        raise InputError("no environment 'Mine-v0'")
+
+    monkeypatch.setattr(Evaluator, "ready", unknown)
+    witness, driver = make_driver(config, InlineRuntime(RESOURCES), tmp_path)
+    with pytest.raises(InputError, match="Mine-v0"):
+        driver.run()
+    assert witness.phases == ["load"]
+
+
 def test_an_evaluator_that_dies_again_and_again_ends_the_run(
     config: RunConfig, folder: str
 ) -> None:
@@ -230,7 +261,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
         raise AssertionError("recorded actions were done again")
 
     monkeypatch.setattr(Slot, "go_on", refuse)
-    registered = gymnasium.registry[config.env]
+    registered = gymnasium.registry[config.env.id]
     monkeypatch.setattr(registered, "nondeterministic", True)
     with pytest.raises(Killed):
         run(config, InlineRuntime(RESOURCES), folder, look=killed_at(200))
@@ -299,6 +330,21 @@ def test_a_stop_before_a_resumed_learner_has_its_checkpoint_writes_none(
     run(config, InlineRuntime(RESOURCES), tmp_path, **options)
     assert begun
     assert sealed(f"{tmp_path}/checkpoints") == before
+
+
+@pytest.mark.parametrize("lost", ["phase", "streams", "observer", "evaluations"])
+def test_progress_of_another_version_is_one_line(lost: str, tmp_path: Path) -> None:
+    observer = {"elapsed_s": 1.0, "steps_ever": 0, "left": {}, "env_steps": 0, "grad_steps": 7}
+    observer |= {"faults": {}, "evaluations": {"clone": {"label": "clone"}}}  # less than it has
+    told = {**Progress(grad_steps=7).state(), "observer": observer}
+    told.pop(lost, None)
+    seal(str(tmp_path / "7"), {"progress.json": json.dumps(told).encode()})
+    log = MetricsLog(tmp_path)
+    recorder = Recorder(PlainDisplay(io.StringIO(), "title"), log, {}, "Pendulum-v1")
+    resumption = Resumption(SimpleNamespace(workers=()), None, None, recorder)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"7/progress.json: does not say how far the run was"):
+        resumption.load(str(tmp_path / "7"))
+    log.close()
 
 
 def test_an_evaluation_that_a_stop_keeps_from_beginning_is_done_later(
@@ -403,7 +449,7 @@ def test_every_part_of_a_checkpoint_is_needed(
     save_checkpoint(folder, progress["grad_steps"], state, progress, acting, keep=1)
     try:
         vector = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)[0]
-    except (LookupError, ValueError, KeyError, RunFailed):
+    except (InputError, ValueError, KeyError, RunFailed):
         assert part != "nothing"
     else:
         assert np.array_equal(vector, undisturbed) == (part == "nothing")

@@ -151,7 +151,7 @@ def test_the_experience_log_holds_what_the_workers_collected(
     config: RunConfig, tmp_path: Path
 ) -> None:
     _, witness, _ = run(replace(config, shards=2), InlineRuntime(RESOURCES), tmp_path)
-    source = open_source(str(tmp_path), env_spec(config.env))
+    source = open_source(str(tmp_path), env_spec(config.env.id))
     episodes = [e for file in source.files for _, e in read_episodes(file.path)]
     by_kind = {
         kind: sum(len(e) for e in episodes if e.origin.kind == kind) for kind in ("prior", "online")
@@ -229,7 +229,7 @@ def test_an_async_run_on_ray_keeps_to_its_bounds(config: RunConfig, tmp_path: Pa
 def test_processes_that_act_or_store_never_import_torch(config: RunConfig, tmp_path: Path) -> None:
     runtime = RayRuntime()
     plan = make_plan(runtime.resources, workers=1, shards=1, gpus=0)
-    spec = env_spec(config.env)
+    spec = env_spec(config.env.id)
     components = Components(runtime, config, spec, plan, str(tmp_path), ())
     evaluator = components.start_evaluator()
     light = [components.weights, evaluator, *components.workers.handles, *components.shards]

@@ -9,7 +9,8 @@ The successor of an episode's last step is its row of `next_observations`. Witho
 the last step of an episode that did not terminate is left out, and one that terminated repeats
 its last observation, which no loss sees; the next reset is never a successor.
 
-A file without `timeouts` does not say where the clock cut: then an episode also ends where
+A file without `timeouts`, or with none that is set, does not say where the clock cut: then an
+episode also ends where d3rlpy 1's `episode_terminals` is set, without these where
 `next_observations` is not the next row's observation, or without that column where `infos/goal`
 changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
 two entries. `virtual/*` and the other `infos/*` are left alone.
@@ -26,17 +27,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Format, as_text
-from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
+from awac_dist.data.format import FileInfo, Format, Keys, as_text
+from awac_dist.data.formats.hdf5 import (
+    SideBySide,
+    count_bytes,
+    find,
+    find_column,
+    open_hdf5,
+    read_rows,
+)
 from awac_dist.errors import InputError
-from awac_dist.files import head
+from awac_dist.files import RECORD_BYTES, Budget, head
 from awac_dist.types import Episode, Origin
 
 Columns = dict[str, Any]  # h5py datasets by name
 Flags = NDArray[np.bool_]
 
 NEEDED = ("observations", "actions", "rewards", "terminals")
-OPTIONAL = ("timeouts", "next_observations")
+CUTS = ("timeouts", "episode_terminals")  # d3rlpy 1 sets the second at every end
+OPTIONAL = (*CUTS, "next_observations")
 GOAL = "infos/goal"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SPAN_ROWS = 20_000  # rows a read: large beside a call of h5py, small beside a file
@@ -56,29 +65,30 @@ def _looks_like(path: str) -> bool:
     """Whether D4RL's columns are there; also HDF5 that nobody can open: `describe` says why."""
     try:
         with open_hdf5(path) as file:
-            return "observations" in file or "actions" in file
+            return any(find(file, name) is not None for name in (*NEEDED, *OPTIONAL))
     except InputError:
         return head(path, len(SIGNATURE)) == SIGNATURE
 
 
-def _describe(path: str) -> FileInfo:
+def _describe(path: str, keys: Keys) -> FileInfo:
     """Reads the flags, and the rows only without `timeouts`."""
     with open_hdf5(path) as file:
-        columns = _find_columns(path, file)
-        episodes, told_by = _find_episodes(path, columns)
+        budget = Budget.of(path)
+        columns = _find_columns(path, file, keys, budget)
+        episodes, told_by = _find_episodes(path, columns, budget)
         left_out = str(len(columns["actions"]) - sum(its.steps for its in episodes))
         facts = {"episode bounds": told_by, "last steps without successor, left out": left_out}
         width, actions = (columns[name].shape[1] for name in ("observations", "actions"))
         goal_size = columns[GOAL].shape[1] if GOAL in columns else 0
-        facts |= _metadata_facts(file)
+        facts |= _metadata_facts(path, file, budget)
         return FileInfo(None, width, actions, len(episodes), facts, goal_size)
 
 
-def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
-    index, of = share
+def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:
+    (index, of), budget = share, Budget.of(path)
     with open_hdf5(path) as file:
-        columns = _find_columns(path, file)
-        episodes, _ = _find_episodes(path, columns)
+        columns = _find_columns(path, file, keys, budget)
+        episodes, _ = _find_episodes(path, columns, budget)
         chunks = [columns[name].chunks for name in ("observations", "actions", "rewards")]
         rows = max([SPAN_ROWS, *(chunk[0] for chunk in chunks if chunk)])  # none is unpacked twice
         mine = list(enumerate(episodes))[index::of]
@@ -86,9 +96,14 @@ def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
             yield from _read_span(path, columns, list(span))
 
 
-def _find_columns(path: str, file: Any) -> Columns:
-    names = [*NEEDED, *(name for name in OPTIONAL if name in file)]
-    columns = {name: find_column(path, file, name) for name in names}
+def _find_columns(path: str, file: Any, keys: Keys, budget: Budget) -> Columns:
+    there = (name for name in OPTIONAL if name in keys or find(file, name) is not None)
+    columns: Columns = {}
+    for name in (*NEEDED, *there):
+        wanted = keys.get(name, (name,))
+        parts = {key: find_column(path, file, key, budget) for key in wanted}
+        several = len(wanted) > 1
+        columns[name] = SideBySide(f"{path}: {name}", parts) if several else parts[wanted[0]]
     for name in ("observations", "actions"):
         shape: tuple[int, ...] = columns[name].shape or ()
         if len(shape) != 2 or 0 in shape:
@@ -103,17 +118,18 @@ def _find_columns(path: str, file: Any) -> Columns:
                 f"{path}: {name} has shape {column.shape}, {steps} rows of observations "
                 f"[N, {width}] need {fitting[0]}: write one row a step in every column"
             )
-    if getattr(file.get(GOAL), "shape", None) == (steps, 2) and width >= 2:
-        columns[GOAL] = find_column(path, file, GOAL)
+    if getattr(find(file, GOAL), "shape", None) == (steps, 2) and width >= 2:
+        columns[GOAL] = find_column(path, file, GOAL, budget)
     return columns
 
 
-def _find_episodes(path: str, columns: Columns) -> tuple[list[_Bounds], str]:
+def _find_episodes(path: str, columns: Columns, budget: Budget) -> tuple[list[_Bounds], str]:
     """Where the episodes are, and what told so."""
     terminals = _read_flags(path, "terminals", columns)
     cuts, told_by = _find_cuts(path, columns)
     last = np.arange(len(terminals)) == len(terminals) - 1
     ends = np.flatnonzero(terminals | cuts | last)
+    budget.take(len(ends) * RECORD_BYTES, path)
     starts = np.concatenate([[0], ends[:-1] + 1])
     rows, terminated = ends - starts + 1, terminals[ends]
     steps = rows if "next_observations" in columns else rows - ~terminated
@@ -130,8 +146,9 @@ def _read_flags(path: str, name: str, columns: Columns) -> Flags:
 
 def _find_cuts(path: str, columns: Columns) -> tuple[Flags, str]:
     """Rows after which the clock, not the task, ended an episode; and what told so."""
-    if "timeouts" in columns:
-        return _read_flags(path, "timeouts", columns), "terminals and timeouts"
+    for name in CUTS:
+        if name in columns and (flags := _read_flags(path, name, columns)).any():
+            return flags, f"terminals and {name}"
     if "next_observations" in columns:
         here, following = "next_observations", "observations"
         told_by = "terminals and next_observations that differ from the next row; no timeouts"
@@ -180,17 +197,20 @@ def _read_span(
         )
 
 
-def _metadata_facts(file: Any) -> dict[str, str]:
+def _metadata_facts(path: str, file: Any, budget: Budget) -> dict[str, str]:
     """Scalars of `metadata`, and the widths of the layers of the policy that acted."""
     facts: dict[str, str] = {}
     for folder in ("metadata", "metadata/policy"):
-        for name, found in (file.get(folder) or {}).items():
+        for name in find(file, folder) or ():
+            found = find(file, f"{folder}/{name}")
             if getattr(found, "shape", None) == () and found.dtype.kind in "biufSO":
+                count_bytes(f"{path}: {folder}/{name}", found, budget)
                 facts[f"{folder}/{name}".removeprefix("metadata/")] = as_text(found[()])
-    policy = file.get("metadata/policy") or {}
+    policy = find(file, "metadata/policy") or ()
     layers = [*sorted(name for name in policy if name.startswith("fc")), "last_fc"]
-    biases = [policy[f"{n}/bias"] for n in layers if f"{n}/bias" in policy]
-    return facts | ({"policy layers": "-".join(str(b.size) for b in biases)} if biases else {})
+    biases = [find(file, f"metadata/policy/{name}/bias") for name in layers if name in policy]
+    sizes = [str(bias.size) for bias in biases if hasattr(bias, "size")]
+    return facts | ({"policy layers": "-".join(sizes)} if sizes else {})
 
 
-FORMAT = Format("D4RL HDF5", _looks_like, _describe, _read)
+FORMAT = Format("D4RL HDF5", _looks_like, _describe, _read, choices=(*NEEDED, *OPTIONAL))

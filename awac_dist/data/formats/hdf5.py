@@ -1,7 +1,12 @@
-"""HDF5 through h5py: files, columns and rows, with errors that name the place and the remedy."""
+"""HDF5 through h5py: files, columns and rows, with errors that name the place and the remedy.
+
+What is read lies in the file: a link to another file, numbers that lie outside or are put together
+from other files are refused, for they could be any file of the machine.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,36 +15,68 @@ import numpy as np
 
 from awac_dist.data.format import FETCH_AGAIN, naming, needed_package
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import Budget, opened
 from awac_dist.types import Array
 
 CACHE_BYTES = 4 * 2**20  # chunks kept unpacked a column: those that two spans share
-MOST_COMPRESSION = 1100  # deflate packs no better: a header that claims more is damaged
+CHUNK_BYTES = 256  # what a chunk costs besides its numbers
+MOST_LINKS = 8  # that lead to one name
+SOFT, HARD = 1, 0  # kinds of links, as H5L_type_t has them
 
 
 @contextmanager
 def open_hdf5(path: str) -> Iterator[Any]:
     """Open an HDF5 file, a path or URI, for reading; what it raises until it is closed is named."""
     h5py = needed_package("h5py", path)
-    with naming(f"{path}: cannot be read as HDF5"):
-        filesystem, name = resolve(path)
-        source = filesystem.open_input_file(name) if "://" in path else path
+    with naming(f"{path}: cannot be read as HDF5"), opened(path) as stream:
+        source = stream if "://" in path else path
         with h5py.File(source, "r", rdcc_nbytes=CACHE_BYTES) as file:
             yield file
 
 
-def find_column(place: str, group: Any, name: str) -> Any:
-    """The dataset of numbers of this name; refuses one that claims more than the file has."""
+def find(group: Any, name: str, links: int = MOST_LINKS) -> Any:
+    """What has this name in a group, or below; None if nothing has.
+
+    Raises:
+        InputError: The name leads out of the file.
+    """
+    for part in name.split("/"):
+        if not hasattr(group, "keys") or not group.id.links.exists(part.encode()):
+            return None
+        kind = group.id.links.get_info(part.encode()).type
+        if kind not in (HARD, SOFT) or not links:
+            raise InputError(
+                f"{group.file.filename}: {part!a} is a link to another file, or one too many: "
+                "write the numbers themselves into one file"
+            )
+        if kind == HARD:
+            group = group[part]
+        else:
+            target = group.id.links.get_val(part.encode()).decode()
+            start = group.file if target.startswith("/") else group
+            group = find(start, target.strip("/"), links - 1)
+    return group
+
+
+def find_column(place: str, group: Any, name: str, budget: Budget) -> Any:
+    """The dataset of numbers of this name, whose bytes the budget has."""
     with naming(f"{place}: {name} cannot be read"):
-        found = group.get(name)
+        found = find(group, name)
         if not hasattr(found, "dtype"):
             raise InputError(f"{place}: column {name} is missing: add it, or drop this file")
         if found.dtype.kind not in "biuf":
             raise InputError(f"{place}: {name} holds {found.dtype}, not numbers: write float32")
-        size = (found.size or 0) * found.dtype.itemsize
-        if size > 2**20 + MOST_COMPRESSION * group.file.id.get_filesize():
-            raise InputError(f"{place}: {name} claims {size} bytes: {FETCH_AGAIN}")
+        count_bytes(f"{place}: {name}", found, budget)
     return found
+
+
+def count_bytes(place: str, dataset: Any, budget: Budget) -> None:
+    """Count what a dataset takes when it is read, and refuse one that lies in other files."""
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{place}: its numbers lie in other files: write them into this one")
+    size, item = dataset.size or 0, dataset.dtype.itemsize
+    chunk = math.prod(dataset.chunks or dataset.shape or (1,)) or 1  # unpacked as a whole
+    budget.take(max(size * (item + 4), chunk * item) + size // chunk * CHUNK_BYTES, place)
 
 
 def read_rows(place: str, name: str, dataset: Any, start: int, stop: int) -> Array:
@@ -50,3 +87,23 @@ def read_rows(place: str, name: str, dataset: Any, start: int, stop: int) -> Arr
         if len(values) != stop - start:
             raise InputError(f"{place}: {name} ends at row {start + len(values)}: {FETCH_AGAIN}")
     return values
+
+
+class SideBySide:
+    """Several columns [N, D] or [N] as one of all their widths."""
+
+    chunks = None
+
+    def __init__(self, place: str, columns: dict[str, Any]) -> None:
+        self._columns = list(columns.values())
+        rows, *others = {(its.shape or (0,))[0] for its in self._columns}
+        if others:
+            raise InputError(f"{place} {'+'.join(columns)} are not alike in steps: choose others")
+        self.shape = (rows, sum(math.prod(its.shape[1:]) for its in self._columns))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Array:
+        parts = [np.asarray(column[rows], np.float32) for column in self._columns]
+        return np.hstack([part.reshape(len(part), -1) for part in parts])

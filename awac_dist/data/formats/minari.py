@@ -9,12 +9,14 @@ both are set it terminated, with neither it is a fragment. `infos/success` or `i
 where there, become `successes`.
 
 Minari builds the environment that a file names when the file leaves out its spaces: that could
-run any code, so a file without them is refused before Minari sees it.
+run any code, so a file without them is refused before Minari sees it. So is what would take more
+than its bytes are worth.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -23,14 +25,17 @@ from typing import Any
 
 import numpy as np
 
+from awac_dist.data.arrow import check_ipc, check_types
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Format, as_text, naming, needed_package
-from awac_dist.data.formats.hdf5 import find_column, open_hdf5
+from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, naming, needed_package
+from awac_dist.data.formats.hdf5 import count_bytes, find, open_hdf5
+from awac_dist.data.parquet import open_file
 from awac_dist.errors import InputError
+from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Array, Episode, Origin
 
 DATASET_ID = re.compile(r"([-\w]+/)*[-\w]+-v\d+")  # as `minari` has it, with a version
-METADATA = "metadata.json"
+METADATA, MAIN = "metadata.json", "main_data.hdf5"
 FORMS = ("hdf5", "arrow", "parquet")
 GOAL_KEYS = {"observation", "desired_goal", "achieved_goal"}
 FLAT = ("rewards", "terminations", "truncations")
@@ -49,26 +54,33 @@ def _looks_like(path: str) -> bool:
 
 
 def _describe(path: str) -> FileInfo:
-    dataset, metadata = _open(path)
+    dataset, metadata, _ = _open(path)
     spaces = _parts(dataset.observation_space)
     sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
-    stated = dataset.env_spec
+    stated, actions = dataset.env_spec, dataset.action_space
+    low, high = (tuple(edge.ravel().tolist()) for edge in (actions.low, actions.high))
+    facts = {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)}
+    options = {} if stated is None else stated.kwargs | {"render_mode": None}
+    if told := {name: value for name, value in options.items() if value is not None}:
+        facts[OPTIONS] = as_text(told)
     return FileInfo(
         None if stated is None else as_text(stated.id),
         sizes["observation"],
-        int(np.prod(dataset.action_space.shape)),
+        int(np.prod(actions.shape)),
         len(dataset),
-        {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)},
+        facts,
         sizes.get("desired_goal", 0),
+        (low, high) if actions.is_bounded() else None,
     )
 
 
 def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
     index, of = share
-    dataset, _ = _open(path)
+    dataset, _, budget = _open(path)
     for number in range(index, len(dataset), of):
         place = f"{path}: episode {number}"
         with naming(f"{place} cannot be read"):
+            _count(place, number, dataset.storage, budget)
             yield number, _episode(place, number, dataset)
 
 
@@ -87,10 +99,11 @@ def _parts(space: Any) -> dict[str, Any]:
     return dict(getattr(space, "spaces", {"observation": space}))
 
 
-def _open(path: str) -> tuple[Any, dict[str, Any]]:
+def _open(path: str) -> tuple[Any, dict[str, Any], Budget]:
     """The dataset and its metadata, which must hold all that keeps `minari` from running code."""
     minari = needed_package("minari", path)
-    folder = _local_folder(path) or _stored_folder(path)
+    folder = _folder(path)
+    budget = Budget.of(str(folder))
     with naming(f"{path}: {METADATA} cannot be read"):
         metadata: dict[str, Any] = json.loads((folder / METADATA).read_text())
         for name in ("observation_space", "action_space", "data_format"):
@@ -99,8 +112,14 @@ def _open(path: str) -> tuple[Any, dict[str, Any]]:
         if metadata["data_format"] not in FORMS:
             form = as_text(metadata["data_format"])
             raise InputError(f"{path}: data_format is {form}: convert it to {', '.join(FORMS)}")
+        budget.take(int(metadata["total_episodes"]) * RECORD_BYTES, f"{path}: total_episodes")
     with naming(f"{path}: cannot be read as a Minari dataset"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages to recover the environment with
+        observations = json.loads(metadata["observation_space"])
+        parts = {"observation": observations}
+        if observations["type"] == "Dict":
+            parts = observations["subspaces"]
+        _check_boxes(path, {**parts, "action": json.loads(metadata["action_space"])}, budget)
         dataset = minari.MinariDataset(str(folder))
         if len(dataset) == 0:
             raise InputError(f"{path}: total_episodes is 0: nothing to read")
@@ -111,11 +130,20 @@ def _open(path: str) -> tuple[Any, dict[str, Any]]:
                 f"{path}: observations have keys {keys}: only those of a goal environment are "
                 f"read ({known}): flatten them first"
             )
-        for name, part in {**spaces, "action": dataset.action_space}.items():
-            if type(part).__name__ != "Box" or part.dtype.kind != "f":
-                space = as_text(part)
-                raise InputError(f"{path}: {name} space {space} is no Box of floats: convert")
-    return dataset, metadata
+    return dataset, metadata, budget
+
+
+def _check_boxes(path: str, spaces: dict[str, Any], budget: Budget) -> None:
+    """Refuse what is no Box of floats, before anything is made of it."""
+    for name, space in spaces.items():
+        place = f"{path}: {as_text(name)} space"
+        if space["type"] != "Box" or not str(space["dtype"]).startswith("float"):
+            raise InputError(f"{place} {as_text(space)} is no Box of floats: convert")
+        budget.take(16 * math.prod(space["shape"]), place)
+
+
+def _folder(path: str) -> Path:
+    return _local_folder(path) or _stored_folder(path)
 
 
 def _stored_folder(dataset_id: str) -> Path:
@@ -155,8 +183,6 @@ def _download(dataset_id: str) -> None:
 
 def _episode(place: str, number: int, dataset: Any) -> Episode:
     """An episode, whose columns must agree with what the writer counted."""
-    if dataset.storage.FORMAT == "hdf5":
-        _check_claims(place, str(dataset.storage.data_path / "main_data.hdf5"), number)
     found, stated = dataset[number], next(iter(dataset.storage.get_episode_metadata([number])))
     steps, seed = int(stated["total_steps"]), stated.get("seed")
     flat = {name: _checked(place, name, getattr(found, name), (steps,)) for name in FLAT}
@@ -167,27 +193,48 @@ def _episode(place: str, number: int, dataset: Any) -> Episode:
         values = _checked(place, f"observations/{name}", parts[name], (steps + 1, *space.shape))
         columns[f"{name}s"] = values.reshape(steps + 1, -1)
     actions = _checked(place, "actions", found.actions, (steps, *dataset.action_space.shape))
-    columns |= {"actions": actions.reshape(steps, -1), "successes": _successes(found.infos, steps)}
+    columns["actions"] = actions.reshape(steps, -1)
     check_finite(place, 0, **columns)
     terminated = bool(flat["terminations"][-1])
     return Episode(
         **columns,
+        successes=_successes(found.infos, steps),
         terminated=terminated,
         truncated=bool(flat["truncations"][-1]) and not terminated,
         origin=Origin("prior", episode=number, seed=seed if isinstance(seed, int) else -1),
     )
 
 
-def _check_claims(place: str, path: str, number: int) -> None:
-    """Refuse columns larger than their file before `minari` makes room for them."""
-    names: list[str] = []
-    with open_hdf5(path) as file:
-        group = file[f"episode_{number}"]
-        group.visit(names.append)
-        for name in {*names, *FLAT, "actions"}:
-            found = group.get(name)
-            if found is None or getattr(getattr(found, "dtype", None), "kind", "") in tuple("biuf"):
-                find_column(place, group, name)
+def _count(place: str, number: int, storage: Any, budget: Budget) -> None:
+    """Count what an episode takes before `minari` makes room for it."""
+    if storage.FORMAT == "hdf5":
+        with open_hdf5(str(storage.data_path / MAIN)) as file:
+            group = find(file, f"episode_{number}")
+            for name in ("observations", "actions", *FLAT):
+                if find(group, name) is None:
+                    raise InputError(f"{place}: column {name} is missing: drop that episode")
+            _count_group(place, group, budget)
+        return
+    for path in sorted((storage.data_path / str(number)).iterdir()):
+        if not path.is_file():
+            raise InputError(f"{place}: {path.name} is no file: remove it")
+        if path.name == METADATA or path.name.startswith((".", "_")):
+            continue
+        if storage.FORMAT == "arrow":
+            check_ipc(str(path), budget, place)
+        else:
+            file = open_file(str(path), budget)
+            check_types(file.schema_arrow)
+            budget.take(file.metadata.num_rows * RECORD_BYTES, place)
+
+
+def _count_group(place: str, group: Any, budget: Budget) -> None:
+    for name in group:
+        found = find(group, name)
+        if hasattr(found, "keys"):
+            _count_group(f"{place}: {name}", found, budget)
+        else:
+            count_bytes(f"{place}: {name}", found, budget)
 
 
 def _checked(place: str, name: str, values: Any, shape: tuple[int, ...]) -> Array:
@@ -209,4 +256,4 @@ def _successes(infos: Any, steps: int) -> Array | None:
     return None
 
 
-FORMAT = Format("Minari", _looks_like, _describe, _read)
+FORMAT = Format("Minari", _looks_like, _describe, _read, place=lambda path: str(_folder(path)))

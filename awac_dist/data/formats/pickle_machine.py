@@ -21,14 +21,14 @@ import pickletools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from awac_dist.errors import InputError
+from awac_dist.files import Budget
 
-EXPANSION = 8  # bytes of arrays for a byte of file: one NONE (1 byte) is one pointer (8)
-SLACK_BYTES = 1 << 16
+CONTAINER_BYTES = 64  # what an empty list or dict takes, or a pair in one
 STACK_LIMIT = 1_000_000  # pickle.dump hands over lists and dicts a thousand entries at a time
 MARK_LIMIT = 100_000  # lists within lists; pickle.dump ends at a thousand
 ARRAY_LIMIT = 100  # arrays within arrays: NumPy frees them by recursion on the C stack
@@ -99,17 +99,19 @@ class Memo(dict[int, Any]):
 class Machine(pickle._Unpickler):
     """Carries out one pickle; the names that it may import are its own methods."""
 
+    allowed: ClassVar[dict[int, Callable[[Any], None]]]  # instructions by their code
+    names: ClassVar[dict[tuple[str, str], str]]  # what may be imported -> the method it stands for
+    content, remedy = "trajectories", REMEDY
     stack: list[Any]  # since the last mark
     metastack: list[list[Any]]  # before each of the marks
     pop_mark: Callable[[], list[Any]]
     load_global: Callable[[], None]
     load_bytearray8 = pickle._Unpickler.load_binbytes8  # type: ignore[attr-defined]
 
-    def __init__(self, stream: Stream, place: str):
+    def __init__(self, stream: Stream, place: str, budget: Budget):
         super().__init__(stream, encoding="latin1")
-        self._place, self.memo = place, Memo()
+        self._place, self.memo, self._budget = place, Memo(), budget
         self._depths: dict[int, int] = {}  # of arrays within each other, by id
-        self._bytes_left = EXPANSION * stream.size + SLACK_BYTES
         self.dispatch = self  # type: ignore[misc, assignment]
 
     def run(self) -> Any:
@@ -120,38 +122,46 @@ class Machine(pickle._Unpickler):
         except Exception as error:  # whatever damaged instructions come to
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise InputError(
-                f"{self._place}: is no pickle of trajectories, or damaged ({reason}): "
-                f"copy it again, or {REMEDY}"
+                f"{self._place}: is no pickle of {self.content}, or damaged ({reason}): "
+                f"copy it again, or {self.remedy}"
             ) from error
 
     def __getitem__(self, code: int) -> Callable[[Machine], None]:
         """An instruction of those that it may carry out, while it has room."""
         demand(len(self.stack) <= STACK_LIMIT, "fewer values at a time")
         demand(len(self.metastack) <= MARK_LIMIT, "fewer marks at a time")
-        if code not in ALLOWED:
+        if code not in self.allowed:
             demand(code in OPCODES, "a pickle")
             if OPCODES[code] == "INST":  # module and name follow, on a line each
                 self.load_global()
             raise InputError(
                 f"{self._place}: uses the pickle instruction {OPCODES[code]}, which builds more "
-                f"than data: refused; {REMEDY}"
+                f"than data: refused; {self.remedy}"
             )
-        return ALLOWED[code]
+        return self.allowed[code]
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) not in NAMES:
+        if (module, name) not in self.names:
             wanted = ascii(f"{module}.{name}"[:120])[1:-1]
             raise InputError(
                 f"{self._place}: wants to import {wanted}, which could run a command: "
-                f"refused; {REMEDY}"
+                f"refused; {self.remedy}"
             )
-        found: Callable[..., Any] = getattr(self, NAMES[module, name])
+        found: Callable[..., Any] = getattr(self, self.names[module, name])
         return found
 
     def load_stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         demand(type(module) is str and type(name) is str, "a name to import")
         self.stack.append(self.find_class(module, name))
+
+    def load_empty_dictionary(self) -> None:
+        self._charge(CONTAINER_BYTES)
+        self.stack.append({})
+
+    def load_empty_list(self) -> None:
+        self._charge(CONTAINER_BYTES)
+        self.stack.append([])
 
     def load_dict(self) -> None:
         entries = _pairs(self.pop_mark())  # which puts the stack of before into its place
@@ -167,6 +177,7 @@ class Machine(pickle._Unpickler):
     def _update(self, flat: list[Any]) -> None:
         entries = _pairs(flat)
         demand(type(self.stack[-1]) is dict, "a dict to fill")
+        self._charge(CONTAINER_BYTES * len(entries))
         self.stack[-1].update(entries)
 
     def load_build(self) -> None:
@@ -188,8 +199,7 @@ class Machine(pickle._Unpickler):
 
     def _charge(self, count: int) -> None:
         """Account for memory that is not simply a part of the file."""
-        self._bytes_left -= count
-        demand(self._bytes_left >= 0, f"at most {EXPANSION} times the file's size in arrays")
+        self._budget.take(count, self._place)
 
     def _ndarray(self, *_: Any) -> None:
         raise ValueError("expected numpy.ndarray to be named, not called")
@@ -214,7 +224,7 @@ class Machine(pickle._Unpickler):
         demand(all(type(n) is int and 0 <= n < 1 << 48 for n in shape), "a shape")
         kind = np.dtype(object if dtype.code[0] == "O" else dtype.order + dtype.code)
         count = math.prod(shape)
-        self._charge(count * kind.itemsize)
+        self._charge(count * kind.itemsize + CONTAINER_BYTES)
         if kind.kind == "O":
             demand(type(data) is list and len(data) == count, "as many objects as the shape says")
             depth = 1 + max((self._depths.get(id(value), 0) for value in data), default=0)
@@ -241,7 +251,7 @@ class Machine(pickle._Unpickler):
         return b""
 
     def _ordered_dict(self, pairs: Any = ()) -> dict[Any, Any]:
-        self._charge(8 * len(pairs))
+        self._charge(CONTAINER_BYTES * (1 + len(pairs)))
         return _pairs([part for key, value in pairs for part in (key, value)])
 
 
@@ -253,12 +263,12 @@ def _pairs(flat: list[Any]) -> dict[Any, Any]:
     return dict(zip(keys, flat[1::2], strict=True))
 
 
-ALLOWED: dict[int, Callable[[Machine], None]] = {
+Machine.allowed = {
     code: getattr(Machine, pickle._Unpickler.dispatch[code].__name__)
     for code, name in OPCODES.items()
     if name in PERMITTED
 }
-NAMES = {  # what a pickle may import -> the method that it stands for
+Machine.names = {
     ("numpy", "ndarray"): "_ndarray",
     ("numpy", "dtype"): "_dtype",
     ("_codecs", "encode"): "_encode",
@@ -267,6 +277,6 @@ NAMES = {  # what a pickle may import -> the method that it stands for
     ("collections", "OrderedDict"): "_ordered_dict",
 }
 for core in ("numpy.core", "numpy._core"):  # before and from NumPy 2 on
-    NAMES[f"{core}.multiarray", "_reconstruct"] = "_pending"
-    NAMES[f"{core}.multiarray", "scalar"] = "_scalar"
-    NAMES[f"{core}.numeric", "_frombuffer"] = "_array"
+    Machine.names[f"{core}.multiarray", "_reconstruct"] = "_pending"
+    Machine.names[f"{core}.multiarray", "scalar"] = "_scalar"
+    Machine.names[f"{core}.numeric", "_frombuffer"] = "_array"

@@ -24,50 +24,61 @@ import pyarrow as pa
 from pyarrow import fs
 
 from awac_dist.data.columns import Place, widths
-from awac_dist.data.format import FileInfo, Format, needed_package
-from awac_dist.data.formats.rllib_steps import REQUIRED, ArrowPlace, find_episodes, read_steps
-from awac_dist.data.parquet import arrow_errors, open_file, read_tables
+from awac_dist.data.format import FileInfo, Format, Keys, needed_package
+from awac_dist.data.formats.step_parquet import Names, Steps
+from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import RECORD_BYTES, Budget, resolve
 from awac_dist.types import Episode, Origin
 
 ITEM = "item"  # the column of packed episodes
 ITEMS_PER_READ = 16
+NAMES: Names = {  # of the columns of steps
+    "id": ("eps_id",),
+    "observations": ("obs",),
+    "actions": ("actions",),
+    "rewards": ("rewards",),
+    "next_observations": ("new_obs",),
+    "terminals": ("terminateds",),
+    "timeouts": ("truncateds",),
+    "step": ("t",),
+}
+REQUIRED = ("id", "observations", "actions", "rewards")
+LIST_BYTES, ENTRY_BYTES = 64, 40  # of Python's lists and dicts
 PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
 REMEDY = "write the episode again with RLlib"
 
 
 def _looks_like(path: str) -> bool:
     """Whether it is a file, or a folder of nothing but files, with RLlib's columns."""
-    found = _find_files(path)
-    return bool(found) and all(_form(open_file(file).schema_arrow) for file in found)
+    found = find_files(path)
+    return bool(found) and all(_form(read_schema(file)) for file in found)
 
 
-def _describe(path: str) -> FileInfo:
-    files, form = _checked_files(path)
+def _describe(path: str, keys: Keys) -> FileInfo:
+    steps, form = _opened(path, keys)
     with arrow_errors(path):
-        sizes = _widths(files, form)
+        sizes = _widths(steps, form)
         if form == ITEM:
-            rows = episodes = sum(open_file(file).metadata.num_rows for file in files)
+            rows = episodes = sum(open_file(file).metadata.num_rows for file in steps.files)
         else:
-            _, counts = find_episodes(files)
-            rows, episodes = counts.total(), len(counts)
+            rows, episodes = steps.count()
     facts = {"form": "episodes" if form == ITEM else "steps", "rows": f"{rows:,}"}
-    return FileInfo(None, *sizes, episodes, facts | {"files": str(len(files))})
+    return FileInfo(None, *sizes, episodes, facts | {"files": str(len(steps.files))})
 
 
-def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
+def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:
     """Yield (number, episode) of a share; keeps only the episodes that are not yet whole."""
-    files, form = _checked_files(path)
+    steps, form = _opened(path, keys)
     with arrow_errors(path):
-        sizes = _widths(files, form)
-        episodes = _read_items(files, share) if form == ITEM else read_steps(files, share)
+        sizes = _widths(steps, form)
+        episodes = _read_items(steps, share) if form == ITEM else steps.read(share)
         for number, episode, place in episodes:
             place.check_widths(episode, sizes)
             yield number, episode
 
 
-def _find_files(path: str) -> list[str]:
+def find_files(path: str) -> list[str]:
     """The file itself, or the Parquet files in a folder and below, in order."""
     filesystem, name = resolve(path)
     kind = filesystem.get_file_info(name).type
@@ -86,49 +97,53 @@ def _form(schema: pa.Schema) -> str:
     if ITEM in schema.names:
         kind = schema.field(ITEM).type
         return ITEM if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
-    return "steps" if "eps_id" in schema.names and "obs" in schema.names else ""
+    return "steps" if "eps_id" in schema.names else ""
 
 
-def _checked_files(path: str) -> tuple[list[str], str]:
+def _opened(path: str, keys: Keys) -> tuple[Steps, str]:
     """The files, and the one form that all have; refuses missing columns."""
-    schemas = {file: open_file(file).schema_arrow for file in _find_files(path)}
+    budget = Budget.of(path)
+    schemas = {file: open_file(file, budget).schema_arrow for file in find_files(path)}
     if not schemas:
         raise InputError(f"{path}: holds no Parquet files: name the folder that does")
     form, *others = {_form(schema) for schema in schemas.values()}
     if others:
         raise InputError(f"{path}: holds files of several forms: keep each in its own folder")
+    steps = Steps(list(schemas), {**NAMES, **keys}, budget)
+    if form == ITEM and keys:
+        raise InputError(f"{path}: holds packed episodes, which have no choice of {min(keys)}")
     for file, schema in schemas.items() if form != ITEM else ():
         names, place = schema.names, Place(file, "every episode")
-        for name in REQUIRED:
+        for name in (key for column in (*REQUIRED, *keys) for key in steps.names[column]):
             if name not in names:
                 there = ", ".join(map(ascii, names[:12]))
                 raise place.error(name, f"is missing, there is {there}", "add it")
-        if "dones" in names and "terminateds" not in names:
+        if "dones" in names and not {"terminateds", *steps.names["terminals"]} & {*names}:
             remedy = "rename it to terminateds, or split it into terminateds and truncateds"
             raise place.error("dones", "may mean terminated or truncated", remedy)
-    return list(schemas), form
+    return steps, form
 
 
-def _widths(files: list[str], form: str) -> tuple[int, int]:
+def _widths(steps: Steps, form: str) -> tuple[int, int]:
     """O and A, from the first row of all."""
-    for file in files:
-        for row in read_tables(file, 1, [ITEM, "obs", "actions"]):
-            if form == ITEM:
-                return widths(_from_item(row[ITEM][0].as_py(), 0, Place(file, "episode 0")))
-            place = ArrowPlace(file, "episode 0")
-            obs, actions = (place.matrix(row[name], name) for name in ("obs", "actions"))
-            return obs.shape[1], actions.shape[1]
+    if form != ITEM:
+        return steps.widths()
+    for file in steps.files:
+        for row in read_tables(file, 1, [ITEM]):
+            place = Place(file, "episode 0", steps.budget)
+            return widths(_from_item(row[ITEM][0].as_py(), 0, place))
     return 0, 0
 
 
-def _read_items(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
+def _read_items(steps: Steps, share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
     """Yield (number, episode, place) of a share."""
     (index, of), number = share, 0
     first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
-    for file in files:
+    for file in steps.files:
         for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
             for item in table[ITEM].to_pylist():
-                place = Place(file, f"episode {number}")
+                place = Place(file, f"episode {number}", steps.budget)
+                place.take(RECORD_BYTES // 8)
                 whole = first_rows.setdefault(_identity(item, place), number)
                 if number % of == index:
                     yield number, _from_item(item, whole, place), place
@@ -137,8 +152,13 @@ def _read_items(files: list[str], share: tuple[int, int]) -> Iterator[tuple[int,
 
 def _from_item(item: Any, whole: int, place: Place) -> Episode:
     """One row's episode, whose first fragment is episode `whole` of the file."""
+
+    def counted(found: Any) -> Any:
+        place.take((LIST_BYTES + ENTRY_BYTES * len(found)) // 8)
+        return _array(found) if isinstance(found, dict) else found
+
     with _msgpack_errors(place) as msgpack:
-        state = msgpack.unpackb(item, object_hook=_array, strict_map_key=False)
+        state = msgpack.unpackb(item, object_hook=counted, list_hook=counted, strict_map_key=False)
     start = state.get("t_started")
     if type(start) is not int or not 0 <= start < 1 << 31:
         raise place.error("t_started", "is missing or no step", REMEDY)
@@ -205,4 +225,5 @@ def _array(found: dict[Any, Any]) -> Any:
     return array.reshape(shape) if found[b"nd"] else array[0]
 
 
-FORMAT = Format("RLlib Parquet", _looks_like, _describe, _read)
+CHOICES = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
+FORMAT = Format("RLlib Parquet", _looks_like, _describe, _read, choices=CHOICES)

@@ -9,6 +9,7 @@ dataset_states_to_obs.py), so it alone is no termination. A sparse reward is 1 w
 state solves the task, else 0: then it is the column `successes`, and a demonstration terminated
 if its last step has both a `done` and that reward. Otherwise it is shaped (`reward_shaping` in
 `env_args`, or any other value): it tells no success, and every demonstration counts as truncated.
+Where the source says `dones=terminal`, a `done` at the last step is a true end in any case.
 Steps after a first success stay what they are: robomimic's tasks go on when they are solved.
 
 The successor of the last step is the last row of `next_obs`, unless that repeats the last
@@ -27,12 +28,14 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import Place, check_finite
-from awac_dist.data.format import FileInfo, Format, as_text, naming
-from awac_dist.data.formats.hdf5 import find_column, open_hdf5, read_rows
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.formats.hdf5 import find, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
+from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Array, Episode, Origin
 
 DEMO = re.compile(r"demo_(\d{1,18})")
+TERMINAL = "terminal"  # as which a source may have `dones` taken
 
 
 def _looks_like(path: str) -> bool:
@@ -40,26 +43,26 @@ def _looks_like(path: str) -> bool:
         return bool(_find_demos(file))
 
 
-def _describe(path: str) -> FileInfo:
+def _describe(path: str, keys: Keys) -> FileInfo:
     with open_hdf5(path) as file:
-        found = _Demonstrations(path, file)
-        facts = {"observation": ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
+        found = _Demonstrations(path, file, keys)
+        facts = {ORDER: ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
         if found.skipped:
             facts["observation keys left out"] = ", ".join(found.skipped)
         unless = "1 where solved, unless another value says"
         facts["rewards"] = "shaped" if found.shaped else unless
         stated = ((found.arguments, ("env_type", "env_version")), (found.data.attrs, ("total",)))
-        for of, keys in stated:
-            facts |= {key: as_text(of[key]) for key in keys if key in of}
+        for of, names in stated:
+            facts |= {name: as_text(of[name]) for name in names if name in of}
         name = found.arguments.get("env_name")
         sizes = (sum(found.keys.values()), found.action_size, len(found.demos))
         return FileInfo(None if name is None else as_text(name), *sizes, facts)
 
 
-def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
+def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:
     index, of = share
     with open_hdf5(path) as file:
-        found = _Demonstrations(path, file)
+        found = _Demonstrations(path, file, keys)
         for number in range(index, len(found.demos), of):
             episode = found.read(found.demos[number], number)
             if episode is not None:  # and it is not: those were sorted out
@@ -67,7 +70,7 @@ def _read(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
 
 
 def _find_demos(file: Any) -> list[str]:
-    names: Iterable[str] = getattr(file.get("data"), "keys", list)()
+    names: Iterable[str] = getattr(find(file, "data"), "keys", list)()
     return sorted(filter(DEMO.fullmatch, names), key=lambda name: int(name.removeprefix("demo_")))
 
 
@@ -80,30 +83,38 @@ class _Demonstrations:
         shaped: Whether the environment says that its rewards are shaped.
     """
 
-    def __init__(self, path: str, file: Any) -> None:
+    def __init__(self, path: str, file: Any, keys: Keys) -> None:
         demos = _find_demos(file)
         if not demos:
             raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
-        self.path, self.data = path, file["data"]
-        self.keys, self.skipped = self._choose_keys(demos[0])
+        self.path, self.data, self._budget = path, find(file, "data"), Budget.of(path)
+        self._budget.take(len(demos) * RECORD_BYTES, path)
+        self._named = {name: keys.get(name, (name,))[0] for name in ("actions", "rewards")}
+        self._ends_at_done = keys.get("dones") == (TERMINAL,)
+        if "dones" in keys and not self._ends_at_done:
+            raise InputError(f"{path}: dones={'+'.join(keys['dones'])} is not dones={TERMINAL}")
+        self.keys, self.skipped = self._choose_keys(demos[0], keys.get("observations", ()))
         with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
             self.arguments = json.loads(self.data.attrs.get("env_args", "{}"))
             if not isinstance(self.arguments, dict):
                 raise TypeError(f"{type(self.arguments).__name__} instead of a table")
         options = self.arguments.get("env_kwargs")
         self.shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
-        self.action_size = 0
+        self.action_size, more = 0, set[str]()
         for demo in demos:
             place = f"{path}: data/{demo}"
             with naming(f"{place} cannot be read"):
-                actions = find_column(place, self.data[demo], "actions")
+                actions = find_column(
+                    place, find(self.data, demo), self._named["actions"], self._budget
+                )
             shape: tuple[int, ...] = actions.shape or ()
             if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
                 wanted = f"[T, {self.action_size or 'A'}], as in {demos[0]}"
                 what = f"actions has shape {shape}, not {wanted}"
                 raise InputError(f"{place}: {what}: drop that demo")
             self.action_size = shape[1]
-        more = {demo for demo in demos if len(self.data[demo]["actions"]) > 1}
+            if len(actions) > 1:
+                more.add(demo)
         self.demos = [demo for demo in demos if demo in more or self.read(demo, -1)]
         if not self.demos:
             raise InputError(f"{path}: no step has a successor: write next_obs")
@@ -113,7 +124,8 @@ class _Demonstrations:
         columns = self._columns(demo)
         rewards, dones = columns["rewards"].reshape(-1), columns["dones"].reshape(-1)
         sparse = not self.shaped and bool(np.isin(rewards, (0.0, 1.0)).all())
-        terminated = bool(sparse and dones[-1] != 0 and rewards[-1] == 1.0)
+        solved = sparse and rewards[-1] == 1.0
+        terminated = bool(dones[-1] != 0 and (solved or self._ends_at_done))
         observations, following = columns["obs"], columns.get("next_obs")
         successor = None if following is None else following[-1]
         if not terminated and successor is not None and np.array_equal(successor, observations[-1]):
@@ -131,15 +143,25 @@ class _Demonstrations:
         )
         return replace(episode, successes=episode.rewards.copy()) if sparse else episode
 
-    def _choose_keys(self, demo: str) -> tuple[dict[str, int], list[str]]:
+    def _choose_keys(self, demo: str, wanted: tuple[str, ...]) -> tuple[dict[str, int], list[str]]:
+        """Widths of the keys that are wanted, or of all that can be; and those left out."""
         keys, skipped = {}, []
         with naming(f"{self.path}: data/{demo}/obs cannot be read"):
-            for key, found in sorted((self.data[demo].get("obs") or {}).items()):
+            group = find(self.data, f"{demo}/obs") or {}
+            for key in wanted or sorted(group):
+                found = find(group, key) if group else None
                 shape: tuple[int, ...] = getattr(found, "shape", None) or ()
-                if len(shape) in (1, 2) and found.dtype.kind == "f":
+                if len(shape) in (1, 2) and found is not None and found.dtype.kind == "f":
                     keys[key] = 1 if len(shape) == 1 else shape[1]
+                elif wanted:
+                    there = ", ".join(map(ascii, group))
+                    raise InputError(
+                        f"{self.path}: data/{demo}/obs has no {key!a} of floats, [T, D]: "
+                        f"there is {there}"
+                    )
                 else:
                     skipped.append(key)
+            skipped += sorted(set(group) - keys.keys() - {*skipped})
         if sum(keys.values()) == 0:
             raise InputError(
                 f"{self.path}: data/{demo}/obs has no key of floats, [T, D]: extract "
@@ -154,13 +176,15 @@ class _Demonstrations:
         """
         place, keys = f"{self.path}: data/{demo}", self.keys
         with naming(f"{place} cannot be read"):
-            group = self.data[demo]
+            group = find(self.data, demo)
             if not hasattr(group, "keys"):
                 raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
-            folders = ["obs", "next_obs"] if "next_obs" in group else ["obs"]
+            folders = ["obs", "next_obs"] if "next_obs" in set(group) else ["obs"]
             widths = {f"{folder}/{key}": keys[key] for folder in folders for key in keys}
-            names = ["actions", "rewards", "dones", *widths]
-            found = {name: find_column(place, group, name) for name in names}
+            names = {**self._named, "dones": "dones", **{name: name for name in widths}}
+            found = {
+                name: find_column(place, group, key, self._budget) for name, key in names.items()
+            }
         steps = len(found["actions"])
         for name, column in found.items():
             size = widths.get(name, 1)
@@ -177,4 +201,5 @@ class _Demonstrations:
         return columns
 
 
-FORMAT = Format("robomimic HDF5", _looks_like, _describe, _read)
+CHOICES = ("observations", "actions", "rewards", "dones")
+FORMAT = Format("robomimic HDF5", _looks_like, _describe, _read, choices=CHOICES)

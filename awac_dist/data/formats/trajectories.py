@@ -1,29 +1,35 @@
-"""Lists of trajectory dicts: the demonstrations of the hand tasks, and AWAC's own `.npy`.
+"""Trajectory dicts: the demonstrations of the hand tasks, AWAC's own `.npy`, and `.npz`.
 
-Both hold one dict a trajectory: `observations` (an array, or a dict a step), `actions`,
-`rewards`, and perhaps `next_observations` and `terminals`. The first is a pickle of a list
-(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020). reward[t] belongs to
-action[t] and to the observation after it. Without that observation, a last step that did not
-terminate is left out.
+A dict holds `observations` (an array, or a dict a step), `actions`, `rewards`, and perhaps
+`next_observations`, `terminals` and `timeouts`. The first are a pickle of a list of them
+(Rajeswaran et al., 2018), the second an object array (Nair et al., 2020), an `.npz` is one. One
+dict of whole arrays may be several trajectories: it is cut after each terminal and timeout.
+reward[t] belongs to action[t] and to the observation after it. Without that observation, a last
+step that did not terminate is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 
 from awac_dist.data.columns import Place, widths
-from awac_dist.data.format import FileInfo, Format
+from awac_dist.data.format import FileInfo, Format, Keys, naming
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError
-from awac_dist.files import head
+from awac_dist.files import RECORD_BYTES, Budget, head, opened, read_file, unpack_npz
 from awac_dist.types import Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
+ENDS = ("terminals", "timeouts")
+CHOICES = (*REQUIRED, "next_observations", *ENDS)
 HEAD_BYTES = 256
 PICKLE_HEAD = re.compile(
     rb"\x80[\x02-\x05]"  # protocols 2 to 5 say so
@@ -33,22 +39,26 @@ PICKLE_HEAD = re.compile(
     rb"|\([ci][\w.]+\n[\w.]+\n",
     re.DOTALL,
 )
+Load = Callable[[str, Budget], Any]
 
 
 def _read(
-    path: str, share: tuple[int, int], load: Callable[[str], Any], kind: Kind
+    path: str, share: tuple[int, int], keys: Keys, load: Load, kind: Kind
 ) -> Iterator[tuple[int, Episode]]:
-    yield from _episodes(path, share, _listed(path, load(path)), kind)
+    budget = Budget.of(path)
+    trajectories = _listed(path, load(path, budget), keys, budget)
+    yield from _episodes(Place(path, "", budget), share, trajectories, keys, kind)
 
 
 def _episodes(
-    path: str, share: tuple[int, int], trajectories: list[Any], kind: Kind
+    file: Place, share: tuple[int, int], trajectories: list[Any], keys: Keys, kind: Kind
 ) -> Iterator[tuple[int, Episode]]:
-    limit, (index, of) = restricted_pickle.size_limit(path), share
+    index, of = share
     first: tuple[int, int] | None = None
     for number in sorted({0, *range(index, len(trajectories), of)}):
-        place = Place(path, f"episode {number}", limit)
-        episode = _episode(trajectories[number], place, number, kind)
+        place = replace(file, episode=f"episode {number}")
+        place.take(RECORD_BYTES // 8)
+        episode = _episode(_renamed(trajectories[number], keys, place), place, number, kind)
         first = first or widths(episode)
         place.check_widths(episode, first)
         if number % of == index:
@@ -84,7 +94,9 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
     )
 
 
-def _listed(path: str, found: Any) -> list[Any]:
+def _listed(path: str, found: Any, keys: Keys, budget: Budget) -> list[Any]:
+    if isinstance(found, dict):
+        return _cut(path, found, {name: keys.get(name, (name,))[0] for name in CHOICES}, budget)
     if isinstance(found, np.ndarray) and found.dtype.kind == "O":
         found = list(found.ravel())
     if not isinstance(found, list | tuple) or not found:
@@ -93,18 +105,58 @@ def _listed(path: str, found: Any) -> list[Any]:
     return list(found)
 
 
-def _load_array(path: str) -> list[Any]:
-    found = restricted_pickle.load_npy(path)
-    return found[0] if len(found) == 1 and isinstance(found[0], list) else found
+def _cut(path: str, whole: dict[Any, Any], named: dict[str, str], budget: Budget) -> list[Any]:
+    """The trajectories in one dict of columns, as the flags of their ends tell."""
+    arrays = {key: its for key, its in whole.items() if getattr(its, "ndim", 0)}
+    steps = len(arrays.get(named["actions"], ()))
+    columns = {key: its for key, its in arrays.items() if len(its) == steps}
+    flags = [columns[named[name]] for name in ENDS if named[name] in columns]
+    if not steps or not flags or named["observations"] not in columns:
+        return [whole]
+    ended = np.any([Place(path, "all steps").vector(its, "ends") != 0 for its in flags], axis=0)
+    ends = (np.flatnonzero(ended) + 1).tolist()
+    budget.take(len(ends) * RECORD_BYTES, path)
+    bounds = pairwise(sorted({0, *ends, steps}))
+    return [{key: its[start:stop] for key, its in columns.items()} for start, stop in bounds]
 
 
-def _describe(path: str, load: Callable[[str], Any], kind: Kind) -> FileInfo:
-    trajectories = _listed(path, load(path))
+def _renamed(trajectory: Any, keys: Keys, place: Place) -> Any:
+    """A trajectory with the columns that the user chose, several keys of it side by side."""
+    if not keys or not isinstance(trajectory, dict):
+        return trajectory
+    chosen = dict(trajectory)
+    for name, parts in keys.items():
+        for part in parts:
+            if part not in trajectory:
+                there = ", ".join(map(ascii, list(trajectory)[:12]))
+                raise place.error(name, f"there is no {part!a}", f"choose of {there}")
+        chosen[name] = (
+            trajectory[parts[0]]
+            if len(parts) == 1
+            else place.side_by_side({part: trajectory[part] for part in parts})
+        )
+    return chosen
+
+
+def _load_array(path: str, budget: Budget) -> Any:
+    found = restricted_pickle.load_npy(path, budget)
+    return found[0] if len(found) == 1 and isinstance(found[0], list | dict) else found
+
+
+def _load_npz(path: str, budget: Budget) -> dict[str, Any]:
+    with naming(f"{path}: cannot be read as .npz"):
+        return unpack_npz(path, read_file(path))
+
+
+def _describe(path: str, keys: Keys, load: Load, kind: Kind) -> FileInfo:
+    budget = Budget.of(path)
+    trajectories = _listed(path, load(path, budget), keys, budget)
     lengths, ended = [], []
-    for _, episode in _episodes(path, (0, 1), trajectories, kind):
+    for _, episode in _episodes(Place(path, "", budget), (0, 1), trajectories, keys, kind):
         lengths.append(len(episode))
         ended.append(episode.terminated)
-    steps = sum(len(trajectory["actions"]) for trajectory in trajectories)
+    (actions,) = keys.get("actions", ("actions",))[:1]
+    steps = sum(len(trajectory[actions]) for trajectory in trajectories)
     facts = {"steps in the file": f"{steps:,}", "transitions": f"{sum(lengths):,}"}
     if steps > sum(lengths):
         facts["left out"] = (
@@ -124,12 +176,21 @@ def _is_pickle(path: str) -> bool:
     return PICKLE_HEAD.match(head(path, HEAD_BYTES)) is not None
 
 
+def _is_npz(path: str) -> bool:
+    """Whether it is a zip of arrays of trajectories, and not those of a policy."""
+    with opened(path) as file, ZipFile(file) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    return bool(names & {*CHOICES})
+
+
 def _format(name: str, looks_like: Callable[[str], bool], **given: Any) -> Format:
-    return Format(name, looks_like, partial(_describe, **given), partial(_read, **given))
+    describes, reads = partial(_describe, **given), partial(_read, **given)
+    return Format(name, looks_like, describes, reads, choices=CHOICES)
 
 
 DEMONSTRATIONS = _format(
     "demonstration pickle", _is_pickle, load=restricted_pickle.load_pickle, kind="demonstration"
 )
 AWAC_NPY = _format("AWAC .npy", restricted_pickle.holds_objects, load=_load_array, kind="prior")
-FORMATS = (DEMONSTRATIONS, AWAC_NPY)
+NPZ = _format("NumPy .npz", _is_npz, load=_load_npz, kind="prior")
+FORMATS = (DEMONSTRATIONS, AWAC_NPY, NPZ)

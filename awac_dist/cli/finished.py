@@ -1,0 +1,33 @@
+"""`awac-dist launch --resume RUN` of a run that came to its end: says so, and starts nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from awac_dist.config import RunConfig
+from awac_dist.errors import InputError
+from awac_dist.files import sealed
+from awac_dist.learner.checkpoint import load_progress
+from awac_dist.reporting.screen import say
+from awac_dist.reporting.wording import resume_command
+
+if TYPE_CHECKING:
+    from awac_dist.cli.options import Options
+
+
+def run(options: Options) -> None:
+    """Say that there is nothing left to do, and how there would be."""
+    assert options.resume is not None
+    folder, config = options.resume.shared, options.config
+    more = f"online.env_steps={max(2 * config.online.env_steps, RunConfig().online.env_steps)}"
+    command = resume_command(folder, config.env.id, "--override", more)
+    say(f"{folder}: this run is finished, nothing is left to do\nTo collect more:\n{command}")
+
+
+def is_finished(folder: str, config: RunConfig) -> bool:
+    """Whether a run has done all that its config asks for; one that is damaged has not."""
+    try:
+        progress = load_progress(sealed(f"{folder}/checkpoints")[-1])
+        return bool(progress["finished"] and progress["env_steps"] >= config.online.env_steps)
+    except (InputError, LookupError, TypeError, OSError):  # the launch says what is wrong
+        return False

@@ -1,0 +1,218 @@
+"""Parquet with one row a step, whose columns have any names: RLlib's, LeRobot's."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from awac_dist.data.columns import Place
+from awac_dist.data.format import naming, needed_package
+from awac_dist.data.formats import restricted_pickle
+from awac_dist.data.parquet import read_tables
+from awac_dist.errors import InputError
+from awac_dist.files import RECORD_BYTES, Budget
+from awac_dist.types import Array, Episode, Kind, Origin
+
+ROWS_PER_READ = 4096
+UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
+EPISODE_BYTES = 8 * RECORD_BYTES  # what an episode costs whose rows are looked for
+Names = Mapping[str, tuple[str, ...]]  # of the file's columns, by what they are to us
+
+
+class ArrowPlace(Place):
+    """Checks columns that are Arrow's."""
+
+    def _numbers(self, column: Any, name: str) -> Any:
+        stored = isinstance(column, pa.Array | pa.ChunkedArray)
+        return super()._numbers(self._plain(column, name) if stored else column, name)
+
+    def _plain(self, column: Any, name: str) -> Any:
+        """A column as NumPy numbers, or as a list of steps where it is compressed."""
+        kind, types = column.type, pa.types
+        if column.null_count and not types.is_primitive(kind):
+            raise self.error(name, "a step has none", "complete it or leave the episode out")
+        if types.is_struct(kind) and {f.name for f in kind} == {"data", "shape"}:
+            # Ray's column of arrays unlike in shape
+            return self._plain(pc.struct_field(column, "data"), name)
+        if types.is_string(kind) or types.is_large_string(kind):
+            encoded = column.combine_chunks().dictionary_encode()
+            texts = [self._unpacked(text, name) for text in encoded.dictionary.to_pylist()]
+            return [texts[at] for at in encoded.indices.to_pylist()]
+        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+            shortest, longest = pc.min_max(pc.list_value_length(column)).as_py().values()
+            if shortest != longest:
+                what = f"is ragged: steps of {shortest} and {longest} numbers"
+                raise self.error(name, what, "store equal steps")
+            values = self._plain(pc.list_flatten(column), name)
+            if isinstance(values, list):
+                raise self.error(name, "is a list of text", "store a list of floats a step")
+            return values.reshape(len(column), longest)
+        if types.is_primitive(kind) and not types.is_temporal(kind):
+            values = column.to_numpy()
+            return values if values.dtype.kind != "O" else values.astype(np.float32)  # has nulls
+        raise self.error(name, f"is a column of {str(kind)[:60]}", "store a list of floats a step")
+
+    def _unpacked(self, text: str, name: str) -> Any:
+        """What RLlib's compression holds; its pickle goes through our own unpickler."""
+        lz4 = needed_package("lz4.frame", self.file)
+        try:
+            packed = base64.b64decode(text.encode("ascii"), validate=True)
+            data = lz4.LZ4FrameDecompressor().decompress(packed, max_length=UNPACKED_LIMIT_BYTES)
+        except (ValueError, RuntimeError, EOFError) as error:
+            what = "is text that RLlib did not compress"
+            raise self.error(name, what, "copy it again") from error
+        self.take(len(data) // 8)
+        return restricted_pickle.loads(data, f"{self.file}: {self.episode}: {name}", self.budget)
+
+
+class Steps:
+    """The rows of some files, in their order, and what their columns are called.
+
+    Args:
+        files: Paths or URIs.
+        names: Of the columns `id` (of the episode), `observations`, `actions`, `rewards`, and
+            where they are there `next_observations`, `terminals`, `timeouts`, `successes` and
+            `step` (in the episode).
+        budget: What all of it may take.
+        kind: Of the episodes.
+    """
+
+    def __init__(
+        self, files: list[str], names: Names, budget: Budget, kind: Kind = "prior"
+    ) -> None:
+        self.files, self.names, self.budget, self._kind = files, names, budget, kind
+        self._id = names["id"][0]
+        self.columns = [key for keys in names.values() for key in keys]
+
+    def count(self) -> tuple[int, int]:
+        """Rows and episodes."""
+        _, counts = self._find_episodes()
+        return counts.total(), len(counts)
+
+    def widths(self) -> tuple[int, int]:
+        """O and A, from the first row of all; 0 where there is none."""
+        for file in self.files:
+            for row in read_tables(file, 1, self.columns):
+                place = ArrowPlace(file, "episode 0", self.budget)
+                found = (self.matrix(place, row, name) for name in ("observations", "actions"))
+                observations, actions = (its.shape[1] for its in found)
+                return observations, actions
+        return 0, 0
+
+    def matrix(self, place: ArrowPlace, table: pa.Table, name: str) -> Array:
+        """A column of vectors, or several side by side, [T, ...]."""
+        keys = self.names[name]
+        if len(keys) == 1:
+            return place.matrix(table[keys[0]], keys[0])
+        return place.matrix(place.side_by_side({key: table[key] for key in keys}), name)
+
+    def read(self, share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
+        """Yield (number, episode, place) of a share, each as its last row is read."""
+        (numbers, counts), (index, of) = self._find_episodes(), share
+        parts: dict[Any, list[pa.Table]] = {}
+        for file in self.files:
+            for table in read_tables(file, ROWS_PER_READ, self.columns):
+                rows = _rows_by_id(file, table, self._id)
+                for number, id_ in sorted((numbers[id_], id_) for id_ in rows):
+                    if number % of != index:
+                        continue
+                    parts.setdefault(id_, []).append(table.drop_columns(self._id).take(rows[id_]))
+                    if sum(part.num_rows for part in parts[id_]) == counts[id_]:
+                        named = f"episode {number} ({ascii(str(id_)[:40])[1:-1]})"
+                        place = ArrowPlace(file, named, self.budget)
+                        whole = self._joined(parts.pop(id_), place)
+                        yield number, self._episode(whole, number, place), place
+
+    def _find_episodes(self) -> tuple[dict[Any, int], Counter[Any]]:
+        """The number of each episode, and of its rows, by its id."""
+        counts: Counter[Any] = Counter()
+        last_rows: dict[Any, int] = {}
+        for file in self.files:
+            for table in read_tables(file, 1 << 16, [self._id]):
+                before = counts.total()
+                for id_, rows in _rows_by_id(file, table, self._id).items():
+                    self.budget.take((id_ not in counts) * EPISODE_BYTES, file)
+                    last_rows[id_] = before + rows[-1].as_py()
+                    counts[id_] += len(rows)
+        order = sorted(last_rows, key=last_rows.__getitem__)
+        return {id_: number for number, id_ in enumerate(order)}, counts
+
+    def _joined(self, parts: list[pa.Table], place: Place) -> pa.Table:
+        for name in self.columns:
+            if len({name in part.column_names for part in parts}) > 1:
+                raise place.error(name, "is missing in one of its files", "add it")
+        with naming(f"{place.file}: {place.episode}: columns", "store them alike in all files"):
+            return pa.concat_tables(parts, promote_options="permissive")
+
+    def _episode(self, table: pa.Table, number: int, place: ArrowPlace) -> Episode:
+        names = {
+            name: keys[0] for name, keys in self.names.items() if keys[0] in table.column_names
+        }
+        table, start = _in_order(table, names.get("step"), place)
+        steps = table.num_rows
+        observations, successor = self.matrix(place, table, "observations"), None
+        if "next_observations" in names:
+            following = self.matrix(place, table, "next_observations")
+            name = names["next_observations"]
+            successor = place.successor(observations, following, steps, name)
+        ended = {"terminals": False, "timeouts": False}
+        for name in ended.keys() & names:
+            flags = pc.fill_null(table[names[name]].cast(pa.float32()), 0)
+            ended[name] = place.ends(flags, steps, names[name], "give what follows its own id")
+        successes = None
+        if "successes" in names:
+            successes = place.vector(table[names["successes"]].cast(pa.float32()), "successes")
+            ended["terminals"] = bool(successes[-1])
+        rewards = np.zeros(steps, np.float32)
+        if "rewards" in names:
+            rewards = place.vector(table[names["rewards"]], names["rewards"])
+        episode = place.assemble(
+            observations,
+            self.matrix(place, table, "actions"),
+            rewards,
+            successor=successor,
+            terminated=ended["terminals"],
+            truncated=ended["timeouts"],
+            origin=Origin(self._kind, episode=number, start=start),
+        )
+        return replace(episode, successes=None if successes is None else successes[: len(episode)])
+
+
+def _rows_by_id(file: str, table: pa.Table, name: str) -> dict[Any, pa.Array]:
+    """Which rows each episode has."""
+    column, types = table[name].combine_chunks(), pa.types
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if column.null_count or not (
+        types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
+    ):
+        raise InputError(
+            f"{file}: every episode: {name}: a row has none, or it is neither text nor a "
+            "whole number: name the episode of each row"
+        )
+    encoded = column.dictionary_encode()
+    rows = pa.table({"id": encoded.indices, "row": np.arange(len(column))})
+    by_id = rows.group_by("id", use_threads=False).aggregate([("row", "list")])
+    ids = encoded.dictionary.to_pylist()
+    lists = zip(by_id["id"].to_pylist(), by_id["row_list"], strict=True)
+    return {ids[at]: found.values for at, found in lists}
+
+
+def _in_order(table: pa.Table, name: str | None, place: Place) -> tuple[pa.Table, int]:
+    """The rows in order of time, and the first step's time."""
+    if name is None:
+        return table, 0
+    found = place.vector(table[name], name).astype(np.int64)
+    order = np.argsort(found, kind="stable")
+    times = found[order]
+    gaps = np.flatnonzero(np.diff(times) != 1)
+    if len(gaps):
+        what = f"goes from {times[gaps[0]]} to {times[gaps[0] + 1]}"
+        raise place.error(name, what, "complete the episode, or give each part its own id")
+    return table.take(order), int(times[0])

@@ -1,0 +1,28 @@
+"""Which numbers can be learned from: finite in float32, and so are their squares."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+LARGEST = 1.8e19  # its square is still finite in float32
+
+
+def all_usable(values: np.ndarray) -> bool:
+    """Whether all float32 numbers are; in about half the time of a look at each."""
+    return math.isfinite(np.vdot(values, values)) or flaw(values) is None
+
+
+def flaw(values: Any) -> tuple[tuple[int, ...], str] | None:
+    """The first number of any array that is not: its index, and what it is; None if all are."""
+    wrong = ~(np.abs(values) <= LARGEST)  # NaN compares with nothing
+    if not np.any(wrong):
+        return None
+    place = np.unravel_index(int(np.argmax(wrong)), np.shape(values))
+    value = float(np.asarray(values)[place])
+    if math.isnan(value):
+        return tuple(map(int, place)), "NaN"
+    which = "" if math.isinf(value) else f"{value:.3g}, whose square is "
+    return tuple(map(int, place)), f"{which}infinite in float32"

@@ -1,0 +1,71 @@
+"""The policy of one run as the beginning of another one, whatever their methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from awac_dist.errors import InputError
+from awac_dist.policies.network import NetworkPolicy
+from awac_dist.policies.npz import find_policy, read_policy
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.types import Array
+
+OF_STD = ("kind", "state_dependent_std", "log_std_min", "log_std_max")  # what it is read by
+
+
+def open_initial(name: str, wanted: PolicySpec) -> NetworkPolicy:
+    """A policy of ours, named as for `find_policy`, whose layers are those of another one.
+
+    Raises:
+        InputError: There is none, or it does not fit; says where it differs.
+    """
+    policy = read_policy(find_policy(name))
+    if not isinstance(policy, NetworkPolicy):
+        raise InputError(f"{name}: is no policy of ours: a run starts from a run's, or from none")
+    found, of_task = policy.spec, (wanted.input_size, wanted.action_size)
+    if (found.input_size, found.action_size) != of_task:
+        raise InputError(
+            f"{name}: reads {found.input_size} observations and gives {found.action_size} actions, "
+            f"but the task has {of_task[0]} and {of_task[1]}: give a policy of this task"
+        )
+    if (found.action_low, found.action_high) != (wanted.action_low, wanted.action_high):
+        raise InputError(
+            f"{name}: its actions are from {found.action_low} to {found.action_high}, but those of "
+            f"the task from {wanted.action_low} to {wanted.action_high}: give one of this task"
+        )
+    if found.layer_sizes != wanted.layer_sizes:
+        own, others = (_hidden(spec.layer_sizes) for spec in (found, wanted))
+        raise InputError(
+            f"{name}: has hidden layers of {own}, this run's policy has {others}: "
+            f"give --algorithm.actor.hidden {own}"
+        )
+    return policy
+
+
+def arrays_of(
+    policy: NetworkPolicy,
+    spec: PolicySpec,
+    observation_shift: Array | float = 0.0,
+    observation_scale: Array | float = 1.0,
+) -> dict[str, Array]:
+    """Its parameters for an actor of `spec`, which sees (observation - shift) / scale.
+
+    The mean action stays what it was, in all observations. How far samples spread is taken along
+    between policies of one kind and equal bounds of it; else it is left out, and begins anew.
+    """
+    arrays = {name: array.astype(np.float64) for name, array in policy.arrays.items()}
+    if policy.spec.normalize_observations:
+        arrays["weight_0"] /= arrays.pop("observation_scale")  # now it sees them as they are
+        arrays["bias_0"] -= arrays["weight_0"] @ arrays.pop("observation_shift")
+    size = spec.input_size
+    arrays["bias_0"] += arrays["weight_0"] @ np.broadcast_to(observation_shift, size)
+    arrays["weight_0"] *= observation_scale
+    if any(getattr(policy.spec, name) != getattr(spec, name) for name in OF_STD):
+        arrays = {name: array for name, array in arrays.items() if not name.startswith("log_std")}
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def _hidden(layer_sizes: Sequence[int]) -> str:
+    return " ".join(map(str, layer_sizes[1:-1])) or "[]"

@@ -1,0 +1,49 @@
+"""`metrics.jsonl`, read: one row a line, and what is none is left out."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from awac_dist.errors import InputError, reason
+
+METRICS_FILE = "metrics.jsonl"
+COUNTERS = ("grad_steps", "env_steps")
+Row = dict[str, Any]
+
+
+class Table(NamedTuple):
+    """The whole rows of a file, in order."""
+
+    rows: list[Row]
+    lines: list[bytes]  # that say them
+    damaged: int  # lines that say none; one at the end that is still being written aside
+
+
+def read_table(path: Path) -> Table:
+    """Read the metrics of a run, whatever became of the file.
+
+    Raises:
+        InputError: There is none, or it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        told = f"cannot read {path}: {reason(error)}; give the folder of a run"
+        raise InputError(told) from error
+    lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+    found = [(row, line) for line in lines if (row := _row(line)) is not None]
+    return Table([row for row, _ in found], [line for _, line in found], len(lines) - len(found))
+
+
+def _row(line: bytes) -> Row | None:
+    """What a line says, if it is a row: a phase, two counters and other numbers."""
+    try:
+        row = json.loads(line)
+        numbers = [value for name, value in row.items() if name != "phase" and value is not None]
+        is_row = isinstance(row["phase"], str) and all(map(math.isfinite, numbers))
+        return row if is_row and all(type(row[name]) is int for name in COUNTERS) else None
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        return None
