@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from os import PathLike, fspath
 from os.path import expanduser
 from typing import TYPE_CHECKING
 
-from awac_dist.envs.registration import register_tasks
-from awac_dist.errors import InputError
-from awac_dist.types import EnvSpec, Episode, Origin
+from awac_dist.interrupts import IS_PROGRAM, ends_at_once
+
+with ends_at_once() if IS_PROGRAM else nullcontext():
+    from awac_dist.envs.registration import register_tasks
+    from awac_dist.errors import InputError
+    from awac_dist.types import EnvSpec, Episode, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

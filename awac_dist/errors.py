@@ -34,6 +34,14 @@ class RunFailed(Exception):  # noqa: N818 - reads as what happened
     """
 
 
+class RuntimeLost(RunFailed):
+    """What the components run on is gone, and they with it; what they logged is not."""
+
+    def __init__(self, message: str, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.again = again  # whether another one can be started in its place
+
+
 class ComponentDied(Exception):  # noqa: N818 - says what happened, to whoever can mend it
     """The process of a component is gone; its answers will not come."""
 
@@ -105,4 +113,4 @@ def needed(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunFailed(f"{cannot_write(path, error)}, then go on with --resume") from error
+        raise RunFailed(cannot_write(path, error)) from error

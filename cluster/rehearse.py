@@ -44,6 +44,12 @@ def main() -> None:
     parser.add_argument("--job", default=JOB, help="what `ray job submit` runs")
     parser.add_argument("--idle-minutes", type=float, help="instead of the file's own number")
     arguments = parser.parse_args()
+    hidden = [path for path in (str(HERE), sys.prefix, sys.base_prefix) if is_hidden(path)]
+    if hidden:
+        sys.exit(
+            "rehearse: hosts have a /tmp and a /home of their own, and would not find "
+            f"{' and '.join(dict.fromkeys(hidden))}: keep checkout and Python elsewhere, as in /opt"
+        )
     missing = [tool for tool in ("ip", "rsync", "sshd", "unshare") if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
         sys.exit(f"rehearse: needs root, and {', '.join(missing) or 'nothing else'}; see the top")
@@ -52,6 +58,11 @@ def main() -> None:
     rehearse = {"aws": rehearse_aws, "local": rehearse_local}[arguments.file]
     rehearse(arguments.job, arguments.idle_minutes)
     remove_leftovers(STATE)
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a host does not see what lies there."""
+    return any(Path(path).resolve().is_relative_to(folder) for folder in ("/tmp", "/home"))
 
 
 def rehearse_aws(job: str, idle_minutes: float | None) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from types import FrameType
 
 from awac_dist.cli.dry_run import check_initial, inputs, plan_of
@@ -19,8 +20,9 @@ from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.record import RECORD, record_of
-from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import InputError, RunFailed, needed, writable
+from awac_dist.data.sources import EXPERIENCE, Source
+from awac_dist.envs.trial import Trial
+from awac_dist.errors import InputError, RunFailed, RuntimeLost, needed, writable
 from awac_dist.files import read_file, write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
@@ -39,13 +41,20 @@ from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
 from awac_dist.runs.runtime import Runtime
 
-POLITE = (signal.SIGINT, signal.SIGTERM)
+POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MAX_STARTS = 10  # of Ray, in one call
 
 
 class StopRequest:
-    """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts."""
+    """Turns the first Ctrl-C, or SIGTERM, into a polite request; the second one interrupts.
+
+    So it does with SIGHUP, whatever follows, and with a screen that is gone.
+    """
 
     signal_number: int | None = None
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
 
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.getsignal(number) for number in POLITE}
@@ -55,17 +64,20 @@ class StopRequest:
     def listen(self) -> None:
         """Be the one who handles the signals, again where somebody else took them over."""
         for number in POLITE:
-            signal.signal(number, self._handle)
+            if number != signal.SIGHUP or self._before[number] != signal.SIG_IGN:  # as by nohup
+                signal.signal(number, self._handle)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def asked(self) -> bool:
+        if self.signal_number is None and self.screen.is_gone:
+            self.signal_number = signal.SIGPIPE
         return self.signal_number is not None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked():
+        if self.asked() and number != signal.SIGHUP:  # which shells send twice
             raise KeyboardInterrupt
         self.signal_number = number
 
@@ -77,7 +89,7 @@ def run(options: Options) -> int:
         InputError: Something is wrong, before anything ran.
         RunFailed: The run cannot go on.
     """
-    with Screen() as screen, StopRequest() as stop:
+    with Screen() as screen, StopRequest(screen) as stop:
         text = train(options, screen, stop)
     say(text)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
@@ -86,8 +98,7 @@ def run(options: Options) -> int:
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     task, sources = inputs(options)
-    spec = task.spec
-    check_initial(options, spec)
+    check_initial(options, task.spec)
     data = tuple(source.argument for source in sources)
     config = replace(options.config, data=data)
     if config.address is None and named_address() is None:
@@ -99,28 +110,49 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
         _going_on_told(resume_command(place.shared, config.env.id)),
         open_display(screen.stream, title) as display,
     ):
-        session, folder = place.session, place.shared
-        newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
-        with _recorded(config, place, display, stop, newest) as (runtime, recorder):
-            plan, note = plan_of(config, runtime.resources), recorder.note
-            workers = counted(plan.workers, "rollout worker")
-            note(f"{workers}, {counted(plan.shards, 'replay shard')}, learner on {plan.device}")
-            if session:
-                files = list_files(f"{folder}/{EXPERIENCE}")
-                finish_journals(files, spec, note)  # of shards that died
-            components = Components(runtime, config, spec, plan, folder, sources, session)
-            if components.placement:
-                note(components.placement)
-            stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
-        return summary(
-            list(recorder.evaluations.values()),
-            place.shared,
-            recorder.elapsed_s,
-            recorder.env_steps,
-            recorder.grad_steps,
-            stopped_early,
-            resume_command(place.shared, config.env.id),
-        )
+        starts = 1
+        while True:
+            try:
+                return _session(config, task, sources, place, display, stop)
+            except RuntimeLost as lost:
+                if stop.asked() or not lost.again or starts == MAX_STARTS:
+                    raise
+                display.note(f"{lost}: Ray is started again, and the run goes on")
+                place.begin_session(new=False)
+                starts += 1
+
+
+def _session(
+    config: RunConfig,
+    task: Trial,
+    sources: Sequence[Source],
+    place: RunPlace,
+    display: Display,
+    stop: StopRequest,
+) -> str:
+    """Start the components, and run them to the end; returns the closing summary."""
+    session, folder = place.session, place.shared
+    newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
+    with _recorded(config, place, display, stop, newest) as (runtime, recorder):
+        plan, note = plan_of(config, runtime.resources), recorder.note
+        workers = counted(plan.workers, "rollout worker")
+        note(f"{workers}, {counted(plan.shards, 'replay shard')}, learner on {plan.device}")
+        if session:
+            files = list_files(f"{folder}/{EXPERIENCE}")
+            finish_journals(files, task.spec, note)  # of shards that died
+        components = Components(runtime, config, task.spec, plan, folder, sources, session)
+        if components.placement:
+            note(components.placement)
+        stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
+    return summary(
+        list(recorder.evaluations.values()),
+        place.shared,
+        recorder.elapsed_s,
+        recorder.env_steps,
+        recorder.grad_steps,
+        stopped_early,
+        resume_command(place.shared, config.env.id),
+    )
 
 
 @contextmanager
@@ -164,7 +196,13 @@ def _recorded(
     config: RunConfig, place: RunPlace, display: Display, stop: StopRequest, newest: str | None
 ) -> Iterator[tuple[Runtime, Recorder]]:
     """What starts the components, and writes down what they do; the place has all of it then."""
-    runtime = start_runtime(inline=config.runtime == "inline", address=config.address)
+
+    def last_word(why: str) -> None:
+        command = resume_command(place.shared, config.env.id)
+        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(command)}")
+
+    inline = config.runtime == "inline"
+    runtime = start_runtime(inline=inline, address=config.address, last_word=last_word)
     with ExitStack() as at_end:  # last in, first out, whichever of them fails
         at_end.callback(place.keep)
         at_end.callback(runtime.close)
@@ -189,7 +227,9 @@ def _recorded(
 def _new_place(config: RunConfig) -> RunPlace:
     runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
     name = default_run_name(config.env.id, config.seed, datetime.now())
-    place = RunPlace.at(config.run_dir or f"{runs}/{name}")
+    place, others = RunPlace.at(config.run_dir or f"{runs}/{name}"), count(2)
+    while not config.run_dir and not place.claim():  # two may begin in one second
+        place = RunPlace.at(f"{runs}/{name}-{next(others)}")
     place.create()
     return place
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from awac_dist.cli.commands import COMMANDS
-from awac_dist.cli.parser import read
 from awac_dist.errors import InputError, RunFailed, did_you_mean
+from awac_dist.interrupts import ends_at_once
 from awac_dist.reporting.screen import say
 
 PROGRAM = "awac-dist"
@@ -28,19 +29,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def call(kind: type[Any], run: Callable[[Any], int | None], program: str) -> int:
     """Run a tool of its own with the options that this process was given; its exit code."""
+    from awac_dist.cli.parser import read
+
     return told(lambda: run(read(kind, sys.argv[1:], program)))
 
 
 def told(run: Callable[[], int | None]) -> int:
     """The exit code of `run`; what a person can mend is said in one line, whatever the command."""
     try:
-        return run() or 0
+        try:
+            return run() or 0
+        finally:
+            sys.stdout.flush()
     except (InputError, RunFailed) as error:
         _tell(" ".join(str(error).split()), error)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt as error:  # of a run, the second: the first is a polite request
         _tell("interrupted", error)
         return 128 + signal.SIGINT
+    except OSError:
+        if not _is_closed(sys.stdout.fileno()):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is not written
+        return 128 + signal.SIGPIPE
+
+
+def _is_closed(descriptor: int) -> bool:
+    """Whether nobody reads what is written there: of `| head`, or a terminal that is gone."""
+    look = select.poll()
+    look.register(descriptor, 0)
+    return bool(look.poll(0))
 
 
 def _tell(line: str, error: BaseException) -> None:
@@ -51,11 +69,15 @@ def _tell(line: str, error: BaseException) -> None:
 
 
 def _run(argv: Sequence[str]) -> int | None:
+    with ends_at_once():
+        from awac_dist.cli.commands import COMMANDS
+        from awac_dist.cli.parser import read
+
     group = "data " if argv[:1] == ["data"] else ""
     words = list(argv)[bool(group) :]
     names = [name.removeprefix(group) for name in COMMANDS if name.startswith(group)]
     if not words or words[0] in ("-h", "--help"):
-        say(_overview(group, names))
+        say(_overview(group, {name: COMMANDS[group + name].what for name in names}))
         return 0 if words else 2
     if words[0] not in names:
         hint = did_you_mean(words[0], names, f"there are {', '.join(names)}")
@@ -66,13 +88,14 @@ def _run(argv: Sequence[str]) -> int | None:
     else:
         options = read(command.options, words[1:], f"{PROGRAM} {name}")
     module = getattr(options, "module", command.module)
-    run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
+    with ends_at_once():
+        run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
     return run(options)
 
 
-def _overview(group: str, names: Sequence[str]) -> str:
+def _overview(group: str, commands: Mapping[str, str]) -> str:
     lines = [f"usage: {PROGRAM} {group}COMMAND ...", "", "commands:"]
-    lines += [f"  {name:<15}{COMMANDS[group + name].what}" for name in names]
+    lines += [f"  {name:<15}{what}" for name, what in commands.items()]
     return "\n".join([*lines, "", f"See {PROGRAM} {group}COMMAND --help."])
 
 

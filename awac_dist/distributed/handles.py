@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class RayFuture:
-    """The answer to a call that was posted to an actor."""
+    """The answer to a call that was posted to an actor, whose component has a name."""
 
-    def __init__(self, reference: Any) -> None:
-        self.reference = reference
+    def __init__(self, reference: Any, name: str) -> None:
+        self.reference, self.name = reference, name
 
     def result(self) -> Any:
         with _clear_errors():
@@ -51,7 +51,7 @@ def _no_room(error: Exception) -> RunFailed:
         store += ", and so is the disk that it spills to"
     return RunFailed(
         f"{store}: make room in /dev/shm and in Ray's folder, /tmp/ray unless RAY_TMPDIR names "
-        "another one, then go on with --resume"
+        "another one"
     )
 
 
@@ -67,12 +67,13 @@ def _reason_of_death(error: Any) -> Exception:
 class RayHandle:
     """A component in another process: posting returns at once."""
 
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
+    def __init__(self, actor: Any, name: str) -> None:
+        self.actor, self.name = actor, name
 
     def post(self, method: str, *arguments: Any, **named: Any) -> RayFuture:
         with _clear_errors():
-            return RayFuture(getattr(self.actor, method).remote(*arguments, **named))
+            answer = getattr(self.actor, method).remote(*arguments, **named)
+        return RayFuture(answer, self.name)
 
 
 class SharedWeightStore(WeightStore):

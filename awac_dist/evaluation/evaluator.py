@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.messages import Finished, WeightsReader
@@ -67,6 +68,12 @@ class Evaluator:
         watchdog = Watchdog(step_timeout_s if self.owns_process else None)
         self._collector = Collector(spec, num_envs, stream_of(seed), noise=None, watchdog=watchdog)
         self._policy: Policy | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._playing: Iterator[Finished] | None = None
+        self._played: list[Finished] = []
+        self._faults: list[str] = []
 
     def ready(self) -> None:
         """Answers once its environments are made."""
@@ -76,19 +83,27 @@ class Evaluator:
 
         None where nobody keeps one, because nothing was published or the weight store died.
         """
+        self._begin()
         newest = self._weights.pull(-1)
         if newest is None:
             return None
         self._policy = make_policy(self._policy_spec, newest.vector, newest.version)
         return newest.version
 
-    def run(self, label: str, episodes: int) -> Evaluation:
+    def run(self, label: str, episodes: int) -> Evaluation | None:
         """Evaluate the loaded policy over `episodes` whole episodes.
+
+        Plays some of them, so that nobody waits long; to be called again where it returns None.
 
         Raises:
             RunFailed: The environment failed in too many episodes in a row.
         """
         assert self._policy is not None, "load comes first"
-        faults: list[str] = []
-        played = list(play(self._collector, self._policy, 0, episodes, faults))
+        if self._playing is None:
+            self._playing = play(self._collector, self._policy, 0, episodes, self._faults)
+        self._played += islice(self._playing, SIDE_BY_SIDE)
+        if len(self._played) < episodes:
+            return None
+        played, faults = self._played, self._faults
+        self._begin()
         return evaluation_of(label, self._policy.version, self._env_id, played, faults)

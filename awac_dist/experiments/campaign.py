@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from awac_dist.experiments.run_record import Verdict
 
@@ -40,7 +42,7 @@ class RunSize:
 class Death:
     """One process that was killed."""
 
-    kind: str  # such as worker
+    kind: str  # such as worker, or stopped worker
     run: int  # its number
     grad_steps: int  # of the run's newest row, -1 before there is one
     seconds: float | None = None  # until it was recovered from, None if it was not
@@ -53,9 +55,22 @@ class Campaign:
 
     size: RunSize  # of every run
     deaths: list[Death] = field(default_factory=list)  # in order
-    failures: list[str] = field(default_factory=list)  # a launcher's own exits; it was resumed
+    failures: list[str] = field(default_factory=list)  # a launcher's own exits without a word
     verdicts: list[Verdict] = field(default_factory=list)  # of the runs that were disturbed
     undisturbed: Verdict | None = None  # of the one that was not
+    told: list[str] = field(default_factory=list)  # those with one line and the command
+
+    @classmethod
+    def begun(cls, path: Path, size: RunSize) -> Campaign:
+        """What an earlier call left, or a new one."""
+        if not path.exists():
+            return cls(size)
+        left = json.loads(path.read_text())
+        left["size"] = RunSize(**left["size"])
+        left["deaths"] = [Death(**death) for death in left["deaths"]]
+        left["verdicts"] = [Verdict(**verdict) for verdict in left["verdicts"]]
+        left["undisturbed"] = left["undisturbed"] and Verdict(**left["undisturbed"])
+        return cls(**left)
 
     def count(self, kind: str) -> int:
         """Deaths of a kind."""
@@ -63,18 +78,19 @@ class Campaign:
 
     def table(self) -> str:
         """One line a kind of death, for a terminal."""
-        lines = [f"{'kind':10} deaths recovered  median s   worst s"]
+        lines = [f"{'kind':19} deaths recovered  median s   worst s"]
         for kind in dict.fromkeys(death.kind for death in self.deaths):
             seconds = [d.seconds for d in self.deaths if d.kind == kind and d.seconds is not None]
             middle = f"{statistics.median(seconds):9.1f} {max(seconds):9.1f}" if seconds else ""
-            lines.append(f"{kind:10} {self.count(kind):6} {len(seconds):9} {middle}")
+            lines.append(f"{kind:19} {self.count(kind):6} {len(seconds):9} {middle}")
         return "\n".join(lines)
 
     def closing(self) -> str:
         """What was lost and what was learned, for a terminal."""
         results = [verdict.result for verdict in self.verdicts]
         lines = [
-            f"{len(results)} runs, {len(self.failures)} exits that nobody had asked for",
+            f"{len(results)} runs, {len(self.told)} exits with one clear line, "
+            f"{len(self.failures)} without",
             f"transitions lost {sum(v.lost for v in self.verdicts)}, "
             f"not known to the learner {sum(v.unknown for v in self.verdicts)}, "
             f"duplicated {sum(v.duplicated for v in self.verdicts)}",

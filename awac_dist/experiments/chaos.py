@@ -1,14 +1,16 @@
 """`python -m awac_dist.experiments.chaos`: real runs whose processes are killed again and again.
 
 A first run goes undisturbed. Then runs of the same settings follow each other; every few seconds
-a process of the run gets SIGKILL, a launcher that was killed is started again with `--resume`, and
-what the run leaves behind is judged once it ends. When the time is over nothing is killed any
-more and the last run ends by itself.
+a process of the run gets SIGKILL, or SIGSTOP and some time later SIGCONT; a launcher that was
+killed is started again with `--resume`, and what the run leaves behind is judged once it ends. When
+the time is over nothing is killed any more and the last run ends by itself. With the same `--out`
+the campaign goes on another time.
 
 A death is recovered from once as many processes of each kind as before are built, and after that
 a row of updates appears in `metrics.jsonl`; of the evaluator, which is missed only when something
-is to be evaluated, a row of an evaluation. The next process is killed only then: what is promised
-is to survive the death of any one process at a time.
+is to be evaluated, a row of an evaluation; a process that goes on after its stop is recovered from
+in the same way. The next process is killed only then: what is promised is to survive the death of
+any one process at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -38,6 +41,7 @@ from awac_dist.experiments.run_record import (
     judge,
     last_row,
     logged_fragments,
+    steps_that_differ,
 )
 
 ACTORS = {  # kind -> its class, and how many of it a run has
@@ -47,9 +51,15 @@ ACTORS = {  # kind -> its class, and how many of it a run has
     "evaluator": ("WatchedEvaluator", 1),
     "weights": ("SharedWeightStore", 1),
 }
+PARTS = {"raylet": "raylet", "gcs": "gcs_server"}  # of Ray itself: kind -> its program
 DRIVER = "driver"
-KINDS = (*ACTORS, DRIVER)
+STOPPED = "stopped "  # before the kind of what goes on again
+VICTIMS = (*ACTORS, *PARTS, DRIVER)
+KINDS = (*VICTIMS, *(STOPPED + victim for victim in VICTIMS))
+STOPS_S = (5.0, 45.0)  # too short for a process to be replaced, and long enough
 STARTING = ".__init__"
+LEFT = "chaos.json"
+RESUME = "awac_dist.launch --resume"  # in the last line of a run that ended by itself
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
@@ -81,7 +91,8 @@ def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[p
     for process in launcher.children(recursive=True):
         with suppress(psutil.Error):  # it is gone
             title = "".join(process.cmdline()[:1]).strip()  # Ray's, such as ray::Learner.update
-            is_one = title.split(".")[0] == f"ray::{ACTORS[kind][0]}"
+            ours = f"ray::{ACTORS[kind][0]}" if kind in ACTORS else None
+            is_one = title.split(".")[0] == ours or process.name() == PARTS.get(kind)
             if is_one and not (ready and STARTING in title):
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)
@@ -122,8 +133,13 @@ class DisturbedRun:
                     self._kill(*self.rng.choice(victims))
         finally:
             stop(self._launcher)
-        size = self.campaign.size
-        return judge(self.folder, self._seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
+        size, seen = self.campaign.size, self._seen
+        verdict = judge(self.folder, seen, env_steps=size.env_steps, grad_steps=size.grad_steps)
+        if "Traceback" in self._log.read_text(errors="replace"):
+            verdict.problems.append(f"{self._log} holds a traceback")
+        if differing := steps_that_differ(self.folder):
+            verdict.problems.append(f"{differing} steps in the log are not what the task does")
+        return verdict
 
     def _resume(self) -> None:
         self._launcher = launch(["--resume", str(self.folder)], self._log)
@@ -133,8 +149,10 @@ class DisturbedRun:
         code: int | None = self._launcher.poll()
         if code:
             lines = self._log.read_text(errors="replace").splitlines()
-            self.campaign.failures.append(f"run {self._number}: exit {code}: {lines[-1:]}")
-            print(self.campaign.failures[-1], flush=True)
+            clear = len(lines) > 2 and lines[-3].startswith("awac_dist: ") and RESUME in lines[-1]
+            ends = self.campaign.told if clear else self.campaign.failures
+            ends.append(f"run {self._number}: exit {code}: {lines[-3:]}")
+            print(ends[-1], flush=True)
             self._failures += 1
             if self._failures == MAX_FAILURES:
                 raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
@@ -154,7 +172,7 @@ class DisturbedRun:
         if not (self.folder / "config.yaml").exists():
             return []  # nothing has begun that could be resumed
         for kind in sorted(self.kinds, key=self.campaign.count):
-            if processes := of_kind(self._launcher, kind):
+            if processes := of_kind(self._launcher, kind.removeprefix(STOPPED)):
                 return [(kind, process) for process in processes]
         return []
 
@@ -162,20 +180,33 @@ class DisturbedRun:
         self._seen |= logged_fragments(self.folder)
         grad_steps = last_row(self.folder, UPDATES).get("grad_steps", -1)
         death = Death(kind, self._number, grad_steps)
-        column = EVALUATION if kind == "evaluator" else UPDATES
-        since, began = self._elapsed_s(column), time.monotonic()
+        column = EVALUATION if kind.endswith("evaluator") else UPDATES
+        since, began, dead = self._elapsed_s(column), time.monotonic(), process.pid
         try:
-            process.kill()
+            if kind.startswith(STOPPED):
+                dead = self._stop(process)
+            else:
+                process.kill()
         except psutil.NoSuchProcess:
             return  # the run was quicker, and ended
         self.campaign.deaths.append(death)
         if kind == DRIVER:
             process.wait()
             self._resume()
-        if self._recovers(column, process.pid, since, began + RECOVERY_S):
+        if self._recovers(column, dead, since, time.monotonic() + RECOVERY_S):
             death.seconds = time.monotonic() - began
         death.run_ended = self._launcher.poll() == 0
         print(f"{time.strftime('%X')} {death}", flush=True)
+
+    def _stop(self, process: psutil.Process) -> int:
+        """Stop a process for some time; its pid if it did not live to go on, else 0."""
+        process.suspend()
+        time.sleep(self.rng.choice(STOPS_S))
+        try:
+            process.resume()
+        except psutil.NoSuchProcess:
+            return process.pid
+        return 0
 
     def _elapsed_s(self, column: str) -> float:
         """When the newest row with a column was written; rows of lost updates disappear again."""
@@ -188,9 +219,10 @@ class DisturbedRun:
         return self._wait(deadline, lambda: self._elapsed_s(column) > since)
 
     def _is_whole(self, dead: int) -> bool:
-        for kind, (_, count) in ACTORS.items():
+        for kind in (*ACTORS, *PARTS):
             living = of_kind(self._launcher, kind, ready=True)
-            if sum(process.pid != dead for process in living) != count:
+            wanted = ACTORS[kind][1] if kind in ACTORS else 1
+            if sum(process.pid != dead for process in living) != wanted:
                 return False
         return True
 
@@ -209,7 +241,7 @@ def hold(
     """One undisturbed run, then disturbed ones until the time is over.
 
     Args:
-        out: Folder for the runs, and `chaos.json`.
+        out: Folder for the runs, and `chaos.json`, with which a campaign goes on.
         minutes: After which nothing is killed any more.
         every_s: Mean pause between a recovery and the next kill.
         kinds: What is killed, each equally often.
@@ -218,7 +250,8 @@ def hold(
         size: Of every run.
         compare: Whether to hold the undisturbed run.
     """
-    result, rng, end = Campaign(size), random.Random(seed), math.inf
+    result, end = Campaign.begun(out / LEFT, size), math.inf
+    rng = random.Random(seed + len(result.deaths))
 
     def over() -> bool:
         enough = least and all(result.count(kind) >= least for kind in kinds)
@@ -229,12 +262,14 @@ def hold(
         print(f"{name}: {verdict}", flush=True)
         return verdict
 
-    if compare:
+    if compare and result.undisturbed is None:
         result.undisturbed = judged("undisturbed", ())
     end = time.monotonic() + 60 * minutes
     while not over():
-        result.verdicts.append(judged(f"run-{len(result.verdicts):03d}", kinds))
-        (out / "chaos.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
+        names = (f"run-{number:03d}" for number in count(len(result.verdicts)))
+        name = next(name for name in names if not (out / name).exists())
+        result.verdicts.append(judged(name, kinds))
+        (out / LEFT).write_text(json.dumps(asdict(result), indent=2) + "\n")
     return result
 
 
@@ -245,6 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between kills")
     parser.add_argument("--kinds", default=",".join(KINDS), help="%(default)s")
+    parser.add_argument("--least", type=int, default=0, help="end once each died so often")
     parser.add_argument("--out", type=Path, help="folder for the runs and chaos.json")
     words = parser.parse_args(argv)
     kinds = words.kinds.split(",")
@@ -254,8 +290,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the run is ended, too
     out = words.out or Path(tempfile.mkdtemp(prefix="chaos-"))
     out.mkdir(parents=True, exist_ok=True)
-    done = hold(out, words.minutes, every_s=words.every, kinds=kinds, seed=words.seed)
-    print(f"\n{done.table()}\n{done.closing()}\n{out / 'chaos.json'}")
+    pace = {"every_s": words.every, "seed": words.seed, "least": words.least}
+    done = hold(out, words.minutes, kinds=kinds, **pace)
+    print(f"\n{done.table()}\n{done.closing()}\n{out / LEFT}")
     return int(not is_clean(done))
 
 

@@ -11,8 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
+
 from awac_dist.config import CLONE
 from awac_dist.data.experience import list_files, read_fragments
+from awac_dist.envs.make import make_env
 from awac_dist.errors import InputError
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress
@@ -47,6 +51,25 @@ def _fragments(folder: Path) -> Iterator[tuple[Fragment, int]]:
             for fragment in read_fragments(file.path):
                 origin = fragment.episode.origin
                 yield (fragment.source, (*origin.stream, origin.start)), len(fragment.episode)
+
+
+def steps_that_differ(folder: Path) -> int:
+    """How many steps in the log of a run the task does not show when they are done again."""
+    env = make_env(yaml.safe_load((folder / "config.yaml").read_text())["env"])
+    space: Any = env.action_space
+    files = list_files(str(folder / "experience"))
+    logged = [fragment.episode for file in files for fragment in read_fragments(file.path)]
+    differ = 0
+    for its in sorted(logged, key=lambda its: (*its.origin.stream, its.origin.start)):
+        if its.origin.start == 0:
+            env.reset(seed=its.origin.seed)
+        for action, shown, reward in zip(
+            its.actions, its.observations[1:], its.rewards, strict=True
+        ):
+            observation, again, *_ = env.step(np.clip(action, space.low, space.high))
+            same = np.array_equal(np.float32(observation), shown) and np.float32(again) == reward
+            differ += not same
+    return differ
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,17 @@ class RunPlace:
         with self._reached() as (filesystem, root):
             return bool(filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File)
 
+    def claim(self) -> bool:
+        """Take a name that nobody was asked for; False where somebody has it."""
+        try:
+            self.local.mkdir(parents=True)
+            self._made_local = True
+        except FileExistsError:
+            return False
+        except OSError:  # `create` says why
+            pass
+        return True
+
     def read(self, name: str) -> str | None:
         """What is in a file of the run; None if there is none of that name."""
         return read_file(f"{self.shared}/{name}").decode() if self.holds(name) else None
@@ -162,7 +173,7 @@ class RunPlace:
                 filesystem.create_dir(name, recursive=True)
                 if _files(filesystem, name):
                     raise already_there(self.shared)
-        self._made_local = not self.local.exists()
+        self._made_local = self._made_local or not self.local.exists()
         create_run_folder(self.local)
 
     def begin_session(self, *, new: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 STDOUT, STDERR = 1, 2
 
@@ -26,6 +28,19 @@ def safe(text: str) -> str:
     return "".join(shown)
 
 
+class _Output(io.FileIO):
+    """A file that a run does not stumble over: what it cannot take is lost."""
+
+    is_gone = False  # whether nobody reads any more: the pipe, or the terminal, was closed
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.is_gone = self.is_gone or error.errno in (errno.EPIPE, errno.EIO)
+            return len(data)
+
+
 class Screen:
     """Takes descriptors 1 and 2 away from everybody, C libraries and child processes included.
 
@@ -39,14 +54,26 @@ class Screen:
 
     stream: TextIO  # open inside the `with`
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._output.is_gone
+
     def __enter__(self) -> Self:
         _flush()
         self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        self.stream = open(os.dup(STDOUT), "w", buffering=1, encoding=encoding, errors="replace")
+        self._output = _Output(os.dup(STDOUT), "w")
+        buffer = io.BufferedWriter(self._output)
+        self.stream = io.TextIOWrapper(buffer, encoding, "replace", line_buffering=True)
         self._stderr = os.dup(STDERR)
         _point_to(self._spool.fileno())
         return self
+
+    def last_word(self, line: str) -> None:
+        """Say a line on the real stderr, and end this process at once, whatever it waits for."""
+        os.write(self._stderr, f"{line}\n".encode())
+        os._exit(1)
 
     def divert(self, path: Path) -> None:
         """Move what was spooled to the end of the file at `path`, and go on there."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from awac_dist.config import NOTHING_TO_CLONE
 from awac_dist.envs.trial import Trial
-from awac_dist.errors import ComponentDied, InputError, RunFailed
+from awac_dist.errors import ComponentDied, InputError, RunFailed, RuntimeLost
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.runs.collecting import Collecting, Counts
@@ -76,6 +76,7 @@ class Driver:
 
         Raises:
             InputError: Before anything was learned or collected.
+            RuntimeLost: What everything runs on is gone.
             RunFailed: Later; names the checkpoint from which the run can go on.
         """
         try:
@@ -84,6 +85,8 @@ class Driver:
             except Stopped as stop:
                 self._end_early(stop)
                 return str(stop)
+        except RuntimeLost:
+            raise
         except (InputError, RunFailed) as error:
             begun = self.progress.grad_steps or self.progress.env_steps
             if isinstance(error, InputError) and not begun:

@@ -80,6 +80,9 @@ class EvaluatorSupervisor:
     def _post(self, label: str, episodes: int, told: Told) -> None:
         while not self._has_loaded():
             self._publish()
+        self._play(label, episodes, told)
+
+    def _play(self, label: str, episodes: int, told: Told) -> None:
         self._answer = self._handle.post("run", label, episodes)
         self._loop.when_done(self._answer, partial(self._finish, label, episodes, told))
 
@@ -97,11 +100,14 @@ class EvaluatorSupervisor:
             return
         self._answer = None
         try:
-            evaluation = answer.result()
+            evaluation: Evaluation | None = answer.result()
         except ComponentDied as death:
             self._replace(death)
             self._post(label, episodes, told)
         else:
+            if evaluation is None:  # there are episodes left
+                self._play(label, episodes, told)
+                return
             self.is_busy = False
             told(evaluation)
 

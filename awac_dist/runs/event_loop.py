@@ -14,6 +14,8 @@ from awac_dist.runs.runtime import Runtime
 POLL_S = 0.25
 LOOK_FOR_ROOM_EVERY_S = 5.0
 LOOK_AT_STORE_EVERY_S = 2.0
+LOOK_FOR_SILENCE_EVERY_S = 5.0
+SILENT_S = 300.0  # a call that takes longer is told of, and again after twice the time
 LAST_WORDS_S = 60.0  # for the last checkpoint, and then for the shards' files
 
 
@@ -50,7 +52,10 @@ class EventLoop:
         self._aside: dict[Future, Callable[[Future], object]] = {}
         self._looks: dict[Callable[[], object], tuple[float, float]] = {}  # how often, when next
         self._missing = self._told = ""
+        self._waited: Sequence[Future] = ()
+        self._silent: dict[Future, tuple[float, float]] = {}  # seen first, to be told when
         self.every(LOOK_FOR_ROOM_EVERY_S, self._look_for_room)
+        self.every(LOOK_FOR_SILENCE_EVERY_S, self._look_for_silence)
 
     def every(self, seconds: float, look: Callable[[], object]) -> None:
         """Have something looked at now and then."""
@@ -79,9 +84,11 @@ class EventLoop:
         Raises:
             Stopped: Somebody asked, a condition was met, or the last words take too long.
             ComponentDied: The learner, over something that nobody waits for.
+            RuntimeLost: What all components run on is gone.
         """
         aside = () if self._deadline else tuple(self._aside)
-        done = self._runtime.wait([*futures, *aside], POLL_S)
+        self._waited = [*futures, *aside]
+        done = self._runtime.wait(self._waited, POLL_S)
         self._observer.tick()
         if not self._deadline:
             self._do_what_is_due([future for future in done if future in aside])
@@ -126,6 +133,19 @@ class EventLoop:
             self._told = missing
             line = f"no room yet for {missing}" if missing else "everything has found room"
             self._observer.note(line)
+
+    def _look_for_silence(self) -> None:
+        """Have processes that are stopped replaced, and say who has not answered for long."""
+        for line in self._runtime.end_stopped():
+            self._observer.note(line)
+        now = time.monotonic()
+        fresh = now, now + SILENT_S
+        self._silent = {future: self._silent.get(future, fresh) for future in self._waited}
+        for future, (since, due) in self._silent.items():
+            if now >= due:
+                self._silent[future] = since, 2 * now - since
+                who = self._runtime.who(future) or "a process"
+                self._observer.note(f"no answer from {who} for {now - since:.0f} s")
 
 
 class StoreWatch:

@@ -33,6 +33,17 @@ class Runtime(ABC):
         """What has found no room yet, and what there is; empty if everything runs."""
         return ""
 
+    def end_stopped(self) -> list[str]:
+        """End processes that somebody stopped, so that they are replaced; says which, a line each.
+
+        To be called every few seconds.
+        """
+        return []
+
+    def who(self, future: Future) -> str:
+        """Whose answer it is, empty if it is not known."""
+        return ""
+
     def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
         """What shows a run's newest metrics beside those of its cluster."""
         return lambda values: None
@@ -52,7 +63,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
-        """Those that are done, at least one unless the time runs out."""
+        """Those that are done, at least one unless the time runs out.
+
+        Raises:
+            RuntimeLost: What all components run on is gone.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from running import ALL_UPDATES, SMALL, run, small_config, write_demonstrations
 
 from awac_dist import files
 from awac_dist.algorithms.awac import AWAC
+from awac_dist.cli import launch
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.envs.make import make_task
-from awac_dist.errors import ComponentDied, NotFinite, RunFailed
+from awac_dist.errors import ComponentDied, NotFinite, RunFailed, RuntimeLost
 from awac_dist.evaluation import evaluator
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress, save_checkpoint
@@ -527,7 +529,12 @@ def test_a_run_that_is_resumed_with_fewer_steps_than_it_took_ends(
 
 
 @pytest.mark.parametrize(
-    ("address", "says"), [(None, "Ray does not start on this machine"), ("nowhere:1", "nowhere:1")]
+    ("address", "says"),
+    [
+        (None, "Ray does not start on this machine: The node timed out during startup."),
+        ("auto", "no Ray cluster at auto: The node timed out during startup."),
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused"),
+    ],
 )
 def test_ray_that_does_not_answer_is_one_line(
     data: str,
@@ -546,9 +553,7 @@ def test_ray_that_does_not_answer_is_one_line(
     monkeypatch.setattr(ray, "init", init)
     at = ["--address", address] if address else []
     assert main([*SMALL, "--data", data, "--run-dir", str(tmp_path / "run"), *at]) == 2
-    line = only_line(capfd)
-    assert says in line
-    assert "The node timed out during startup." in line
+    assert says in only_line(capfd)
 
 
 @pytest.mark.parametrize("name", ["ObjectStoreFullError", "OutOfDiskError"])
@@ -574,7 +579,9 @@ def test_an_object_store_that_is_full_ends_the_run(
 
     monkeypatch.setattr(ray, "get", get)
     call = (
-        RayFuture(None).result if where != "argument" else lambda: RayHandle(Actor()).post("take")
+        RayFuture(None, "").result
+        if where != "argument"
+        else lambda: RayHandle(Actor(), "").post("take")
     )
     with pytest.raises(RunFailed, match=r"object store is full.*: make room in .*RAY_TMPDIR"):
         call()
@@ -723,6 +730,91 @@ def test_a_polite_request_checkpoints_in_every_phase(
         assert load_progress(found[-1])["phase"] == phase
     assert resume(folder) == 0
     check_finished(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "heard"),
+    [
+        (signal.SIGHUP, signal.SIG_DFL, True),
+        (signal.SIGHUP, signal.SIG_IGN, False),  # of nohup
+        (signal.SIGINT, signal.SIG_IGN, True),
+    ],
+)
+def test_who_is_asked_to_stop_by_what(number: Any, before: Any, heard: bool) -> None:
+    kept = signal.signal(number, before)
+    screen = SimpleNamespace(is_gone=False)
+    try:
+        with launch.StopRequest(screen) as stop:  # type: ignore[arg-type]
+            signal.raise_signal(number)
+            assert stop.asked() == heard
+            if number == signal.SIGHUP:
+                signal.raise_signal(number)  # shells send it twice
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(number)
+    finally:
+        signal.signal(number, kept)
+
+
+def test_a_screen_that_is_gone_asks_to_stop() -> None:
+    with launch.StopRequest(SimpleNamespace(is_gone=True)) as stop:  # type: ignore[arg-type]
+        assert stop.asked()
+        assert stop.signal_number == signal.SIGPIPE
+
+
+# What everything runs on is gone.
+
+
+class Losing(InlineRuntime):
+    """Is lost at its n-th wait."""
+
+    def __init__(self, waits: int, *, again: bool) -> None:
+        super().__init__(RESOURCES)
+        self._waits, self._again = waits, again
+
+    def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
+        self._waits -= 1
+        if self._waits < 0:
+            raise RuntimeLost("Ray's raylet died", again=self._again)
+        return super().wait(futures, timeout_s)
+
+
+@pytest.mark.parametrize("waits", [(3,), (20,), (40, 9), (40, 0, 0, 3)])
+def test_a_run_goes_on_where_ray_is_started_again(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    waits: Sequence[int],
+) -> None:
+    runtimes = [*(Losing(count, again=True) for count in waits), InlineRuntime(RESOURCES)]
+    monkeypatch.setattr(launch, "start_runtime", lambda **_: runtimes.pop(0))
+    assert begin() == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    told = out.count("Ray's raylet died: Ray is started again, and the run goes on")
+    assert (told, runtimes) == (len(waits), [])
+    check_finished(tmp_path / "run")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_that_cannot_go_on_names_the_command_that_does(
+    begin: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    again: bool,
+) -> None:
+    """On a cluster, which is not ours to start; and where Ray does not stay."""
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "start_runtime", lambda **_: Losing(0 if again else 40, again=again))
+        assert begin() == 1
+    out, err = capfd.readouterr()
+    command = out.splitlines()[-1]
+    assert err == "awac_dist: Ray's raylet died\n"
+    assert command == f"python -m awac_dist.launch --resume {tmp_path}/run"
+    assert main(command.split()[3:]) == 0
+    check_finished(tmp_path / "run")
 
 
 @pytest.fixture

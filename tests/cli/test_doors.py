@@ -1,6 +1,8 @@
 """The doors: what they list, how soon they answer, and what they leave alone until it is needed."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 import yaml
 
 from awac_dist.cli.commands import COMMANDS
-from awac_dist.cli.main import main
+from awac_dist.cli.main import main, told
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.files import seal
@@ -75,3 +77,24 @@ def test_every_door_opens(door: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: ")
     assert done.stderr == ""
+
+
+def fail() -> int:
+    raise OSError("of something else")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["launch", "--dry-run"]])
+def test_a_pipe_that_is_closed_ends_a_command_silently(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w") as pipe, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+        assert main(words) == 128 + signal.SIGPIPE
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_fault_of_the_system_keeps_its_traceback() -> None:
+    with pytest.raises(OSError, match="of something else"):
+        told(fail)

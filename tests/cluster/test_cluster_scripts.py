@@ -8,8 +8,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -46,6 +48,29 @@ def slurm(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     said = tmp_path / "said"
     path = f"{tmp_path}:{os.environ['PATH']}"
     return said, os.environ | SLURM | {"PATH": path, "HOME": str(tmp_path), "SAID": str(said)}
+
+
+def script(name: str) -> Any:
+    """A script of `cluster/` as a module."""
+    specification = importlib.util.spec_from_file_location(name, CLUSTER / f"{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("moved", ["HERE", "prefix"])
+def test_a_rehearsal_says_whom_its_hosts_would_not_find(
+    monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    monkeypatch.syspath_prepend(str(CLUSTER))
+    rehearse = script("rehearse")
+    monkeypatch.setattr(sys, "argv", ["rehearse.py", "local"])
+    place = rehearse if moved == "HERE" else sys
+    monkeypatch.setattr(place, moved, "/tmp/checkout/cluster")
+    with pytest.raises(SystemExit, match="would not find /tmp/checkout/cluster: keep checkout"):
+        rehearse.main()
 
 
 def test_slurm_starts_a_locked_labelled_cluster_and_ends_as_the_run_does(
@@ -130,11 +155,7 @@ def test_a_run_without_a_folder_lies_where_the_cluster_keeps_runs(
 
 @pytest.mark.ray
 def test_a_client_without_the_token_is_refused(ray_session: None) -> None:
-    specification = importlib.util.spec_from_file_location("listening", CLUSTER / "listening.py")
-    assert specification is not None
-    assert specification.loader is not None
-    listening = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(listening)
+    listening = script("listening")
     address = ray.get_runtime_context().gcs_address
     host, port = address.split(":")
     assert listening.protection_of(host, int(port)) == "token"

@@ -1,4 +1,4 @@
-"""Ray's token: whoever reads it may run anything in the session."""
+"""Ray's token and doors: whoever gets in may run anything in the session."""
 
 import os
 import stat
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from awac_dist.distributed.ray_runtime import keep_token_private
+from awac_dist.distributed.session import keep_token_private
 
 
 @pytest.fixture
@@ -49,15 +49,31 @@ def test_a_token_of_the_environment_is_left_alone(
     assert not token.exists()
 
 
+LOCAL = """
+import psutil, ray
+from awac_dist.distributed.ray_runtime import RayRuntime
+
+runtime = RayRuntime()
+print(ray.get(ray.remote(lambda: 7).remote()))
+me = psutil.Process()
+for process in [me, *me.children(recursive=True)]:
+    for door in process.net_connections():
+        if door.status == psutil.CONN_LISTEN:
+            print("door", door.laddr.ip, door.laddr.port, process.name())
+runtime.close()
+"""
+
+
 @pytest.mark.ray
-def test_a_local_session_uses_the_private_token(token: Path) -> None:
-    code = (
-        "from awac_dist.distributed.ray_runtime import RayRuntime; runtime = RayRuntime();"
-        "import ray; print(ray.get(ray.remote(lambda: 7).remote())); runtime.close()"
-    )
+def test_a_local_session_uses_the_private_token_and_listens_on_loopback_alone(token: Path) -> None:
     environment = {name: x for name, x in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-c", LOCAL], capture_output=True, text=True, env=environment, check=True
     )
-    assert "7" in done.stdout.split()
+    lines = [line.split() for line in done.stdout.splitlines()]
+    doors = [line[1:] for line in lines if line[0] == "door"]
+    assert ["7"] in lines
     assert mode(token) == 0o600
+    assert len(doors) >= 5
+    inside = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
+    assert [door for door in doors if door[0] not in inside] == []

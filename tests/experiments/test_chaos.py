@@ -1,33 +1,39 @@
 """Runs whose processes are killed, and that the judge of such runs sees what is wrong."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from commit import SEED, commit_number
+from running import run, small_config
 
+from awac_dist.config import OfflineConfig
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
-from awac_dist.experiments.chaos import KINDS, hold
+from awac_dist.experiments.chaos import KINDS, VICTIMS, hold
 from awac_dist.experiments.run_record import (
     EVALUATION,
     UPDATES,
+    Verdict,
     judge,
     last_row,
     logged_fragments,
     seams,
+    steps_that_differ,
 )
 from awac_dist.learner.checkpoint import save_checkpoint
 from awac_dist.policies.spec import PolicySpec
+from awac_dist.runs.runtime import InlineRuntime, Resources
 from awac_dist.types import Episode, Origin
 
 UNIT = PolicySpec("deterministic", (1, 1), (-1.0,), (1.0,))
 SPEC = env_spec("Pendulum-v1")
 SHORT = RunSize(100, 100, 2_000, every_updates=200, episodes=1)
-DEATHS = 20
+DEATHS = 7
 MINUTES = 90.0
 
 
@@ -104,6 +110,26 @@ def test_a_seam_in_the_metrics_is_seen(
     assert words in found
 
 
+def test_steps_are_done_again(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("env: Pendulum-v1")
+    config = replace(small_config(""), data=(), offline=OfflineConfig(0))
+    run(config, InlineRuntime(Resources((2.0,), gpus=0)), tmp_path)
+    assert sum(logged_fragments(tmp_path).values()) == 300
+    assert steps_that_differ(tmp_path) == 0
+    other = fragment(0, 5, episode=99)
+    other = replace(other, origin=replace(other.origin, seed=0))
+    ExperienceLog(str(tmp_path / "experience"), 7, SPEC).insert(other, "online", 0)
+    assert steps_that_differ(tmp_path) == 5
+
+
+def test_a_campaign_goes_on(tmp_path: Path) -> None:
+    left, verdict = tmp_path / "chaos.json", Verdict(0, 0, 0, ["odd"], -7.0)
+    done = Campaign(SHORT, [Death("stopped worker", 0, 7, 2.0)], ["exit 1"], [verdict], verdict)
+    left.write_text(json.dumps(asdict(done)))
+    assert Campaign.begun(left, RunSize()) == done
+    assert Campaign.begun(tmp_path / "other.json", SHORT) == Campaign(SHORT)
+
+
 def test_a_run_that_ended_has_no_torn_row(tmp_path: Path) -> None:
     write_metrics(tmp_path, {"grad_steps": 1, "env_steps": 0, "elapsed_s": 0.0})
     with (tmp_path / "metrics.jsonl").open("a") as table:
@@ -138,7 +164,7 @@ def test_a_death_of_a_kind_that_moves_with_the_commit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     number = commit_number()
-    kind = KINDS[number % len(KINDS)]
+    kind = VICTIMS[number % len(VICTIMS)]
     with capsys.disabled():
         print(f"\n{SEED}={number} kills the {kind} again")
         done = hold(
@@ -150,7 +176,9 @@ def test_a_death_of_a_kind_that_moves_with_the_commit(
 
 @pytest.mark.ray
 @pytest.mark.faults
-def test_twenty_deaths_of_each_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seven_deaths_and_stops_of_each_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with capsys.disabled():
         done = hold(tmp_path, MINUTES, every_s=2.0, kinds=KINDS, seed=0, least=DEATHS)
         print(f"\n{done.table()}\n{done.closing()}")

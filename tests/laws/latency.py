@@ -247,6 +247,12 @@ class LateRuntime:
     def waits_for(self) -> str:
         return ""
 
+    def end_stopped(self) -> list[str]:
+        return []
+
+    def who(self, future: Any) -> str:
+        return ""
+
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> Component:

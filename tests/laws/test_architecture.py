@@ -12,7 +12,7 @@ ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
 MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
 
-FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "ranges"}
+FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
 COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FOUNDATIONS
 MAY_IMPORT = {
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "floats": set(),
+    "interrupts": set(),
     "messages": {"types"},
     "allocator": set(),
     "ranges": set(),

@@ -427,6 +427,31 @@ with Screen() as screen:
 # --- metrics
 
 
+def test_a_screen_that_is_gone_takes_everything() -> None:
+    """In a process of its own: pytest holds descriptors 1 and 2."""
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "$CODE" | true; echo ${{PIPESTATUS[0]}}'],
+        env={**os.environ, "CODE": GONE},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("7\n", "True\n")
+
+
+GONE = """
+import sys, time
+from awac_dist.reporting.screen import Screen
+with Screen() as screen:
+    while not screen.is_gone:
+        screen.stream.write("a line\\n")
+        time.sleep(0.01)
+    screen.stream.write("another line\\n")
+print(screen.is_gone, file=sys.stderr)
+sys.exit(7)
+"""
+
+
 def test_an_evaluation_is_noted_and_logged(tmp_path: Path) -> None:
     stream, log = io.StringIO(), MetricsLog(tmp_path)
     recorder = Recorder(PlainDisplay(stream, "the title"), log, {}, "awac_dist/DoorBinary-v0")

@@ -13,6 +13,7 @@ from running import ALL_UPDATES, SMALL, write_demonstrations
 
 from awac_dist.cli import launch
 from awac_dist.cli.main import main as awac_dist
+from awac_dist.config import RunConfig
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import InputError, RunFailed
 from awac_dist.files import create_exclusively, read_file, sealed, write_file
@@ -166,6 +167,19 @@ def test_what_never_ran_leaves_its_name_free(place: str, existed: bool) -> None:
         mine.discard()
     assert mine.local.exists() == existed
     RunPlace.at(place).create()
+
+
+def test_runs_that_begin_in_one_second_have_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWAC_DIST_RUNS", str(tmp_path))
+    monkeypatch.setattr(launch, "default_run_name", lambda *_: "name")
+    places = [launch._new_place(RunConfig()) for _ in range(3)]
+    assert [place.local.name for place in places] == ["name", "name-2", "name-3"]
+    for place in places:
+        place.begin_session(new=True)
+        place.discard()
+    assert not list(tmp_path.iterdir())
 
 
 SMALLEST = (*SMALL, "--runtime", "inline", "--online.env_steps", "0", "--offline.updates", "10")

@@ -1,17 +1,19 @@
 """The event loop: a death that becomes known while somebody waits is nobody else's."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from running import Witness
 
 from awac_dist.errors import ComponentDied
-from awac_dist.messages import StreamState
+from awac_dist.messages import Future, StreamState
+from awac_dist.runs import event_loop
 from awac_dist.runs.evaluating import EvaluatorSupervisor
-from awac_dist.runs.event_loop import EventLoop
+from awac_dist.runs.event_loop import EventLoop, Stopped
 from awac_dist.runs.learning import LearnerSupervisor
 from awac_dist.runs.pool import WorkerPool
-from awac_dist.runs.runtime import InlineFuture, InlineRuntime, Resources
+from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
 
 
 class Gone:
@@ -33,6 +35,22 @@ class Dead:
 
     def post(self, method: str, *arguments: Any, **named: Any) -> Gone:
         return Gone()
+
+
+class Silent(InlineRuntime):
+    """A runtime in which no answer comes."""
+
+    def __init__(self) -> None:
+        super().__init__(Resources((2.0,), gpus=0))
+
+    def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
+        return []
+
+    def who(self, future: Future) -> str:
+        return "rollout worker 1 (process 7)"
+
+    def end_stopped(self) -> list[str]:
+        return ["learner (process 8) is ended"]
 
 
 def loop_with_a_death() -> EventLoop:
@@ -76,3 +94,43 @@ def test_a_death_over_what_nobody_waits_for_is_told_once(replaced: bool) -> None
     else:
         with pytest.raises(ComponentDied):
             loop.look()
+
+
+def test_who_does_not_answer_is_told_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop, "LOOK_FOR_SILENCE_EVERY_S", 0.0)
+    now, witness = [0.0], Witness()
+    monkeypatch.setattr(event_loop.time, "monotonic", lambda: now[0])
+    loop, answer = EventLoop(Silent(), witness, None, lambda: False), InlineFuture(0)
+    for second in range(2_000):
+        now[0] = float(second)
+        loop.look([answer])
+    told = [line for line in witness.notes if line.startswith("no answer")]
+    assert told == [
+        f"no answer from rollout worker 1 (process 7) for {seconds} s"
+        for seconds in (300, 600, 1200)
+    ]
+    assert witness.notes.count("learner (process 8) is ended") == 2_000
+
+
+class LongEvaluation:
+    """An evaluator that plays its episodes wave by wave."""
+
+    waves = 0
+
+    def load(self) -> int:
+        return 1
+
+    def run(self, label: str, episodes: int) -> None:
+        self.waves += 1
+
+
+def test_a_request_is_heard_in_the_midst_of_a_long_evaluation() -> None:
+    played = LongEvaluation()
+    runtime = InlineRuntime(Resources((2.0,), gpus=0))
+    loop = EventLoop(runtime, Witness(), None, lambda: played.waves == 3)
+    evaluator = EvaluatorSupervisor(
+        lambda: InlineHandle(played), lambda *death: None, loop, lambda: None
+    )
+    with pytest.raises(Stopped):
+        evaluator.result("online", 1_000)
+    assert played.waves == 3

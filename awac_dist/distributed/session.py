@@ -1,0 +1,225 @@
+"""The Ray that this process works with: started here behind closed doors, or joined; or gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import secrets
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import psutil
+import ray
+from ray._private import ray_constants, worker
+
+from awac_dist.distributed.process import Process
+from awac_dist.errors import InputError, RuntimeLost
+from awac_dist.runs.plan import named_address
+
+LEAST_FILES = 256  # that each process of Ray may open
+LOOK_EVERY_S = 5.0  # at a cluster that was joined
+CONNECT_S = 2.0
+GIVEN_UP_AFTER_S = 20.0  # without an answer
+STUCK_S = 30.0  # after which nobody will call `check` any more; after 60 Ray ends the process
+PARTS = {
+    ray_constants.PROCESS_TYPE_RAYLET: "Ray's raylet",
+    ray_constants.PROCESS_TYPE_GCS_SERVER: "Ray's control store",
+}
+
+
+class Session:
+    """Starts Ray on this machine, or joins a cluster, unless this process has a session already.
+
+    Args:
+        address: Of a cluster; None: of the one that RAY_ADDRESS names, if it names one.
+        last_word: Is told why Ray is gone, by another thread, where nobody calls `check`: this one
+            waits inside of Ray, which ends the process without a word.
+
+    Attributes:
+        is_ours: Whether it began here, and has to end here.
+        is_lost: Whether it was found to be gone.
+        parts: Processes that Ray cannot live without, if they were started by this one.
+
+    Raises:
+        InputError: There is no cluster at the address, or Ray does not start here.
+    """
+
+    def __init__(
+        self, address: str | None = None, last_word: Callable[[str], object] | None = None
+    ) -> None:
+        address = address or named_address()
+        self.is_ours, self._joined, self.is_lost = not ray.is_initialized(), "", False
+        self._is_over, self._answered, self._look_at = threading.Event(), time.monotonic(), 0.0
+        if last_word is not None:
+            threading.Thread(target=self._watch, args=[last_word], daemon=True).start()
+        try:
+            if self.is_ours and address is None:
+                _start()
+            elif self.is_ours and address is not None:
+                _join(address)
+                self._joined = ray.get_runtime_context().gcs_address
+        except InputError:
+            self._is_over.set()
+            raise
+        self.parts = [Process(name, child.pid) for name, child in _children().items()]
+
+    def check(self, *, at_once: bool = False) -> None:
+        """Look whether it is still there; a cluster is asked now and then, or `at_once`.
+
+        Raises:
+            RuntimeLost: It is not, and all that ran there is gone with it.
+        """
+        if why := _death():
+            self._lose(why)
+        if self._joined and (at_once or time.monotonic() > self._look_at):
+            self._look_at = time.monotonic() + LOOK_EVERY_S
+            self._ask_cluster(f"the Ray cluster at {self._joined}")
+
+    def close(self) -> None:
+        """End what began here."""
+        if self.is_ours:
+            ray.shutdown()
+        self._is_over.set()
+
+    def _watch(self, last_word: Callable[[str], object]) -> None:
+        gone_s = 0.0
+        while not self._is_over.wait(LOOK_EVERY_S):
+            why = _death() or _early_death() or (self._joined and unreachable(self._joined))
+            gone_s = gone_s + LOOK_EVERY_S if why else 0.0
+            if gone_s > STUCK_S:
+                last_word(f"Ray is gone: {why}")
+
+    def _ask_cluster(self, cluster: str) -> None:
+        if why := unreachable(self._joined):
+            if time.monotonic() > self._answered + GIVEN_UP_AFTER_S:
+                self._lose(f"{cluster} does not answer: {why}")
+            return
+        self._answered = time.monotonic()
+        own = ray.get_runtime_context().get_node_id()
+        if not any(node["Alive"] and node["NodeID"] == own for node in ray.nodes()):
+            self._lose(f"{cluster} has given up this machine")
+
+    def _lose(self, why: str) -> NoReturn:
+        self.is_lost = True
+        raise RuntimeLost(why, again=self.is_ours and not self._joined)
+
+
+def _children() -> dict[str, subprocess.Popen[bytes]]:
+    """Ray's own processes that this one started, by name; none while it starts them."""
+    node: Any = worker._global_node
+    started = node.all_processes if node else {}
+    return {name: started[kind][0].process for kind, name in PARTS.items() if kind in started}
+
+
+def _death() -> str:
+    """How one of them died; empty if none did."""
+    for name, child in _children().items():
+        if (code := child.poll()) is not None:
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            return f"{name} (process {child.pid}) died: {how}"
+    return ""
+
+
+def _early_death() -> str:
+    """The same while Ray starts, when nobody but the system knows of them."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() in PARTS and child.status() == psutil.STATUS_ZOMBIE:
+                return f"{PARTS[child.name()]} (process {child.pid}) died as it started"
+    return ""
+
+
+def unreachable(address: str) -> str:
+    """Why nothing listens at an address; empty if something does, or it names no port."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if place.hostname and place.port:
+            socket.create_connection((place.hostname, place.port), CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def _join(address: str) -> None:
+    whence = "" if address != named_address() else " (RAY_ADDRESS; unset it to run on this machine)"
+    why = unreachable(address)
+    try:
+        if not why:
+            ray.init(address=address, logging_level=logging.WARNING)
+            return
+    except Exception as error:  # Ray raises this very class, too
+        why = _first_line(error)
+    raise InputError(f"no Ray cluster at {address}{whence}: {why}")
+
+
+def _start() -> None:
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token":
+        keep_token_private()
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files < LEAST_FILES:
+        raise InputError(
+            f"a process may open {files} files here, and Ray needs {LEAST_FILES}: allow more, as "
+            "`ulimit -n 4096` does, or go without Ray: --runtime inline"
+        )
+    try:
+        with _behind_closed_doors():
+            ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
+    except Exception as error:  # Ray raises this very class where it does not start in time
+        raise InputError(
+            f"Ray does not start on this machine: {_first_line(error)} Its logs are below /tmp/ray "
+            "unless RAY_TMPDIR names another folder; --runtime inline goes without Ray"
+        ) from error
+
+
+@contextmanager
+def _behind_closed_doors() -> Iterator[None]:
+    """What starts inside listens on loopback alone, and outlives the terminal as we do.
+
+    Ray does so by itself where it is not meant to form clusters, as on macOS, and then takes
+    loopback for the address of the node.
+    """
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    named = os.environ.get(name)
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        os.environ.pop(name) if named is None else os.environ.update({name: named})
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def keep_token_private() -> None:
+    """Make the token of this user's local sessions before Ray does, which lets everybody read it.
+
+    One that is there already becomes private. A token that the environment names is left alone.
+    """
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return
+    token = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):  # Ray says what is wrong with the folder
+        token.parent.mkdir(exist_ok=True)
+        descriptor, made = mkstemp(dir=token.parent)  # readable by nobody else
+        with open(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(made, token)  # whole, and never over another process's
+        os.unlink(made)
+        if stat.S_IMODE(token.stat().st_mode) & 0o077:
+            token.chmod(0o600)

@@ -1,0 +1,20 @@
+"""Ctrl-C while a program starts: nothing has begun yet that could be ended in order."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+IS_PROGRAM = "".join(sys.argv[:1]).rpartition("/")[2] in ("-m", "awac-dist")  # else a library
+
+
+@contextmanager
+def ends_at_once() -> Iterator[None]:
+    """Around imports, in which libraries swallow a KeyboardInterrupt, or tell where they were."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

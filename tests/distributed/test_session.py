@@ -1,0 +1,112 @@
+"""The Ray that a run works with: who cannot be reached, what is lost, who was stopped."""
+
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from awac_dist.distributed import session
+from awac_dist.distributed.process import LOOKS, Process
+from awac_dist.distributed.ray_runtime import RayRuntime
+from awac_dist.distributed.session import Session, unreachable
+from awac_dist.errors import InputError, RuntimeLost
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of this machine at which somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "localhost:{}"])
+def test_whoever_listens_can_be_reached(port: int, form: str) -> None:
+    assert not unreachable(form.format(port))
+    assert unreachable(form.format(port + 1)) == "Connection refused"
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "a-name-without-a-port"])
+def test_what_names_no_port_is_left_to_ray(address: str) -> None:
+    assert not unreachable(address)
+
+
+@pytest.mark.usefixtures("no_session")
+@pytest.mark.parametrize("from_environment", [True, False])
+def test_a_cluster_that_is_gone_is_told_at_once(
+    port: int, monkeypatch: pytest.MonkeyPatch, from_environment: bool
+) -> None:
+    address, began = f"127.0.0.1:{port + 1}", time.monotonic()
+    if from_environment:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InputError, match=f"no Ray cluster at {address}.*refused") as told:
+        RayRuntime(None if from_environment else address)
+    assert ("unset it" in str(told.value)) == from_environment
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.usefixtures("no_session")
+def test_too_few_files_are_told_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    with pytest.raises(InputError, match=r"may open 64 files here.*ulimit -n"):
+        RayRuntime()
+
+
+@pytest.mark.parametrize(("what", "kind"), [("raylet", "raylet"), ("control store", "gcs_server")])
+def test_ray_that_died_is_told_and_nobody_else_is_blamed(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, what: str, kind: str
+) -> None:
+    node = SimpleNamespace(all_processes={kind: [SimpleNamespace(process=sleeper)]})
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(session.worker, "_global_node", node)
+    found = Session()
+    found.check()
+    assert not found.is_lost
+    sleeper.kill()
+    sleeper.wait()
+    with pytest.raises(RuntimeLost, match=f"Ray's {what} .process {sleeper.pid}. died: SIGKILL"):
+        found.check()
+    assert found.is_lost
+
+
+def test_a_process_is_ended_once_it_was_stopped_for_long(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    process = Process("rollout worker 1")
+    process.is_at(sleeper.pid)
+    for stopped in (LOOKS - 1, LOOKS):  # in between it goes on
+        sleeper.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+        assert not process.end_if_stopped()
+        sleeper.send_signal(signal.SIGSTOP)
+        time.sleep(0.02)
+        assert [process.end_if_stopped() for _ in range(stopped)] == [
+            look == LOOKS for look in range(1, stopped + 1)
+        ]
+    assert sleeper.wait() == -signal.SIGKILL
+    assert process.has_left
+    assert str(process) == f"rollout worker 1 (process {sleeper.pid})"
+
+
+def test_a_process_elsewhere_is_left_alone() -> None:
+    process = Process("learner")
+    process.is_at(1, here=False)
+    assert not any(process.end_if_stopped() for _ in range(2 * LOOKS))
+    assert not process.has_left
