@@ -10,6 +10,7 @@ from typing import Literal
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BCConfig
+from awac_dist.data.arguments import split
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.ranges import Checked, Count, Finite, Natural, Positive
@@ -97,7 +98,8 @@ class RunConfig(Checked):
         env: Gymnasium id of the task.
         data: Prior data: an embedded dataset's name, files, folders, globs, or the folders of
             earlier runs. Options follow after commas, such as door.pickle,kind=demonstration
-            (or prior) and weight=2: each of its transitions is drawn twice as often.
+            (or prior), weight=2 (each of its transitions is drawn twice as often), task=any and
+            episode_steps=100 (the clock cut there).
         workers: Rollout workers; None is one a core. They may share cores.
         shards: Replay shards; None lets the size of the cluster decide.
         seed: Everything random follows from it.
@@ -147,7 +149,7 @@ class RunConfig(Checked):
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong: (dotted path, value and what is legal)."""
         yield from super().problems()
-        names = [argument.split(",")[0] for argument in self.data]
+        names = [split(argument)[0] for argument in self.data]
         if not names:
             yield "data", "is empty; give at least one source of prior data"
         for name in sorted(name for name in set(names) if names.count(name) > 1):

@@ -76,6 +76,7 @@ class Loaded(NamedTuple):
     transitions: Counter[str]
     demonstrations: Counter[str]  # episodes that are demonstrations
     out_of_range: Counter[str]  # steps whose action leaves the bounds
+    too_long: Counter[str]  # episodes of more steps than the task has
     observation_sums: list[Sums]  # one of each source, where observations are to be normalised
 
 

@@ -14,11 +14,19 @@ from awac_dist.types import Array
 
 
 class Bounds(NamedTuple):
-    """Lowest and highest actions, each one number or [A], and where they come from in words."""
+    """Lowest and highest actions, each [A], and where they come from in words.
+
+    What nobody knows is from minus to plus infinity; then `origin` says why, and what helps.
+    """
 
     low: Array
     high: Array
     origin: str
+    steps: int | None = None  # after which the task's clock cuts an episode, where that is known
+
+    @property
+    def known(self) -> bool:
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
 
     def outside(self, actions: Array) -> np.ndarray:
         """Which entries [T, A] leave the bounds; NaN does not."""
@@ -26,35 +34,43 @@ class Bounds(NamedTuple):
 
 
 def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bounds:
-    """Bounds of the one task that files name, or the user; [-1, 1] where that is not known.
+    """Bounds of the task that the user names, else of the one that files name or state.
 
     Raises:
         InputError: The task that the user named cannot be made, or has other actions.
     """
     stated = {info.env_id for info in infos if info.env_id} if env_id is None else {env_id}
     if len(stated) != 1:
-        return _assumed("the files are of several tasks" if stated else "no task is stated")
+        return _stated(infos, "the files are of several tasks" if stated else "no task is stated")
     (task,) = stated
     if env_id is None and ":" in task:  # Gymnasium would import the module that a file names
-        return _assumed(f"{task} is not a plain id")
+        return _stated(infos, f"{task} is not a plain id")
     try:
         spec = env_spec(task)
     except InputError:
         if env_id is not None:
             raise
-        return _assumed(f"{task} cannot be made here")
+        return _stated(infos, f"{task} cannot be made here")
     others = {info.action_size for info in infos} - {spec.action_size}
     if not others:
-        low, high = (np.array(edge, np.float32) for edge in (spec.action_low, spec.action_high))
-        return Bounds(low, high, f"the bounds of {task}")
+        bounds = _bounds(spec.action_low, spec.action_high, f"the bounds of {task}")
+        return bounds._replace(steps=spec.max_episode_steps)
     if env_id is None:
-        return _assumed(f"{task} has other actions")
+        return _stated(infos, f"{task} has other actions")
     raise InputError(
         f"actions of {others.pop()} numbers are not those of {task}, "
         f"which has {spec.action_size}: give its data"
     )
 
 
-def _assumed(reason: str) -> Bounds:
-    one = np.ones(1, np.float32)
-    return Bounds(-one, one, f"[-1, 1], as {reason}")
+def _stated(infos: Sequence[FileInfo], reason: str) -> Bounds:
+    """The bounds that all files state alike, else those that nobody knows for this reason."""
+    stated = {info.bounds for info in infos}
+    both = stated.pop() if len(stated) == 1 else None
+    if both is not None:
+        return _bounds(*both, "the bounds that the data states")
+    return _bounds((-np.inf,), (np.inf,), f"not known, as {reason}: give --env ID")
+
+
+def _bounds(low: Sequence[float], high: Sequence[float], origin: str) -> Bounds:
+    return Bounds(np.array(low, np.float32), np.array(high, np.float32), origin)

@@ -26,9 +26,11 @@ class OfSources(Checked):
     Attributes:
         sources: A file, a folder, a glob, an embedded dataset, a Minari id or the folder of an
             earlier run; options follow after commas, such as kind=demonstration.
+        env: Task of the data; None takes what the data says.
     """
 
     sources: tuple[str, ...] = positional()
+    env: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,6 @@ class Convert(OfSources):
 
     Attributes:
         to: A new folder DIR.parquet, or minari:ID.
-        env: Task of the result; None takes what the sources say.
         min_return: Keep episodes with at least this return.
         max_return: Keep episodes with at most this return.
         min_length: Keep episodes of at least so many steps.
@@ -132,7 +133,6 @@ class Convert(OfSources):
     """
 
     to: str
-    env: str | None = None
     min_return: float | None = None
     max_return: float | None = None
     min_length: int | None = None

@@ -154,13 +154,16 @@ def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
         shown = " and ".join(f"{o} and {a}" for o, a in sorted(sizes))
         raise InputError(f"the files have observations and actions of {shown} numbers: give one")
     stated = sorted({info.env_id for info in infos if info.env_id})
-    env_id = args.env or (args.relabel and f"awac_dist/{args.relabel}-v0")
+    env_id = typed = args.env or (args.relabel and f"awac_dist/{args.relabel}-v0")
     if env_id is None and len(stated) != 1:
         says = f"are of {', '.join(stated)}" if stated else "do not say of which task they are"
         raise InputError(f"the sources {says}: give --env ID")
     if env_id is None:
         env_id = named_in_file(stated[0], "the sources")
-    bounds = action_bounds(infos, args.env if args.clip_actions else None)
+    of_result = [replace(info, env_id=env_id) for info in infos]
+    bounds = action_bounds(of_result, typed if args.clip_actions else None)
+    if args.clip_actions and not bounds.known:
+        raise InputError(f"--clip-actions: the bounds are {bounds.origin}")
     ((observation_size, action_size),) = sizes
     goal_sizes = {info.goal_size for info in infos}
     goal_size = goal_sizes.pop() if len(goal_sizes) == 1 else 0

@@ -8,7 +8,8 @@ import yaml
 
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.config import RunConfig
-from awac_dist.data.sources import Source, count_episodes, open_source
+from awac_dist.data.record import RECORD, begin, go_on
+from awac_dist.data.sources import Source, count_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.replay.layout import Layout
@@ -31,21 +32,31 @@ def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
-        spec, sources = inputs(config)
+        spec, sources = inputs(options)
         text = _described(config, spec, sources, plan_of(config, local_resources()))
     print(text)
 
 
-def inputs(config: RunConfig) -> tuple[EnvSpec, list[Source]]:
-    """The task and the prior data of a run.
+def inputs(options: Options) -> tuple[EnvSpec, list[Source]]:
+    """The task and the prior data of a run that begins or goes on.
 
     Raises:
-        InputError: There is no such task or data, or they do not fit.
+        InputError: There is no such task or data, they do not fit, or are not what they were.
     """
+    config = options.config
     spec = env_spec(config.env)
     if config.replay.goals and not spec.goal_size:
         raise InputError(f"replay.goals: {config.env} has no goals to relabel: leave it out")
-    return spec, [open_source(argument, spec) for argument in config.data]
+    place = options.resume
+    record = None if place is None else place.read(RECORD)
+    if place is None or record is None:  # a new run, or one of an older version
+        more = [argument for argument in options.more_data if argument not in config.data]
+        return spec, begin([*config.data, *more], spec)
+    sources = go_on(record, options.more_data, spec)
+    for path in (file.path for source in sources if source.joined for file in source.files):
+        if path.startswith(f"{place.shared}/"):
+            raise InputError(f"{path}: the run learns from what it collected: leave it out")
+    return spec, sources
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:
@@ -67,6 +78,7 @@ def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan
         f"task      {spec.env_id}: observations [{spec.observation_size}], {goals}"
         f"actions [{spec.action_size}], at most {spec.max_episode_steps} steps an episode",
         *(f"data      {source.name}: {count_episodes(source):,} episodes" for source in sources),
+        *(f"          {remark}" for source in sources for remark in source.remarks),
         *_processes(config, plan),
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
         f"clone     {clone.updates:,} updates, then {clone.episodes} episodes collected with it",

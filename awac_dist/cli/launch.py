@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from types import FrameType
 
@@ -17,8 +18,10 @@ from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
+from awac_dist.data.record import RECORD, record_of
 from awac_dist.data.sources import EXPERIENCE
 from awac_dist.errors import InputError, needed, writable
+from awac_dist.files import write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.reporting.display import Display, open_display
@@ -80,13 +83,17 @@ def run(options: Options) -> int:
 
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
-    config = options.config
-    spec, sources = inputs(config)
+    spec, sources = inputs(options)
+    data = tuple(source.argument for source in sources)
+    config = replace(options.config, data=data)
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env} -> {place.shared}"
-    with _begun(place, options, screen), open_display(screen.stream, title) as display:
+    with (
+        _begun(place, options._replace(config=config), record_of(sources), screen),
+        open_display(screen.stream, title) as display,
+    ):
         session, folder = place.session, place.shared
         newest = newest_whole(f"{folder}/checkpoints", display.note) if session else None
         with _recorded(config, place, display, stop, newest) as (runtime, recorder):
@@ -111,7 +118,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
 
 
 @contextmanager
-def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
+def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> Iterator[None]:
     """Take the run's place into use; a new run that did not come to run leaves it as it was.
 
     Raises:
@@ -125,6 +132,7 @@ def _begun(place: RunPlace, options: Options, screen: Screen) -> Iterator[None]:
                 place.fetch()
                 screen.divert(folder / "log.txt")
                 write_provenance(folder, to_mapping(options.config), options.words, place.session)
+                write_file(f"{folder}/{RECORD}", record.encode())
             yield
         except InputError:
             if new and not _anything_ran(place):

@@ -81,6 +81,7 @@ class Launch:
         config: YAML files of options; may be repeated: later ones win, the command line over all.
         dry_run: Print the resolved config and the plan, and stop.
         resume: Go on with the run in this folder from its newest checkpoint, with its own options.
+            With --data: learn from new data, too, or find there what has been moved.
         override: With --resume: change options that may change, such as workers=8.
     """
 
@@ -98,6 +99,7 @@ class Options(NamedTuple):
     words: Sequence[str]  # as they were given
     dry_run: bool
     resume: RunPlace | None  # the run to go on with; None begins a new one
+    more_data: tuple[str, ...] = ()  # that a run goes on with: new, or where its data is by now
 
 
 class Setting(NamedTuple):
@@ -130,13 +132,15 @@ def parse(argv: Sequence[str]) -> Options:
     stored = {setting.path: setting.value for setting in settings}
     if place is not None and given.get("env", stored.get("env")) != stored.get("env"):
         raise InputError(f"--env: the run is of {stored.get('env')}, and keeps its options")
+    more = given.pop("data", ()) if place else ()
+    more = known["data"].typed(more, "--data") if more else ()
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
     method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
         _print_help(_defaults(method))
         raise SystemExit(0)
-    return Options(_config(method, methods, settings), argv, launch.dry_run, place)
+    return Options(_config(method, methods, settings), argv, launch.dry_run, place, more)
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
@@ -168,7 +172,8 @@ def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
     """Where the run is that is to go on, with nothing changed but by --override."""
     from awac_dist.reporting.run_place import RunPlace  # it reads object stores: slow to import
 
-    fixed = [path for path in given if path != "env"]  # which may be typed again, to trust it
+    # a task may be typed again, to trust it; data is new, or has been moved
+    fixed = [path for path in given if path not in ("env", "data")]
     fixed += [name for name in ("algorithm", "config") if getattr(launch, name)]
     if fixed:
         raise InputError(f"--{fixed[0]}: a run that is resumed keeps its options; see --override")

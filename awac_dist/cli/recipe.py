@@ -144,7 +144,8 @@ class _Making:
 
     def _convert(self, argument: str) -> None:
         """Demonstrations that are there already, rewarded by the rule of the task."""
-        source = replace(sources.open_source(argument, self.spec), kind="demonstration")
+        named = replace(sources.find(argument), kind="demonstration", any_task=True)
+        source = sources.opened(named, self.spec)
         found = join_fragments(e for *_, e in fragments([source], self.recipe.relabel))
         if self.recipe.clip_demonstrations:
             bounds = action_bounds(sources.describe(source), self.spec.env_id)

@@ -34,7 +34,7 @@ def run(options: Inspect) -> None:
     width, blocks = width_of(sys.stdout), draws_blocks(sys.stdout)
     surveys = []
     for argument in options.sources:
-        surveys.append(survey(sources.find(argument)))
+        surveys.append(survey(sources.find(argument), options.env))
         print(text(surveys[-1], width=width, blocks=blocks), "\n", sep="")
     if len(surveys) > 1:
         print(text(together(surveys), width=width, blocks=blocks), "\n", sep="")
@@ -124,6 +124,8 @@ def _score(found: Survey) -> str:
 
 def _actions(found: Survey) -> str:
     share = share_outside(found.episodes)
+    if not found.checked:
+        return f"not checked: their bounds are {found.bounds}"
     if not share:
         return f"all inside {found.bounds}"
     return (

@@ -133,6 +133,7 @@ class Survey:
     files: tuple[SourceFile, ...]
     infos: list[FileInfo]  # what each of them says of itself
     bounds: str  # of its actions, in words
+    checked: bool  # whether anybody knows them
     episodes: list[Record]  # their fragments joined
 
     @property
@@ -183,16 +184,16 @@ class Survey:
         return found[0] if len(scores) == 1 else None
 
 
-def survey(source: Source) -> Survey:
-    """Read a source once.
+def survey(source: Source, env_id: str | None = None) -> Survey:
+    """Read a source once, of the task that the user names, or else the files.
 
     Raises:
-        InputError: A file is damaged; names the place.
+        InputError: A file is damaged, names the place; or the task cannot be made.
     """
     infos = sources.describe(source)
-    bounds = action_bounds(infos)
+    bounds = action_bounds(infos, env_id)
     records = [record(*row, bounds) for row in sources.episodes(source)]
-    return Survey(source.name, source.files, infos, bounds.origin, join(records))
+    return Survey(source.name, source.files, infos, bounds.origin, bounds.known, join(records))
 
 
 def together(surveys: Sequence[Survey]) -> Survey:
@@ -202,6 +203,7 @@ def together(surveys: Sequence[Survey]) -> Survey:
         tuple(file for part in surveys for file in part.files),
         [info for part in surveys for info in part.infos],
         "; ".join(sorted({part.bounds for part in surveys})),
+        any(part.checked for part in surveys),
         [episode for part in surveys for episode in part.episodes],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from awac_dist.cli.bounds import Bounds, action_bounds
 from awac_dist.cli.commands import Validate
 from awac_dist.cli.survey import COLUMNS, digest
 from awac_dist.data import sources
+from awac_dist.data.arguments import split
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
 from awac_dist.errors import InputError
 from awac_dist.reporting.wording import counted
 from awac_dist.types import Episode
 
+NUMBERS = re.compile(r"[\d.,]*\d")  # in which equal faults differ
 DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
 
 
@@ -27,23 +30,36 @@ def run(options: Validate) -> int:
     Raises:
         InputError: A source does not exist.
     """
-    count = 0
-    for finding in findings(options.sources):
-        count += 1
-        print(" ".join(finding.split()))
+    if options.env is not None:
+        action_bounds((), options.env)  # which refuses a task that cannot be made
+    unchecked: set[str] = set()
+    alike: dict[str, list[str]] = {}
+    for line in findings(options.sources, options.env, unchecked):
+        alike.setdefault(NUMBERS.sub("", line), []).append(" ".join(line.split()))
+    for first, *others in alike.values():
+        print(first + (f" (and {counted(len(others), 'place')} more like it)" if others else ""))
+    for origin in sorted(unchecked):
+        print(f"not checked: actions, whose bounds are {origin}")
+    count = sum(map(len, alike.values()))
     nothing = f"nothing wrong in {', '.join(options.sources)}"
     print(f"{counted(count, 'problem')} found" if count else nothing)
     return 1 if count else 0
 
 
-def findings(arguments: Sequence[str]) -> Iterator[str]:
-    """Everything that is wrong with some sources, as it is found: place, problem, remedy."""
+def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) -> Iterator[str]:
+    """Everything that is wrong with some sources, as it is found: place, problem, remedy.
+
+    Args:
+        arguments: Of the sources.
+        env_id: Their task; None takes what they say.
+        unchecked: Is told why actions of theirs could not be compared with bounds.
+    """
     found: list[Source | str] = []
     for argument in arguments:
         try:
             found.append(sources.find(argument))
         except InputError as error:
-            if not Path(argument.split(",")[0]).exists():
+            if not Path(split(argument)[0]).exists():
                 raise
             remedy = "if it should be one of these, it is damaged: write or fetch it again"
             found.append(f"{error}: {remedy}")
@@ -53,7 +69,7 @@ def findings(arguments: Sequence[str]) -> Iterator[str]:
             yield source
         else:
             yield from _unread(source)
-            yield from _source_findings(source, infos)
+            yield from _source_findings(source, infos, env_id, unchecked)
     yield from _mismatches(infos)
 
 
@@ -71,7 +87,9 @@ def _unread(source: Source) -> Iterator[str]:
                 )
 
 
-def _source_findings(source: Source, infos: dict[str, FileInfo]) -> Iterator[str]:
+def _source_findings(
+    source: Source, infos: dict[str, FileInfo], env_id: str | None, unchecked: set[str]
+) -> Iterator[str]:
     """What is wrong with one source; adds what its files say of themselves to `infos`."""
     count = ended = 0
     rewards: set[float] = set()  # the first two values that differ
@@ -81,7 +99,9 @@ def _source_findings(source: Source, infos: dict[str, FileInfo]) -> Iterator[str
         try:
             (info,) = sources.describe(part)
             infos[file.path] = info
-            bounds = action_bounds([info])
+            bounds = action_bounds([info], env_id)
+            if not bounds.known:
+                unchecked.add(bounds.origin)
             for _, number, episode in sources.episodes(part):
                 count += 1
                 ended += episode.terminated or episode.truncated
@@ -127,13 +147,18 @@ def episode_findings(place: str, episode: Episode, info: FileInfo, bounds: Bound
     if len(episode) > 1 and bool((observations == observations[0]).all()):
         remedy = "leave it out: nothing can be learned from a robot that stands still"
         yield f"{place}, column observations: never change: {remedy}"
+    if bounds.steps is not None and len(episode) > bounds.steps:
+        yield (
+            f"{place}: has {len(episode):,} steps, the task at most {bounds.steps:,}: is an end "
+            f"missing? episode_steps={bounds.steps} behind the source cuts there"
+        )
     outside = bounds.outside(actions)
     by_our_worker = episode.origin.worker >= 0  # which keep actions as they were chosen
     if outside.any() and episode.origin.kind != "online" and not by_our_worker:
         most = float(np.abs(actions[outside]).max())
         yield (
             f"{place}, {_first(outside, 'actions')}: outside {bounds.origin}, by magnitude up to "
-            f"{most:.3g}: convert with --clip-actions, or scale them"
+            f"{most:.3g}: scale them if their unit is another one, or convert with --clip-actions"
         )
 
 

@@ -13,6 +13,7 @@ from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
 FETCH_AGAIN = "is the file whole? fetch it again"
+ORDER, OPTIONS = "observation", "environment options"  # facts that are said wherever data is loaded
 Keys = Mapping[str, tuple[str, ...]]  # by column, what a file calls its parts, side by side
 OWN_KEYS: Keys = MappingProxyType({})  # those that a format chooses
 
@@ -27,6 +28,7 @@ class FileInfo:
     episodes: int  # that `read` yields over all shares
     facts: Mapping[str, str] = field(default_factory=dict)  # what else it says, for people to read
     goal_size: int = 0  # 0 where it holds no goals
+    bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # [A] each, if it says
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Format:
     describes: Callable[..., FileInfo]
     reads: Callable[..., Iterator[tuple[int, Episode]]]
     suffixes: tuple[str, ...] = ()  # of names that promise it: it says what is wrong with such
+    place: Callable[[str], str] = str  # where a name that is no path lies on this machine
     choices: tuple[str, ...] = ()  # columns whose keys the user may choose
 
     def describe(self, path: str, keys: Keys = OWN_KEYS) -> FileInfo:

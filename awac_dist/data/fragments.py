@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -59,6 +59,19 @@ def split(source: str, episode: Episode, marks: Sequence[Mark]) -> list[LoggedFr
         LoggedFragment(_part(episode, mark, first, end), source, mark.row, mark.time)
         for mark, (first, end) in zip(marks, pairwise(bounds), strict=True)
     ]
+
+
+def cut(episode: Episode, steps: int) -> Iterator[Episode]:
+    """An episode as several of so many steps, as if the clock had cut it.
+
+    The last step before each cut is left out: what follows it may be the next reset.
+    """
+    for first in range(0, len(episode), steps):
+        end = min(first + steps, len(episode))
+        mark = Mark(episode.origin.start + first, -1, 0, episode.origin.policy_version)
+        whole = end == len(episode)
+        part = _part(episode, mark, first, end if whole else end - 1)
+        yield part if whole else replace(part, truncated=True)
 
 
 def _part(episode: Episode, mark: Mark, first: int, end: int) -> Episode:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +17,16 @@ from pyarrow import fs
 
 from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Keys, naming
+from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys, naming
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
+from awac_dist.data.fragments import cut
 from awac_dist.errors import InputError
-from awac_dist.files import opened, resolve
+from awac_dist.files import open_input, resolve
 from awac_dist.types import EnvSpec, Episode, Kind
 
-EMBEDDED = {"halfcheetah-demonstrations": "HalfCheetah-v5"}
+EMBEDDED = ("halfcheetah-demonstrations",)
+MINARI = "minari:"  # may stand before an id
+VERSION = re.compile(r"-v\d+$")
 EXPERIENCE = "experience"
 FINITE = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
 FORMATS = {  # in the order in which they are asked
@@ -43,38 +50,73 @@ class SourceFile:
 
     path: str
     format: str  # its name
+    digest: str = ""  # of what is in it, where somebody has looked
 
 
 @dataclass(frozen=True)
 class Source:
-    """One source of prior data."""
+    """One source of prior data.
 
-    name: str  # what a mixture calls it: the argument as the user gave it, less its options
-    files: tuple[SourceFile, ...]  # in order
-    kind: Kind | None = None  # what the user says of it, None to believe the files
-    weight: float = 1.0  # how much likelier each transition is drawn than one of weight 1
-    keys: Keys = field(default_factory=dict)  # of the files, by column; empty: the format chooses
+    Attributes:
+        name: What a mixture calls it: the argument as the user gave it, less its options.
+        files: In order.
+        kind: What the user says of it, None to believe the files.
+        weight: How much likelier each transition is drawn than one of weight 1.
+        keys: Of the files, by column; empty where the format is to choose.
+        any_task: Whether it may be of another task than the run.
+        episode_steps: After so many steps the clock cut an episode, None to believe the files.
+        place, folder: Where it was found: what the user named, and in which working folder.
+        options: As the user gave them.
+        joined: Whether it came to a run that had begun without it.
+        remarks: What a person should hear of it, a line each.
+    """
+
+    name: str
+    files: tuple[SourceFile, ...]
+    place: str
+    folder: str
+    options: str = ""
+    kind: Kind | None = None
+    weight: float = 1.0
+    keys: Keys = field(default_factory=dict)
+    any_task: bool = False
+    episode_steps: int | None = None
+    joined: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def argument(self) -> str:
+        """What the user gave for it."""
+        return self.name + self.options
 
 
-def find(argument: str) -> Source:
+def find(argument: str, folder: str = "") -> Source:
     """Find the files of a `--data` argument.
 
     Args:
         argument: An embedded dataset's name, a file, a folder, a glob, the folder of an earlier
             run, or a Minari id; a path or a URI. Options follow after commas:
             "door.pickle,kind=demonstration,weight=2,observations=pos+vel".
+        folder: What relative paths are relative to; the working folder if empty.
     """
-    name, options = arguments.split(argument)
-    if glob.has_magic(name) and not arguments.exists(name):
-        files = _all_recognised(glob.glob(name))
-        if not files:
-            raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
+    name, options = arguments.split(argument, folder)
+    if name in EMBEDDED:
+        there = [str(resources.files("awac_dist.data") / "embedded" / f"{name}.parquet")]
     else:
-        folder = resources.files("awac_dist.data") / "embedded"
-        path = str(folder / f"{name}.parquet") if name in EMBEDDED else name
-        files = _all_recognised([path]) or _files_in(path)
+        there = arguments.there(name, folder) or [name]  # an id is nowhere
+    files = _all_recognised(there)
+    if name.startswith(MINARI):
+        files = (SourceFile(name.removeprefix(MINARI), minari.FORMAT.name),)
+    elif not files and glob.has_magic(name) and not arguments.exists(there[0]):
+        raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
+    files = files or tuple(file for path in there for file in _files_in(path))
+    return with_options(Source(name, files, name, folder or os.getcwd(), options))
+
+
+def with_options(source: Source) -> Source:
+    """A source with its options as fields."""
     columns = [column for known in FORMATS.values() for column in known.choices]
-    return Source(name, files, **arguments.typed(argument, options, columns))
+    return replace(source, **arguments.typed(source.argument, source.options, columns))
 
 
 def describe(source: Source) -> list[FileInfo]:
@@ -84,21 +126,33 @@ def describe(source: Source) -> list[FileInfo]:
 
 def episodes(source: Source) -> Iterator[tuple[SourceFile, int, Episode]]:
     """Yield (file, number in the file, episode) over all files."""
-    for file, number, _, episode in _read(source, describe(source)):
-        yield file, number, episode
+    for file, rows in groupby(_read(source, describe(source)), key=itemgetter(0)):
+        for number, (*_, episode) in enumerate(rows):
+            yield file, number, episode
 
 
-def open_source(argument: str, spec: EnvSpec) -> Source:
-    """Find a source, and refuse one that is empty or whose shapes are another task's."""
-    source = find(argument)
-    made_for = EMBEDDED.get(source.name, spec.env_id)
-    if made_for != spec.env_id:
+def open_source(argument: str, spec: EnvSpec, folder: str = "") -> Source:
+    """Find a source, and refuse one that is empty or another task's; see `find`."""
+    return opened(find(argument, folder), spec)
+
+
+def opened(source: Source, spec: EnvSpec) -> Source:
+    """A source that was found, which must hold something and be of the task."""
+    infos = _fitting(source, spec)
+    if not any(info.episodes for info in infos):
         raise InputError(
-            f"{source.name} are of {made_for}, not of {spec.env_id}: give that task's own --data"
+            f"{source.argument}: holds no episodes: collect some, or give another dataset"
         )
-    if not any(info.episodes for info in _fitting(source, spec)):
-        raise InputError(f"{argument}: holds no episodes: collect some, or give another dataset")
-    return source
+    return replace(source, remarks=(*source.remarks, *_remarks(source, infos, spec)))
+
+
+def _remarks(source: Source, infos: Sequence[FileInfo], spec: EnvSpec) -> Iterator[str]:
+    for fact in (ORDER, OPTIONS):
+        for told in dict.fromkeys(info.facts[fact] for info in infos if fact in info.facts):
+            yield f"{source.name}: {fact}: {told}"
+    for named in dict.fromkeys(info.env_id for info in infos if info.env_id):
+        if named != spec.env_id:
+            yield f"{source.name}: names {named}, and is taken for {spec.env_id}"
 
 
 def count_episodes(source: Source) -> int:
@@ -107,7 +161,10 @@ def count_episodes(source: Source) -> int:
 
 
 def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[tuple[int, Episode]]:
-    """Yield (number in the source, episode) of a shard's share, checked against the task."""
+    """Yield (number in the source, episode) of a shard's share, checked against the task.
+
+    The parts of an episode that the source has cut share its number.
+    """
     for file, number, of_source, episode in _read(source, _fitting(source, spec), index, of):
         columns = {name: getattr(episode, name) for name in FINITE}
         check_finite(f"{file.path}: episode {number}", 0, **columns)
@@ -124,7 +181,9 @@ def _read(
         for number, episode in FORMATS[file.format].read(file.path, own_share, source.keys):
             kind = source.kind or episode.origin.kind
             told = replace(episode, origin=replace(episode.origin, kind=kind))
-            yield file, number, before + number, told
+            parts = cut(told, source.episode_steps) if source.episode_steps else (told,)
+            for part in parts:
+                yield file, number, before + number, part
         before += info.episodes
 
 
@@ -141,13 +200,13 @@ def clipped(episode: Episode, spec: EnvSpec) -> Episode:
 
 def _files_in(name: str) -> tuple[SourceFile, ...]:
     """The files of a folder that no format takes as a whole."""
+    if not arguments.exists(name):
+        raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")
     filesystem, path = resolve(name.rstrip("/") or name)
     info = filesystem.get_file_info(path)
-    if info.type == fs.FileType.NotFound:
-        raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")
     if info.type != fs.FileType.Directory:
         with naming(name, "give one that can be read"):
-            opened(name).close()
+            open_input(name).close()
         if info.size == 0:
             raise InputError(f"{name}: is empty: fetch or write it again")
         for candidate in FORMATS.values():
@@ -174,20 +233,37 @@ def _all_recognised(paths: Iterable[str]) -> tuple[SourceFile, ...]:
     return tuple(found)
 
 
+def is_same(named: str, env_id: str) -> bool:
+    """Whether the name of a task in a file means a task, in whatever version.
+
+    A name without a version, such as robomimic's, need only be part of the other.
+    """
+    names = [name.rpartition(":")[2].casefold() for name in (named, env_id)]
+    short, long = sorted((VERSION.sub("", name) for name in names), key=len)
+    return short == long or (short in long and not all(map(VERSION.search, names)))
+
+
 def _fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
-    """What each file says of itself; refuses one whose sizes are not the task's."""
+    """What each file says of itself; refuses one that is of another task, or of other sizes."""
     infos, wanted = describe(source), (spec.observation_size, spec.action_size)
     for file, info in zip(source.files, infos, strict=True):
+        place = source.name if source.name in EMBEDDED else file.path
         found = (info.observation_size, info.action_size)
         if found != wanted:
             of = f" of {info.env_id}" if info.env_id else ""
             raise InputError(
-                f"{file.path}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
-                f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}"
+                f"{place}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
+                f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}: "
+                "give --data of that task"
+            )
+        if not (source.any_task or not info.env_id or is_same(info.env_id, spec.env_id)):
+            raise InputError(
+                f"{place}: is of {info.env_id}, not of {spec.env_id}: give --data of that "
+                f"task, or say that it may be learned from all the same: {source.name},task=any"
             )
         if spec.goal_size not in (0, info.goal_size):
             raise InputError(
-                f"{file.path}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
+                f"{place}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
                 f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
             )
     return infos

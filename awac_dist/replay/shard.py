@@ -89,7 +89,7 @@ class ReplayShard:
             InputError: Something cannot be read, or is not what it was when the log was written.
         """
         if self._loaded is None:
-            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter(), [])
+            self._loaded = Loaded(Counter(), Counter(), Counter(), Counter(), Counter(), [])
             for source in self._sources:
                 self._load_prior(source, self._loaded)
             if self._log is not None:
@@ -219,10 +219,13 @@ class ReplayShard:
             loaded.episodes[source.name] += 1
             loaded.transitions[source.name] += len(episode)
             loaded.out_of_range[source.name] += out_of_range(episode, self._spec)
+            limit = self._spec.max_episode_steps
+            loaded.too_long[source.name] += limit is not None and len(episode) > limit
             loaded.demonstrations[source.name] += episode.origin.kind == "demonstration"
             kept = clipped(episode, self._spec) if self._config.clip_prior_actions else episode
-            self._store(kept, source.name, key=(number,))
-            if self._config.normalize_observations:
+            key = (number, episode.origin.start) if source.episode_steps else (number,)
+            self._store(kept, source.name, key)
+            if self._config.normalize_observations and not source.joined:
                 sums = added((sums, sums_of(inputs(kept, self._layout)[:-1])))
         loaded.observation_sums.append(sums)
 

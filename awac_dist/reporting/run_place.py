@@ -38,7 +38,7 @@ from awac_dist.errors import (
     reason,
     writable,
 )
-from awac_dist.files import create_exclusively, resolve
+from awac_dist.files import create_exclusively, read_file, resolve
 
 LOCK_FILE = ".lock"
 REMEDY = "choose another one with --run-dir"
@@ -146,6 +146,10 @@ class RunPlace:
         """
         with self._reached() as (filesystem, root):
             return bool(filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File)
+
+    def read(self, name: str) -> str | None:
+        """What is in a file of the run; None if there is none of that name."""
+        return read_file(f"{self.shared}/{name}").decode() if self.holds(name) else None
 
     def create(self) -> None:
         """Make the folders of a new run, which is whoever's takes the first session.

@@ -60,7 +60,9 @@ class OfflineToOnline(Algorithm):
     def setup(self, config: OfflineToOnlineConfig) -> None:
         super().setup(config)
         spec = space_spec(str(self.config.env), *self.spaces[INPUT_ENV_SINGLE_SPACES])
-        self.replay = Replay(spec, self.config.as_run(), self.config.fixed_seed())
+        self.replay = Replay(
+            spec, self.config.as_run(), self.config.fixed_seed(), self.config.prior_folder
+        )
         self._progress = dict.fromkeys((OFFLINE_UPDATES, ENV_STEPS, ONLINE_UPDATES), 0)
         self.replay.wishes = self._ask(lambda learner: learner.wishes)
         self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)

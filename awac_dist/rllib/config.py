@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,6 +53,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         updates_per_step: Gradient steps for each environment step, online.
         replay_capacity, mixture: As in `awac_dist.replay.config.ReplayConfig`.
         prior_sources, clip_prior_actions: What `prior_data` was given.
+        prior_folder: What their relative paths are relative to.
 
     All other fields of the method's config are attributes, too.
     """
@@ -68,6 +70,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         self.normalize_actions = False
         self.clip_actions = True
         self.prior_sources: list[str] = []
+        self.prior_folder = ""
         self.clip_prior_actions = run.replay.clip_prior_actions
         for name, path in self.paths().items():
             setattr(self, name, attrgetter(path)(run))
@@ -101,6 +104,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         """
         if sources is not NotProvided:
             self.prior_sources = [sources] if isinstance(sources, str) else list(sources)
+            self.prior_folder = os.getcwd()  # Tune runs trials in others
         if clip_actions is not NotProvided:
             self.clip_prior_actions = clip_actions
         return self

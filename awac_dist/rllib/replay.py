@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from awac_dist.config import RunConfig
-from awac_dist.data.sources import open_source
+from awac_dist.data.record import begin
 from awac_dist.errors import InputError
 from awac_dist.messages import Placement
 from awac_dist.replay.layout import NO_WISHES, Layout
@@ -26,6 +27,7 @@ class Replay:
         spec: The task.
         run: The run of our own command line that does the same.
         seed: Of the draws.
+        folder: What relative paths of data are relative to.
 
     Attributes:
         sampler: Draws.
@@ -35,15 +37,18 @@ class Replay:
         InputError: Prior data cannot be read, is another task's, or lacks a source of the mixture.
     """
 
-    def __init__(self, spec: EnvSpec, run: RunConfig, seed: int) -> None:
+    def __init__(self, spec: EnvSpec, run: RunConfig, seed: int, folder: str = "") -> None:
         self._layout, self.wishes = Layout.of(spec), NO_WISHES
         self._capacity, discount = run.replay.capacity, run.learner.discount
-        sources = [open_source(source, spec) for source in run.data]
+        anonymous = spec.env_id not in gymnasium.registry  # a name of Ray's says nothing of a task
+        data = [f"{argument},task=any" if anonymous else argument for argument in run.data]
+        sources = begin(data, spec, folder)
         self._shard = ReplayShard(
             0, 1, spec, discount=discount, log=None, sources=sources, config=run.replay
         )
         PriorData(sources, [self._shard.load()]).check_mixture(run)
         self._weights = {source.name: source.weight for source in sources}
+        self._digests = [file.digest for source in sources for file in source.files]
         self._restored = self._fragments = 0  # how often, and online fragments since
         self._begin(seed)
 
@@ -73,6 +78,7 @@ class Replay:
         return {
             "seed": self._seed,
             "prior": self._prior_sizes(),
+            "digests": self._digests,
             "lengths": lengths,
             "observations": block[:, self._layout.observations],
             "actions": block[:, self._layout.actions],
@@ -91,6 +97,10 @@ class Replay:
             raise InputError(
                 f"prior_data: its transitions are {self._prior_sizes()}, but the checkpoint was "
                 f"written with {state['prior']}: put it back as it was"
+            )
+        if self._digests != state.get("digests", self._digests):
+            raise InputError(
+                "prior_data: is not what it was when the checkpoint was written: put it back"
             )
         self._restored, self._fragments = self._restored + 1, 0
         self._begin(state["seed"])

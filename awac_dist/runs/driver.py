@@ -148,7 +148,8 @@ class Driver:
         self._observer.phase("load", len(sources), "sources")
         self.progress = self._resumption.load(self._resumed_from)
         prior = PriorData(sources, self._ask_shards("load"))
-        for line in prior.described(clipped=self._config.replay.clip_prior_actions):
+        limit = self._components.spec.max_episode_steps
+        for line in prior.described(limit, clipped=self._config.replay.clip_prior_actions):
             note(line)
         prior.check_mixture(self._config)
         if self._config.clone.updates and not prior.demonstrations:

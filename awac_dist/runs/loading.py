@@ -34,9 +34,21 @@ class PriorData:
             if self._count("demonstrations", source) == self._count("episodes", source)
         ]
 
-    def described(self, *, clipped: bool) -> Iterator[str]:
-        """One line a source; `clipped` says whether actions out of bounds were."""
+    def described(self, limit: int | None, *, clipped: bool) -> Iterator[str]:
+        """What a person should hear of each source, a line each.
+
+        Args:
+            limit: Steps after which the task's clock cuts an episode.
+            clipped: Whether actions out of bounds were.
+        """
         for source in self.sources:
+            yield from source.remarks
+            if too_long := self._count("too_long", source):
+                yield (
+                    f"{source.name}: {too_long:,} of its episodes have more than the task's "
+                    f"{limit} steps: are ends missing? {source.name},episode_steps={limit} cuts "
+                    "there"
+                )
             outside = self._count("out_of_range", source)
             what = "clipped" if clipped else "kept"
             actions = f"{outside:,} actions out of bounds ({what})"

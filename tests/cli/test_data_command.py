@@ -28,6 +28,7 @@ def main(words: Sequence[str]) -> int:
 
 
 SPEC = EnvSpec("Nowhere-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
+UNBOUNDED = replace(SPEC, action_low=(-np.inf,) * 2, action_high=(np.inf,) * 2)
 DOOR = Path(__file__).parents[3] / "shared" / "data" / "door-v0_demos.pickle"
 FAR = [[1.5, 0], [0, -3], [-2, 2], [0, 0]]  # four entries outside [-1, 1], in three of four steps
 
@@ -105,8 +106,8 @@ def log(tmp_path: Path) -> str:
     return str(tmp_path / "run")
 
 
-def facts(argument: str) -> dict[str, str]:
-    return dict(report.facts(survey(sources.find(argument))))
+def facts(argument: str, env_id: str | None = None) -> dict[str, str]:
+    return dict(report.facts(survey(sources.find(argument), env_id)))
 
 
 # inspect
@@ -120,9 +121,7 @@ def test_inspect_counts_what_is_there(five: str) -> None:
     assert found["ended"] == "1 terminated, 3 truncated, 1 cut"
     assert found["success"] == "40 % in their last step, 60 % in any step"
     assert found["actions"].startswith("16.7 % of all entries, in 3 of 12 steps, lie outside")
-    assert (
-        "[-1, 1], as Nowhere-v0 cannot be made here; the furthest is 3 from 0" in found["actions"]
-    )
+    assert "the bounds that the data states; the furthest is 3 from 0" in found["actions"]
     assert found["NaN, infinite"] == found["duplicates"] == "none"
     assert found["made by"] == "demonstration (1), prior (4); 1 policy version 7 to 7"
     assert found["D4RL score"] == "no reference scores for this task"
@@ -187,9 +186,12 @@ def test_a_known_task_is_scored_and_its_bounds_are_used(tmp_path: Path) -> None:
 
 
 def test_a_task_id_that_would_import_a_module_is_not_made(tmp_path: Path) -> None:
-    spec = replace(SPEC, env_id="antigravity:Foo-v0")
+    spec = replace(UNBOUNDED, env_id="antigravity:Foo-v0")
     found = facts(write(tmp_path / "a.parquet", [make_episode([1])], spec))
-    assert "all inside [-1, 1], as antigravity:Foo-v0 is not a plain id" in found["actions"]
+    assert found["actions"] == (
+        "not checked: their bounds are not known, as antigravity:Foo-v0 is not a plain id: "
+        "give --env ID"
+    )
     assert "antigravity" not in sys.modules
 
 
@@ -273,11 +275,11 @@ def test_a_picture_that_cannot_be_written_is_one_line(
 # validate
 
 
-def problems(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+def problems(capsys: pytest.CaptureFixture[str], *arguments: str, count: bool = False) -> list[str]:
     code = main(["validate", *arguments])
     lines = capsys.readouterr().out.splitlines()
     assert code == (0 if lines[-1].startswith("nothing wrong") else 1)
-    return lines[:-1]
+    return lines if count else lines[:-1]
 
 
 def test_sound_data_passes(tmp_path: Path, log: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,8 +300,8 @@ def test_sound_data_passes(tmp_path: Path, log: str, capsys: pytest.CaptureFixtu
         ({"observations": np.ones((4, 3))}, "column observations: never change"),
         (
             {"actions": [[0, 0], [0, 2], [0, 0]]},
-            "row 1, column actions[1]: outside [-1, 1], as Nowhere-v0 cannot be made here, "
-            "by magnitude up to 2: convert with --clip-actions",
+            "row 1, column actions[1]: outside the bounds that the data states, by magnitude up "
+            "to 2: scale them if their unit is another one, or convert with --clip-actions",
         ),
     ],
 )
@@ -311,6 +313,42 @@ def test_what_is_wrong_with_an_episode_is_named(
     (line,) = problems(capsys, path)
     assert line.startswith(f"{path}: episode 1")
     assert wanted in line
+
+
+def test_bounds_that_nobody_knows_are_not_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.parquet", [make_episode([1, 2], actions=FAR[1:3])], UNBOUNDED)
+    (line,) = problems(capsys, path)
+    unknown = "not known, as Nowhere-v0 cannot be made here: give --env ID"
+    assert line == f"not checked: actions, whose bounds are {unknown}"
+    assert facts(path)["actions"] == f"not checked: their bounds are {unknown}"
+    target = str(tmp_path / "b.parquet")
+    assert main(["convert", path, "--to", target, "--clip-actions"]) == 2
+    assert_one_line(capsys, f"--clip-actions: the bounds are {unknown}")
+    assert main(["convert", path, "--to", target]) == 0
+    assert read_info(f"{target}/episodes-000000.parquet").bounds is None
+
+
+def test_the_user_may_name_the_task_and_equal_faults_are_summed_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = replace(UNBOUNDED, action_size=1)
+    far = [make_episode([1] * 201, n, actions=np.full((201, 1), 3 + n)) for n in range(30)]
+    far[0].rewards[0] = 0
+    path = write(tmp_path / "a.parquet", far, spec)
+    too_long, outside, total = problems(capsys, path, "--env", "Pendulum-v1", count=True)
+    assert too_long == (
+        f"{path}: episode 0: has 201 steps, the task at most 200: is an end missing? "
+        "episode_steps=200 behind the source cuts there (and 29 places more like it)"
+    )
+    assert outside.startswith(f"{path}: episode 0, row 0, column actions[0] and 200 more entries: ")
+    assert "outside the bounds of Pendulum-v1, by magnitude up to 3: " in outside
+    assert outside.endswith("(and 29 places more like it)")
+    assert total == "60 problems found"
+    for command in ("validate", "inspect"):
+        assert main([command, path, "--env", "No-v0"]) == 2
+        assert_one_line(capsys, "no environment 'No-v0'")
 
 
 @pytest.mark.parametrize("origin", [Origin("online"), Origin("prior", worker=0, episode=3)])
@@ -423,7 +461,7 @@ def test_it_says_what_was_dropped_and_why(
         "dropped  1 that fail --min-return 2",
         "dropped  2 that fail --min-length 3",
         "dropped  1 that are not among the --best 1",
-        "clipped  50 % of all action entries, to [-1, 1], as Nowhere-v0 cannot be made here",
+        "clipped  50 % of all action entries, to the bounds that the data states",
         f"wrote    {tmp_path / 'out.parquet'}, of Nowhere-v0",
     ]
 
@@ -631,7 +669,8 @@ def door() -> str:
 
 
 def test_the_door_demonstrations(door: str) -> None:
-    found = facts(door)
+    assert facts(door)["actions"].startswith("not checked: ")
+    found = facts(door, "awac_dist/DoorBinary-v0")
     assert found["episodes"] == "25"
     assert found["transitions"] == "6,704"  # 6,729 steps, less the last of each
     assert found["actions"].startswith("5.63 % of all entries")

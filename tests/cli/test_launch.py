@@ -67,6 +67,7 @@ def test_an_inline_run_prints_its_summary_and_fills_its_folder(
         "metrics.jsonl",
         "provenance.json",
         "sessions",
+        "sources.json",
         "tensorboard",
     }
     table = pd.read_json(folder / "metrics.jsonl", lines=True)
@@ -109,6 +110,41 @@ def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(
     for word in ("2 rollout workers", "1 replay shard,", "MB in all", "100 env_steps"):
         assert word in out
     assert not folder.exists()
+
+
+def test_a_run_goes_on_with_its_data_wherever_it_is_and_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, episodes in {"a": 1, "new": 2}.items():
+        write_demonstrations(tmp_path / f"{name}.parquet", episodes)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    small = shlex.split(
+        "--env Pendulum-v1 --runtime inline --workers 1 --clone.updates 0 --offline.updates 3 "
+        "--learner.batch_size 8 --online.env_steps 5 --evaluation.episodes 1 --learner.threads 1"
+    )
+    assert main([*small, "--data", "a.parquet,kind=prior", "--run-dir", "run"]) == 0
+    monkeypatch.chdir(tmp_path / "below")
+    resume = ["--resume", "../run", "--override", "online.env_steps=10"]
+    capfd.readouterr()
+    assert main([*resume, "--data", "../new.parquet"]) == 0
+    told = (tmp_path / "run/config.yaml").read_text()
+    assert yaml.safe_load(told)["data"] == ["a.parquet,kind=prior", "../new.parquet"]
+    assert "../new.parquet: 2 episodes, 400 transitions" in capfd.readouterr().out
+    sizes = pd.read_json(tmp_path / "run/metrics.jsonl", lines=True)["replay/size"].dropna()
+    assert sizes.iloc[-1] == 3 * 200 + 10
+    assert main([*resume, "--data", "../run", "--dry-run"]) == 2
+    assert "the run learns from what it collected: leave it out" in capfd.readouterr().err
+    moved = (tmp_path / "a.parquet").rename(tmp_path / "moved.parquet")
+    assert main([*resume, "--dry-run"]) == 2
+    gone = f"{tmp_path}/a.parquet: is not there any more: bring it back, or say with --data where"
+    assert gone in capfd.readouterr().err
+    assert main([*resume, "--data", str(moved), "--dry-run"]) == 0
+    assert "a.parquet: 1 episodes" in capfd.readouterr().out
+    write_demonstrations(tmp_path / "a.parquet", 3)
+    assert main(resume) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"{tmp_path}/a.parquet: is not what it was when the run began" in line
 
 
 def empty_dataset(folder: Path) -> str:

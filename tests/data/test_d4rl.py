@@ -113,8 +113,18 @@ def test_an_episode_of_one_row_without_successor_is_not_counted(tmp_path: Path) 
     assert [len(e) for e in read(path)] == [4, 3, 2]
 
 
-def test_without_timeouts_a_discontinuity_ends_an_episode(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.hdf5", timeouts=None)
+def test_d3rlpy_1_says_where_episodes_end(tmp_path: Path) -> None:
+    ends = np.isin(np.arange(STEPS), [end - 1 for _, end in ENDS])
+    path = write(tmp_path / "a.hdf5", timeouts=None, next_observations=None, episode_terminals=ends)
+    assert [(len(e), e.terminated, e.truncated) for e in read(path)] == [
+        (4, True, False), (1, False, True), (3, True, False), (2, False, True),
+    ]  # fmt: skip
+    assert FORMAT.describe(path).facts["episode bounds"] == "terminals and episode_terminals"
+
+
+@pytest.mark.parametrize("timeouts", [None, np.zeros(STEPS, bool)])
+def test_without_timeouts_a_discontinuity_ends_an_episode(tmp_path: Path, timeouts: Any) -> None:
+    path = write(tmp_path / "a.hdf5", timeouts=timeouts)
     assert [(len(e), e.terminated, e.truncated) for e in read(path)] == [
         (4, True, False), (2, False, True), (3, True, False), (3, False, False),
     ]  # fmt: skip

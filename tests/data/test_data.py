@@ -136,7 +136,9 @@ def test_many_episodes_keep_their_order_and_numbers(tmp_path: Path) -> None:
 def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "episodes.parquet"
     write_episodes(str(path), [make_episode(), make_episode()], SPEC)
-    assert read_info(str(path)) == FileInfo("Counting-v0", 3, 2, 2)
+    assert read_info(str(path)) == FileInfo(
+        "Counting-v0", 3, 2, 2, bounds=(SPEC.action_low, SPEC.action_high)
+    )
 
 
 def test_a_file_may_be_named_by_a_uri(tmp_path: Path) -> None:
@@ -276,6 +278,103 @@ def test_the_user_may_choose_the_keys_of_a_column(monkeypatch: pytest.MonkeyPatc
     other = Format("other", lambda path: True, lambda path: FileInfo(None, 3, 2, 1), reads)
     with pytest.raises(InputError, match="f: other has no choice of actions: leave actions= out"):
         other.describe("f", {"actions": ("act",)})
+
+
+@pytest.mark.parametrize("name", ["a,b", "lr=1,seed=2", "x[0-9]", "a[b", "it, says", "c:d", "e=f"])
+def test_an_existing_path_may_hold_any_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / name, [1, 2])
+    file = str(tmp_path / name / "1.parquet")
+    uri = [] if set(name) & set("[ ") else [f"{tmp_path.as_uri()}/"]  # which URIs write otherwise
+    for start in ("", "~/", f"{tmp_path}/", *uri):
+        source = find(f"{start}{name}/1.parquet,kind=prior")
+        assert (source.name, source.kind) == (f"{start}{name}/1.parquet", "prior")
+        assert [path.removeprefix("file://") for path in paths(source)] == [file]
+        assert count_episodes(find(f"{start}{name}")) == 3
+        if "://" not in start and "[" not in name:
+            assert count_episodes(find(f"{start}{name}/[1-9].parquet,weight=2")) == 2
+
+
+@pytest.mark.parametrize("name", ["~/no", "c:d", "minari:", "minari:no", "minari:a:b-v0", "a,b"])
+def test_what_is_not_there_is_one_line(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        open_source(name, SPEC)
+    assert "\n" not in str(caught.value)
+    assert name.removeprefix("minari:") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "env_id", "same"),
+    [
+        ("HalfCheetah-v4", "HalfCheetah-v5", True),
+        ("HalfCheetah-v5", "Walker2d-v5", False),
+        ("Ant-v5", "awac_dist/AntPaper-v0", False),
+        ("Hand-v0", "HandReach-v0", False),
+        ("mine:Task-v0", "Task-v0", True),
+        ("Lift", "RobosuiteLift-v0", True),
+        ("lift", "mine/Lift-v0", True),
+        ("Can", "mine/Lift-v0", False),
+        ("", "Lift-v0", True),
+    ],
+)
+def test_a_task_that_the_file_names_must_be_the_run_s(
+    tmp_path: Path, named: str, env_id: str, same: bool
+) -> None:
+    path, spec = str(tmp_path / "a.parquet"), replace(SPEC, env_id=env_id)
+    write_episodes(path, [make_episode()], replace(SPEC, env_id=named))
+    remark = f"{path}: names {named}, and is taken for {env_id}"
+    assert open_source(f"{path},task=any", spec).remarks == ((remark,) if named else ())
+    if same:
+        assert open_source(path, spec).remarks == ((remark,) if named else ())
+        return
+    with pytest.raises(InputError, match=f"{path}: is of {named}, not of {env_id}: .*,task=any"):
+        open_source(path, spec)
+
+
+def test_what_a_file_says_of_observations_and_environment_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"observation": "a[1], b[2]", "environment options": "{'x': 1}", "rewards": "sparse"}
+    info = FileInfo(None, 3, 2, 1, facts)
+    own = Format("own", lambda path: True, lambda path: info, lambda path, share: iter(()))
+    monkeypatch.setattr("awac_dist.data.sources.FORMATS", {"own": own})
+    source = open_source("a", SPEC)
+    assert source.remarks == ("a: observation: a[1], b[2]", "a: environment options: {'x': 1}")
+
+
+@pytest.mark.parametrize("num_shards", [1, 3])
+@pytest.mark.parametrize("steps", [2, 4, 9, 10, 11, 12])
+def test_the_user_may_say_where_the_clock_cut(tmp_path: Path, num_shards: int, steps: int) -> None:
+    path = str(tmp_path / "a.parquet")
+    ends = [{"terminated": True, "truncated": False}, {"truncated": False}, {}]
+    whole = [make_episode(10 + n, seed=n, **end) for n, end in enumerate(ends)]
+    write_episodes(path, whole, SPEC)
+    source = open_source(f"{path},episode_steps={steps}", SPEC)
+    found = [
+        (number, part)
+        for index in range(num_shards)
+        for number, part in read_share(source, SPEC, index, num_shards)
+    ]
+    for number, episode in enumerate(whole):
+        parts = [part for its, part in found if its == number]
+        starts = list(range(0, len(episode), steps))
+        assert [part.origin.start - 250 for part in parts] == starts
+        for start, part in zip(starts, parts, strict=True):
+            last = start + steps >= len(episode)
+            assert len(part) == (len(episode) - start if last else steps - 1)
+            assert part.terminated == (last and episode.terminated)
+            assert part.truncated == (episode.truncated if last else True)
+            its = slice(start, start + len(part) + 1)
+            np.testing.assert_array_equal(part.observations, episode.observations[its])
+            np.testing.assert_array_equal(part.rewards, episode.rewards[start : its.stop - 1])
+    numbers = [number for _, number, _ in episodes(source)]
+    assert numbers == list(range(len(found)))
+    for wrong in ("0", "1", "-3", "all", "1.5"):
+        with pytest.raises(InputError, match="is not episode_steps=STEPS, 2 or more"):
+            find(f"{path},episode_steps={wrong}")
 
 
 def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -13,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from awac_dist.data.formats.minari import FORMAT
+from awac_dist.data.record import begin, go_on, record_of
+from awac_dist.data.sources import read_share
 from awac_dist.errors import InputError
-from awac_dist.types import Episode, Origin
+from awac_dist.types import EnvSpec, Episode, Origin
 
 minari = pytest.importorskip("minari")
 h5py = pytest.importorskip("h5py")
@@ -104,8 +107,24 @@ def test_every_field_of_every_episode(root: Path, form: str) -> None:
 
 def test_the_task_is_named(root: Path) -> None:
     pendulum = spaces.Box(-8, 8, (3,), np.float32)
-    write(space=pendulum, env="Pendulum-v1")
-    assert FORMAT.describe(NAME).env_id == "Pendulum-v1"
+    env = gymnasium.make("Pendulum-v1", render_mode="rgb_array", g=9.5)
+    write(space=pendulum, env=env.spec)
+    info = FORMAT.describe(NAME)
+    assert (info.env_id, info.facts["environment options"]) == ("Pendulum-v1", "{'g': 9.5}")
+    assert info.bounds == ((-1.0, -1.0), (1.0, 1.0))
+
+
+def test_an_id_may_be_marked_as_one_and_is_known_again_by_its_content(root: Path) -> None:
+    write()
+    spec = EnvSpec("Any-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
+    began = begin([f"minari:{NAME},weight=2"], spec)
+    assert [len(e) for _, e in read_share(began[0], spec, 0, 1)] == list(STEPS)
+    assert go_on(record_of(began), [], spec) == began
+    assert go_on(record_of(began), [str(root / NAME)], spec)[0].files[0].path == str(root / NAME)
+    with (root / NAME / "data/main_data.hdf5").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(InputError, match=f"^{NAME}: is not what it was"):
+        go_on(record_of(began), [], spec)
 
 
 @pytest.mark.parametrize("form", FORMS)

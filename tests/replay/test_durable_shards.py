@@ -163,6 +163,19 @@ def test_the_next_session_holds_everything_once_on_any_number_of_shards(
             sent[key(fragment)] = fragment
 
 
+@pytest.mark.parametrize("session", [0, 1])
+def test_a_copy_of_a_log_file_adds_nothing(tmp_path: Path, session: int) -> None:
+    shard = make_shard(str(tmp_path))
+    for fragment, name in first(30):
+        shard.insert(fragment, name)
+    shard.flush()
+    [file] = tmp_path.glob("*.parquet")
+    for name in ("shard-000-s000-000007.parquet", "shard-003-s000-000000.parquet", "copy.parquet"):
+        shutil.copy(file, tmp_path / name)
+    found = make_shard(str(tmp_path), session=session).since(None).placements
+    assert sorted(place.key for place in found) == sorted(key(its) for its, _ in first(30))
+
+
 def test_a_shard_does_not_load_what_is_forgotten_and_numbers_its_rows_as_if_it_did(
     tmp_path: Path,
 ) -> None:

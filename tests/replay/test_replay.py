@@ -1,6 +1,7 @@
 """The replay on counting data: every observation is the number of its step in all the data."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +16,28 @@ from awac_dist.messages import Placement
 from awac_dist.replay.books import Books
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.memory import ONLINE_ROWS
+from awac_dist.replay.normalization import added, statistics
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
 from awac_dist.replay.shard import ReplayShard
+from awac_dist.runs.loading import PriorData
 from awac_dist.runs.runtime import InlineHandle
-from awac_dist.types import Array, Episode, Origin
+from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 
 def make_shard(
     index: int = 0,
     of: int = 1,
     *,
-    clip_prior_actions: bool = False,
     sources: Sequence[Source] = (),
+    spec: EnvSpec = SPEC,
+    **options: bool,
 ) -> ReplayShard:
     return ReplayShard(
         index,
         of,
-        SPEC,
+        spec,
         discount=GAMMA,
-        config=ReplayConfig(clip_prior_actions=clip_prior_actions),
+        config=ReplayConfig(**options),
         log=None,
         sources=sources,
     )
@@ -368,6 +372,35 @@ def test_a_weighted_mixture_that_cannot_be_had_is_an_error() -> None:
     sampler.set_mixture({OFFLINE: 0.5, ONLINE: 0.5})
     with pytest.raises(LookupError, match="online"):
         sampler.draw(0, 10)
+
+
+def test_episodes_without_an_end_are_counted_and_the_remedy_helps(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.parquet")
+    write_counting_file(Path(path), [12, 9, 35])
+    limited = replace(SPEC, max_episode_steps=10)
+    words = f"{path}: 2 of its episodes have more than the task's 10 steps: are ends missing? "
+    for argument, expected in ((path, words), (f"{path},episode_steps=10", None)):
+        source = open_source(argument, limited)
+        shards = [make_shard(n, 2, sources=[source], spec=limited) for n in (0, 1)]
+        prior = PriorData([source], [shard.load() for shard in shards])
+        lines = list(prior.described(10, clipped=False))
+        assert [line for line in lines if "are ends missing" in line] == (
+            [f"{words}{path},episode_steps=10 cuts there"] if expected else []
+        )
+        keys = sorted(place.key for shard in shards for place in shard.since(None).placements)
+    assert [len(key) for key in keys] == [2] * 7
+    assert len(set(keys)) == 7  # 9 + 2, 9, 9 + 9 + 9 + 5 steps
+
+
+def test_data_that_joins_a_run_leaves_its_normalisation(tmp_path: Path) -> None:
+    for name, lengths in {"a": [3, 1, 4], "b": [50]}.items():
+        write_counting_file(tmp_path / f"{name}.parquet", lengths)
+    first, later = (open_source(str(tmp_path / f"{name}.parquet"), SPEC) for name in "ab")
+    alone, both = (
+        make_shard(sources=its, normalize_observations=True).load().observation_sums
+        for its in ([first], [first, replace(later, joined=True)])
+    )
+    assert statistics(added(alone))[0].tolist() == statistics(added(both))[0].tolist()
 
 
 @pytest.mark.parametrize("clip", [True, False])

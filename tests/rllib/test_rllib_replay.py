@@ -8,12 +8,14 @@ import pytest
 from rllib_recordings import ENDS, LENGTHS, WRITERS, recorded, three
 
 from awac_dist.config import RunConfig
+from awac_dist.data.parquet import write_episodes
 from awac_dist.errors import InputError
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.layout import Wishes
+from awac_dist.rllib import AWACConfig
 from awac_dist.rllib.replay import Replay
-from awac_dist.types import Array, EnvSpec
+from awac_dist.types import Array, EnvSpec, Episode, Origin
 
 SPEC = EnvSpec("tests", 3, 2, (-9.0, -9.0), (9.0, 9.0), None)
 
@@ -95,3 +97,29 @@ def test_a_state_of_other_prior_data_is_refused(tmp_path: Path) -> None:
     state = make_replay(WRITERS[0](tmp_path)).state()
     with pytest.raises(InputError, match="put it back as it was"):
         make_replay().restore(state)
+
+
+def test_prior_data_of_the_same_size_and_other_content_is_refused(tmp_path: Path) -> None:
+    prior = str(tmp_path / "a.parquet")
+    states = []
+    for value in (0, 1):
+        columns = np.zeros((3, 3), np.float32), np.zeros((2, 2), np.float32)
+        rewards = np.full(2, value, np.float32)
+        write_episodes(prior, [Episode(*columns, rewards, False, True, Origin("prior"))], SPEC)
+        states.append(make_replay(prior).state())
+    make_replay(prior).restore(states[1])
+    with pytest.raises(InputError, match="is not what it was when the checkpoint was written"):
+        make_replay(prior).restore(states[0])
+
+
+def test_relative_prior_data_is_found_where_tune_runs_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WRITERS[0](tmp_path)
+    (tmp_path / "trial").mkdir()
+    monkeypatch.chdir(tmp_path.parent)
+    config = AWACConfig().environment("tests").prior_data([tmp_path.name])
+    again = AWACConfig().update_from_dict(config.to_dict())
+    monkeypatch.chdir(tmp_path / "trial")
+    replay = Replay(SPEC, again.as_run(), 0, again.prior_folder)
+    assert replay.sampler.sizes() == {tmp_path.name: 9}

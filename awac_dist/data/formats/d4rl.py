@@ -9,7 +9,8 @@ The successor of an episode's last step is its row of `next_observations`. Witho
 the last step of an episode that did not terminate is left out, and one that terminated repeats
 its last observation, which no loss sees; the next reset is never a successor.
 
-A file without `timeouts` does not say where the clock cut: then an episode also ends where
+A file without `timeouts`, or with none that is set, does not say where the clock cut: then an
+episode also ends where d3rlpy 1's `episode_terminals` is set, without these where
 `next_observations` is not the next row's observation, or without that column where `infos/goal`
 changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
 two entries. `virtual/*` and the other `infos/*` are left alone.
@@ -43,7 +44,8 @@ Columns = dict[str, Any]  # h5py datasets by name
 Flags = NDArray[np.bool_]
 
 NEEDED = ("observations", "actions", "rewards", "terminals")
-OPTIONAL = ("timeouts", "next_observations")
+CUTS = ("timeouts", "episode_terminals")  # d3rlpy 1 sets the second at every end
+OPTIONAL = (*CUTS, "next_observations")
 GOAL = "infos/goal"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SPAN_ROWS = 20_000  # rows a read: large beside a call of h5py, small beside a file
@@ -144,8 +146,9 @@ def _read_flags(path: str, name: str, columns: Columns) -> Flags:
 
 def _find_cuts(path: str, columns: Columns) -> tuple[Flags, str]:
     """Rows after which the clock, not the task, ended an episode; and what told so."""
-    if "timeouts" in columns:
-        return _read_flags(path, "timeouts", columns), "terminals and timeouts"
+    for name in CUTS:
+        if name in columns and (flags := _read_flags(path, name, columns)).any():
+            return flags, f"terminals and {name}"
     if "next_observations" in columns:
         here, following = "next_observations", "observations"
         told_by = "terminals and next_observations that differ from the next row; no timeouts"

@@ -27,7 +27,7 @@ import numpy as np
 
 from awac_dist.data.arrow import check_ipc, check_types
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import FileInfo, Format, as_text, naming, needed_package
+from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, naming, needed_package
 from awac_dist.data.formats.hdf5 import count_bytes, find, open_hdf5
 from awac_dist.data.parquet import open_file
 from awac_dist.errors import InputError
@@ -57,14 +57,20 @@ def _describe(path: str) -> FileInfo:
     dataset, metadata, _ = _open(path)
     spaces = _parts(dataset.observation_space)
     sizes = {name: int(np.prod(space.shape)) for name, space in spaces.items()}
-    stated = dataset.env_spec
+    stated, actions = dataset.env_spec, dataset.action_space
+    low, high = (tuple(edge.ravel().tolist()) for edge in (actions.low, actions.high))
+    facts = {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)}
+    options = {} if stated is None else stated.kwargs | {"render_mode": None}
+    if told := {name: value for name, value in options.items() if value is not None}:
+        facts[OPTIONS] = as_text(told)
     return FileInfo(
         None if stated is None else as_text(stated.id),
         sizes["observation"],
-        int(np.prod(dataset.action_space.shape)),
+        int(np.prod(actions.shape)),
         len(dataset),
-        {name: as_text(metadata[name]) for name in SHOWN if metadata.get(name)},
+        facts,
         sizes.get("desired_goal", 0),
+        (low, high) if actions.is_bounded() else None,
     )
 
 
@@ -96,7 +102,7 @@ def _parts(space: Any) -> dict[str, Any]:
 def _open(path: str) -> tuple[Any, dict[str, Any], Budget]:
     """The dataset and its metadata, which must hold all that keeps `minari` from running code."""
     minari = needed_package("minari", path)
-    folder = _local_folder(path) or _stored_folder(path)
+    folder = _folder(path)
     budget = Budget.of(str(folder))
     with naming(f"{path}: {METADATA} cannot be read"):
         metadata: dict[str, Any] = json.loads((folder / METADATA).read_text())
@@ -134,6 +140,10 @@ def _check_boxes(path: str, spaces: dict[str, Any], budget: Budget) -> None:
         if space["type"] != "Box" or not str(space["dtype"]).startswith("float"):
             raise InputError(f"{place} {as_text(space)} is no Box of floats: convert")
         budget.take(16 * math.prod(space["shape"]), place)
+
+
+def _folder(path: str) -> Path:
+    return _local_folder(path) or _stored_folder(path)
 
 
 def _stored_folder(dataset_id: str) -> Path:
@@ -245,4 +255,4 @@ def _successes(infos: Any, steps: int) -> Array | None:
     return None
 
 
-FORMAT = Format("Minari", _looks_like, _describe, _read)
+FORMAT = Format("Minari", _looks_like, _describe, _read, place=lambda path: str(_folder(path)))

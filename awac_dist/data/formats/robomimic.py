@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import Place, check_finite
-from awac_dist.data.format import FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
 from awac_dist.data.formats.hdf5 import find, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget
@@ -46,7 +46,7 @@ def _looks_like(path: str) -> bool:
 def _describe(path: str, keys: Keys) -> FileInfo:
     with open_hdf5(path) as file:
         found = _Demonstrations(path, file, keys)
-        facts = {"observation": ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
+        facts = {ORDER: ", ".join(f"{key}[{size}]" for key, size in found.keys.items())}
         if found.skipped:
             facts["observation keys left out"] = ", ".join(found.skipped)
         unless = "1 where solved, unless another value says"
