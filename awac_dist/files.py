@@ -62,7 +62,7 @@ def written_aside(path: str) -> Iterator[tuple[Any, str]]:
         raise
 
 
-def opened(path: str) -> Any:
+def open_input(path: str) -> Any:
     """The file at a path or URI, to read from it.
 
     Raises:
@@ -76,14 +76,14 @@ def opened(path: str) -> Any:
 
 def read_file(path: str) -> bytes:
     """Everything in the file at a path or URI."""
-    with opened(path) as file:
+    with open_input(path) as file:
         return bytes(file.read())
 
 
 def head(path: str, count: int) -> bytes:
     """The first bytes of the file at a path or URI; none where there is no file."""
     try:
-        with opened(path) as file:
+        with open_input(path) as file:
             return bytes(file.read(count))
     except (OSError, InputError):
         return b""

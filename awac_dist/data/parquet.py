@@ -26,7 +26,7 @@ from awac_dist.data.columns import Place
 from awac_dist.data.format import FileInfo, Format, naming
 from awac_dist.data.fragments import GOALS, STATES, STEPS
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, opened, written_aside
+from awac_dist.files import RECORD_BYTES, Budget, open_input, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
 TAIL = 8  # bytes behind the footer: its length, and PAR1
@@ -125,8 +125,9 @@ def read_info(path: str) -> FileInfo:
         _, (table, row) = next(read_rows(path))
         first = to_episode(path, 0, table, row)
         goals = 0 if first.desired_goals is None else first.desired_goals.shape[1]
-        sizes = (first.observations.shape[1], first.actions.shape[1])
-        return FileInfo(stated.env_id, *sizes, rows, goal_size=goals)
+        observations, actions = first.observations.shape[1], first.actions.shape[1]
+        sizes = {"observation_size": observations, "action_size": actions, "goal_size": goals}
+        return replace(stated, episodes=rows, **sizes)
     return replace(stated, episodes=rows)
 
 
@@ -145,7 +146,7 @@ def schema_info(found: pa.Schema) -> FileInfo | None:
     env_id = told.get("env_id")
     if not isinstance(env_id, str | None):
         raise ValueError("the task that its metadata name is no text")
-    low, high = (tuple(told.get(f"action_{edge}", ())) for edge in ("low", "high"))
+    low, high = (tuple(map(float, told.get(f"action_{edge}", ()))) for edge in ("low", "high"))
     bounds = (low, high) if len(low) == len(high) == action_size > 0 else None  # older files: none
     sizes = (observation_size, action_size, 0)
     return FileInfo(env_id, *sizes, goal_size=goal_size, bounds=bounds)
@@ -193,7 +194,7 @@ def read_tables(path: str, rows: int, columns: Sequence[str] | None = None) -> I
 
 def check_whole(path: str) -> None:
     """Look at every byte of a file, if it says what they add up to."""
-    with arrow_errors(path), opened(path) as file:
+    with arrow_errors(path), open_input(path) as file:
         size = file.size()
         footer = int.from_bytes(file.read_at(4, max(size - TAIL, 0)), "little")
         end = size - TAIL - footer - len(SEAL) - 4
@@ -209,14 +210,14 @@ def check_whole(path: str) -> None:
 
 def read_schema(path: str) -> pa.Schema:
     """The columns of a Parquet file, whatever its rows would take."""
-    with arrow_errors(path), opened(path) as source:
+    with arrow_errors(path), open_input(path) as source:
         return pq.ParquetFile(source).schema_arrow
 
 
 def open_file(path: str, budget: Budget | None = None) -> pq.ParquetFile:
     """A Parquet file, for reading, whose columns the budget has; of its own where none is given."""
     with arrow_errors(path):
-        source = opened(path)
+        source = open_input(path)
         if source.size() <= CHUNK:  # one request to an object store, not one a page
             source = pa.BufferReader(source.read())
         file = pq.ParquetFile(source)

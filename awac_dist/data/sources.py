@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 from pyarrow import fs
 
-from awac_dist import files
 from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
 from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys, naming
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import open_input, resolve
 from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = ("halfcheetah-demonstrations",)
@@ -207,7 +206,7 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
     info = filesystem.get_file_info(path)
     if info.type != fs.FileType.Directory:
         with naming(name, "give one that can be read"):
-            files.opened(name).close()
+            open_input(name).close()
         if info.size == 0:
             raise InputError(f"{name}: is empty: fetch or write it again")
         for candidate in FORMATS.values():

@@ -208,7 +208,7 @@ def dataset_with_nan(folder: Path) -> str:
     ("arguments", "words"),
     [
         (["--env", "HalfCheeta-v5"], ["HalfCheeta-v5", "HalfCheetah-v5"]),
-        (["--env", "FrozenLake-v1"], ["FrozenLake-v1", "flat vectors"]),
+        (["--env", "FrozenLake-v1"], ["FrozenLake-v1", "flat vectors", "FlattenObservation"]),
         (["--algorithm.temprature", "1"], ["--algorithm.temprature", "--algorithm.temperature"]),
         (["--mode", "fast"], ["fast", "async", "sync"]),
         (["--data", "nowhere.parquet"], ["nowhere.parquet", "halfcheetah-demonstrations"]),

@@ -15,7 +15,7 @@ import numpy as np
 
 from awac_dist.data.format import FETCH_AGAIN, naming, needed_package
 from awac_dist.errors import InputError
-from awac_dist.files import Budget, opened
+from awac_dist.files import Budget, open_input
 from awac_dist.types import Array
 
 CACHE_BYTES = 4 * 2**20  # chunks kept unpacked a column: those that two spans share
@@ -28,7 +28,7 @@ SOFT, HARD = 1, 0  # kinds of links, as H5L_type_t has them
 def open_hdf5(path: str) -> Iterator[Any]:
     """Open an HDF5 file, a path or URI, for reading; what it raises until it is closed is named."""
     h5py = needed_package("h5py", path)
-    with naming(f"{path}: cannot be read as HDF5"), opened(path) as stream:
+    with naming(f"{path}: cannot be read as HDF5"), open_input(path) as stream:
         source = stream if "://" in path else path
         with h5py.File(source, "r", rdcc_nbytes=CACHE_BYTES) as file:
             yield file

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 
 from awac_dist.data.formats.pickle_machine import REMEDY, Machine, Stream
 from awac_dist.errors import InputError, first_line
-from awac_dist.files import NPY_HEADERS, Budget, opened
+from awac_dist.files import NPY_HEADERS, Budget, open_input
 
 
 def load_pickle(path: str, budget: Budget | None = None) -> Any:
@@ -48,7 +48,7 @@ def holds_objects(path: str) -> bool:
 @contextmanager
 def _opened(path: str) -> Iterator[Stream]:
     try:
-        file = opened(path)
+        file = open_input(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {first_line(error)}") from error
     with file:

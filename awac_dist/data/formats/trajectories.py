@@ -24,7 +24,7 @@ from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format, Keys, naming
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, head, opened, read_file, unpack_npz
+from awac_dist.files import RECORD_BYTES, Budget, head, open_input, read_file, unpack_npz
 from awac_dist.types import Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
@@ -178,7 +178,7 @@ def _is_pickle(path: str) -> bool:
 
 def _is_npz(path: str) -> bool:
     """Whether it is a zip of arrays of trajectories, and not those of a policy."""
-    with opened(path) as file, ZipFile(file) as archive:
+    with open_input(path) as file, ZipFile(file) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
     return bool(names & {*CHOICES})
 
