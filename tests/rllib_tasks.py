@@ -153,7 +153,7 @@ def parameters(method: Method) -> dict[str, np.ndarray]:
 def of_algorithm(algorithm: Any) -> dict[str, np.ndarray]:
     """The same of the method that an algorithm trains."""
     state = algorithm.learner_group.get_weights()["default_policy"]
-    return dict(state)
+    return {name: value for name, value in state.items() if not name.startswith("observation_")}
 
 
 def difference(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> float:
