@@ -653,10 +653,10 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
     from awac_dist.distributed.ray_runtime import RayRuntime
 
     class SleepyLearner(Learner):
-        """Takes 60 ms for an update."""
+        """Takes 50 ms for an update."""
 
         def update(self, count: int, rounds: Any = None) -> Any:
-            time.sleep(0.06 * count)
+            time.sleep(0.05 * count)
             return super().update(count, rounds)
 
     monkeypatch.setitem(ACTORS, Learner, ray.remote(SleepyLearner))
@@ -666,7 +666,7 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
         mode="async",
         clone=replace(config.clone, updates=0),
         offline=replace(config.offline, updates=0),
-        online=replace(config.online, env_steps=150),
+        online=replace(config.online, env_steps=100),
         rollout=replace(config.rollout, fragment_steps=10),
     )
     used: list[int] = []
@@ -678,7 +678,7 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
             behind.append(steps_behind(driver))
 
     _, _, driver = run(config, RayRuntime(), tmp_path, look=look)
-    assert driver.progress.env_steps == 150
+    assert driver.progress.env_steps == 100
     assert len(used) > 20
     assert max(behind) <= 2 * 10 + 2 * 10  # the buffer and one round
     assert max(used) < 2_000_000
@@ -836,6 +836,7 @@ def pre_empted(data: str, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Pop
         process.kill()
 
 
+@pytest.mark.faults
 @pytest.mark.ray
 def test_a_run_that_is_pre_empted_ends_within_half_a_minute(
     pre_empted: tuple[Path, subprocess.Popen[str]],

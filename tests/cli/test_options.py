@@ -639,7 +639,7 @@ def test_a_tasks_arguments_are_read_written_and_changed(tmp_path: Path) -> None:
         ({"kwargs": [1]}, r"env\.kwargs: \[1\] is not a mapping of names to values, such as"),
         ({"kwargs": {"when": date(2026, 1, 1)}}, "is not a mapping of names to values"),
         ({"ids": "Ant-v5"}, r"no option env\.ids; did you mean env"),
-        ({"id": 7}, "env: 7 is not text"),
+        ({"id": 7}, "env: 7 is not a name or a path"),
     ],
 )
 def test_a_task_that_is_none_is_refused(stated: Any, told: str, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from running import ENV, SMALL, write_demonstrations
 
 import awac_dist
 from awac_dist.cli.main import main
+from awac_dist.cli.options import to_mapping
+from awac_dist.config import RunConfig
 from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import make_env
 from awac_dist.envs.trial import trial
@@ -91,7 +93,8 @@ def test_arguments_in_a_file_name_no_module(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = {"id": ENV, "kwargs": {"parts": [{"inner": "evil_module:Evil-v0"}], "url": "http://a:1"}}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"env": task}))
+    config = to_mapping(RunConfig()) | {"env": task}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     place = tmp_path / "config.yaml" if "--config" in words else tmp_path
     (tmp_path / "policy.npz").touch()
     assert main([*words, str(place)]) == 2

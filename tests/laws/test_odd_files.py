@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 EVERY = Path(__file__).with_name("odd_files.py")
-SOME = ["a pipe (", "billion times", "password", "a pickle that acts", "asks for memory"]
-SOME += ["zeros in a zip", "aliases", "NULs in the table", "empty config", "paints"]
+SOME = ["a pipe (", "trillion rows", "password", "a pickle that acts", "asks for memory"]
+SOME += ["a billion units", "aliases", "NULs in the table", "an empty config", "paints"]
 
 
 def faults(*names: str) -> tuple[list[str], int]:

@@ -131,6 +131,7 @@ def test_a_request_is_heard_in_the_midst_of_a_long_evaluation() -> None:
     evaluator = EvaluatorSupervisor(
         lambda: InlineHandle(played), lambda *death: None, loop, lambda: None
     )
+    evaluator.start()
     with pytest.raises(Stopped):
         evaluator.result("online", 1_000)
     assert played.waves == 3

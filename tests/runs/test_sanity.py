@@ -9,6 +9,7 @@ from running import run, small_config, write_demonstrations
 
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.data.sources import episodes, find
+from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.envs.trial import Trial, trial
 from awac_dist.messages import Extents
@@ -60,8 +61,8 @@ def cheetah() -> tuple[int, Extents]:
 def test_data_of_the_task_meets_it_and_that_of_another_does_not(
     cheetah: tuple[int, Extents],
 ) -> None:
-    assert list(meeting("demos", *cheetah, trial(env_spec(CHEETAH)))) == []
-    [line] = meeting("demos", *cheetah, trial(env_spec("Walker2d-v5")))
+    assert list(meeting("demos", *cheetah, trial(EnvConfig(CHEETAH), None))) == []
+    [line] = meeting("demos", *cheetah, trial(EnvConfig("Walker2d-v5"), None))
     assert line.startswith("demos: its observations are not where the task's are, in ")
     assert "column 0 is 1.25 after a reset" in line
 
@@ -69,7 +70,7 @@ def test_data_of_the_task_meets_it_and_that_of_another_does_not(
 def test_columns_in_another_order_are_told(cheetah: tuple[int, Extents]) -> None:
     """Of pieces in another order, as robomimic's keys are; what never moves alike is not seen."""
     count, data = cheetah
-    seen, rng, told = trial(env_spec(CHEETAH)), np.random.default_rng(0), 0
+    seen, rng, told = trial(EnvConfig(CHEETAH), None), np.random.default_rng(0), 0
     for _ in range(40):
         cuts = np.sort(rng.choice(np.arange(1, 17), 4, replace=False))
         pieces = np.split(np.arange(17), cuts)
@@ -106,7 +107,7 @@ def test_rewards_that_cannot_be_the_tasks_are_told(
             "demos",
             5,
             Extents(here, here, (data,), (first,)),
-            Trial(np.full((1, 1), 0.5, np.float32), np.float32(earned)),
+            Trial(env_spec("Pendulum-v1"), np.full((1, 1), 0.5, np.float32), np.float32(earned)),
         )
     )
     assert [line.startswith("demos: its rewards cannot be the task's") for line in lines] == (
@@ -134,7 +135,7 @@ def test_a_run_says_what_is_strange_of_its_data(normalized: bool, tmp_path: Path
         shards=2,
     )
     runtime = InlineRuntime(local_resources())
-    _, witness, _ = run(config, runtime, tmp_path / "run", seen=trial(spec))
+    _, witness, _ = run(config, runtime, tmp_path / "run", seen=trial(config.env, None))
     told = [line.removeprefix("warning: ") for line in witness.notes if "warning: " in line]
     expected = [f"{odd}: its rewards cannot be the task's"]
     if not normalized:
