@@ -54,6 +54,7 @@ class Sums(NamedTuple):
     squares: tuple[int, ...] = ()  # [O]
 
 
+FIRST_STEPS = 3  # of an episode of prior data, beside those of a trial of the task
 Range = tuple[float, float]  # lowest and highest
 
 

@@ -24,7 +24,7 @@ import ray
 from ray._private import ray_constants, worker
 
 from awac_dist.distributed.process import Process
-from awac_dist.errors import InputError, RuntimeLost
+from awac_dist.errors import InputError, RuntimeLost, first_line
 from awac_dist.runs.plan import named_address
 
 LEAST_FILES = 256  # that each process of Ray may open
@@ -159,7 +159,7 @@ def _join(address: str) -> None:
             ray.init(address=address, logging_level=logging.WARNING)
             return
     except Exception as error:  # Ray raises this very class, too
-        why = _first_line(error)
+        why = first_line(error)
     raise InputError(f"no Ray cluster at {address}{whence}: {why}")
 
 
@@ -177,7 +177,7 @@ def _start() -> None:
             ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
     except Exception as error:  # Ray raises this very class where it does not start in time
         raise InputError(
-            f"Ray does not start on this machine: {_first_line(error)} Its logs are below /tmp/ray "
+            f"Ray does not start on this machine: {first_line(error)} Its logs are below /tmp/ray "
             "unless RAY_TMPDIR names another folder; --runtime inline goes without Ray"
         ) from error
 
@@ -199,10 +199,6 @@ def _behind_closed_doors() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ray_constants.ENABLE_RAY_CLUSTER = before
         os.environ.pop(name) if named is None else os.environ.update({name: named})
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def keep_token_private() -> None:

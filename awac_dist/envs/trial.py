@@ -15,9 +15,9 @@ from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.guard import GUARD, MAX_FAULTS, EnvironmentFault
 from awac_dist.envs.make import make_env, spec_of
 from awac_dist.errors import InputError
+from awac_dist.messages import FIRST_STEPS
 from awac_dist.types import Array, EnvSpec
 
-STEPS = 3
 API = (
     "Gymnasium has reset(seed=...) return (observation, info), and step(action) "
     "(observation, reward, terminated, truncated, info)"
@@ -62,7 +62,7 @@ def _first_steps(task: EnvConfig, seed: int) -> Trial:
         spec, rng = spec_of(env, task.id, **task.kwargs), np.random.default_rng(seed)
         guarded = Guarded(env, spec)
         seen, rewards = [guarded.reset(seed)[0]], list[float]()
-        for _ in range(STEPS if spec.repeatable else 0):
+        for _ in range(FIRST_STEPS if spec.repeatable else 0):
             action = rng.uniform(spec.action_low, spec.action_high)
             (inputs, _), reward, terminated, truncated, _ = guarded.step(spec.bounded(action))
             seen.append(inputs)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from awac_dist.messages import Extents
+from awac_dist.messages import FIRST_STEPS, Extents
 from awac_dist.types import Array, Episode
-
-FIRST_STEPS = 3  # of an episode, as many as a task is tried for
 
 
 def extents_of(episode: Episode) -> Extents:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from awac_dist.data.columns import Place
-from awac_dist.data.format import FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
 from awac_dist.data.formats.rllib_parquet import find_files
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file
@@ -50,7 +50,7 @@ def _describe(path: str, keys: Keys) -> FileInfo:
         sizes, (rows, episodes) = steps.widths(), steps.count()
     known = _info(path)
     facts = {name: as_text(known[name]) for name in SHOWN if known.get(name) is not None}
-    facts |= {"rows": f"{rows:,}", "observation": ", ".join(steps.names["observations"])}
+    facts |= {"rows": f"{rows:,}", ORDER: ", ".join(steps.names["observations"])}
     if "rewards" not in steps.names:
         facts["rewards"] = "none in the files, 0 is taken: convert with --relabel TASK"
     return FileInfo(None, *sizes, episodes, facts)
