@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,13 @@ IS_PROGRAM = "".join(sys.argv[:1]).rpartition("/")[2] in ("-m", "awac-dist")  # 
 
 @contextmanager
 def ends_at_once() -> Iterator[None]:
-    """Around imports, in which libraries swallow a KeyboardInterrupt, or tell where they were."""
+    """Around imports, in which libraries swallow a KeyboardInterrupt, or tell where they were.
+
+    Only a main thread hears of Ctrl-C.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,9 @@ def test_a_pipe_that_is_closed_ends_a_command_silently(
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:
     with pytest.raises(OSError, match="of something else"):
         told(fail)
+
+
+def test_a_command_may_be_called_from_any_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, ["--help"]).result() == 0
+    assert capsys.readouterr().out.startswith("usage: awac-dist")
