@@ -120,8 +120,7 @@ class DisturbedRun:
         self._seen: dict[Fragment, int] = {}
         self._number, self._failures = len(self.campaign.verdicts), 0
         self._log = self.folder.with_suffix(".out")
-        words = ["--run-dir", str(self.folder), *self.campaign.size.words]
-        self._launcher = launch(words, self._log)
+        self._launch()
 
     def run(self) -> Verdict:
         """See the run through to its end."""
@@ -141,22 +140,31 @@ class DisturbedRun:
             verdict.problems.append(f"{differing} steps in the log are not what the task does")
         return verdict
 
-    def _resume(self) -> None:
-        self._launcher = launch(["--resume", str(self.folder)], self._log)
+    def _launch(self) -> None:
+        """Go on with the run; begin it where there is none, or none any more."""
+        new = ["--run-dir", str(self.folder), *self.campaign.size.words]
+        words = ["--resume", str(self.folder)] if self._has_begun() else new
+        self._launcher = launch(words, self._log)
+
+    def _has_begun(self) -> bool:
+        return (self.folder / "config.yaml").exists()
 
     def _ended(self) -> bool:
         """Whether it came to its end; it is resumed where it ended in any other way."""
         code: int | None = self._launcher.poll()
         if code:
             lines = self._log.read_text(errors="replace").splitlines()
-            clear = len(lines) > 2 and lines[-3].startswith("awac_dist: ") and RESUME in lines[-1]
+            told = lines[-3:] if (begun := self._has_begun()) else lines[-1:]
+            clear = "".join(told[:1]).startswith("awac_dist: ")
+            if begun:  # the command that goes on follows
+                clear = clear and len(told) == 3 and RESUME in told[-1]
             ends = self.campaign.told if clear else self.campaign.failures
-            ends.append(f"run {self._number}: exit {code}: {lines[-3:]}")
+            ends.append(f"run {self._number}: exit {code}: {told}")
             print(ends[-1], flush=True)
             self._failures += 1
             if self._failures == MAX_FAILURES:
                 raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
-            self._resume()
+            self._launch()
         return code == 0
 
     def _wait(self, deadline: float, sign: Callable[[], bool]) -> bool:
@@ -169,8 +177,8 @@ class DisturbedRun:
 
     def _victims(self) -> list[tuple[str, psutil.Process]]:
         """Processes of the kind that died least often so far."""
-        if not (self.folder / "config.yaml").exists():
-            return []  # nothing has begun that could be resumed
+        if not self._has_begun():
+            return []
         for kind in sorted(self.kinds, key=self.campaign.count):
             if processes := of_kind(self._launcher, kind.removeprefix(STOPPED)):
                 return [(kind, process) for process in processes]
@@ -192,7 +200,7 @@ class DisturbedRun:
         self.campaign.deaths.append(death)
         if kind == DRIVER:
             process.wait()
-            self._resume()
+            self._launch()
         if self._recovers(column, dead, since, time.monotonic() + RECOVERY_S):
             death.seconds = time.monotonic() - began
         death.run_ended = self._launcher.poll() == 0

@@ -3,6 +3,8 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from running import run, small_config
 from awac_dist.config import OfflineConfig
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
+from awac_dist.experiments import chaos
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
-from awac_dist.experiments.chaos import KINDS, VICTIMS, hold
+from awac_dist.experiments.chaos import KINDS, VICTIMS, DisturbedRun, hold
 from awac_dist.experiments.run_record import (
     EVALUATION,
     UPDATES,
@@ -128,6 +131,39 @@ def test_a_campaign_goes_on(tmp_path: Path) -> None:
     left.write_text(json.dumps(asdict(done)))
     assert Campaign.begun(left, RunSize()) == done
     assert Campaign.begun(tmp_path / "other.json", SHORT) == Campaign(SHORT)
+
+
+@pytest.mark.parametrize(
+    ("begun", "said", "clear"),
+    [
+        (True, "awac_dist: Ray is gone\nTo go on:\npython -m awac_dist.launch --resume run", True),
+        (True, "awac_dist: Ray is gone", False),
+        (True, "To go on:\npython -m awac_dist.launch --resume run", False),
+        (False, "awac_dist: Ray does not start", True),
+        (False, "RuntimeError", False),
+        (False, "", False),
+    ],
+)
+def test_a_run_that_ended_by_itself_goes_on_or_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool, said: str, clear: bool
+) -> None:
+    folder, launched, codes = tmp_path / "run", [], iter([2, 0, 0])
+    folder.mkdir()
+    folder.with_suffix(".out").write_text(said)
+
+    def launch(words: list[str], log: Path) -> SimpleNamespace:
+        launched.append(words[0])
+        return SimpleNamespace(poll=lambda: next(codes))
+
+    monkeypatch.setattr(chaos, "launch", launch)
+    disturbed = DisturbedRun(folder, Campaign(SHORT), [], 1.0, Random(0), lambda: True)
+    if begun:
+        (folder / "config.yaml").touch()
+    assert not disturbed._ended()
+    assert disturbed._ended()
+    assert launched == ["--run-dir", "--resume" if begun else "--run-dir"]
+    assert bool(disturbed.campaign.told) == clear
+    assert bool(disturbed.campaign.failures) != clear
 
 
 def test_a_run_that_ended_has_no_torn_row(tmp_path: Path) -> None:

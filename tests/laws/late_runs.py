@@ -21,6 +21,7 @@ from awac_dist.data.journal import SUFFIX
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import EXPERIENCE, open_source
 from awac_dist.envs.make import env_spec
+from awac_dist.errors import RunFailed
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress, newest_whole
@@ -31,6 +32,7 @@ from awac_dist.replay.sampler import ONLINE
 from awac_dist.rollout.config import RolloutConfig
 from awac_dist.runs.components import Components
 from awac_dist.runs.driver import Driver
+from awac_dist.runs.evaluating import ATTEMPTS
 from awac_dist.runs.plan import make_plan
 from awac_dist.types import Array, Episode, Origin
 
@@ -199,6 +201,10 @@ def run_session(
             return "stopped"
     except Vanished:
         return "vanished"
+    except RunFailed:  # promised, where an evaluator dies so often in a row
+        if [blow.what for blow in runtime.struck].count("Evaluator") < ATTEMPTS:
+            raise
+        return "failed"
     inspector.inspect(ended=True)
     return "ended"
 
