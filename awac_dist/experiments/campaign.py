@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from awac_dist.experiments.run_record import Verdict
+
+RESUME = "awac_dist.launch --resume"  # in the last line of a run that ended by itself
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,23 @@ class Campaign:
         left["verdicts"] = [Verdict(**verdict) for verdict in left["verdicts"]]
         left["undisturbed"] = left["undisturbed"] and Verdict(**left["undisturbed"])
         return cls(**left)
+
+    def exited(self, run: int, code: int, lines: Sequence[str], begun: bool) -> str:
+        """Note how a launcher ended by itself: in one clear line or not.
+
+        Args:
+            run: Its number.
+            code: Of its exit.
+            lines: That it printed.
+            begun: Whether its run can be resumed, whose command is then to be its last line.
+        """
+        told = lines[-3:] if begun else lines[-1:]
+        clear = "".join(told[:1]).startswith("awac_dist: ")
+        if begun:
+            clear = clear and len(told) == 3 and RESUME in told[-1]
+        line = f"run {run}: exit {code}: {told}"
+        (self.told if clear else self.failures).append(line)
+        return line
 
     def count(self, kind: str) -> int:
         """Deaths of a kind."""

@@ -59,7 +59,6 @@ KINDS = (*VICTIMS, *(STOPPED + victim for victim in VICTIMS))
 STOPS_S = (5.0, 45.0)  # too short for a process to be replaced, and long enough
 STARTING = ".__init__"
 LEFT = "chaos.json"
-RESUME = "awac_dist.launch --resume"  # in the last line of a run that ended by itself
 POLL_S = 0.1
 MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
@@ -154,13 +153,7 @@ class DisturbedRun:
         code: int | None = self._launcher.poll()
         if code:
             lines = self._log.read_text(errors="replace").splitlines()
-            told = lines[-3:] if (begun := self._has_begun()) else lines[-1:]
-            clear = "".join(told[:1]).startswith("awac_dist: ")
-            if begun:  # the command that goes on follows
-                clear = clear and len(told) == 3 and RESUME in told[-1]
-            ends = self.campaign.told if clear else self.campaign.failures
-            ends.append(f"run {self._number}: exit {code}: {told}")
-            print(ends[-1], flush=True)
+            print(self.campaign.exited(self._number, code, lines, self._has_begun()), flush=True)
             self._failures += 1
             if self._failures == MAX_FAILURES:
                 raise RuntimeError(f"run {self._number} ended by itself {MAX_FAILURES} times")
@@ -292,9 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for the runs and chaos.json")
     words = parser.parse_args(argv)
     kinds = words.kinds.split(",")
-    for kind in kinds:
-        if kind not in KINDS:
-            parser.error(f"argument --kinds: {kind!r} is not one of {', '.join(KINDS)}")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        parser.error(f"argument --kinds: {unknown[0]!r} is not one of {', '.join(KINDS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the run is ended, too
     out = words.out or Path(tempfile.mkdtemp(prefix="chaos-"))
     out.mkdir(parents=True, exist_ok=True)

@@ -67,8 +67,9 @@ def test_a_rehearsal_says_whom_its_hosts_would_not_find(
     monkeypatch.syspath_prepend(str(CLUSTER))
     rehearse = script("rehearse")
     monkeypatch.setattr(sys, "argv", ["rehearse.py", "local"])
-    place = rehearse if moved == "HERE" else sys
-    monkeypatch.setattr(place, moved, "/tmp/checkout/cluster")
+    for place, name in ((rehearse, "HERE"), (sys, "prefix"), (sys, "base_prefix")):
+        path = "/tmp/checkout/cluster" if name == moved else "/opt/elsewhere"
+        monkeypatch.setattr(place, name, path)
     with pytest.raises(SystemExit, match="would not find /tmp/checkout/cluster: keep checkout"):
         rehearse.main()
 
