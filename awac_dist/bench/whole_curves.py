@@ -55,6 +55,7 @@ SETTINGS = {  # as d3rlpy's
     "learner.batch_size": BATCH,
     "algorithm.temperature": TEMPERATURE,
     "algorithm.effective_batch": None,
+    "replay.normalize_observations": False,
 }
 ROUND = Plan(picture="", offline=0, online=STEPS, every=STEPS)
 EPISODES = 5

@@ -29,7 +29,7 @@ class ReplayConfig(Checked):
             are reported, stay the task's.
         reward_shift: See reward_scale.
         normalize_observations: Give networks observations less their mean over the prior data,
-            divided by their standard deviation; the policy keeps both.
+            divided by their standard deviation; the policy keeps both. See docs/data.md, Units.
     """
 
     capacity: Count = 1_000_000
@@ -39,7 +39,7 @@ class ReplayConfig(Checked):
     n_steps: Count = 1
     reward_scale: Positive = 1.0
     reward_shift: Finite = 0.0
-    normalize_observations: bool = False
+    normalize_observations: bool = True
 
     def learned_rewards(self, rewards: Array) -> Array:
         """Rewards [n] to learn from, of those [n] that the task gave."""
