@@ -152,8 +152,16 @@ def parameters(method: Method) -> dict[str, np.ndarray]:
 
 def of_algorithm(algorithm: Any) -> dict[str, np.ndarray]:
     """The same of the method that an algorithm trains."""
-    state = algorithm.learner_group.get_weights()["default_policy"]
-    return {name: value for name, value in state.items() if not name.startswith("observation_")}
+    return of_module(algorithm.learner_group.get_weights()["default_policy"])
+
+
+def of_module(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same of a module's weights, which hold how observations are normalised, too."""
+    return {
+        name.removeprefix("method."): value
+        for name, value in state.items()
+        if not name.startswith("observation_")
+    }
 
 
 def difference(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> float:

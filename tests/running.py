@@ -144,6 +144,7 @@ def make_driver(
     look: Callable[[Driver], None] = lambda driver: None,
     stop: Callable[[], bool] = lambda: False,
     seen: Trial | None = None,
+    joined: bool = False,
 ) -> tuple[Witness, Driver]:
     """A run that is about to begin.
 
@@ -155,12 +156,13 @@ def make_driver(
         look: Called again and again while it runs.
         stop: Whether it is asked to stop.
         seen: A trial of the task.
+        joined: Whether the prior data came to a run that had begun without it.
     """
     spec = env_spec(config.env.id, **config.env.kwargs)
     plan = make_plan(
         runtime.resources, workers=config.workers, shards=config.shards, gpus=config.learner.gpus
     )
-    sources = [open_source(argument, spec) for argument in config.data]
+    sources = [replace(open_source(path, spec), joined=joined) for path in config.data]
     newest = newest_whole(f"{folder}/checkpoints") if session else None
     components = Components(runtime, config, spec, plan, str(folder), sources, session)
     witness = Witness(lambda: look(driver))

@@ -29,7 +29,8 @@ class ReplayConfig(Checked):
             are reported, stay the task's.
         reward_shift: See reward_scale.
         normalize_observations: Give networks observations less their mean over the prior data,
-            divided by their standard deviation; the policy keeps both. See docs/data.md, Units.
+            divided by their standard deviation; the policy keeps both (docs/data.md, Units). A run
+            that began without prior data has none to go by and takes them as they are.
     """
 
     capacity: Count = 1_000_000

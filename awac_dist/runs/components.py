@@ -54,8 +54,9 @@ class Components:
         self.placement = runtime.reserve(plan.learner_gpus)
         self.weights = runtime.start(WeightStore)
         self._reader = runtime.weights_reader(self.weights)
-        normalize = config.replay.normalize_observations
+        normalize = config.replay.normalize_observations and not all(its.joined for its in sources)
         policy = config.algorithm.policy_spec(spec)
+        self._replay = replace(config.replay, normalize_observations=normalize)
         self._policy = replace(policy, normalize_observations=normalize)
         self.shards = [self._start_shard(index) for index in range(plan.shards)]
         first = INCARNATIONS_PER_SESSION * session
@@ -74,7 +75,7 @@ class Components:
             online_capacity=min(capacity, 2 * config.online.env_steps),
             seed=config.seed,
             device=self._plan.device,
-            replay=config.replay,
+            replay=self._replay,
             gpus=self._plan.learner_gpus,
             sources={source.name: source.weight for source in self.sources},
             evidence=f"{self.folder}/{EVIDENCE}",
@@ -104,7 +105,7 @@ class Components:
             discount=self.config.learner.discount,
             log=ExperienceLog(experience, index, spec, self.session),
             sources=self.sources,
-            config=self.config.replay,
+            config=self._replay,
             goal_rewards=TaskRewards(spec) if spec.goal_size else None,
         )
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from running import run, small_config, write_demonstrations
 
+from awac_dist.config import OfflineConfig, OnlineConfig
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.data.sources import episodes, find
 from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.envs.trial import Trial, trial
 from awac_dist.messages import Extents
+from awac_dist.policies.network import NetworkPolicy
+from awac_dist.policies.npz import find_policy, read_policy
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.extents import covering, extents_of
 from awac_dist.replay.normalization import sums_of
@@ -142,3 +145,16 @@ def test_a_run_says_what_is_strange_of_its_data(normalized: bool, tmp_path: Path
         expected.insert(0, "observations are in units that networks learn badly from")
     assert len(told) == len(expected)
     assert all(line.startswith(start) for line, start in zip(told, expected, strict=True))
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_only_prior_data_that_a_run_began_with_normalises(tmp_path: Path, joined: bool) -> None:
+    data = write_demonstrations(tmp_path / "prior.parquet")
+    begun, more = replace(small_config(data), offline=OfflineConfig(0)), {}
+    if joined:
+        run(replace(begun, data=()), InlineRuntime(local_resources()), tmp_path / "run")
+        begun, more = replace(begun, online=OnlineConfig(env_steps=400)), {"session": 1}
+    run(begun, InlineRuntime(local_resources()), tmp_path / "run", joined=joined, **more)
+    policy = read_policy(find_policy(str(tmp_path / "run")))
+    assert isinstance(policy, NetworkPolicy)
+    assert policy.spec.normalize_observations is not joined
