@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
+from awac_dist.algorithms.adam import take_steps
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.policies.spec import PolicySpec
@@ -194,13 +195,12 @@ class Method(ABC):
         """Take one step of the named optimisers down a loss, whatever else it depends on."""
         optimizers = [self.optimizers[name] for name in names]
         parameters = [p for o in optimizers for group in o.param_groups for p in group["params"]]
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else gradient.contiguous()
         self.world.average([p.grad for p in parameters if p.grad is not None])
         self.before_step(parameters)
-        for optimizer in optimizers:
-            optimizer.step()
+        take_steps(optimizers)
 
     def move_targets(self) -> None:
         """Q' <- (1 - tau) Q' + tau Q, and so for every target: tau is of the critic's options."""

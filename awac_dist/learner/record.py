@@ -28,7 +28,7 @@ class CallRecord:
     def __init__(self, grad_steps: int = 0, evidence: str | None = None) -> None:
         self._grad_steps, self._evidence = grad_steps, evidence
         self._blocks: list[Sequence[Tensor]] = []  # of each update
-        self._rows: list[Tensor] = []  # [M] of each update
+        self._rows: list[list[Tensor]] = []  # M numbers [] of each update
         self._names: list[str] = []
         self._values: Tensor | None = None  # [updates, M] on the CPU
 
@@ -36,13 +36,14 @@ class CallRecord:
         """Take note of an update and of its batches; no host synchronisation."""
         self._blocks.append(blocks)
         self._names = list(metrics)
-        self._rows.append(torch.stack([value.float() for value in metrics.values()]))
+        self._rows.append(list(metrics.values()))
 
     def means(self) -> dict[str, float]:
         """Mean of each metric over the call, with one host synchronisation."""
         if not self._rows:
             return {}
-        self._values = torch.stack(self._rows).cpu()
+        numbers = torch.stack([value.float() for row in self._rows for value in row])
+        self._values = numbers.view(len(self._rows), -1).cpu()
         return dict(zip(self._names, self._values.mean(0).tolist(), strict=True))
 
     def check(self, method: Method) -> None:

@@ -54,7 +54,7 @@ class Actor(nn.Module, ABC):
         """[..., O] -> a distribution over actions [..., A]."""
         hidden = observations
         for layer in range(self._last):
-            hidden = torch.relu(self._linear(hidden, layer))
+            hidden = torch.relu_(self._linear(hidden, layer))  # in place: half the memory traffic
         # a mean rounded to bfloat16 would be off by as much as a small standard deviation
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.to(self.centre.dtype)

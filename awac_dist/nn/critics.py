@@ -85,7 +85,7 @@ class Ensemble(nn.Module):
         """[B, n] -> [E, B]."""
         hidden = inputs.expand(self.head.weight.shape[0], *inputs.shape)  # [E, B, n]
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            hidden = torch.relu(norm(layer(hidden)))
+            hidden = torch.relu_(norm(layer(hidden)))
         values: Tensor = self.head(hidden)
         return values if self.max_value is None else values.clamp(max=self.max_value)
 
