@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from awac_dist.nn.distributions import Distribution
     from awac_dist.tensors import Batch, Metrics
 
+Loss: TypeAlias = "Callable[[Batch], tuple[Tensor, Metrics]]"
+Draw: TypeAlias = "Callable[[], Tensor]"
+Gradients: TypeAlias = "Sequence[Tensor | None]"
+Differentiate: TypeAlias = "Callable[[Loss, Batch, Sequence[Tensor]], tuple[Gradients, Metrics]]"
 MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 
 
@@ -45,6 +49,14 @@ class MethodConfig(Checked):
         return self.actor.policy_spec(env)
 
 
+def gradients_of(
+    loss: Loss, batch: Batch, parameters: Sequence[Tensor]
+) -> tuple[Gradients, Metrics]:
+    """Gradients of a loss of a batch, None where it does not reach, and its metrics."""
+    value, metrics = loss(batch)
+    return torch.autograd.grad(value, parameters, allow_unused=True), metrics
+
+
 class Method(ABC):
     """Networks, an update that trains them, and a state to go on from.
 
@@ -58,6 +70,8 @@ class Method(ABC):
         optimizers: By the name of what they train.
         before_step: Called between a backward pass and the steps that follow it, with the
             parameters that these will change.
+        differentiate: `gradients_of`, or the same compiled.
+        draw: Calls a function that draws at random, or hands out what it drew before.
     """
 
     Config: ClassVar[type[MethodConfig]]
@@ -86,6 +100,8 @@ class Method(ABC):
         self.optimizers = self._make_optimizers()
         self.generator = torch.Generator(device).manual_seed(seed)
         self.before_step: Callable[[Sequence[Tensor]], None] = lambda parameters: None
+        self.differentiate: Differentiate = gradients_of
+        self.draw: Callable[[Draw], Tensor] = lambda draw: draw()
 
     @abstractmethod
     def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
@@ -180,8 +196,15 @@ class Method(ABC):
     def noise(self, like: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
         """Standard normal numbers [*shape, B, ...] for each of `shape` in the shape of `like`."""
         whole = (*shape, self.world.size * len(like), *like.shape[1:])
-        drawn = torch.randn(whole, generator=self.generator, device=like.device, dtype=like.dtype)
+        device, dtype = like.device, like.dtype
+        own = self.generator
+        drawn = self.draw(lambda: torch.randn(whole, generator=own, device=device, dtype=dtype))
         return self.world.mine(drawn, dim=len(shape))
+
+    def some_of(self, total: int, count: int) -> Tensor:
+        """Numbers [count] of so many of `total`, each set of them equally likely."""
+        own, device = self.generator, self.device
+        return self.draw(lambda: torch.randperm(total, generator=own, device=device))[:count]
 
     def sample(self, policy: Distribution, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw actions [*shape, B, A]; gradients reach the policy."""
@@ -191,16 +214,31 @@ class Method(ABC):
         """Draw actions [B, A], and log pi [B] of them; gradients reach the policy."""
         return policy.at_with_log_prob(self.noise(policy.mean))
 
+    def descend(self, loss: Loss, batch: Batch, names: Iterable[str]) -> Metrics:
+        """Take one step of the named optimisers down the loss of a batch; returns its metrics."""
+        parameters = self._of_optimizers(names)
+        gradients, metrics = self.differentiate(loss, batch, parameters)
+        self._follow(gradients, parameters, names)
+        return metrics
+
     def step(self, loss: Tensor, names: Iterable[str]) -> None:
-        """Take one step of the named optimisers down a loss, whatever else it depends on."""
-        optimizers = [self.optimizers[name] for name in names]
-        parameters = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+        """The same down a loss that is known, whatever else it depends on."""
+        parameters = self._of_optimizers(names)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        self._follow(gradients, parameters, names)
+
+    def _of_optimizers(self, names: Iterable[str]) -> list[Tensor]:
+        groups = [group for name in names for group in self.optimizers[name].param_groups]
+        return [parameter for group in groups for parameter in group["params"]]
+
+    def _follow(
+        self, gradients: Gradients, parameters: Sequence[Tensor], names: Iterable[str]
+    ) -> None:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else gradient.contiguous()
         self.world.average([p.grad for p in parameters if p.grad is not None])
         self.before_step(parameters)
-        take_steps(optimizers)
+        take_steps(self.optimizers[name] for name in names)
 
     def move_targets(self) -> None:
         """Q' <- (1 - tau) Q' + tau Q, and so for every target: tau is of the critic's options."""

@@ -87,9 +87,9 @@ class SAC(Alternating):
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
-            states, count = batch.next_observations, self.config.target_members
+            states = batch.next_observations
             actions, log_probs = self.sample_with_log_prob(self.actor(states))  # [B, A], [B]
-            next_values = self.target_critic.some(count, self.generator, states, actions).amin(0)
+            next_values = self._target_values(states, actions).amin(dim=0)
             if self.config.entropy_in_target:
                 next_values = next_values - self._entropy_coef() * log_probs
             targets = td.one_step_target(batch.rewards, batch.discounts, next_values)
@@ -113,6 +113,13 @@ class SAC(Alternating):
             wanted = self.config.target_entropy * size + self.task.log_volume
             self.step(coef * (metrics["actor/entropy"] - wanted), ["entropy_coef"])
             metrics["actor/entropy_coef"] = coef.detach()
+
+    def _target_values(self, states: Tensor, actions: Tensor) -> Tensor:  # [M, B]
+        total, wanted = self.config.critic.members, self.config.target_members
+        if wanted >= total:
+            values: Tensor = self.target_critic(states, actions)
+            return values
+        return self.target_critic.some(self.some_of(total, wanted), states, actions)
 
     def _entropy_coef(self) -> Tensor | float:  # alpha, without gradient
         dual = self.duals.get("entropy_coef")

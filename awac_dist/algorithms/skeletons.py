@@ -30,12 +30,14 @@ class Joint(Method):
 
     def update(self, batches: Sequence[Batch]) -> Metrics:
         (batch,) = batches
-        losses, found = zip(*self.losses(batch), strict=True)
-        self.step(reduce(add, losses), self.networks)
+        metrics = self.descend(self._loss, batch, self.networks)
         self.move_targets()
-        metrics: Metrics = reduce(or_, found)
         self.after_update(batch, metrics)
         return metrics
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        losses, found = zip(*self.losses(batch), strict=True)
+        return reduce(add, losses), reduce(or_, found)
 
 
 class Alternating(Method):
@@ -55,11 +57,9 @@ class Alternating(Method):
 
     def update(self, batches: Sequence[Batch]) -> Metrics:
         for batch in batches:
-            loss, critic_metrics = self.critic_loss(batch)
-            self.step(loss, ["critic"])
+            critic_metrics = self.descend(self.critic_loss, batch, ["critic"])
             self.move_targets()
-        loss, actor_metrics = self.actor_loss(batch)
-        self.step(loss, ["actor"])
+        actor_metrics = self.descend(self.actor_loss, batch, ["actor"])
         metrics = critic_metrics | actor_metrics
         self.after_update(batch, metrics)
         return metrics

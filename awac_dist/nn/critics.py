@@ -20,6 +20,8 @@ class EnsembleLinear(nn.Module):
         self.weight, self.bias = nn.Parameter(drawn), nn.Parameter(torch.zeros(members, 1, m))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():  # the bias is added in the pass of what follows
+            return torch.bmm(inputs, self.weight) + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
@@ -100,15 +102,10 @@ class CriticEnsemble(Ensemble):
         inputs = torch.cat((observations, actions), dim=-1).flatten(0, -2)  # [N*B, O+A]
         return self.evaluate(inputs).reshape(-1, *leading)
 
-    def some(
-        self, count: int, generator: Generator, observations: Tensor, actions: Tensor
-    ) -> Tensor:
-        """Values of `count` members that are drawn at random, or of all E: [M, B]."""
-        if count >= self.members:
-            return self.forward(observations, actions)
-        order = torch.randperm(self.members, generator=generator, device=observations.device)
-        drawn = {name: each[order[:count]] for name, each in self.named_parameters()}
-        values: Tensor = functional_call(self, drawn, (observations, actions))
+    def some(self, members: Tensor, observations: Tensor, actions: Tensor) -> Tensor:
+        """Values of the members with these numbers [M]: [M, B]."""
+        chosen = {name: each[members] for name, each in self.named_parameters()}
+        values: Tensor = functional_call(self, chosen, (observations, actions))
         return values
 
 
