@@ -174,6 +174,7 @@ class UpdateReport(NamedTuple):
     seconds: float
     wait_s: float  # of them, waiting for the shards
     copy_s: float = 0.0  # of them, bringing the shards' answers together and to the device
+    note: str = ""  # what a person may want to know
 
 
 Rounds = Sequence[Sequence[StreamState]]

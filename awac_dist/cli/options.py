@@ -60,6 +60,7 @@ CHANGEABLE = (
     "rollout.step_timeout_s",
     "rollout.cpus",
     "learner.threads",
+    "learner.compile",
     "learner.gpus",
     "learner.updates_per_call",
     "learner.batches_per_request",

@@ -19,10 +19,14 @@ class CompiledGradients:
     What a loss draws at random cannot be part of its graph. So a first call takes note of what it
     draws; the same is then drawn before each call, in the same order, and so the numbers are those
     that `gradients_of` would get, but for rounding.
+
+    Args:
+        method: Whose losses they are; from now on it draws only what is asked for here.
+        backend: Of torch.compile.
     """
 
-    def __init__(self, method: Method) -> None:
-        self._method = method
+    def __init__(self, method: Method, backend: str = "inductor") -> None:
+        self._method, self._backend = method, backend
         self._draws: dict[tuple[str, int], list[Draw]] = {}
         self._graphs: dict[str, Callable[[Batch], tuple[Gradients, Metrics]]] = {}
         torch._dynamo.config.trace_autograd_ops = True
@@ -37,7 +41,10 @@ class CompiledGradients:
             self._draws[key] = self._draws_of(loss, batch)
         if name not in self._graphs:
             self._graphs[name] = torch.compile(
-                lambda batch: gradients_of(loss, batch, parameters), fullgraph=True, dynamic=False
+                lambda batch: gradients_of(loss, batch, parameters),
+                fullgraph=True,
+                dynamic=False,
+                backend=self._backend,
             )
         drawn = [draw() for draw in self._draws[key]]
         self._method.draw = lambda draw: drawn.pop(0)

@@ -17,8 +17,10 @@ class LearnerConfig(Checked):
     Attributes:
         batch_size: Transitions of an online update.
         discount: gamma.
-        threads: Threads of torch on the CPU; None takes half of the cores, up to 8: threads that
-            wait for each other drown when workers hold their cores.
+        threads: Threads of torch on the CPU, up to 8 where it is None: in async mode as many as
+            are quickest while it runs, in sync mode half of the cores.
+        compile: Whether gradients go through torch.compile, which takes a C++ compiler. None does
+            so in async mode on the CPU, aside, once a method has been updated for ten seconds.
         precision: Of the matrix products of an update; parameters, losses and optimisers stay
             float32. "bfloat16" is faster only where the hardware multiplies it.
         gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
@@ -30,6 +32,7 @@ class LearnerConfig(Checked):
     batch_size: Count = 256
     discount: Rate = 0.99
     threads: Count | None = None
+    compile: bool | None = None
     precision: Precision = "float32"
     gpus: Literal[0, 1] | None = None
     updates_per_call: Count = 100

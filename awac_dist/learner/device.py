@@ -9,6 +9,7 @@ import torch
 
 from awac_dist.learner.config import Precision
 
+MOST_THREADS = 8
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's, WSL's, AMD's
 
 
@@ -27,7 +28,14 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 def default_threads() -> int:
     """Half of the cores, up to 8: the other half is for those who collect."""
-    return max(1, min(8, count_cores() // 2))
+    return max(1, min(MOST_THREADS, count_cores() // 2))
+
+
+def thread_counts(wanted: int | None, *, fixed: bool) -> list[int]:
+    """Numbers of threads that a learner may take: a single one where that must not change."""
+    if wanted is not None or fixed:
+        return [wanted or default_threads()]
+    return [1 << n for n in range(4) if 1 << n <= min(MOST_THREADS, count_cores())]
 
 
 def count_cores() -> int:

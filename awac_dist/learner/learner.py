@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import Method, MethodConfig
@@ -16,10 +17,13 @@ from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
+from awac_dist.learner.compilation import Compilation, Job, use_cache
+from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.learner.device import autocast, default_threads
+from awac_dist.learner.device import autocast, thread_counts
 from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
+from awac_dist.learner.threads import ThreadChooser
 from awac_dist.messages import Handle, Holdings, Rounds, UpdateReport
 from awac_dist.policies.initial import arrays_of, open_initial
 from awac_dist.replay.books import Books
@@ -46,6 +50,8 @@ class Learner:
         replay: What is done to batches.
         evidence: Folder for the batches after which a number was not finite.
         initial: File of a policy that methods start from.
+        repeats: Whether its numbers are to repeat themselves: the number of threads stays, and
+            nothing is compiled unless it is asked for.
     """
 
     def __init__(
@@ -62,9 +68,14 @@ class Learner:
         sources: Mapping[str, float] | None = None,
         evidence: str | None = None,
         initial: str | None = None,
+        repeats: bool = True,
     ) -> None:
         keep_freed_memory()
-        torch.set_num_threads(config.threads or default_threads())
+        use_cache()
+        fixed = repeats or device != "cpu"
+        self._threads = ThreadChooser(thread_counts(config.threads, fixed=fixed))
+        self._compiles = config.compile if config.compile is not None or not repeats else False
+        self._compilation: Compilation | None = None
         self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)
         self._shards, self._replay = shards, replay
@@ -138,7 +149,21 @@ class Learner:
         sizes = self._sampler.sizes()
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
+        self._compile(wishes)
         self.publish()
+
+    def _compile(self, wishes: Wishes) -> None:
+        """As asked for: at once, or aside and later, or not at all."""
+        if self._compilation is not None:
+            self._compilation.stop()
+            self._compilation = None
+        if self._compiles:
+            self.method.differentiate = CompiledGradients(self.method)
+        elif self._compiles is None:
+            size, precision = self._batch_size, self._config.precision
+            counts = self._threads.counts
+            job = Job(self.method.config, self._task, wishes, size, precision, counts)
+            self._compilation = Compilation(self.method, job)
 
     def _start_from(self, path: str) -> None:
         own, normalization = self.method.acting(), self._normalization
@@ -176,19 +201,28 @@ class Learner:
             for _ in range(count):
                 asked = time.perf_counter()
                 drawn = [next(blocks) for _ in range(each)]
-                fetch_s += time.perf_counter() - asked
-                with autocast(self._config.precision, self._device):
-                    batches = [Batch.from_block(block, self._fetcher.layout) for block in drawn]
-                    metrics = self.method.update(batches)
-                record.add(drawn, metrics)
+                began = time.perf_counter()
+                self._learn_from(drawn, record)
+                self._threads.took(time.perf_counter() - began)
+                fetch_s += began - asked
         except NotFinite as error:
             raise record.refused(error) from error
-        means = record.means() | {"replay/size": float(sum(self._sampler.sizes().values()))}
+        means = record.means() | {
+            "replay/size": float(sum(self._sampler.sizes().values())),
+            "learner/threads": float(self._threads.best),
+        }
         record.check(self.method)
         self.grad_steps += count
         self.publish()
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
-        return UpdateReport(self.grad_steps, count, means, seconds, fetch_s - copy_s, copy_s)
+        note = self._compilation.updated(seconds) if self._compilation else ""
+        return UpdateReport(self.grad_steps, count, means, seconds, fetch_s - copy_s, copy_s, note)
+
+    def _learn_from(self, blocks: Sequence[Tensor], record: CallRecord) -> None:
+        with autocast(self._config.precision, self._device):
+            batches = [Batch.from_block(block, self._fetcher.layout) for block in blocks]
+            metrics = self.method.update(batches)
+        record.add(blocks, metrics)
 
     def save(self, folder: str, progress: dict[str, Any], rounds: Rounds | None = None) -> str:
         """Write a checkpoint of everything that learns, and of `progress`; returns its path.

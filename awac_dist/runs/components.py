@@ -80,6 +80,7 @@ class Components:
             sources={source.name: source.weight for source in self.sources},
             evidence=f"{self.folder}/{EVIDENCE}",
             initial=f"{self.folder}/{INITIAL_POLICY}" if config.init else None,
+            repeats=config.mode == "sync",
         )
 
     def start_evaluator(self) -> Handle:

@@ -226,6 +226,8 @@ class Driver:
         """Take note of updates, and start an evaluation when one is due."""
         self.progress.grad_steps = report.grad_steps
         self._observer.updated(report)
+        if report.note:
+            self._observer.note(report.note)
         due = self.progress.evaluated_at + self._config.evaluation.every_updates
         if self._phase.curve and report.grad_steps >= due and not self._evaluator.is_busy:
             self.progress.evaluated_at = report.grad_steps

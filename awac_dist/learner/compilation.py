@@ -1,0 +1,135 @@
+"""Who has a method's gradients compiled, and when: aside, while the learner goes on as it was."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+import torch
+
+from awac_dist.algorithms import method_class, name_of
+from awac_dist.algorithms.base import Method, MethodConfig
+from awac_dist.algorithms.world import Task
+from awac_dist.learner.compile import CompiledGradients
+from awac_dist.learner.config import Precision
+from awac_dist.learner.device import autocast
+from awac_dist.replay.layout import Layout, Wishes
+from awac_dist.tensors import Batch
+
+PATIENCE_S = 10.0  # of updates: what ends sooner is not worth it
+CACHE = Path("~/.cache/awac_dist/compiled")  # what was compiled once is read in the next run
+COMMAND = (sys.executable, "-m", __name__)
+
+
+class Job(NamedTuple):
+    """What is to be compiled."""
+
+    config: MethodConfig
+    task: Task
+    wishes: Wishes
+    batch_size: int
+    precision: Precision
+    threads: Sequence[int]
+
+    def warm(self, method: Method) -> None:
+        """Compile a method's gradients for each number of threads, and leave all as it was."""
+        layout, threads = Layout.of(self.task.spec, self.wishes), torch.get_num_threads()
+        before = method.training_state()
+        for count in self.threads:
+            torch.set_num_threads(count)
+            block = torch.zeros(self.batch_size, layout.width, device=method.device)
+            batches = [Batch.from_block(block, layout)] * method.batches_per_update
+            with autocast(self.precision, method.device):
+                method.update(batches)
+        method.load_training_state(before)
+        torch.set_num_threads(threads)
+
+    def build(self) -> Method:
+        """A method of the same shapes."""
+        build = method_class(name_of(self.config))
+        return build(self.config, self.task, seed=0, device=torch.device("cpu"))
+
+
+class Compilation:
+    """Of one method's gradients, in a process of its own that fills a cache on the disk.
+
+    Once it is done they are read from there. Without a C++ compiler all stays as it is.
+    """
+
+    def __init__(self, method: Method, job: Job) -> None:
+        self._method, self._job = method, job
+        self._updated_s, self._began = 0.0, 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._words = TemporaryFile()  # noqa: SIM115 - of the process; a pipe could be full
+        self._over = method.device.type != "cpu" or not shutil.which(os.environ.get("CXX", "g++"))
+
+    def updated(self, seconds: float) -> str:
+        """So long was spent on updates since the last call; returns what to tell of it."""
+        self._updated_s += seconds
+        if self._over or self._updated_s < PATIENCE_S:
+            return ""
+        if self._process is None:
+            self._began, self._process = time.monotonic(), _start(self._job, self._words)
+        elif self._process.poll() is not None:
+            return self._take_over(self._process)
+        return ""
+
+    def stop(self) -> None:
+        """Give up."""
+        self._over = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _take_over(self, process: subprocess.Popen[bytes]) -> str:
+        aside_s, self._over = time.monotonic() - self._began, True
+        if process.returncode:
+            self._words.seek(0)
+            said = self._words.read().decode(errors="replace").splitlines() or ["no word"]
+            return f"updates stay as they are: torch.compile failed: {said[-1]}"
+        began = time.monotonic()
+        self._method.differentiate = CompiledGradients(self._method)
+        self._job.warm(self._method)
+        here_s = time.monotonic() - began
+        return f"updates are compiled now: {aside_s:.0f} s aside, {here_s:.0f} s of the learner's"
+
+
+def use_cache() -> None:
+    """Have torch keep what it compiles where nobody else can put anything."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE.expanduser()))
+
+
+def _start(job: Job, words: IO[bytes]) -> subprocess.Popen[bytes]:
+    Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).mkdir(0o700, parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        COMMAND,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=words,
+    )
+    assert process.stdin is not None
+    process.stdin.write(pickle.dumps(job))
+    process.stdin.close()
+    return process
+
+
+def main() -> None:
+    """Compile the job that comes on standard input."""
+    use_cache()
+    job: Job = pickle.load(sys.stdin.buffer)
+    method = job.build()
+    method.differentiate = CompiledGradients(method)
+    job.warm(method)
+
+
+if __name__ == "__main__":
+    main()

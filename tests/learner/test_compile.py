@@ -1,0 +1,114 @@
+"""Compiled gradients are the gradients, and who compiles them aside is heard of."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from methods import make_batch, make_method
+
+from awac_dist.algorithms import METHODS, config_class
+from awac_dist.algorithms.awac import AWACConfig
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.algorithms.bc import BCConfig
+from awac_dist.algorithms.sac import SACConfig
+from awac_dist.algorithms.world import Task
+from awac_dist.learner import compilation
+from awac_dist.learner.compilation import PATIENCE_S, Compilation, Job
+from awac_dist.learner.compile import CompiledGradients
+from awac_dist.nn.config import CriticConfig
+from awac_dist.replay.layout import Wishes
+
+SUBSET = SACConfig(critic=CriticConfig(members=4, layer_norm=True), critic_batches=2)
+CONFIGS = {name: config_class(name)() for name in METHODS} | {
+    "awac-samples": AWACConfig(num_value_samples=3, weights="exp", advantage_clip=0.5, max_q=0.0),
+    "sac-subset": SUBSET,
+}
+
+
+def updated(
+    config: MethodConfig, backend: str | None, sizes: tuple[int, ...]
+) -> dict[str, torch.Tensor]:
+    method = make_method(config)
+    if backend:
+        method.differentiate = CompiledGradients(method, backend)
+    for number, size in enumerate(sizes):
+        count = method.batches_per_update
+        method.update([make_batch(size, count * number + n, method.needs) for n in range(count)])
+    return dict(method.named_tensors())
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
+def test_losses_are_one_graph_and_draw_the_same(config: MethodConfig) -> None:
+    """To the bit: that backend runs the operations of the graph one by one."""
+    sizes = (12, 12, 7, 12)
+    eager, traced = (updated(config, backend, sizes) for backend in (None, "eager"))
+    assert eager.keys() == traced.keys()
+    for name, value in eager.items():
+        assert torch.equal(value, traced[name]), name
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_compiled_updates_are_the_updates() -> None:
+    sizes = (12, 12, 12)
+    eager, compiled = (updated(SUBSET, backend, sizes) for backend in (None, "inductor"))
+    for name, value in eager.items():
+        torch.testing.assert_close(value, compiled[name], rtol=1e-9, atol=1e-9)
+
+
+def job_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, Compilation]:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    spec = make_method(BCConfig()).task.spec
+    job = Job(BCConfig(), Task(spec, 0.99), Wishes(), 4, "float32", [1])
+    return job, Compilation(job.build(), job)
+
+
+def waited(made: Compilation) -> str:
+    assert not made.updated(PATIENCE_S / 2)
+    assert not made.updated(PATIENCE_S / 2)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if said := made.updated(0.1):
+            return said
+        time.sleep(0.05)
+    raise AssertionError("nobody said anything")
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_what_is_compiled_aside_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, made = job_of(tmp_path, monkeypatch)
+    before = job.build().training_state()
+    assert waited(made).startswith("updates are compiled now: ")
+    assert isinstance(made._method.differentiate, CompiledGradients)
+    assert list((tmp_path / "compiled").iterdir())
+    assert (tmp_path / "compiled").stat().st_mode & 0o777 == 0o700
+    for name, value in job.build().networks["actor"].state_dict().items():
+        assert torch.equal(made._method.networks["actor"].state_dict()[name], value)
+    assert torch.equal(made._method.generator.get_state(), before["generator"])
+    assert not made.updated(100)
+
+
+def test_a_compiler_that_fails_leaves_all_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, made = job_of(tmp_path, monkeypatch)
+    command = [sys.executable, "-c", "import sys; sys.exit('no Python.h')"]
+    monkeypatch.setattr(compilation, "COMMAND", command)
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: name)
+    before = made._method.differentiate
+    assert waited(made) == "updates stay as they are: torch.compile failed: no Python.h"
+    assert made._method.differentiate is before
+
+
+def test_without_a_compiler_nobody_starts_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
+    _, made = job_of(tmp_path, monkeypatch)
+    for _ in range(3):
+        assert not made.updated(PATIENCE_S)
+    assert made._process is None
