@@ -89,14 +89,12 @@ def head(path: str, count: int) -> bytes:
         return b""
 
 
-def size_bytes(path: str) -> int:
-    """Of a file, or of all files in a folder and below."""
-    filesystem, name = resolve(path)
-    info = filesystem.get_file_info(name)
-    if info.type == fs.FileType.Directory:
-        inside = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
-        return sum(entry.size or 0 for entry in inside)
-    return int(info.size or 0)
+def files_below(filesystem: Any, name: str) -> list[Any]:
+    """What a file system tells of a file, or of all in a folder and below, by their names."""
+    found = [filesystem.get_file_info(name)]
+    if found[0].type == fs.FileType.Directory:
+        found = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
+    return sorted((its for its in found if its.type == fs.FileType.File), key=lambda its: its.path)
 
 
 class Budget:
@@ -114,11 +112,11 @@ class Budget:
     @classmethod
     def of(cls, path: str) -> Budget:
         """That of a file or a folder."""
-        return cls(size_bytes(path))
+        return cls(sum(info.size for info in files_below(*resolve(path))))
 
     def take(self, count: int, place: str) -> None:
         """Count bytes; an InputError names the place whose bytes are too many."""
-        self._left -= count
+        self._left -= max(count, 0)
         if self._left < 0:
             raise InputError(
                 f"{place}: would unpack to more than {self._limit >> 20:,} MiB, too much for "
@@ -176,12 +174,12 @@ def seal(folder: str, files: Mapping[str, bytes]) -> None:
 def subfolders(folder: str) -> dict[str, set[str]]:
     """Names of the folders in one, 9 before 10, and of the files in each."""
     filesystem, root = resolve(folder)
-    everything = fs.FileSelector(root, allow_not_found=True, recursive=True)
     found: dict[str, set[str]] = {}
+    everything = fs.FileSelector(root, allow_not_found=True, recursive=True)
     for info in filesystem.get_file_info(everything):
-        parent, _, name = info.path.rpartition("/")
-        if info.type == fs.FileType.File and parent.rpartition("/")[0] == root.rstrip("/"):
-            found.setdefault(parent.rpartition("/")[2], set()).add(name)
+        match info.path.removeprefix(root.rstrip("/")).split("/"):
+            case ["", inner, name] if info.type == fs.FileType.File:
+                found.setdefault(inner, set()).add(name)
     return dict(sorted(found.items(), key=lambda item: _numbers(item[0])))
 
 

@@ -16,13 +16,11 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from pyarrow import fs
-
 from awac_dist.data import arguments
 from awac_dist.data.format import naming
 from awac_dist.data.sources import FORMATS, Source, SourceFile, find, opened, with_options
 from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.files import files_below, resolve
 from awac_dist.types import EnvSpec
 
 RECORD = "sources.json"  # of a run's folder
@@ -159,19 +157,12 @@ def digest(file: SourceFile) -> str:
     content = hashlib.blake2b(digest_size=16)
     with naming(f"{file.path}: cannot be read", "look whether it is still there"):
         filesystem, root = resolve(place)
-        for name in _files(filesystem, root):
-            content.update(name.removeprefix(root).encode())
-            with filesystem.open_input_file(name) as opened_file:
+        for info in files_below(filesystem, root):
+            content.update(info.path.removeprefix(root).encode())
+            with filesystem.open_input_file(info.path) as opened_file:
                 for block in _blocks(opened_file):
                     content.update(block)
     return content.hexdigest()
-
-
-def _files(filesystem: Any, root: str) -> list[str]:
-    if filesystem.get_file_info(root).type == fs.FileType.File:
-        return [root]
-    below = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-    return sorted(info.path for info in below if info.type == fs.FileType.File)
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

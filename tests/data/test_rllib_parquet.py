@@ -383,8 +383,8 @@ def test_a_damaged_file_is_named_in_one_line(
 
 
 def test_no_file_and_an_empty_folder_are_told(tmp_path: Path) -> None:
-    assert_refused(str(tmp_path / "absent"), "there is no such file or folder")
-    assert_refused(str(tmp_path), "holds no Parquet files")
+    assert_refused(str(tmp_path / "absent"), "there are no Parquet files")
+    assert_refused(str(tmp_path), "there are no Parquet files")
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import fs
 
 from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format, Keys, needed_package
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, resolve
+from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve
 from awac_dist.types import Episode, Origin
 
 ITEM = "item"  # the column of packed episodes
@@ -81,15 +80,11 @@ def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, 
 def find_files(path: str) -> list[str]:
     """The file itself, or the Parquet files in a folder and below, in order."""
     filesystem, name = resolve(path)
-    kind = filesystem.get_file_info(name).type
-    if kind == fs.FileType.NotFound:
-        raise InputError(f"{path}: there is no such file or folder")
-    if kind == fs.FileType.File:
+    found = [info.path for info in files_below(filesystem, name)]
+    if found == [name]:
         return [path]
     prefix = path.rstrip("/").removesuffix(name.rstrip("/"))
-    found = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
-    files = [entry.path for entry in found if entry.type == fs.FileType.File]
-    return sorted(prefix + file for file in files if file.endswith(".parquet"))
+    return [prefix + file for file in found if file.endswith(".parquet")]
 
 
 def _form(schema: pa.Schema) -> str:
@@ -105,7 +100,7 @@ def _opened(path: str, keys: Keys) -> tuple[Steps, str]:
     budget = Budget.of(path)
     schemas = {file: open_file(file, budget).schema_arrow for file in find_files(path)}
     if not schemas:
-        raise InputError(f"{path}: holds no Parquet files: name the folder that does")
+        raise InputError(f"{path}: there are no Parquet files: name the folder that has some")
     form, *others = {_form(schema) for schema in schemas.values()}
     if others:
         raise InputError(f"{path}: holds files of several forms: keep each in its own folder")
