@@ -6,7 +6,7 @@ with the file, the episode, the column and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,22 @@ class Place:
         if self.budget is not None:
             self.budget.take(8 * numbers, f"{self.file}: {self.episode}")
 
-    def side_by_side(self, columns: Mapping[str, Any]) -> Array:
-        """Columns of a vector or a number a step as one of all their widths, [n, ...]."""
-        parts = [np.asarray(self._numbers(its, name)) for name, its in columns.items()]
+    def check_keys(self, column: str, keys: Iterable[str], there: Iterable[Any]) -> None:
+        """Refuse what a column is to be made of and is not there."""
+        names = list(there)
+        for key in keys:
+            if key not in names:
+                found = ", ".join(map(ascii, names[:12])) or "nothing"
+                raise self.error(column, f"no {key!a} among {found}", "add it, or name another")
+
+    def chosen(self, column: str, keys: Sequence[str], there: Mapping[Any, Any]) -> Any:
+        """What is under a key; under several, side by side as one column of all their widths."""
+        self.check_keys(column, keys, there)
+        if len(keys) == 1:
+            return there[keys[0]]
+        parts = [np.asarray(self._numbers(there[key], key)) for key in keys]
         if len({len(part) if part.ndim else -1 for part in parts}) > 1:
-            raise self.error("+".join(columns), "are not alike in steps", "choose others")
+            raise self.error("+".join(keys), "are not alike in steps", "choose others")
         return np.hstack([part.reshape(len(part), -1) for part in parts])
 
     def matrix(self, column: Any, name: str) -> Array:

@@ -15,6 +15,7 @@ from awac_dist.types import Episode
 FETCH_AGAIN = "is the file whole? fetch it again"
 ORDER, OPTIONS = "observation", "environment options"  # facts that are said wherever data is loaded
 Keys = Mapping[str, tuple[str, ...]]  # by column, what a file calls its parts, side by side
+VECTORS = ("observations", "actions", "next_observations")  # they may be made of several keys
 OWN_KEYS: Keys = MappingProxyType({})  # those that a format chooses
 
 
@@ -60,10 +61,14 @@ class Format:
         return self.reads(path, share, *self._chosen(path, keys))
 
     def _chosen(self, path: str, keys: Keys) -> tuple[Keys, ...]:
-        for column in keys:
+        for column, its in keys.items():
             if column not in self.choices:
                 raise InputError(
                     f"{path}: {self.name} has no choice of {column}: leave {column}= out"
+                )
+            if len(its) > 1 and column not in VECTORS:
+                raise InputError(
+                    f"{path}: {column}={'+'.join(its)}: has one number a step: name one key"
                 )
         return (keys,) if self.choices else ()
 

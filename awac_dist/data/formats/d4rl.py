@@ -28,14 +28,7 @@ from numpy.typing import NDArray
 
 from awac_dist.data.columns import check_finite
 from awac_dist.data.format import FileInfo, Format, Keys, as_text
-from awac_dist.data.formats.hdf5 import (
-    SideBySide,
-    count_bytes,
-    find,
-    find_column,
-    open_hdf5,
-    read_rows,
-)
+from awac_dist.data.formats.hdf5 import count_bytes, find, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget, head
 from awac_dist.types import Episode, Origin
@@ -98,12 +91,10 @@ def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, 
 
 def _find_columns(path: str, file: Any, keys: Keys, budget: Budget) -> Columns:
     there = (name for name in OPTIONAL if name in keys or find(file, name) is not None)
-    columns: Columns = {}
-    for name in (*NEEDED, *there):
-        wanted = keys.get(name, (name,))
-        parts = {key: find_column(path, file, key, budget) for key in wanted}
-        several = len(wanted) > 1
-        columns[name] = SideBySide(f"{path}: {name}", parts) if several else parts[wanted[0]]
+    columns: Columns = {
+        name: find_column(path, file, name, budget, keys.get(name, ()))
+        for name in (*NEEDED, *there)
+    }
     for name in ("observations", "actions"):
         shape: tuple[int, ...] = columns[name].shape or ()
         if len(shape) != 2 or 0 in shape:

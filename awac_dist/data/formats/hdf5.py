@@ -7,7 +7,7 @@ from other files are refused, for they could be any file of the machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,8 +58,13 @@ def find(group: Any, name: str, links: int = MOST_LINKS) -> Any:
     return group
 
 
-def find_column(place: str, group: Any, name: str, budget: Budget) -> Any:
-    """The dataset of numbers of this name, whose bytes the budget has."""
+def find_column(place: str, group: Any, name: str, budget: Budget, keys: Sequence[str] = ()) -> Any:
+    """The dataset of numbers of this name, or those of other keys; the budget has their bytes."""
+    parts = {key: _find_numbers(place, group, key, budget) for key in keys or (name,)}
+    return SideBySide(f"{place}: {name}", parts) if len(parts) > 1 else parts.popitem()[1]
+
+
+def _find_numbers(place: str, group: Any, name: str, budget: Budget) -> Any:
     with naming(f"{place}: {name} cannot be read"):
         found = find(group, name)
         if not hasattr(found, "dtype"):

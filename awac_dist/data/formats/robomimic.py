@@ -89,35 +89,33 @@ class _Demonstrations:
             raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
         self.path, self.data, self._budget = path, find(file, "data"), Budget.of(path)
         self._budget.take(len(demos) * RECORD_BYTES, path)
-        self._named = {name: keys.get(name, (name,))[0] for name in ("actions", "rewards")}
+        self._named = {name: keys[name] for name in ("actions", "rewards") if name in keys}
         self._ends_at_done = keys.get("dones") == (TERMINAL,)
         if "dones" in keys and not self._ends_at_done:
             raise InputError(f"{path}: dones={'+'.join(keys['dones'])} is not dones={TERMINAL}")
         self.keys, self.skipped = self._choose_keys(demos[0], keys.get("observations", ()))
         with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
-            self.arguments = json.loads(self.data.attrs.get("env_args", "{}"))
-            if not isinstance(self.arguments, dict):
-                raise TypeError(f"{type(self.arguments).__name__} instead of a table")
-        options = self.arguments.get("env_kwargs")
-        self.shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
-        self.action_size, more = 0, set[str]()
-        for demo in demos:
-            place = f"{path}: data/{demo}"
-            with naming(f"{place} cannot be read"):
-                actions = find_column(
-                    place, find(self.data, demo), self._named["actions"], self._budget
-                )
-            shape: tuple[int, ...] = actions.shape or ()
-            if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
-                wanted = f"[T, {self.action_size or 'A'}], as in {demos[0]}"
-                what = f"actions has shape {shape}, not {wanted}"
-                raise InputError(f"{place}: {what}: drop that demo")
-            self.action_size = shape[1]
-            if len(actions) > 1:
-                more.add(demo)
-        self.demos = [demo for demo in demos if demo in more or self.read(demo, -1)]
+            self.arguments = dict(json.loads(self.data.attrs.get("env_args", "{}")))
+            self.shaped = bool(dict(self.arguments.get("env_kwargs") or {}).get("reward_shaping"))
+        self.action_size = 0  # of the first, and so of all
+        steps = {demo: self._count_steps(demo) for demo in demos}
+        self.demos = [demo for demo in demos if steps[demo] > 1 or self.read(demo, -1)]
         if not self.demos:
             raise InputError(f"{path}: no step has a successor: write next_obs")
+
+    def _count_steps(self, demo: str) -> int:
+        place = f"{self.path}: data/{demo}"
+        with naming(f"{place} cannot be read"):
+            actions = self._find(place, find(self.data, demo), "actions")
+        shape: tuple[int, ...] = actions.shape or ()
+        if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
+            wanted = f"[T, {self.action_size or 'A'}], as in the first"
+            raise InputError(f"{place}: actions has shape {shape}, not {wanted}: drop that demo")
+        self.action_size = shape[1]
+        return shape[0]
+
+    def _find(self, place: str, group: Any, name: str) -> Any:
+        return find_column(place, group, name, self._budget, self._named.get(name, ()))
 
     def read(self, demo: str, number: int) -> Episode | None:
         """The episode, or None if it has one step and that has no successor."""
@@ -181,10 +179,8 @@ class _Demonstrations:
                 raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
             folders = ["obs", "next_obs"] if "next_obs" in set(group) else ["obs"]
             widths = {f"{folder}/{key}": keys[key] for folder in folders for key in keys}
-            names = {**self._named, "dones": "dones", **{name: name for name in widths}}
-            found = {
-                name: find_column(place, group, key, self._budget) for name, key in names.items()
-            }
+            names = ("actions", "rewards", "dones", *widths)
+            found = {name: self._find(place, group, name) for name in names}
         steps = len(found["actions"])
         for name, column in found.items():
             size = widths.get(name, 1)
