@@ -7,11 +7,13 @@ with the file, the episode, the column and the remedy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from awac_dist.data.format import naming
 from awac_dist.errors import InputError
 from awac_dist.files import Budget
 from awac_dist.floats import flaw
@@ -31,6 +33,10 @@ class Place:
 
     def error(self, column: str, what: str, remedy: str) -> InputError:
         return InputError(f"{self.file}: {self.episode}: {column}: {what}: {remedy}")
+
+    def naming(self, column: str, remedy: str) -> AbstractContextManager[None]:
+        """Name the place in whatever a library raises over a column."""
+        return naming(f"{self.file}: {self.episode}: {column}", remedy)
 
     def take(self, numbers: int) -> None:
         """Count numbers that are to be made."""

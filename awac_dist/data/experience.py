@@ -214,11 +214,11 @@ def read_fragments(
         columns = file.read(STREAM_COLUMNS).select(STREAM_COLUMNS).to_pydict().values()
         wanted = [belongs(stream) for stream in zip(*columns, strict=True)]
     fragments: list[LoggedFragment] = []
-    for number, (table, row) in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
-        episode = parquet.to_episode(path, number, table, row)
+    for number, row in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
+        episode = parquet.to_episode(path, number, row)
         with naming(f"{path}: row {number}: its fragments cannot be told apart"):
-            marks = [Mark(**mark) for mark in table["pieces"][row].as_py()]
-            fragments += split(table["source"][row].as_py(), episode, marks)
+            marks = [Mark(**mark) for mark in row["pieces"][0].as_py()]
+            fragments += split(row["source"][0].as_py(), episode, marks)
     return sorted(fragments, key=lambda fragment: fragment.time)
 
 

@@ -121,7 +121,7 @@ def read(path: str) -> Contents:
             else:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
                 batch.validate(full=True)
-                episode = parquet.to_episode(path, len(found.fragments), batch, 0)
+                episode = parquet.to_episode(path, len(found.fragments), batch)
                 own = [batch.column(name)[0].cast(kind).as_py() for name, kind in OWN.items()]
                 if None in own:
                     raise ValueError("it does not say how the log came by it")

@@ -322,7 +322,7 @@ ITEM_DAMAGE: dict[str, tuple[Callable[[], Any], str]] = {
     "flag": (lambda: state(is_terminated="no"), "is_terminated: is missing or not yes or no"),
     "start": (lambda: state(t_started=-1), "t_started: is missing or no step"),
     "short": (lambda: state(rewards={"data": [1.0]}), "rewards: has 1 rows for 4 actions"),
-    "cut": (lambda: state()[:-30], "item: is no msgpack of an episode, or damaged: copy"),
+    "cut": (lambda: state()[:-30], "item: is no msgpack of an episode, or damaged: .*: copy"),
     "not msgpack": (lambda: b"hello", "item: is no msgpack of an episode"),
     "nothing": (lambda: b"", "item: is no msgpack of an episode"),
     "null": (lambda: None, "item: is no msgpack of an episode"),

@@ -41,7 +41,6 @@ GOAL_KEYS = {"observation", "desired_goal", "achieved_goal"}
 FLAT = ("rewards", "terminations", "truncations")
 SUCCESS_KEYS = ("success", "is_success")
 SHOWN = ("dataset_id", "algorithm_name", "author", "description", "data_format", "minari_version")
-INSTALL = "pip install 'awac_dist[data]'"
 
 
 def _looks_like(path: str) -> bool:
@@ -143,24 +142,21 @@ def _check_boxes(path: str, spaces: dict[str, Any], budget: Budget) -> None:
 
 
 def _folder(path: str) -> Path:
-    return _local_folder(path) or _stored_folder(path)
-
-
-def _stored_folder(dataset_id: str) -> Path:
-    """Where `minari` keeps a dataset of this id, after a download if need be."""
-    if not _is_id(dataset_id):
+    """The folder of a dataset; for an id where `minari` keeps it, after a download if need be."""
+    if folder := _local_folder(path):
+        return folder
+    if not _is_id(path):
         raise InputError(
-            f"{dataset_id}: neither a folder with {METADATA} nor a dataset id such as "
+            f"{path}: neither a folder with {METADATA} nor a dataset id such as "
             "mujoco/hopper/medium-v0: give one of them"
         )
-    places = needed_package("minari.storage.datasets_root_dir", dataset_id)
-    root = str(places.get_dataset_path(dataset_id))
+    places = needed_package("minari.storage.datasets_root_dir", path)
+    root = str(places.get_dataset_path(path))
     if _local_folder(root) is None:
-        _download(dataset_id)
-    folder = _local_folder(root)
-    if folder is None:
-        raise InputError(f"{dataset_id}: {root} has no {METADATA}: delete it and download again")
-    return folder
+        _download(path)
+    if folder := _local_folder(root):
+        return folder
+    raise InputError(f"{path}: {root} has no {METADATA}: delete it and download again")
 
 
 def _download(dataset_id: str) -> None:
@@ -169,7 +165,7 @@ def _download(dataset_id: str) -> None:
     except Exception as error:  # every remote has its own
         reason = as_text(error) or type(error).__name__
         if isinstance(error, ImportError):
-            what = f"is not on this machine, and downloads need more: {INSTALL}"
+            what = "is not on this machine, and downloads need more: pip install 'awac_dist[data]'"
         elif isinstance(error, ValueError) and ("find" in reason or "exist" in reason):
             what = f"not found: {reason}: `minari list remote` shows what there is"
         else:

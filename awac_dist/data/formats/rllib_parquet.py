@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,7 @@ NAMES: Names = {  # of the columns of steps
 REQUIRED = ("id", "observations", "actions", "rewards")
 LIST_BYTES, ENTRY_BYTES = 64, 40  # of Python's lists and dicts
 PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
+NO_ITEM = f"{ITEM}: is no msgpack of an episode, or damaged"
 REMEDY = "write the episode again with RLlib"
 
 
@@ -151,7 +151,8 @@ def _from_item(item: Any, whole: int, place: Place) -> Episode:
         place.take((LIST_BYTES + ENTRY_BYTES * len(found)) // 8)
         return _array(found) if isinstance(found, dict) else found
 
-    with _msgpack_errors(place) as msgpack:
+    msgpack = needed_package("msgpack", place.file)
+    with place.naming(NO_ITEM, "copy it again"):
         state = msgpack.unpackb(item, object_hook=counted, list_hook=counted, strict_map_key=False)
     start = state.get("t_started")
     if type(start) is not int or not 0 <= start < 1 << 31:
@@ -184,19 +185,10 @@ def _flag(state: dict[Any, Any], name: str, place: Place) -> bool:
     return bool(state[name])
 
 
-@contextmanager
-def _msgpack_errors(place: Place) -> Iterator[Any]:
-    msgpack = needed_package("msgpack", place.file)
-    try:
-        yield msgpack
-    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
-        remedy = "copy it again"
-        raise place.error(ITEM, "is no msgpack of an episode, or damaged", remedy) from error
-
-
 def _identity(item: Any, place: Place) -> Any:
     """The episode's id, without decoding the rest."""
-    with _msgpack_errors(place) as msgpack:
+    msgpack = needed_package("msgpack", place.file)
+    with place.naming(NO_ITEM, "copy it again"):
         unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=len(item))
         unpacker.feed(item)
         for _ in range(unpacker.read_map_header()):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from awac_dist.data.columns import Place
-from awac_dist.data.format import naming, needed_package
+from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.parquet import read_tables
 from awac_dist.errors import InputError
@@ -62,12 +62,9 @@ class ArrowPlace(Place):
     def _unpacked(self, text: str, name: str) -> Any:
         """What RLlib's compression holds; its pickle goes through our own unpickler."""
         lz4 = needed_package("lz4.frame", self.file)
-        try:
+        with self.naming(f"{name}: is text that RLlib did not compress", "copy it again"):
             packed = base64.b64decode(text.encode("ascii"), validate=True)
             data = lz4.LZ4FrameDecompressor().decompress(packed, max_length=UNPACKED_LIMIT_BYTES)
-        except (ValueError, RuntimeError, EOFError) as error:
-            what = "is text that RLlib did not compress"
-            raise self.error(name, what, "copy it again") from error
         self.take(len(data) // 8)
         return restricted_pickle.loads(data, f"{self.file}: {self.episode}: {name}", self.budget)
 
@@ -147,7 +144,7 @@ class Steps:
         for name in self._columns:
             if len({name in part.column_names for part in parts}) > 1:
                 raise place.error(name, "is missing in one of its files", "add it")
-        with naming(f"{place.file}: {place.episode}: columns", "store them alike in all files"):
+        with place.naming("columns", "store them alike in all files"):
             return pa.concat_tables(parts, promote_options="permissive")
 
     def _episode(self, table: pa.Table, number: int, place: ArrowPlace) -> Episode:
