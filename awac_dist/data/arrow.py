@@ -114,11 +114,7 @@ class _Compact:
 
 
 def check_ipc(path: str, budget: Budget, place: str) -> None:
-    """Count the rows of a local Arrow file, which stores what it holds as it is.
-
-    Raises:
-        ValueError: It compresses or repeats it.
-    """
+    """Count the rows of a local Arrow file; a ValueError if it compresses or repeats them."""
     with pa.memory_map(path) as source:
         source.seek(8)  # the magic
         for message in pa.ipc.MessageReader.open_stream(source):

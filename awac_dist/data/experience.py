@@ -49,12 +49,8 @@ class LogFile(NamedTuple):
 class ExperienceLog:
     """What one shard accepted in one session, and what earlier sessions did.
 
-    It may travel to another process until it is first used.
-
-    Args:
-        folder: The run's `experience` folder, a path or URI, which is made.
-        shard, spec: Number of the shard that writes, and its task.
-        session: How often the run was started before.
+    It lies in the run's `experience` folder, a path or URI, which is made; `session` is how often
+    the run was started before. It may travel to another process until it is first used.
     """
 
     def __init__(self, folder: str, shard: int, spec: EnvSpec, session: int = 0) -> None:

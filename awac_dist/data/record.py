@@ -32,8 +32,7 @@ KEPT = ("name", "place", "folder", "options", "joined")
 def begin(data: Sequence[str], spec: EnvSpec, folder: str = "") -> list[Source]:
     """Open the sources of a run that begins.
 
-    Raises:
-        InputError: One cannot be read, is of another task, or holds what another one holds.
+    An InputError names one that cannot be read, is of another task, or holds what another one does.
     """
     found = [opened(_digested(find(argument, folder)), spec) for argument in data]
     _check_copies(found)
@@ -41,15 +40,10 @@ def begin(data: Sequence[str], spec: EnvSpec, folder: str = "") -> list[Source]:
 
 
 def go_on(record: str, data: Sequence[str], spec: EnvSpec) -> list[Source]:
-    """Open the sources of a run that goes on, as it began.
+    """Open the sources of a run that goes on, as it began: as `record_of` wrote them.
 
-    Args:
-        record: What `record_of` wrote.
-        data: Arguments that the user gives now: where some of its data is by now, and new data.
-        spec: The task.
-
-    Raises:
-        InputError: As `begin`; or data is gone, or is not what it was, which is named.
+    The `data` that the user gives now tells where some of it is by now, or is new. An InputError is
+    as of `begin`; or it names data that is gone, or is not what it was.
     """
     given, found = [_digested(find(argument)) for argument in data], list[Source]()
     for known in _recorded(record):

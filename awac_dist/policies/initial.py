@@ -18,8 +18,7 @@ OF_STD = ("kind", "state_dependent_std", "log_std_min", "log_std_max")  # what i
 def open_initial(name: str, wanted: PolicySpec) -> NetworkPolicy:
     """A policy of ours, named as for `find_policy`, whose layers are those of another one.
 
-    Raises:
-        InputError: There is none, or it does not fit; says where it differs.
+    An InputError says that there is none, or where it differs.
     """
     policy = read_policy(find_policy(name))
     if not isinstance(policy, NetworkPolicy):

@@ -39,11 +39,7 @@ def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], versio
 
 
 def read_policy(path: str) -> FilePolicy:
-    """Read a policy from a path or URI; nothing in the file is executed.
-
-    Raises:
-        InputError: It cannot be read, or is no policy.
-    """
+    """Read a policy from a path or URI, executing nothing; an InputError if it is none."""
     try:
         arrays = unpack_npz(path, read_sealed(path))
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
@@ -66,8 +62,7 @@ def _ours(arrays: dict[str, np.ndarray]) -> NetworkPolicy:
 def find_policy(name: str) -> str:
     """The policy file of a run (its newest), of a checkpoint, or the file itself; may be URIs.
 
-    Raises:
-        InputError: There is none.
+    An InputError says that there is none.
     """
     if name.endswith(".npz"):
         return name

@@ -35,11 +35,7 @@ def open_hdf5(path: str) -> Iterator[Any]:
 
 
 def find(group: Any, name: str, links: int = MOST_LINKS) -> Any:
-    """What has this name in a group, or below; None if nothing has.
-
-    Raises:
-        InputError: The name leads out of the file.
-    """
+    """What has this name in a group, or below; None if nothing has; it may not leave the file."""
     for part in name.split("/"):
         if not hasattr(group, "keys") or not group.id.links.exists(part.encode()):
             return None

@@ -13,7 +13,9 @@ from numpy.lib import format as npy
 from awac_dist.data.format import naming
 from awac_dist.data.formats.pickle_machine import REMEDY, Machine, Stream
 from awac_dist.errors import InputError
-from awac_dist.files import NPY_HEADERS, Budget, open_input
+from awac_dist.files import Budget, open_input
+
+NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def load_pickle(path: str, budget: Budget | None = None) -> Any:

@@ -77,10 +77,8 @@ def _find_demos(file: Any) -> list[str]:
 class _Demonstrations:
     """Those of a file that yield an episode, in order, and what they share.
 
-    Attributes:
-        keys: Width of each key of an observation, in order.
-        arguments: env_args.
-        shaped: Whether the environment says that its rewards are shaped.
+    `keys` are the widths of an observation's keys, in order; `shaped` is whether the environment
+    says that its rewards are.
     """
 
     def __init__(self, path: str, file: Any, keys: Keys) -> None:

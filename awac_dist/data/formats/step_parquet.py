@@ -72,13 +72,8 @@ class ArrowPlace(Place):
 class Steps:
     """The rows of some files, in their order, and what their columns are called.
 
-    Args:
-        files: Paths or URIs.
-        names: Of the columns `id` (of the episode), `observations`, `actions`, `rewards`, and
-            where they are there `next_observations`, `terminals`, `timeouts`, `successes` and
-            `step` (in the episode).
-        budget: What all of it may take.
-        kind: Of the episodes.
+    These are `id` (of the episode), `observations`, `actions`, `rewards`, and where they are there
+    `next_observations`, `terminals`, `timeouts`, `successes` and `step` (in the episode).
     """
 
     def __init__(
