@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.data.format import naming
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget
 from awac_dist.floats import flaw
 from awac_dist.types import Array, Episode, Origin

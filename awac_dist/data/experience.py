@@ -24,9 +24,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from awac_dist.data import journal, parquet
-from awac_dist.data.format import naming
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming, writable
 from awac_dist.files import head, resolve
 from awac_dist.types import EnvSpec, Episode
 
@@ -61,10 +60,8 @@ class ExperienceLog:
         self._number = -1  # of the next file; not known before the folder was looked at
         self._journal: journal.Journal | None = None
         self._time = 0
-        try:
+        with writable(folder):
             filesystem.create_dir(name, recursive=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be made: {error}") from error
 
     def insert(self, fragment: Episode, source: str, row: int = -1) -> None:
         """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk."""
@@ -183,10 +180,8 @@ def write_fragments(path: str, fragments: Iterable[LoggedFragment], spec: EnvSpe
     sources = pa.array([source for source, _, _ in rows])
     pieces = pa.array([[mark._asdict() for mark in its] for _, _, its in rows], MARKS)
     episodes = [episode for _, episode, _ in rows]
-    try:
+    with writable(path):
         parquet.write_episodes(path, episodes, spec, source=sources, pieces=pieces)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error}") from error
 
 
 def read_fragments(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
@@ -12,7 +11,6 @@ from typing import Any
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
-FETCH_AGAIN = "is the file whole? fetch it again"
 ORDER, OPTIONS = "observation", "environment options"  # facts that are said wherever data is loaded
 Keys = Mapping[str, tuple[str, ...]]  # by column, what a file calls its parts, side by side
 VECTORS = ("observations", "actions", "next_observations")  # they may be made of several keys
@@ -88,18 +86,6 @@ def needed_package(module: str, file: str) -> Any:
         raise InputError(
             f"{file}: needs the package {module.split('.')[0]}: pip install 'awac_dist[data]'"
         ) from error
-
-
-@contextmanager
-def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
-    """Turn whatever a library raises over damaged input into one line that names the place."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = as_text(error) or type(error).__name__
-        raise InputError(f"{place}: {reason}: {remedy}") from error
 
 
 def as_text(value: Any) -> str:

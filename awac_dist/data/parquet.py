@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 
 from awac_dist.data.arrow import count_parquet
 from awac_dist.data.columns import Place, widths
-from awac_dist.data.format import FileInfo, Format, naming
+from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import GOALS, STATES, STEPS
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget, open_input, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 

@@ -17,9 +17,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from awac_dist.data import arguments
-from awac_dist.data.format import naming
 from awac_dist.data.sources import FORMATS, Source, SourceFile, find, opened, with_options
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import files_below, resolve
 from awac_dist.types import EnvSpec
 

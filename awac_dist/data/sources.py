@@ -17,10 +17,10 @@ from pyarrow import fs
 
 from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys, naming
+from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import open_input, resolve
 from awac_dist.types import EnvSpec, Episode, Kind
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError, naming
 from awac_dist.files import read_sealed, sealed, unpack_npz, write_file
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
@@ -40,16 +40,12 @@ def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], versio
 
 def read_policy(path: str) -> FilePolicy:
     """Read a policy from a path or URI, executing nothing; an InputError if it is none."""
-    try:
+    with naming(f"{path}: cannot be read as a policy file"):
         arrays = unpack_npz(path, read_sealed(path))
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
         sizes = policy.input_size, policy.noise_size
         policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))  # its parts fit
         return policy
-    except InputError:
-        raise
-    except Exception as error:  # whatever a file that is no policy makes of its reader
-        raise InputError(f"{path}: cannot be read as a policy file: {first_line(error)}") from error
 
 
 def _ours(arrays: dict[str, np.ndarray]) -> NetworkPolicy:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.data.format import FETCH_AGAIN, naming, needed_package
-from awac_dist.errors import InputError
+from awac_dist.data.format import needed_package
+from awac_dist.errors import FETCH_AGAIN, InputError, naming
 from awac_dist.files import Budget, open_input
 from awac_dist.types import Array
 

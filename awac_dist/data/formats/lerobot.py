@@ -19,11 +19,11 @@ from dataclasses import replace
 from typing import Any
 
 from awac_dist.data.columns import Place
-from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text
 from awac_dist.data.formats.rllib_parquet import find_files
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget, read_file
 from awac_dist.types import Episode
 

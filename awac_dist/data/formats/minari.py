@@ -27,10 +27,10 @@ import numpy as np
 
 from awac_dist.data.arrow import check_ipc, check_types
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, naming, needed_package
+from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, needed_package
 from awac_dist.data.formats.hdf5 import count_bytes, find, open_hdf5
 from awac_dist.data.parquet import open_file
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Array, Episode, Origin
 

@@ -25,8 +25,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from awac_dist.data.format import naming
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget
 
 CONTAINER_BYTES = 64  # what an empty list or dict takes, or a pair in one

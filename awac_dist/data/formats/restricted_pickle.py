@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from awac_dist.data.format import naming
 from awac_dist.data.formats.pickle_machine import REMEDY, Machine, Stream
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget, open_input
 
 NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import Place, check_finite
-from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text
 from awac_dist.data.formats.hdf5 import find, find_column, open_hdf5, read_rows
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Array, Episode, Origin
 
@@ -141,29 +141,22 @@ class _Demonstrations:
 
     def _choose_keys(self, demo: str, wanted: tuple[str, ...]) -> tuple[dict[str, int], list[str]]:
         """Widths of the keys that are wanted, or of all that can be; and those left out."""
-        keys, skipped = {}, []
-        with naming(f"{self.path}: data/{demo}/obs cannot be read"):
-            group = find(self.data, f"{demo}/obs") or {}
-            for key in wanted or sorted(group):
-                found = find(group, key) if group else None
-                shape: tuple[int, ...] = getattr(found, "shape", None) or ()
-                if len(shape) in (1, 2) and found is not None and found.dtype.kind == "f":
-                    keys[key] = 1 if len(shape) == 1 else shape[1]
-                elif wanted:
-                    there = ", ".join(map(ascii, group))
-                    raise InputError(
-                        f"{self.path}: data/{demo}/obs has no {key!a} of floats, [T, D]: "
-                        f"there is {there}"
-                    )
-                else:
-                    skipped.append(key)
-            skipped += sorted(set(group) - keys.keys() - {*skipped})
-        if sum(keys.values()) == 0:
+        place = f"{self.path}: data/{demo}/obs"
+        with naming(f"{place} cannot be read"):
+            group = find(self.data, f"{demo}/obs")
+            there = sorted(group) if hasattr(group, "keys") else []
+            widths = {key: _width(find(group, key)) for key in wanted or there}
+        for key in wanted:
+            if not widths[key]:
+                found = ", ".join(map(ascii, there))
+                raise InputError(f"{place} has no {key!a} of floats, [T, D]: there is {found}")
+        keys = {key: width for key, width in widths.items() if width}
+        if not keys:
             raise InputError(
-                f"{self.path}: data/{demo}/obs has no key of floats, [T, D]: extract "
-                "low-dimensional observations with robomimic's dataset_states_to_obs.py"
+                f"{place} has no key of floats, [T, D]: extract low-dimensional observations with "
+                "robomimic's dataset_states_to_obs.py"
             )
-        return keys, skipped
+        return keys, sorted({*there} - keys.keys())
 
     def _columns(self, demo: str) -> dict[str, Array]:
         """The columns of a demonstration, all as long as its actions and as wide as the first's.
@@ -193,6 +186,12 @@ class _Demonstrations:
         for folder in folders:
             columns[folder] = np.hstack([columns[f"{folder}/{k}"].reshape(steps, -1) for k in keys])
         return columns
+
+
+def _width(found: Any) -> int:
+    """Of a column of floats, [T, D] or [T]; 0 of all else."""
+    shape: tuple[int, ...] = getattr(found, "shape", None) or ()
+    return (*shape, 1)[1] if len(shape) in (1, 2) and found.dtype.kind == "f" else 0
 
 
 CHOICES = ("observations", "actions", "rewards", "dones")

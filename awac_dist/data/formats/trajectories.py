@@ -21,9 +21,9 @@ from zipfile import ZipFile
 import numpy as np
 
 from awac_dist.data.columns import Place, widths
-from awac_dist.data.format import FileInfo, Format, Keys, naming
+from awac_dist.data.format import FileInfo, Format, Keys
 from awac_dist.data.formats import restricted_pickle
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget, head, open_input, read_file, unpack_npz
 from awac_dist.types import Episode, Kind, Origin
 
