@@ -37,10 +37,10 @@ class Place:
         """Name the place in whatever a library raises over a column."""
         return naming(f"{self.file}: {self.episode}: {column}", remedy)
 
-    def take(self, numbers: int) -> None:
-        """Count numbers that are to be made."""
+    def take(self, count: int) -> None:
+        """Count bytes that are to be made."""
         if self.budget is not None:
-            self.budget.take(8 * numbers, f"{self.file}: {self.episode}")
+            self.budget.take(count, f"{self.file}: {self.episode}")
 
     def check_keys(self, column: str, keys: Iterable[str], there: Iterable[Any]) -> None:
         """Refuse what a column is to be made of and is not there."""
@@ -118,9 +118,9 @@ class Place:
         origin: Origin,
     ) -> Episode:
         """Columns -> episode, its last step with a successor or left out."""
-        steps = len(actions)
+        steps, leave = len(actions), "leave the episode out of the file"
         if not steps:
-            raise self.error("actions", "has no steps", "leave the episode out of the file")
+            raise self.error("actions", "has no steps", leave)
         if len(observations) not in (steps, steps + 1):
             what = f"has {len(observations)} rows for {steps} actions"
             raise self.error("observations", what, f"give {steps} or {steps + 1}")
@@ -131,8 +131,7 @@ class Place:
             if successor is not None:
                 observations = np.vstack([observations, successor])
             elif steps == 1:
-                what = "its only step has no observation after it"
-                raise self.error("observations", what, "leave the episode out of the file")
+                raise self.error("observations", "its only step has none after it", leave)
             else:
                 actions, rewards = actions[:-1], rewards[:-1]
         return Episode(observations, actions, rewards, terminated, truncated, origin)
@@ -156,7 +155,8 @@ class Place:
         if not listed and not isinstance(column, list | tuple):
             return np.asarray(self._checked(column, name))
         steps = [self._looked_up(step, name) for step in column]
-        self.take(sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps))
+        sizes = (len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
+        self.take(8 * sum(sizes))
         steps = [self._checked(step, name) for step in steps]
         shapes = {np.shape(step) for step in steps}
         if len(shapes) > 1:
@@ -187,7 +187,7 @@ class Place:
         return column
 
     def _finite(self, column: Any, name: str) -> Array:
-        self.take(column.size)
+        self.take(8 * column.size)
         if found := flaw(column):
             (step, *_), words = found
             raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")

@@ -6,15 +6,14 @@ row is a fragment that did neither. AntMaze's `terminals` are goal flags and its
 them: what follows a flag is an episode of its own.
 
 The successor of an episode's last step is its row of `next_observations`. Without that column
-the last step of an episode that did not terminate is left out, and one that terminated repeats
-its last observation, which no loss sees; the next reset is never a successor.
+the last step is left out, or where it terminated repeats its observation, which no loss sees.
 
 A file without `timeouts`, or with none that is set, does not say where the clock cut: then an
 episode also ends where d3rlpy 1's `episode_terminals` is set, without these where
 `next_observations` is not the next row's observation, or without that column where `infos/goal`
 changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
 two entries. `virtual/*` and the other `infos/*` are left alone.
-Source: D4RL's offline_env.py and `qlearning_dataset`, https://github.com/Farama-Foundation/D4RL.
+Source: `qlearning_dataset` of https://github.com/Farama-Foundation/D4RL.
 """
 
 from __future__ import annotations

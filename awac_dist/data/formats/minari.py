@@ -9,8 +9,7 @@ both are set it terminated, with neither it is a fragment. `infos/success` or `i
 where there, become `successes`.
 
 Minari builds the environment that a file names when the file leaves out its spaces: that could
-run any code, so a file without them is refused before Minari sees it. So is what would take more
-than its bytes are worth.
+run any code, so such a file is refused before Minari sees it, and one that would fill the memory.
 """
 
 from __future__ import annotations
@@ -115,20 +114,18 @@ def _open(path: str) -> tuple[Any, dict[str, Any], Budget]:
     with naming(f"{path}: cannot be read as a Minari dataset"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages to recover the environment with
         observations = json.loads(metadata["observation_space"])
-        parts = {"observation": observations}
-        if observations["type"] == "Dict":
-            parts = observations["subspaces"]
+        is_dict = observations["type"] == "Dict"
+        parts = observations["subspaces"] if is_dict else {"observation": observations}
         _check_boxes(path, {**parts, "action": json.loads(metadata["action_space"])}, budget)
-        dataset = minari.MinariDataset(str(folder))
-        if len(dataset) == 0:
-            raise InputError(f"{path}: total_episodes is 0: nothing to read")
-        spaces = _parts(dataset.observation_space)
-        if set(spaces) not in ({"observation"}, GOAL_KEYS):
-            keys, known = ", ".join(map(str, spaces)), ", ".join(sorted(GOAL_KEYS))
+        if set(parts) not in ({"observation"}, GOAL_KEYS):
+            keys, known = as_text(", ".join(parts)), ", ".join(sorted(GOAL_KEYS))
             raise InputError(
                 f"{path}: observations have keys {keys}: only those of a goal environment are "
                 f"read ({known}): flatten them first"
             )
+        dataset = minari.MinariDataset(str(folder))
+        if len(dataset) == 0:
+            raise InputError(f"{path}: total_episodes is 0: nothing to read")
     return dataset, metadata, budget
 
 

@@ -137,7 +137,7 @@ class _Items:
             for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
                 for item in table[ITEM].to_pylist():
                     place = Place(file, f"episode {number}", self._budget)
-                    place.take(RECORD_BYTES // 8)
+                    place.take(RECORD_BYTES)
                     whole = first_rows.setdefault(_identity(item, place), number)
                     if number % of == index:
                         yield number, _from_item(item, whole, place), place
@@ -148,7 +148,7 @@ def _from_item(item: Any, whole: int, place: Place) -> Episode:
     """One row's episode, whose first fragment is episode `whole` of the file."""
 
     def counted(found: Any) -> Any:
-        place.take((LIST_BYTES + ENTRY_BYTES * len(found)) // 8)
+        place.take(LIST_BYTES + ENTRY_BYTES * len(found))
         return _array(found) if isinstance(found, dict) else found
 
     msgpack = needed_package("msgpack", place.file)

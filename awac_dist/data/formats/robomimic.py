@@ -1,8 +1,7 @@
 """robomimic HDF5: a group `data/demo_k` a demonstration, in the order of the numbers k.
 
 An observation is every `obs/<key>` that holds floats, [T, D] or [T], side by side in the
-alphabetical order of the keys (the key `object` among them: the poses of objects). Images, whole
-numbers and text are left out. All demonstrations must have the first one's keys and widths.
+alphabetical order of the keys. All demonstrations must have the first one's keys and widths.
 
 `dones` is 1 at the end of every demonstration, success or not (`done_mode` 1 and 2 of robomimic's
 dataset_states_to_obs.py), so it alone is no termination. A sparse reward is 1 where the next
@@ -10,11 +9,9 @@ state solves the task, else 0: then it is the column `successes`, and a demonstr
 if its last step has both a `done` and that reward. Otherwise it is shaped (`reward_shaping` in
 `env_args`, or any other value): it tells no success, and every demonstration counts as truncated.
 Where the source says `dones=terminal`, a `done` at the last step is a true end in any case.
-Steps after a first success stay what they are: robomimic's tasks go on when they are solved.
 
 The successor of the last step is the last row of `next_obs`, unless that repeats the last
-observation (as convert_d4rl.py writes it at every end). D4RL's own files keep the falls and clocks
-that its robomimic conversion merges: read those instead.
+observation (as convert_d4rl.py writes it at every end, which so merges falls and clocks).
 """
 
 from __future__ import annotations

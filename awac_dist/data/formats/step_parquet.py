@@ -65,7 +65,7 @@ class ArrowPlace(Place):
         with self.naming(f"{name}: is text that RLlib did not compress", "copy it again"):
             packed = base64.b64decode(text.encode("ascii"), validate=True)
             data = lz4.LZ4FrameDecompressor().decompress(packed, max_length=UNPACKED_LIMIT_BYTES)
-        self.take(len(data) // 8)
+        self.take(len(data))
         return restricted_pickle.loads(data, f"{self.file}: {self.episode}: {name}", self.budget)
 
 

@@ -57,7 +57,7 @@ def _episodes(
     first: tuple[int, int] | None = None
     for number in sorted({0, *range(index, len(trajectories), of)}):
         place = replace(file, episode=f"episode {number}")
-        place.take(RECORD_BYTES // 8)
+        place.take(RECORD_BYTES)
         episode = _episode(trajectories[number], keys, place, Origin(kind, episode=number))
         first = first or widths(episode)
         place.check_widths(episode, first)
