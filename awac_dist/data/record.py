@@ -130,9 +130,11 @@ def _as_recorded(known: Source, there: Source) -> Source:
 
 def _check_copies(sources: Sequence[Source]) -> None:
     files: dict[str, SourceFile] = {}
-    for file in (file for source in sources for file in source.files):
-        first = files.setdefault(file.digest, file)
-        if first is not file and FORMATS[file.format].describe(file.path).episodes:
+    for source in sources:
+        for file in source.files:
+            first = files.setdefault(file.digest, file)
+            if first is file or not FORMATS[file.format].describe(file.path, source.keys).episodes:
+                continue
             why = "named twice" if file.path == first.path else f"{first.path} holds the same"
             raise InputError(f"{file.path}: would be drawn twice: {why}: leave one of them out")
 
