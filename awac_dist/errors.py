@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+FETCH_AGAIN = "is the file whole? fetch it again"
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
@@ -88,6 +89,18 @@ def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
     remedy = REMEDIES.get(error.errno or 0, "mend that")
     return f"{path}: cannot be written: {reason(error)}: {remedy}"
+
+
+@contextmanager
+def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
+    """Turn whatever a library raises over damaged input into an InputError that names the place."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{place}: {words}: {remedy}") from error
 
 
 @contextmanager

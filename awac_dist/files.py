@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from numpy.lib import format as npy
 from pyarrow import fs
 
@@ -27,15 +25,10 @@ from awac_dist.errors import InputError, UnknownPlace, first_line
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
 UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
 RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
-NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def resolve(path: str) -> tuple[Any, str]:
-    """File system and name of a path or URI.
-
-    Raises:
-        UnknownPlace: It is a URI of no kind that is known here.
-    """
+    """File system and name of a path or URI; UnknownPlace if nothing here knows its kind."""
     if "://" not in path:
         return fs.LocalFileSystem(), path
     try:
@@ -65,8 +58,7 @@ def written_aside(path: str) -> Iterator[tuple[Any, str]]:
 def open_input(path: str) -> Any:
     """The file at a path or URI, to read from it.
 
-    Raises:
-        InputError: It is a pipe, a device or a socket, which may never answer, or never end.
+    An InputError refuses pipes, devices and sockets, which may never answer, or never end.
     """
     filesystem, name = resolve(path)
     if filesystem.get_file_info(name).type == fs.FileType.Unknown:
@@ -89,14 +81,12 @@ def head(path: str, count: int) -> bytes:
         return b""
 
 
-def size_bytes(path: str) -> int:
-    """Of a file, or of all files in a folder and below."""
-    filesystem, name = resolve(path)
-    info = filesystem.get_file_info(name)
-    if info.type == fs.FileType.Directory:
-        inside = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
-        return sum(entry.size or 0 for entry in inside)
-    return int(info.size or 0)
+def files_below(filesystem: Any, name: str) -> list[Any]:
+    """What a file system tells of a file, or of all in a folder and below, by their names."""
+    found = [filesystem.get_file_info(name)]
+    if found[0].type == fs.FileType.Directory:
+        found = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
+    return sorted((its for its in found if its.type == fs.FileType.File), key=lambda its: its.path)
 
 
 class Budget:
@@ -114,11 +104,11 @@ class Budget:
     @classmethod
     def of(cls, path: str) -> Budget:
         """That of a file or a folder."""
-        return cls(size_bytes(path))
+        return cls(sum(info.size for info in files_below(*resolve(path))))
 
     def take(self, count: int, place: str) -> None:
         """Count bytes; an InputError names the place whose bytes are too many."""
-        self._left -= count
+        self._left -= max(count, 0)
         if self._left < 0:
             raise InputError(
                 f"{place}: would unpack to more than {self._limit >> 20:,} MiB, too much for "
@@ -140,18 +130,10 @@ def unzip(path: str, content: bytes, budget: Budget) -> dict[str, bytes]:
 def unpack_npz(path: str, content: bytes) -> dict[str, Any]:
     """The arrays in an .npz file, by name; a ValueError, or zipfile's own, if they are damaged."""
     files = unzip(path, content, Budget(len(content)))
-    return {name.removesuffix(".npy"): _array(its) for name, its in files.items()}
-
-
-def _array(content: bytes) -> Any:
-    """The array of numbers or text in an .npy file, which must be as long as its header says."""
-    stream = io.BytesIO(content)
-    shape, by_column, dtype = NPY_HEADERS[npy.read_magic(stream)](stream)
-    rest = memoryview(content)[stream.tell() :]
-    if dtype.hasobject or len(rest) != math.prod(shape) * dtype.itemsize:
-        raise ValueError("an array of Python objects" if dtype.hasobject else "it ends too early")
-    flat = np.frombuffer(rest, dtype) if rest else np.zeros(math.prod(shape), dtype)
-    return flat.reshape(shape, order="F" if by_column else "C")
+    return {
+        name.removesuffix(".npy"): npy.read_array(io.BytesIO(its), allow_pickle=False)
+        for name, its in files.items()
+    }
 
 
 def write_file(path: str, content: bytes) -> None:
@@ -176,12 +158,12 @@ def seal(folder: str, files: Mapping[str, bytes]) -> None:
 def subfolders(folder: str) -> dict[str, set[str]]:
     """Names of the folders in one, 9 before 10, and of the files in each."""
     filesystem, root = resolve(folder)
-    everything = fs.FileSelector(root, allow_not_found=True, recursive=True)
     found: dict[str, set[str]] = {}
+    everything = fs.FileSelector(root, allow_not_found=True, recursive=True)
     for info in filesystem.get_file_info(everything):
-        parent, _, name = info.path.rpartition("/")
-        if info.type == fs.FileType.File and parent.rpartition("/")[0] == root.rstrip("/"):
-            found.setdefault(parent.rpartition("/")[2], set()).add(name)
+        match info.path.removeprefix(root.rstrip("/")).split("/"):
+            case ["", inner, name] if info.type == fs.FileType.File:
+                found.setdefault(inner, set()).add(name)
     return dict(sorted(found.items(), key=lambda item: _numbers(item[0])))
 
 
@@ -193,9 +175,7 @@ def sealed(folder: str) -> list[str]:
 def read_sealed(path: str) -> bytes:
     """A file, which is as it was written if its folder is sealed.
 
-    Raises:
-        InputError: It is damaged, or its folder's manifest is.
-        OSError: It cannot be read.
+    An InputError says that it is damaged, or its folder's manifest is.
     """
     content = read_file(path)
     folder, _, name = path.rpartition("/")

@@ -33,7 +33,9 @@ def there(name: str, folder: str = "") -> list[str]:
         return [name] if exists(name) else []
     root, name = os.path.abspath(folder), os.path.expanduser(name)
     path = os.path.normpath(os.path.join(root, name))
-    return [path] if os.path.exists(path) else glob.glob(os.path.join(glob.escape(root), name))
+    if os.path.exists(path):
+        return [path]
+    return sorted(glob.glob(os.path.join(glob.escape(root), name)))
 
 
 def exists(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def count_parquet(file: Any, budget: Budget, place: str) -> None:
     """
     size = file.size()
     length = int.from_bytes(file.read_at(4, size - 8), "little")
-    footer, _ = _struct(file.read_at(length, size - 8 - length), 0)
+    footer = _Compact(file.read_at(length, size - 8 - length)).struct()
     leaves = [element for element in footer[2] if 5 not in element]  # 5 has children
     for group in footer[4]:
         for chunk, leaf in zip(group[1], leaves, strict=True):
@@ -45,72 +46,75 @@ def _pages(file: Any, stated: dict[int, Any]) -> Iterator[tuple[int, int]]:
     end = at + stated[7]
     while at < end:
         for room in PAGE_HEADER_BYTES:
-            try:
-                page, length = _struct(file.read_at(min(room, end - at), at), 0)
+            header = _Compact(file.read_at(min(room, end - at), at))
+            with suppress(IndexError):  # longer than most
+                page = header.struct()
                 break
-            except IndexError:  # longer than most
-                page = {}
-        data = page.get(5) or page.get(8) or {}
-        yield page[2], data.get(1, 0)
-        at += length + max(page[3], 0)
-
-
-def _struct(content: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift's compact protocol, by the numbers of its fields; and where it ends."""
-    found, number = dict[int, Any](), 0
-    while content[at]:
-        delta, kind = divmod(content[at], 16)
-        number, at = (number + delta, at + 1) if delta else _whole(content, at + 1)
-        if kind in (1, 2):  # true and false say so themselves
-            found[number] = kind == 1
         else:
-            found[number], at = _value(content, at, kind)
-    return found, at + 1
+            raise ValueError("a page has no header")
+        data = page.get(5) or page.get(8) or {}
+        counts = (page[2], data.get(1, 0), page[3])
+        if min(counts) < 0:
+            raise ValueError("a page has a negative size")
+        yield counts[:2]
+        at += header.at + page[3]
 
 
-def _value(content: bytes, at: int, kind: int) -> tuple[Any, int]:
-    if kind == 12:
-        return _struct(content, at)
-    if kind in (9, 10):  # lists and sets
-        count, kind = divmod(content[at], 16)
-        count, at = (count, at + 1) if count < 15 else _varint(content, at + 1)
-        values = []
-        for _ in range(count):
-            value, at = (content[at], at + 1) if kind in (1, 2) else _value(content, at, kind)
-            values.append(value)
-        return values, at
-    if kind == 8:
-        length, at = _varint(content, at)
-        return content[at : at + length], at + length
-    if kind in (3, 7):
-        length = 1 if kind == 3 else 8
-        return content[at : at + length], at + length
-    if kind in (4, 5, 6):
-        return _whole(content, at)
-    raise ValueError("its footer is damaged")
+class _Compact:
+    """Reads Thrift's compact protocol; an IndexError where it ends too early."""
 
+    def __init__(self, content: bytes) -> None:
+        self._content, self.at = content, 0
 
-def _whole(content: bytes, at: int) -> tuple[int, int]:
-    value, at = _varint(content, at)
-    return value >> 1 ^ -(value & 1), at
+    def struct(self) -> dict[int, Any]:
+        """The fields by their numbers."""
+        found, number = dict[int, Any](), 0
+        while head := self._byte():
+            delta, kind = divmod(head, 16)
+            number = number + delta if delta else self._whole()
+            found[number] = kind == 1 if kind in (1, 2) else self._value(kind)
+        return found
 
+    def _value(self, kind: int) -> Any:
+        if kind in (1, 2, 3):
+            return self._byte()
+        if kind in (4, 5, 6):
+            return self._whole()
+        if kind in (7, 8):
+            return self._bytes(8 if kind == 7 else self._varint())
+        if kind in (9, 10):  # lists and sets
+            count, kind = divmod(self._byte(), 16)
+            return [self._value(kind) for _ in range(count if count < 15 else self._varint())]
+        if kind == 12:
+            return self.struct()
+        raise ValueError("its footer is damaged")
 
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        value |= (content[at] & 127) << shift
-        shift += 7
-        if content[at] < 128:
-            return value, at + 1
-        at += 1
+    def _whole(self) -> int:
+        value = self._varint()
+        return value >> 1 ^ -(value & 1)
+
+    def _varint(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError("a number is too long")
+
+    def _byte(self) -> int:
+        self.at += 1
+        return self._content[self.at - 1]
+
+    def _bytes(self, count: int) -> bytes:
+        self.at += count
+        if self.at > len(self._content):
+            raise IndexError("it ends too early")
+        return self._content[self.at - count : self.at]
 
 
 def check_ipc(path: str, budget: Budget, place: str) -> None:
-    """Count the rows of a local Arrow file, which stores what it holds as it is.
-
-    Raises:
-        ValueError: It compresses or repeats it.
-    """
+    """Count the rows of a local Arrow file; a ValueError if it compresses or repeats them."""
     with pa.memory_map(path) as source:
         source.seek(8)  # the magic
         for message in pa.ipc.MessageReader.open_stream(source):

@@ -6,13 +6,14 @@ with the file, the episode, the column and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget
 from awac_dist.floats import flaw
 from awac_dist.types import Array, Episode, Origin
@@ -32,16 +33,31 @@ class Place:
     def error(self, column: str, what: str, remedy: str) -> InputError:
         return InputError(f"{self.file}: {self.episode}: {column}: {what}: {remedy}")
 
-    def take(self, numbers: int) -> None:
-        """Count numbers that are to be made."""
-        if self.budget is not None:
-            self.budget.take(8 * numbers, f"{self.file}: {self.episode}")
+    def naming(self, column: str, remedy: str) -> AbstractContextManager[None]:
+        """Name the place in whatever a library raises over a column."""
+        return naming(f"{self.file}: {self.episode}: {column}", remedy)
 
-    def side_by_side(self, columns: Mapping[str, Any]) -> Array:
-        """Columns of a vector or a number a step as one of all their widths, [n, ...]."""
-        parts = [np.asarray(self._numbers(its, name)) for name, its in columns.items()]
+    def take(self, count: int) -> None:
+        """Count bytes that are to be made."""
+        if self.budget is not None:
+            self.budget.take(count, f"{self.file}: {self.episode}")
+
+    def check_keys(self, column: str, keys: Iterable[str], there: Iterable[Any]) -> None:
+        """Refuse what a column is to be made of and is not there."""
+        names = list(there)
+        for key in keys:
+            if key not in names:
+                found = ", ".join(map(ascii, names[:12])) or "nothing"
+                raise self.error(column, f"no {key!a} among {found}", "add it, or name another")
+
+    def chosen(self, column: str, keys: Sequence[str], there: Mapping[Any, Any]) -> Any:
+        """What is under a key; under several, side by side as one column of all their widths."""
+        self.check_keys(column, keys, there)
+        if len(keys) == 1:
+            return there[keys[0]]
+        parts = [np.asarray(self._numbers(there[key], key)) for key in keys]
         if len({len(part) if part.ndim else -1 for part in parts}) > 1:
-            raise self.error("+".join(columns), "are not alike in steps", "choose others")
+            raise self.error("+".join(keys), "are not alike in steps", "choose others")
         return np.hstack([part.reshape(len(part), -1) for part in parts])
 
     def matrix(self, column: Any, name: str) -> Array:
@@ -102,9 +118,9 @@ class Place:
         origin: Origin,
     ) -> Episode:
         """Columns -> episode, its last step with a successor or left out."""
-        steps = len(actions)
+        steps, leave = len(actions), "leave the episode out of the file"
         if not steps:
-            raise self.error("actions", "has no steps", "leave the episode out of the file")
+            raise self.error("actions", "has no steps", leave)
         if len(observations) not in (steps, steps + 1):
             what = f"has {len(observations)} rows for {steps} actions"
             raise self.error("observations", what, f"give {steps} or {steps + 1}")
@@ -115,8 +131,7 @@ class Place:
             if successor is not None:
                 observations = np.vstack([observations, successor])
             elif steps == 1:
-                what = "its only step has no observation after it"
-                raise self.error("observations", what, "leave the episode out of the file")
+                raise self.error("observations", "its only step has none after it", leave)
             else:
                 actions, rewards = actions[:-1], rewards[:-1]
         return Episode(observations, actions, rewards, terminated, truncated, origin)
@@ -140,7 +155,8 @@ class Place:
         if not listed and not isinstance(column, list | tuple):
             return np.asarray(self._checked(column, name))
         steps = [self._looked_up(step, name) for step in column]
-        self.take(sum(len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps))
+        sizes = (len(s) if isinstance(s, list | tuple) else int(np.size(s)) for s in steps)
+        self.take(8 * sum(sizes))
         steps = [self._checked(step, name) for step in steps]
         shapes = {np.shape(step) for step in steps}
         if len(shapes) > 1:
@@ -171,7 +187,7 @@ class Place:
         return column
 
     def _finite(self, column: Any, name: str) -> Array:
-        self.take(column.size)
+        self.take(8 * column.size)
         if found := flaw(column):
             (step, *_), words = found
             raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")

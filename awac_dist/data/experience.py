@@ -24,9 +24,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from awac_dist.data import journal, parquet
-from awac_dist.data.format import naming
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming, writable
 from awac_dist.files import head, resolve
 from awac_dist.types import EnvSpec, Episode
 
@@ -49,12 +48,8 @@ class LogFile(NamedTuple):
 class ExperienceLog:
     """What one shard accepted in one session, and what earlier sessions did.
 
-    It may travel to another process until it is first used.
-
-    Args:
-        folder: The run's `experience` folder, a path or URI, which is made.
-        shard, spec: Number of the shard that writes, and its task.
-        session: How often the run was started before.
+    It lies in the run's `experience` folder, a path or URI, which is made; `session` is how often
+    the run was started before. It may travel to another process until it is first used.
     """
 
     def __init__(self, folder: str, shard: int, spec: EnvSpec, session: int = 0) -> None:
@@ -65,10 +60,8 @@ class ExperienceLog:
         self._number = -1  # of the next file; not known before the folder was looked at
         self._journal: journal.Journal | None = None
         self._time = 0
-        try:
+        with writable(folder):
             filesystem.create_dir(name, recursive=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be made: {error}") from error
 
     def insert(self, fragment: Episode, source: str, row: int = -1) -> None:
         """Keep a fragment, which the shard keeps in `row` (-1: nowhere); then it is on disk."""
@@ -187,10 +180,8 @@ def write_fragments(path: str, fragments: Iterable[LoggedFragment], spec: EnvSpe
     sources = pa.array([source for source, _, _ in rows])
     pieces = pa.array([[mark._asdict() for mark in its] for _, _, its in rows], MARKS)
     episodes = [episode for _, episode, _ in rows]
-    try:
+    with writable(path):
         parquet.write_episodes(path, episodes, spec, source=sources, pieces=pieces)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error}") from error
 
 
 def read_fragments(
@@ -214,11 +205,11 @@ def read_fragments(
         columns = file.read(STREAM_COLUMNS).select(STREAM_COLUMNS).to_pydict().values()
         wanted = [belongs(stream) for stream in zip(*columns, strict=True)]
     fragments: list[LoggedFragment] = []
-    for number, (table, row) in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
-        episode = parquet.to_episode(path, number, table, row)
+    for number, row in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
+        episode = parquet.to_episode(path, number, row)
         with naming(f"{path}: row {number}: its fragments cannot be told apart"):
-            marks = [Mark(**mark) for mark in table["pieces"][row].as_py()]
-            fragments += split(table["source"][row].as_py(), episode, marks)
+            marks = [Mark(**mark) for mark in row["pieces"][0].as_py()]
+            fragments += split(row["source"][0].as_py(), episode, marks)
     return sorted(fragments, key=lambda fragment: fragment.time)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
@@ -12,9 +11,9 @@ from typing import Any
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
-FETCH_AGAIN = "is the file whole? fetch it again"
 ORDER, OPTIONS = "observation", "environment options"  # facts that are said wherever data is loaded
 Keys = Mapping[str, tuple[str, ...]]  # by column, what a file calls its parts, side by side
+VECTORS = ("observations", "actions", "next_observations")  # they may be made of several keys
 OWN_KEYS: Keys = MappingProxyType({})  # those that a format chooses
 
 
@@ -60,10 +59,14 @@ class Format:
         return self.reads(path, share, *self._chosen(path, keys))
 
     def _chosen(self, path: str, keys: Keys) -> tuple[Keys, ...]:
-        for column in keys:
+        for column, its in keys.items():
             if column not in self.choices:
                 raise InputError(
                     f"{path}: {self.name} has no choice of {column}: leave {column}= out"
+                )
+            if len(its) > 1 and column not in VECTORS:
+                raise InputError(
+                    f"{path}: {column}={'+'.join(its)}: has one number a step: name one key"
                 )
         return (keys,) if self.choices else ()
 
@@ -83,18 +86,6 @@ def needed_package(module: str, file: str) -> Any:
         raise InputError(
             f"{file}: needs the package {module.split('.')[0]}: pip install 'awac_dist[data]'"
         ) from error
-
-
-@contextmanager
-def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
-    """Turn whatever a library raises over damaged input into one line that names the place."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = as_text(error) or type(error).__name__
-        raise InputError(f"{place}: {reason}: {remedy}") from error
 
 
 def as_text(value: Any) -> str:

@@ -25,9 +25,9 @@ import pyarrow as pa
 
 from awac_dist.data import parquet
 from awac_dist.data.arrow import check_message, check_types
-from awac_dist.data.format import FileInfo, Format, naming
+from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import LoggedFragment, join_logged
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming, writable
 from awac_dist.files import head, read_file
 from awac_dist.types import EnvSpec, Episode
 
@@ -46,10 +46,8 @@ class Journal:
         self.fragments: list[LoggedFragment] = []  # what it holds
         self.steps = self._size = 0
         self._path, self._spec = path, spec
-        try:
+        with writable(path):
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except OSError as error:
-            raise _not_written(path, error) from error
         try:
             for _ in range(2):  # a damaged byte in one of them costs nothing
                 self._write(_table([], spec).schema.serialize())
@@ -76,13 +74,14 @@ class Journal:
         payload = message.to_pybytes()
         record = _header(len(payload), zlib.crc32(payload)) + payload
         rest = memoryview(record)
-        try:
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError as error:
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
-            raise _not_written(self._path, error) from error
+        with writable(self._path):
+            try:
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+            except OSError:
+                os.ftruncate(self._file, self._size)
+                os.lseek(self._file, self._size, os.SEEK_SET)
+                raise
         self._size += len(record)
 
 
@@ -121,7 +120,7 @@ def read(path: str) -> Contents:
             else:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
                 batch.validate(full=True)
-                episode = parquet.to_episode(path, len(found.fragments), batch, 0)
+                episode = parquet.to_episode(path, len(found.fragments), batch)
                 own = [batch.column(name)[0].cast(kind).as_py() for name, kind in OWN.items()]
                 if None in own:
                     raise ValueError("it does not say how the log came by it")
@@ -193,10 +192,6 @@ def _read_episodes(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Epi
 def _joined(path: str, found: Contents) -> list[Episode]:
     with naming(f"{path}: its fragments do not fit together"):
         return [episode for _, episode, _ in join_logged(found.fragments)]
-
-
-def _not_written(path: str, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be written: {error.strerror}: make room, or another folder")
 
 
 FORMAT = Format("awac_dist journal", _looks_like, _describe, _read_episodes, (SUFFIX,))

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from awac_dist.data.arrow import count_parquet
-from awac_dist.data.columns import Place
-from awac_dist.data.format import FileInfo, Format, naming
+from awac_dist.data.columns import Place, widths
+from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import GOALS, STATES, STEPS
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget, open_input, written_aside
 from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
 
@@ -122,12 +122,9 @@ def read_info(path: str) -> FileInfo:
             raise InputError(f"{path}: is Parquet, but was not written by awac_dist: add {needed}")
         budget.take(rows * RECORD_BYTES, path)
     if rows and not (stated.observation_size and stated.action_size):
-        _, (table, row) = next(read_rows(path))
-        first = to_episode(path, 0, table, row)
-        goals = 0 if first.desired_goals is None else first.desired_goals.shape[1]
-        observations, actions = first.observations.shape[1], first.actions.shape[1]
-        sizes = {"observation_size": observations, "action_size": actions, "goal_size": goals}
-        return replace(stated, episodes=rows, **sizes)
+        first = to_episode(path, *next(read_rows(path)))
+        goal_size = 0 if first.desired_goals is None else first.desired_goals.shape[1]
+        return FileInfo(stated.env_id, *widths(first), rows, goal_size=goal_size)
     return replace(stated, episodes=rows)
 
 
@@ -165,17 +162,17 @@ def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[
     index, of = share
     check_whole(path)
     info = read_info(path)
-    for number, (table, row) in islice(read_rows(path), index, None, of):
-        episode = to_episode(path, number, table, row)
+    for number, row in islice(read_rows(path), index, None, of):
+        episode = to_episode(path, number, row)
         sizes = (info.observation_size, info.action_size)
         Place(path, f"row {number}").check_widths(episode, sizes)
         yield number, episode
 
 
-def read_rows(path: str) -> Iterator[tuple[int, tuple[pa.Table, int]]]:
-    """Yield (number in the file, (table, row of the table)) of every row, a few in memory."""
+def read_rows(path: str) -> Iterator[tuple[int, pa.Table]]:
+    """Yield (number in the file, table of it alone) of every row, a few in memory."""
     tables = read_tables(path, EPISODES_PER_READ)
-    return enumerate((table, row) for table in tables for row in range(table.num_rows))
+    return enumerate(table.slice(row, 1) for table in tables for row in range(table.num_rows))
 
 
 def read_tables(path: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -250,12 +247,12 @@ def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
     return pa.ListArray.from_arrays(ends.astype(np.int32), leaves, mask=missing)
 
 
-def to_episode(path: str, number: int, table: pa.Table | pa.RecordBatch, row: int) -> Episode:
-    """The episode in a row of a table, which errors call by its number in the file."""
-    names = table.schema.names
+def to_episode(path: str, number: int, row: pa.Table | pa.RecordBatch) -> Episode:
+    """The episode in a table of one row, which errors call by its number in the file."""
+    names = row.schema.names
 
     def value(name: str) -> Any:
-        return table.column(name)[row] if name in names else None
+        return row.column(name)[0] if name in names else None
 
     with naming(f"{path}: row {number}", "write the columns as docs/data.md has them"):
         columns: dict[str, Any] = {
@@ -281,13 +278,12 @@ def _floats(name: str, found: Any) -> Array | None:
         return None
     if not hasattr(found, "values"):
         raise ValueError(f"{name} is of {found.type}, no list")
-    values = found.values
-    shape = [len(values)]
+    values, shape = found.values, [len(found.values)]
     if hasattr(values.type, "value_type"):
-        widths = pc.unique(pc.list_value_length(values)).to_pylist() or [0]
-        if len(widths) > 1 or None in widths:
+        sizes = pc.unique(pc.list_value_length(values)).to_pylist() or [0]
+        if len(sizes) > 1 or None in sizes:
             raise ValueError(f"{name} are not alike in width")
-        shape, values = [*shape, *widths], values.flatten()
+        shape, values = [*shape, *sizes], values.flatten()
     if len(shape) != 1 + (name not in FLAT):
         raise ValueError(f"{name} is a list of {found.type.value_type}")
     return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)

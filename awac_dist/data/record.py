@@ -16,13 +16,10 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from pyarrow import fs
-
 from awac_dist.data import arguments
-from awac_dist.data.format import naming
 from awac_dist.data.sources import FORMATS, Source, SourceFile, find, opened, with_options
-from awac_dist.errors import InputError
-from awac_dist.files import resolve
+from awac_dist.errors import InputError, naming
+from awac_dist.files import files_below, resolve
 from awac_dist.types import EnvSpec
 
 RECORD = "sources.json"  # of a run's folder
@@ -34,8 +31,7 @@ KEPT = ("name", "place", "folder", "options", "joined")
 def begin(data: Sequence[str], spec: EnvSpec, folder: str = "") -> list[Source]:
     """Open the sources of a run that begins.
 
-    Raises:
-        InputError: One cannot be read, is of another task, or holds what another one holds.
+    An InputError names one that cannot be read, is of another task, or holds what another one does.
     """
     found = [opened(_digested(find(argument, folder)), spec) for argument in data]
     _check_copies(found)
@@ -43,15 +39,10 @@ def begin(data: Sequence[str], spec: EnvSpec, folder: str = "") -> list[Source]:
 
 
 def go_on(record: str, data: Sequence[str], spec: EnvSpec) -> list[Source]:
-    """Open the sources of a run that goes on, as it began.
+    """Open the sources of a run that goes on, as it began: as `record_of` wrote them.
 
-    Args:
-        record: What `record_of` wrote.
-        data: Arguments that the user gives now: where some of its data is by now, and new data.
-        spec: The task.
-
-    Raises:
-        InputError: As `begin`; or data is gone, or is not what it was, which is named.
+    The `data` that the user gives now tells where some of it is by now, or is new. An InputError is
+    as of `begin`; or it names data that is gone, or is not what it was.
     """
     given, found = [_digested(find(argument)) for argument in data], list[Source]()
     for known in _recorded(record):
@@ -139,9 +130,11 @@ def _as_recorded(known: Source, there: Source) -> Source:
 
 def _check_copies(sources: Sequence[Source]) -> None:
     files: dict[str, SourceFile] = {}
-    for file in (file for source in sources for file in source.files):
-        first = files.setdefault(file.digest, file)
-        if first is not file and FORMATS[file.format].describe(file.path).episodes:
+    for source in sources:
+        for file in source.files:
+            first = files.setdefault(file.digest, file)
+            if first is file or not FORMATS[file.format].describe(file.path, source.keys).episodes:
+                continue
             why = "named twice" if file.path == first.path else f"{first.path} holds the same"
             raise InputError(f"{file.path}: would be drawn twice: {why}: leave one of them out")
 
@@ -159,19 +152,12 @@ def digest(file: SourceFile) -> str:
     content = hashlib.blake2b(digest_size=16)
     with naming(f"{file.path}: cannot be read", "look whether it is still there"):
         filesystem, root = resolve(place)
-        for name in _files(filesystem, root):
-            content.update(name.removeprefix(root).encode())
-            with filesystem.open_input_file(name) as opened_file:
+        for info in files_below(filesystem, root):
+            content.update(info.path.removeprefix(root).encode())
+            with filesystem.open_input_file(info.path) as opened_file:
                 for block in _blocks(opened_file):
                     content.update(block)
     return content.hexdigest()
-
-
-def _files(filesystem: Any, root: str) -> list[str]:
-    if filesystem.get_file_info(root).type == fs.FileType.File:
-        return [root]
-    below = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-    return sorted(info.path for info in below if info.type == fs.FileType.File)
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

@@ -17,10 +17,10 @@ from pyarrow import fs
 
 from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys, naming
+from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import open_input, resolve
 from awac_dist.types import EnvSpec, Episode, Kind
 
@@ -55,34 +55,20 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """One source of prior data.
+    """One source of prior data."""
 
-    Attributes:
-        name: What a mixture calls it: the argument as the user gave it, less its options.
-        files: In order.
-        kind: What the user says of it, None to believe the files.
-        weight: How much likelier each transition is drawn than one of weight 1.
-        keys: Of the files, by column; empty where the format is to choose.
-        any_task: Whether it may be of another task than the run.
-        episode_steps: After so many steps the clock cut an episode, None to believe the files.
-        place, folder: Where it was found: what the user named, and in which working folder.
-        options: As the user gave them.
-        joined: Whether it came to a run that had begun without it.
-        remarks: What a person should hear of it, a line each.
-    """
-
-    name: str
+    name: str  # what a mixture calls it: the argument as the user gave it, less its options
     files: tuple[SourceFile, ...]
-    place: str
-    folder: str
-    options: str = ""
-    kind: Kind | None = None
-    weight: float = 1.0
-    keys: Keys = field(default_factory=dict)
-    any_task: bool = False
-    episode_steps: int | None = None
-    joined: bool = False
-    remarks: tuple[str, ...] = ()
+    place: str  # where it was found: what the user named
+    folder: str  # and in which working folder
+    options: str = ""  # as the user gave them
+    kind: Kind | None = None  # what the user says of it, None to believe the files
+    weight: float = 1.0  # how much likelier each transition is drawn than one of weight 1
+    keys: Keys = field(default_factory=dict)  # of the files, by column
+    any_task: bool = False  # whether it may be of another task than the run
+    episode_steps: int | None = None  # at which the clock cut an episode, None to believe the files
+    joined: bool = False  # whether it came to a run that had begun without it
+    remarks: tuple[str, ...] = ()  # what a person should hear of it, a line each
 
     @property
     def argument(self) -> str:
@@ -91,13 +77,11 @@ class Source:
 
 
 def find(argument: str, folder: str = "") -> Source:
-    """Find the files of a `--data` argument.
+    """Find the files of a `--data` argument, whose paths are relative to a folder.
 
-    Args:
-        argument: An embedded dataset's name, a file, a folder, a glob, the folder of an earlier
-            run, or a Minari id; a path or a URI. Options follow after commas:
-            "door.pickle,kind=demonstration,weight=2,observations=pos+vel".
-        folder: What relative paths are relative to; the working folder if empty.
+    It is an embedded dataset's name, a file, a folder, a glob, the folder of an earlier run, or a
+    Minari id; a path or a URI. Options follow after commas:
+    "door.pickle,kind=demonstration,weight=2,observations=pos+vel".
     """
     name, options = arguments.split(argument, folder)
     if name in EMBEDDED:

@@ -27,10 +27,8 @@ Observation = NDArray[np.float64]
 class BinaryReward(gymnasium.Env[Observation, NDArray[Any]], EzPickle):
     """Puts the binary reward in place of an Adroit environment's own.
 
-    Args:
-        conditions: When the goal counts as met: as the paper states it, or as the authors'
-            released environment has it. They differ for the door only.
-        kwargs: For the Adroit environment, such as render_mode.
+    `conditions` says when the goal counts as met: as the paper states it, or as the authors'
+    released environment has it. They differ for the door only.
     """
 
     SUCCESS: ClassVar[dict[goals.Conditions, goals.Success]]
@@ -80,17 +78,12 @@ class HammerBinaryEnv(BinaryReward, adroit_hand.AdroitHandHammerEnv):
 
 
 def initial_state(observation: NDArray[Any]) -> dict[str, Observation]:
-    """The door task's state that shows a given observation, at rest.
+    """The door task's state that shows an observation [39] of DoorBinary, at rest.
 
-    For `reset(options={"initial_state_dict": ...})`, to replay recorded actions. An observation
+    It is `qpos` [30], `qvel` [30] (zero: velocities are not observed) and `door_body_pos` [3], for
+    `reset(options={"initial_state_dict": ...})`, to replay recorded actions. An observation
     holds every joint but the arm's slide. The slide moves the palm along a line and the door's
     frame moves its handle as it moves itself, so both follow from where palm and handle are seen.
-
-    Args:
-        observation: [39] of DoorBinary.
-
-    Returns:
-        `qpos` [30], `qvel` [30] (zero: velocities are not observed) and `door_body_pos` [3].
     """
     env = DoorBinaryEnv()
     latch, hinge = observation[27:29]

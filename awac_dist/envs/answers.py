@@ -16,9 +16,7 @@ from awac_dist.types import Array, EnvSpec
 
 SUCCESS_KEYS = ("success", "is_success")  # of `info`; the first that there is counts
 Seen = tuple[Array, Array | None]  # observation and desired goal [O + G]; achieved goal [G], if any
-Step = tuple[
-    Seen, float, bool, bool, float
-]  # reward, terminated, truncated; success, NaN if untold
+Step = tuple[Seen, float, bool, bool, float]  # reward, terminated, truncated; success, or NaN
 
 
 class Guarded:
@@ -30,13 +28,9 @@ class Guarded:
 
     def reset(self, seed: int) -> Seen:
         """Begin an episode."""
-        try:
+        with GUARD:
             observation, info = self._env.reset(seed=seed)
             return self._seen(observation, info)
-        except PASSING:
-            raise
-        except BaseException as error:  # here and in `step` GUARD would take a microsecond
-            raise EnvironmentFault(told(error)) from error
 
     def step(self, action: np.ndarray) -> Step:
         """Do an action [A] that is within its bounds."""
@@ -46,7 +40,7 @@ class Guarded:
             return seen, _reward(reward), bool(terminated), bool(truncated), success
         except PASSING:
             raise
-        except BaseException as error:
+        except BaseException as error:  # GUARD would take a microsecond
             raise EnvironmentFault(told(error)) from error
 
     def close(self) -> None:

@@ -34,8 +34,7 @@ class TaskRewards:
     def __call__(self, achieved: Array, desired: Array) -> Outcome:
         """Rewards and terminations of steps that reach `achieved` [n, G], being after `desired`.
 
-        Raises:
-            InputError: The task's rule needs more than the goals.
+        An InputError says that the task's rule needs more than the goals.
         """
         rewards = self._apply(self._env.compute_reward, achieved, desired)
         rule = getattr(self._env, "compute_terminated", None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from awac_dist.errors import InputError, told
 
 MAX_FAULTS = 5  # in a row that an environment is forgiven
@@ -14,11 +16,8 @@ class EnvironmentFault(Exception):  # noqa: N818 - no error of ours: the episode
 PASSING = (InputError, EnvironmentFault, KeyboardInterrupt)  # what is not the environment's
 
 
-class _Guard:
+class _Guard(AbstractContextManager["_Guard"]):
     """A context whose body is not ours: SystemExit, too, is a fault; Ctrl-C is not."""
-
-    def __enter__(self) -> None:
-        """Nothing is prepared."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and not isinstance(error, PASSING):

@@ -28,11 +28,9 @@ GOAL_KEYS = ("observation", "desired_goal", "achieved_goal")
 
 
 def named_in_file(env_id: Any, file: str) -> str:
-    """A task's name that a file gives, if asking Gymnasium for it executes nothing of the file's.
+    """A task's name that a file gives; an InputError if it is none, or one of a module.
 
-    Raises:
-        InputError: It is no name; or it names a module, which Gymnasium would import: a module is
-            imported only where a person typed it.
+    Gymnasium would import that, and a module is imported only where a person typed it.
     """
     if not isinstance(env_id, str):
         raise InputError(f"{file}: the task is {env_id!r}, which is no name: give --env ID")
@@ -45,10 +43,9 @@ def named_in_file(env_id: Any, file: str) -> str:
 
 
 def kwargs_in_file(kwargs: Any, file: str) -> dict[str, Any]:
-    """Arguments of a task that a file gives, none of which may name a module either.
+    """Arguments of a task that a file gives; an InputError if they are no mapping.
 
-    Raises:
-        InputError: They are no mapping, or one looks like module:Name, which some tasks import.
+    Nor may one look like module:Name, which some tasks import.
     """
     if not isinstance(kwargs, dict):
         raise InputError(f"{file}: the task's kwargs are {kwargs!r}, which is no mapping")
@@ -108,11 +105,7 @@ def _no_environment(module: str, plain: str) -> str:
 
 
 def env_spec(env_id: str, /, **kwargs: Any) -> EnvSpec:
-    """Sizes and bounds of an environment that is made by these arguments.
-
-    Raises:
-        InputError: It cannot be made; or as `spec_of`.
-    """
+    """As `spec_of`, of one that is made by these arguments; an InputError if it cannot be made."""
     try:
         with GUARD, closing(make_env(env_id, **kwargs)) as env:
             return spec_of(env, env_id, **kwargs)
@@ -123,8 +116,7 @@ def env_spec(env_id: str, /, **kwargs: Any) -> EnvSpec:
 def spec_of(env: Environment, env_id: str, /, **kwargs: Any) -> EnvSpec:
     """Sizes and bounds of an environment that `make_env` made, by these arguments.
 
-    Raises:
-        InputError: As for its spaces; or it has no step limit.
+    Raises as `space_spec`, and where it has no step limit.
     """
     spec = space_spec(env_id, env.observation_space, env.action_space)
     if env.spec is None or env.spec.max_episode_steps is None:
@@ -141,10 +133,9 @@ def spec_of(env: Environment, env_id: str, /, **kwargs: Any) -> EnvSpec:
 
 
 def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:
-    """What its spaces tell of a task.
+    """What its spaces tell of a task; an InputError where they are not flat and continuous.
 
-    Raises:
-        InputError: They are not flat and continuous, or bounds of actions cannot be used.
+    Or where bounds of actions cannot be used.
     """
     width = _width(env_id, "observations", observations)
     action_size = _width(env_id, "actions", actions)
@@ -177,10 +168,8 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
     """Gives [observation, desired goal] as one vector, the achieved goal in `info`.
 
     A goal task follows Gymnasium-Robotics' convention: a Dict of `observation`, `desired_goal` and
-    `achieved_goal`, and a method `compute_reward(achieved_goal, desired_goal, info)`.
-
-    Raises:
-        InputError: A part of its observations is no flat vector, or it has no `compute_reward`.
+    `achieved_goal`, each a flat vector, and a method `compute_reward(achieved_goal, desired_goal,
+    info)`; else there is an InputError.
     """
 
     def __init__(self, env: gymnasium.Env[dict[str, Any], Any]) -> None:

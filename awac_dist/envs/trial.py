@@ -35,9 +35,7 @@ class Trial(NamedTuple):
 def trial(task: EnvConfig, limit_s: float | None) -> Trial:
     """Reset a task and take a few random steps; hardware (not `repeatable`) is only reset.
 
-    Args:
-        task: The task.
-        limit_s: Seconds until it is taken for hung; None never.
+    After `limit_s` seconds it is taken for hung; None never.
 
     Raises:
         InputError: It fails again and again, or answers what nothing can be learned from.

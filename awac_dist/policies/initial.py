@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,8 +18,7 @@ OF_STD = ("kind", "state_dependent_std", "log_std_min", "log_std_max")  # what i
 def open_initial(name: str, wanted: PolicySpec) -> NetworkPolicy:
     """A policy of ours, named as for `find_policy`, whose layers are those of another one.
 
-    Raises:
-        InputError: There is none, or it does not fit; says where it differs.
+    An InputError says that there is none, or where it differs.
     """
     policy = read_policy(find_policy(name))
     if not isinstance(policy, NetworkPolicy):
@@ -36,7 +35,8 @@ def open_initial(name: str, wanted: PolicySpec) -> NetworkPolicy:
             f"the task from {wanted.action_low} to {wanted.action_high}: give one of this task"
         )
     if found.layer_sizes != wanted.layer_sizes:
-        own, others = (_hidden(spec.layer_sizes) for spec in (found, wanted))
+        hidden = (spec.layer_sizes[1:-1] for spec in (found, wanted))
+        own, others = (" ".join(map(str, sizes)) or "[]" for sizes in hidden)
         raise InputError(
             f"{name}: has hidden layers of {own}, this run's policy has {others}: "
             f"give --algorithm.actor.hidden {own}"
@@ -77,7 +77,3 @@ def adapted(
     layers["bias_0"] = (layers["bias_0"] + weight @ moved).astype(np.float32)
     layers["weight_0"] = (weight * observation_scale).astype(np.float32)
     return layers
-
-
-def _hidden(layer_sizes: Sequence[int]) -> str:
-    return " ".join(map(str, layer_sizes[1:-1])) or "[]"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.errors import InputError, first_line
+from awac_dist.errors import InputError, naming
 from awac_dist.files import read_sealed, sealed, unpack_npz, write_file
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
@@ -39,21 +39,13 @@ def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], versio
 
 
 def read_policy(path: str) -> FilePolicy:
-    """Read a policy from a path or URI; nothing in the file is executed.
-
-    Raises:
-        InputError: It cannot be read, or is no policy.
-    """
-    try:
+    """Read a policy from a path or URI, executing nothing; an InputError if it is none."""
+    with naming(f"{path}: cannot be read as a policy file"):
         arrays = unpack_npz(path, read_sealed(path))
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
         sizes = policy.input_size, policy.noise_size
         policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))  # its parts fit
         return policy
-    except InputError:
-        raise
-    except Exception as error:  # whatever a file that is no policy makes of its reader
-        raise InputError(f"{path}: cannot be read as a policy file: {first_line(error)}") from error
 
 
 def _ours(arrays: dict[str, np.ndarray]) -> NetworkPolicy:
@@ -66,8 +58,7 @@ def _ours(arrays: dict[str, np.ndarray]) -> NetworkPolicy:
 def find_policy(name: str) -> str:
     """The policy file of a run (its newest), of a checkpoint, or the file itself; may be URIs.
 
-    Raises:
-        InputError: There is none.
+    An InputError says that there is none.
     """
     if name.endswith(".npz"):
         return name

@@ -23,10 +23,7 @@ class PlainPolicy:
     `weight_i` [out, in] and `bias_i` [out] for i = 0, 1, ...; `activation` and `squash` by name;
     `observation_shift`, `observation_scale`, `observation_clip`; and `log_std` [A], or
     `log_std_weight` and `log_std_bias` (a head on the last hidden layer), or neither.
-    A sample is squash(mean + exp(log_std) * noise).
-
-    Raises:
-        InputError: An array is missing in the file, which lies at `path`.
+    A sample is squash(mean + exp(log_std) * noise). A missing array is an InputError.
     """
 
     version, memory_size = -1, 0

@@ -377,6 +377,16 @@ def test_the_user_may_say_where_the_clock_cut(tmp_path: Path, num_shards: int, s
             find(f"{path},episode_steps={wrong}")
 
 
+def test_folders_of_a_glob_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ba":
+        (tmp_path / name).mkdir()
+        write_episodes(str(tmp_path / name / "x.parquet"), [make_episode()], SPEC)
+    backwards = [str(tmp_path / name) for name in "ba"]
+    monkeypatch.setattr("awac_dist.data.arguments.glob.glob", lambda *_: backwards)
+    found = [Path(file.path).parent.name for file in find(f"{tmp_path}/[ab]").files]
+    assert found == ["a", "b"]
+
+
 def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
     write_folder(tmp_path, [1, 2])
     assert count_episodes(open_source(f"{tmp_path}/[1-9].parquet", SPEC)) == 2

@@ -256,7 +256,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file/experience: cannot be made"):
+    with pytest.raises(InputError, match="file/experience: cannot be written: Not a directory"):
         ExperienceLog(str(tmp_path / "file" / "experience"), 0, SPEC)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from awac_dist.data.sources import FORMATS
+from awac_dist.errors import InputError
 
 NOBODYS = {
     "empty.hdf5": b"",
@@ -24,6 +25,12 @@ def test_a_format_is_silent_about_what_is_nobodys(name: str, tmp_path: Path) -> 
         (tmp_path / file).write_bytes(content)
     for path in (*tmp_path.iterdir(), tmp_path / "absent", tmp_path / "absent.hdf5"):
         assert not FORMATS[name].recognises(str(path)), path.name
+
+
+@pytest.mark.parametrize("name", [name for name, its in FORMATS.items() if its.choices])
+def test_a_number_a_step_is_made_of_one_key(name: str) -> None:
+    with pytest.raises(InputError, match=r"f: rewards=a\+b: has one number a step: name one key"):
+        FORMATS[name].describe("f", {"rewards": ("a", "b")})
 
 
 def test_one_format_and_no_other_recognises_our_parquet() -> None:

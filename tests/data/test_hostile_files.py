@@ -94,6 +94,29 @@ def varint(value: int, length: int = 0) -> bytes:
     return bytes(found) + bytes([value])
 
 
+PAGES = {  # what a page says of itself, in Thrift
+    "a list of 2^50 numbers": b"\x19\xf7" + varint(1 << 50),
+    "a number of 2 million bits": b"\x15" + b"\xff" * (1 << 18),
+}
+
+
+@pytest.mark.parametrize("header", PAGES.values(), ids=list(PAGES))
+def test_a_page_that_lies_is_one_line_at_once(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "pages.parquet"
+    own_parquet(path)
+    table = pq.read_table(path).append_column("more", pa.array([b"\xaa" * (1 << 19)]))
+    pq.write_table(table, path, compression="none", use_dictionary=False)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    at = group.column(group.num_columns - 1).data_page_offset
+    content = bytearray(path.read_bytes())
+    content[at : at + len(header)] = header
+    path.write_bytes(content)
+    begin = time.monotonic()
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read("awac_dist Parquet", path)
+    assert time.monotonic() - begin < 1
+
+
 def own_rows(path: Path) -> None:
     def nested(steps: int) -> pa.Array:
         ends = np.arange(3_001, dtype=np.int32) * steps

@@ -97,9 +97,7 @@ def test_the_user_chooses_the_keys(tmp_path: Path) -> None:
     path = write(tmp_path / "set")
     (found, *_) = read(path, observations=("timestamp", "observation.state"))
     np.testing.assert_allclose(found.observations[:, 0], found.observations[:, 1] / 10, 1e-6)
-    with pytest.raises(
-        InputError, match="observations: no 'gone' in every file: choose of 'action'"
-    ):
+    with pytest.raises(InputError, match="every file: observations: no 'gone' among 'action', "):
         read(path, observations=("gone",))
 
 

@@ -96,6 +96,15 @@ def test_a_copy_is_not_drawn_twice(tmp_path: Path) -> None:
     assert len(begin([str(tmp_path / "data")], SPEC)) == 1
 
 
+def test_a_copy_whose_columns_have_other_names_is_not_drawn_twice(tmp_path: Path) -> None:
+    column = np.zeros((3, 1))
+    for name in "ab":
+        np.savez(tmp_path / name, state=column, actions=column, rewards=column[:, 0])
+    arguments = [f"{tmp_path / name}.npz,observations=state" for name in "ab"]
+    with pytest.raises(InputError, match=r"b\.npz: would be drawn twice: .*a\.npz holds the same"):
+        begin(arguments, SPEC)
+
+
 def test_files_that_hold_nothing_may_be_equal(tmp_path: Path) -> None:
     for name, episodes in {"a": 0, "b": 0, "c": 1}.items():
         write(tmp_path / f"data/{name}.parquet", 1, episodes)

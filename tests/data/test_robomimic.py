@@ -255,6 +255,19 @@ def test_the_user_chooses_keys_and_their_order(tmp_path: Path) -> None:
         FORMAT.describe(path, {"observations": ("object", "nought")})
 
 
+def test_actions_are_made_of_several_keys(tmp_path: Path) -> None:
+    halves = {k: demo(k) for k in (0, 1, 2, 10)}
+    for columns in halves.values():
+        columns |= {"first": columns["actions"][:, :1], "second": columns["actions"][:, 1]}
+        del columns["actions"]
+    keys = {"actions": ("second", "first")}
+    found = FORMAT.read(write(tmp_path / "halves.hdf5", halves), (0, 1), keys)
+    for (_, ours), (_, its) in zip(
+        found, FORMAT.read(write(tmp_path / "a.hdf5"), (0, 1)), strict=True
+    ):
+        np.testing.assert_array_equal(ours.actions, its.actions[:, ::-1])
+
+
 def test_a_done_is_a_true_end_where_the_source_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "a.hdf5")
     own, said = (

@@ -256,7 +256,7 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "many observations": ({"observations": np.zeros((9, 3))}, "has 9 rows for 5 actions: give 5"),
     "short terminals": ({"terminals": np.zeros(2)}, "terminals: has 2 rows for 5 actions"),
     "early terminal": ({"terminals": [0, 1, 0, 0, 0]}, "terminals: ends at step 1 of 5 and goes"),
-    "missing": ({"actions": None}, "actions: is missing, there is 'observations'"),
+    "missing": ({"actions": None}, "actions: no 'actions' among 'observations'"),
     "shuffled": (
         {"next_observations": trajectory(5, 12)["observations"]},
         "next_observations: at step 0 is not the observation of step 1: put",
@@ -313,7 +313,7 @@ def test_a_damaged_file_is_named_in_one_line(
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        ({"observations": 1}, "episode 0: actions: is missing, there is 'observations'"),
+        ({"observations": 1}, "episode 0: actions: no 'actions' among 'observations': add"),
         ([], "holds nothing: store a list of dicts"),
         ([3], "episode 0: columns: is a int: store one dict each"),
         (None, "holds a NoneType"),
@@ -430,7 +430,7 @@ def test_the_user_says_what_columns_are_called(tmp_path: Path, name: str) -> Non
     ((_, episode),) = form.read(path, (0, 1), keys)
     np.testing.assert_array_equal(episode.observations, flat["observations"])
     assert form.describe(path, keys).observation_size == 3
-    with pytest.raises(InputError, match="actions: there is no 'nought': choose of 'a'"):
+    with pytest.raises(InputError, match="actions: no 'nought' among 'a', "):
         form.describe(path, {**keys, "actions": ("nought",)})
 
 

@@ -6,15 +6,14 @@ row is a fragment that did neither. AntMaze's `terminals` are goal flags and its
 them: what follows a flag is an episode of its own.
 
 The successor of an episode's last step is its row of `next_observations`. Without that column
-the last step of an episode that did not terminate is left out, and one that terminated repeats
-its last observation, which no loss sees; the next reset is never a successor.
+the last step is left out, or where it terminated repeats its observation, which no loss sees.
 
 A file without `timeouts`, or with none that is set, does not say where the clock cut: then an
 episode also ends where d3rlpy 1's `episode_terminals` is set, without these where
 `next_observations` is not the next row's observation, or without that column where `infos/goal`
 changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
 two entries. `virtual/*` and the other `infos/*` are left alone.
-Source: D4RL's offline_env.py and `qlearning_dataset`, https://github.com/Farama-Foundation/D4RL.
+Source: `qlearning_dataset` of https://github.com/Farama-Foundation/D4RL.
 """
 
 from __future__ import annotations
@@ -28,14 +27,7 @@ from numpy.typing import NDArray
 
 from awac_dist.data.columns import check_finite
 from awac_dist.data.format import FileInfo, Format, Keys, as_text
-from awac_dist.data.formats.hdf5 import (
-    SideBySide,
-    count_bytes,
-    find,
-    find_column,
-    open_hdf5,
-    read_rows,
-)
+from awac_dist.data.formats.hdf5 import count_bytes, find, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget, head
 from awac_dist.types import Episode, Origin
@@ -98,12 +90,10 @@ def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, 
 
 def _find_columns(path: str, file: Any, keys: Keys, budget: Budget) -> Columns:
     there = (name for name in OPTIONAL if name in keys or find(file, name) is not None)
-    columns: Columns = {}
-    for name in (*NEEDED, *there):
-        wanted = keys.get(name, (name,))
-        parts = {key: find_column(path, file, key, budget) for key in wanted}
-        several = len(wanted) > 1
-        columns[name] = SideBySide(f"{path}: {name}", parts) if several else parts[wanted[0]]
+    columns: Columns = {
+        name: find_column(path, file, name, budget, keys.get(name, ()))
+        for name in (*NEEDED, *there)
+    }
     for name in ("observations", "actions"):
         shape: tuple[int, ...] = columns[name].shape or ()
         if len(shape) != 2 or 0 in shape:

@@ -7,14 +7,14 @@ from other files are refused, for they could be any file of the machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from awac_dist.data.format import FETCH_AGAIN, naming, needed_package
-from awac_dist.errors import InputError
+from awac_dist.data.format import needed_package
+from awac_dist.errors import FETCH_AGAIN, InputError, naming
 from awac_dist.files import Budget, open_input
 from awac_dist.types import Array
 
@@ -35,11 +35,7 @@ def open_hdf5(path: str) -> Iterator[Any]:
 
 
 def find(group: Any, name: str, links: int = MOST_LINKS) -> Any:
-    """What has this name in a group, or below; None if nothing has.
-
-    Raises:
-        InputError: The name leads out of the file.
-    """
+    """What has this name in a group, or below; None if nothing has; it may not leave the file."""
     for part in name.split("/"):
         if not hasattr(group, "keys") or not group.id.links.exists(part.encode()):
             return None
@@ -58,8 +54,13 @@ def find(group: Any, name: str, links: int = MOST_LINKS) -> Any:
     return group
 
 
-def find_column(place: str, group: Any, name: str, budget: Budget) -> Any:
-    """The dataset of numbers of this name, whose bytes the budget has."""
+def find_column(place: str, group: Any, name: str, budget: Budget, keys: Sequence[str] = ()) -> Any:
+    """The dataset of numbers of this name, or those of other keys; the budget has their bytes."""
+    parts = {key: _find_numbers(place, group, key, budget) for key in keys or (name,)}
+    return SideBySide(f"{place}: {name}", parts) if len(parts) > 1 else parts.popitem()[1]
+
+
+def _find_numbers(place: str, group: Any, name: str, budget: Budget) -> Any:
     with naming(f"{place}: {name} cannot be read"):
         found = find(group, name)
         if not hasattr(found, "dtype"):

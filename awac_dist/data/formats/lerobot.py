@@ -19,11 +19,11 @@ from dataclasses import replace
 from typing import Any
 
 from awac_dist.data.columns import Place
-from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text
 from awac_dist.data.formats.rllib_parquet import find_files
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget, read_file
 from awac_dist.types import Episode
 
@@ -59,9 +59,7 @@ def _describe(path: str, keys: Keys) -> FileInfo:
 def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:
     steps = _opened(path, keys)
     with arrow_errors(path):
-        sizes = steps.widths()
-        for number, episode, place in steps.read(share):
-            place.check_widths(episode, sizes)
+        for number, episode in steps.read(share):
             yield number, replace(episode, truncated=not episode.terminated)
 
 
@@ -80,10 +78,7 @@ def _opened(path: str, keys: Keys) -> Steps:
     names = {name: its for name, its in NAMES.items() if its[0] in there or name in NEEDED}
     steps = Steps(files, {"observations": states, **names, **keys}, budget, "demonstration")
     for column, parts in steps.names.items():
-        for name in set(parts) - there:
-            found = ", ".join(map(ascii, sorted(there)[:12]))
-            place = Place(path, "every episode")
-            raise place.error(column, f"no {name!a} in every file", f"choose of {found}")
+        Place(path, "every file").check_keys(column, parts, sorted(there))
     return steps
 
 

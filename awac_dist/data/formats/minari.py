@@ -9,8 +9,7 @@ both are set it terminated, with neither it is a fragment. `infos/success` or `i
 where there, become `successes`.
 
 Minari builds the environment that a file names when the file leaves out its spaces: that could
-run any code, so a file without them is refused before Minari sees it. So is what would take more
-than its bytes are worth.
+run any code, so such a file is refused before Minari sees it, and one that would fill the memory.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ import numpy as np
 
 from awac_dist.data.arrow import check_ipc, check_types
 from awac_dist.data.columns import check_finite
-from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, naming, needed_package
+from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, needed_package
 from awac_dist.data.formats.hdf5 import count_bytes, find, open_hdf5
 from awac_dist.data.parquet import open_file
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Array, Episode, Origin
 
@@ -41,7 +40,6 @@ GOAL_KEYS = {"observation", "desired_goal", "achieved_goal"}
 FLAT = ("rewards", "terminations", "truncations")
 SUCCESS_KEYS = ("success", "is_success")
 SHOWN = ("dataset_id", "algorithm_name", "author", "description", "data_format", "minari_version")
-INSTALL = "pip install 'awac_dist[data]'"
 
 
 def _looks_like(path: str) -> bool:
@@ -116,20 +114,18 @@ def _open(path: str) -> tuple[Any, dict[str, Any], Budget]:
     with naming(f"{path}: cannot be read as a Minari dataset"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages to recover the environment with
         observations = json.loads(metadata["observation_space"])
-        parts = {"observation": observations}
-        if observations["type"] == "Dict":
-            parts = observations["subspaces"]
+        is_dict = observations["type"] == "Dict"
+        parts = observations["subspaces"] if is_dict else {"observation": observations}
         _check_boxes(path, {**parts, "action": json.loads(metadata["action_space"])}, budget)
-        dataset = minari.MinariDataset(str(folder))
-        if len(dataset) == 0:
-            raise InputError(f"{path}: total_episodes is 0: nothing to read")
-        spaces = _parts(dataset.observation_space)
-        if set(spaces) not in ({"observation"}, GOAL_KEYS):
-            keys, known = ", ".join(map(str, spaces)), ", ".join(sorted(GOAL_KEYS))
+        if set(parts) not in ({"observation"}, GOAL_KEYS):
+            keys, known = as_text(", ".join(parts)), ", ".join(sorted(GOAL_KEYS))
             raise InputError(
                 f"{path}: observations have keys {keys}: only those of a goal environment are "
                 f"read ({known}): flatten them first"
             )
+        dataset = minari.MinariDataset(str(folder))
+        if len(dataset) == 0:
+            raise InputError(f"{path}: total_episodes is 0: nothing to read")
     return dataset, metadata, budget
 
 
@@ -143,24 +139,21 @@ def _check_boxes(path: str, spaces: dict[str, Any], budget: Budget) -> None:
 
 
 def _folder(path: str) -> Path:
-    return _local_folder(path) or _stored_folder(path)
-
-
-def _stored_folder(dataset_id: str) -> Path:
-    """Where `minari` keeps a dataset of this id, after a download if need be."""
-    if not _is_id(dataset_id):
+    """The folder of a dataset; for an id where `minari` keeps it, after a download if need be."""
+    if folder := _local_folder(path):
+        return folder
+    if not _is_id(path):
         raise InputError(
-            f"{dataset_id}: neither a folder with {METADATA} nor a dataset id such as "
+            f"{path}: neither a folder with {METADATA} nor a dataset id such as "
             "mujoco/hopper/medium-v0: give one of them"
         )
-    places = needed_package("minari.storage.datasets_root_dir", dataset_id)
-    root = str(places.get_dataset_path(dataset_id))
+    places = needed_package("minari.storage.datasets_root_dir", path)
+    root = str(places.get_dataset_path(path))
     if _local_folder(root) is None:
-        _download(dataset_id)
-    folder = _local_folder(root)
-    if folder is None:
-        raise InputError(f"{dataset_id}: {root} has no {METADATA}: delete it and download again")
-    return folder
+        _download(path)
+    if folder := _local_folder(root):
+        return folder
+    raise InputError(f"{path}: {root} has no {METADATA}: delete it and download again")
 
 
 def _download(dataset_id: str) -> None:
@@ -169,7 +162,7 @@ def _download(dataset_id: str) -> None:
     except Exception as error:  # every remote has its own
         reason = as_text(error) or type(error).__name__
         if isinstance(error, ImportError):
-            what = f"is not on this machine, and downloads need more: {INSTALL}"
+            what = "is not on this machine, and downloads need more: pip install 'awac_dist[data]'"
         elif isinstance(error, ValueError) and ("find" in reason or "exist" in reason):
             what = f"not found: {reason}: `minari list remote` shows what there is"
         else:

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget
 
 CONTAINER_BYTES = 64  # what an empty list or dict takes, or a pair in one
@@ -108,23 +108,16 @@ class Machine(pickle._Unpickler):
     load_global: Callable[[], None]
     load_bytearray8 = pickle._Unpickler.load_binbytes8  # type: ignore[attr-defined]
 
-    def __init__(self, stream: Stream, place: str, budget: Budget):
+    def __init__(self, stream: Stream, place: str, budget: Budget | None = None):
         super().__init__(stream, encoding="latin1")
-        self._place, self.memo, self._budget = place, Memo(), budget
+        self._place, self.memo, self._budget = place, Memo(), budget or Budget(stream.size)
         self._depths: dict[int, int] = {}  # of arrays within each other, by id
         self.dispatch = self  # type: ignore[misc, assignment]
 
     def run(self) -> Any:
-        try:
+        what = f"{self._place}: is no pickle of {self.content}, or damaged"
+        with naming(what, f"copy it again, or {self.remedy}"):
             return self.load()
-        except InputError:
-            raise
-        except Exception as error:  # whatever damaged instructions come to
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise InputError(
-                f"{self._place}: is no pickle of {self.content}, or damaged ({reason}): "
-                f"copy it again, or {self.remedy}"
-            ) from error
 
     def __getitem__(self, code: int) -> Callable[[Machine], None]:
         """An instruction of those that it may carry out, while it has room."""

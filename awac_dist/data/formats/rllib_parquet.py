@@ -16,19 +16,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import fs
 
 from awac_dist.data.columns import Place, widths
 from awac_dist.data.format import FileInfo, Format, Keys, needed_package
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, resolve
+from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve
 from awac_dist.types import Episode, Origin
 
 ITEM = "item"  # the column of packed episodes
@@ -46,6 +44,7 @@ NAMES: Names = {  # of the columns of steps
 REQUIRED = ("id", "observations", "actions", "rewards")
 LIST_BYTES, ENTRY_BYTES = 64, 40  # of Python's lists and dicts
 PLAIN_DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
+NO_ITEM = f"{ITEM}: is no msgpack of an episode, or damaged"
 REMEDY = "write the episode again with RLlib"
 
 
@@ -56,108 +55,104 @@ def _looks_like(path: str) -> bool:
 
 
 def _describe(path: str, keys: Keys) -> FileInfo:
-    steps, form = _opened(path, keys)
+    found, form = _opened(path, keys)
     with arrow_errors(path):
-        sizes = _widths(steps, form)
-        if form == ITEM:
-            rows = episodes = sum(open_file(file).metadata.num_rows for file in steps.files)
-        else:
-            rows, episodes = steps.count()
-    facts = {"form": "episodes" if form == ITEM else "steps", "rows": f"{rows:,}"}
-    return FileInfo(None, *sizes, episodes, facts | {"files": str(len(steps.files))})
+        sizes, (rows, episodes) = found.widths(), found.count()
+    facts = {"form": form, "rows": f"{rows:,}", "files": str(len(found.files))}
+    return FileInfo(None, *sizes, episodes, facts)
 
 
 def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:
     """Yield (number, episode) of a share; keeps only the episodes that are not yet whole."""
-    steps, form = _opened(path, keys)
+    found, _ = _opened(path, keys)
     with arrow_errors(path):
-        sizes = _widths(steps, form)
-        episodes = _read_items(steps, share) if form == ITEM else steps.read(share)
-        for number, episode, place in episodes:
-            place.check_widths(episode, sizes)
-            yield number, episode
+        yield from found.read(share)
 
 
 def find_files(path: str) -> list[str]:
     """The file itself, or the Parquet files in a folder and below, in order."""
     filesystem, name = resolve(path)
-    kind = filesystem.get_file_info(name).type
-    if kind == fs.FileType.NotFound:
-        raise InputError(f"{path}: there is no such file or folder")
-    if kind == fs.FileType.File:
+    found = [info.path for info in files_below(filesystem, name)]
+    if found == [name]:
         return [path]
     prefix = path.rstrip("/").removesuffix(name.rstrip("/"))
-    found = filesystem.get_file_info(fs.FileSelector(name, recursive=True))
-    files = [entry.path for entry in found if entry.type == fs.FileType.File]
-    return sorted(prefix + file for file in files if file.endswith(".parquet"))
+    return [prefix + file for file in found if file.endswith(".parquet")]
 
 
 def _form(schema: pa.Schema) -> str:
     """Which of the two forms, nothing for neither."""
     if ITEM in schema.names:
         kind = schema.field(ITEM).type
-        return ITEM if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
+        return "episodes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
     return "steps" if "eps_id" in schema.names else ""
 
 
-def _opened(path: str, keys: Keys) -> tuple[Steps, str]:
+def _opened(path: str, keys: Keys) -> tuple[Steps | _Items, str]:
     """The files, and the one form that all have; refuses missing columns."""
     budget = Budget.of(path)
     schemas = {file: open_file(file, budget).schema_arrow for file in find_files(path)}
     if not schemas:
-        raise InputError(f"{path}: holds no Parquet files: name the folder that does")
+        raise InputError(f"{path}: there are no Parquet files: name the folder that has some")
     form, *others = {_form(schema) for schema in schemas.values()}
     if others:
         raise InputError(f"{path}: holds files of several forms: keep each in its own folder")
-    steps = Steps(list(schemas), {**NAMES, **keys}, budget)
-    if form == ITEM and keys:
-        raise InputError(f"{path}: holds packed episodes, which have no choice of {min(keys)}")
-    for file, schema in schemas.items() if form != ITEM else ():
-        names, place = schema.names, Place(file, "every episode")
-        for name in (key for column in (*REQUIRED, *keys) for key in steps.names[column]):
-            if name not in names:
-                there = ", ".join(map(ascii, names[:12]))
-                raise place.error(name, f"is missing, there is {there}", "add it")
-        if "dones" in names and not {"terminateds", *steps.names["terminals"]} & {*names}:
+    if form == "episodes":
+        if keys:
+            raise InputError(f"{path}: holds packed episodes, which have no choice of {min(keys)}")
+        return _Items(list(schemas), budget), form
+    names = {**NAMES, **keys}
+    for file, schema in schemas.items():
+        there, place = schema.names, Place(file, "every episode")
+        for column in (*REQUIRED, *keys):
+            place.check_keys(column, names[column], there)
+        if "dones" in there and not {"terminateds", *names["terminals"]} & {*there}:
             remedy = "rename it to terminateds, or split it into terminateds and truncateds"
             raise place.error("dones", "may mean terminated or truncated", remedy)
-    return steps, form
+    return Steps(list(schemas), names, budget), form
 
 
-def _widths(steps: Steps, form: str) -> tuple[int, int]:
-    """O and A, from the first row of all."""
-    if form != ITEM:
-        return steps.widths()
-    for file in steps.files:
-        for row in read_tables(file, 1, [ITEM]):
-            place = Place(file, "episode 0", steps.budget)
-            return widths(_from_item(row[ITEM][0].as_py(), 0, place))
-    return 0, 0
+class _Items:
+    """The packed episodes of some files, as `Steps` has those of rows."""
 
+    def __init__(self, files: list[str], budget: Budget) -> None:
+        self.files, self._budget = files, budget
 
-def _read_items(steps: Steps, share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
-    """Yield (number, episode, place) of a share."""
-    (index, of), number = share, 0
-    first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
-    for file in steps.files:
-        for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
-            for item in table[ITEM].to_pylist():
-                place = Place(file, f"episode {number}", steps.budget)
-                place.take(RECORD_BYTES // 8)
-                whole = first_rows.setdefault(_identity(item, place), number)
-                if number % of == index:
-                    yield number, _from_item(item, whole, place), place
-                number += 1
+    def count(self) -> tuple[int, int]:
+        rows = sum(open_file(file).metadata.num_rows for file in self.files)
+        return rows, rows
+
+    def widths(self) -> tuple[int, int]:
+        return next((widths(episode) for _, episode, _ in self._read(0, 1)), (0, 0))
+
+    def read(self, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
+        sizes = self.widths()
+        for number, episode, place in self._read(*share):
+            place.check_widths(episode, sizes)
+            yield number, episode
+
+    def _read(self, index: int, of: int) -> Iterator[tuple[int, Episode, Place]]:
+        first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
+        number = 0
+        for file in self.files:
+            for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
+                for item in table[ITEM].to_pylist():
+                    place = Place(file, f"episode {number}", self._budget)
+                    place.take(RECORD_BYTES)
+                    whole = first_rows.setdefault(_identity(item, place), number)
+                    if number % of == index:
+                        yield number, _from_item(item, whole, place), place
+                    number += 1
 
 
 def _from_item(item: Any, whole: int, place: Place) -> Episode:
     """One row's episode, whose first fragment is episode `whole` of the file."""
 
     def counted(found: Any) -> Any:
-        place.take((LIST_BYTES + ENTRY_BYTES * len(found)) // 8)
+        place.take(LIST_BYTES + ENTRY_BYTES * len(found))
         return _array(found) if isinstance(found, dict) else found
 
-    with _msgpack_errors(place) as msgpack:
+    msgpack = needed_package("msgpack", place.file)
+    with place.naming(NO_ITEM, "copy it again"):
         state = msgpack.unpackb(item, object_hook=counted, list_hook=counted, strict_map_key=False)
     start = state.get("t_started")
     if type(start) is not int or not 0 <= start < 1 << 31:
@@ -190,19 +185,10 @@ def _flag(state: dict[Any, Any], name: str, place: Place) -> bool:
     return bool(state[name])
 
 
-@contextmanager
-def _msgpack_errors(place: Place) -> Iterator[Any]:
-    msgpack = needed_package("msgpack", place.file)
-    try:
-        yield msgpack
-    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
-        remedy = "copy it again"
-        raise place.error(ITEM, "is no msgpack of an episode, or damaged", remedy) from error
-
-
 def _identity(item: Any, place: Place) -> Any:
     """The episode's id, without decoding the rest."""
-    with _msgpack_errors(place) as msgpack:
+    msgpack = needed_package("msgpack", place.file)
+    with place.naming(NO_ITEM, "copy it again"):
         unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=len(item))
         unpacker.feed(item)
         for _ in range(unpacker.read_map_header()):

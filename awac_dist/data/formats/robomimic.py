@@ -1,8 +1,7 @@
 """robomimic HDF5: a group `data/demo_k` a demonstration, in the order of the numbers k.
 
 An observation is every `obs/<key>` that holds floats, [T, D] or [T], side by side in the
-alphabetical order of the keys (the key `object` among them: the poses of objects). Images, whole
-numbers and text are left out. All demonstrations must have the first one's keys and widths.
+alphabetical order of the keys. All demonstrations must have the first one's keys and widths.
 
 `dones` is 1 at the end of every demonstration, success or not (`done_mode` 1 and 2 of robomimic's
 dataset_states_to_obs.py), so it alone is no termination. A sparse reward is 1 where the next
@@ -10,11 +9,9 @@ state solves the task, else 0: then it is the column `successes`, and a demonstr
 if its last step has both a `done` and that reward. Otherwise it is shaped (`reward_shaping` in
 `env_args`, or any other value): it tells no success, and every demonstration counts as truncated.
 Where the source says `dones=terminal`, a `done` at the last step is a true end in any case.
-Steps after a first success stay what they are: robomimic's tasks go on when they are solved.
 
 The successor of the last step is the last row of `next_obs`, unless that repeats the last
-observation (as convert_d4rl.py writes it at every end). D4RL's own files keep the falls and clocks
-that its robomimic conversion merges: read those instead.
+observation (as convert_d4rl.py writes it at every end, which so merges falls and clocks).
 """
 
 from __future__ import annotations
@@ -28,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.columns import Place, check_finite
-from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text, naming
+from awac_dist.data.format import ORDER, FileInfo, Format, Keys, as_text
 from awac_dist.data.formats.hdf5 import find, find_column, open_hdf5, read_rows
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Array, Episode, Origin
 
@@ -77,10 +74,8 @@ def _find_demos(file: Any) -> list[str]:
 class _Demonstrations:
     """Those of a file that yield an episode, in order, and what they share.
 
-    Attributes:
-        keys: Width of each key of an observation, in order.
-        arguments: env_args.
-        shaped: Whether the environment says that its rewards are shaped.
+    `keys` are the widths of an observation's keys, in order; `shaped` is whether the environment
+    says that its rewards are.
     """
 
     def __init__(self, path: str, file: Any, keys: Keys) -> None:
@@ -89,35 +84,33 @@ class _Demonstrations:
             raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
         self.path, self.data, self._budget = path, find(file, "data"), Budget.of(path)
         self._budget.take(len(demos) * RECORD_BYTES, path)
-        self._named = {name: keys.get(name, (name,))[0] for name in ("actions", "rewards")}
+        self._named = {name: keys[name] for name in ("actions", "rewards") if name in keys}
         self._ends_at_done = keys.get("dones") == (TERMINAL,)
         if "dones" in keys and not self._ends_at_done:
             raise InputError(f"{path}: dones={'+'.join(keys['dones'])} is not dones={TERMINAL}")
         self.keys, self.skipped = self._choose_keys(demos[0], keys.get("observations", ()))
         with naming(f"{path}: env_args of data is no JSON", "write it as robomimic does"):
-            self.arguments = json.loads(self.data.attrs.get("env_args", "{}"))
-            if not isinstance(self.arguments, dict):
-                raise TypeError(f"{type(self.arguments).__name__} instead of a table")
-        options = self.arguments.get("env_kwargs")
-        self.shaped = bool(isinstance(options, dict) and options.get("reward_shaping"))
-        self.action_size, more = 0, set[str]()
-        for demo in demos:
-            place = f"{path}: data/{demo}"
-            with naming(f"{place} cannot be read"):
-                actions = find_column(
-                    place, find(self.data, demo), self._named["actions"], self._budget
-                )
-            shape: tuple[int, ...] = actions.shape or ()
-            if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
-                wanted = f"[T, {self.action_size or 'A'}], as in {demos[0]}"
-                what = f"actions has shape {shape}, not {wanted}"
-                raise InputError(f"{place}: {what}: drop that demo")
-            self.action_size = shape[1]
-            if len(actions) > 1:
-                more.add(demo)
-        self.demos = [demo for demo in demos if demo in more or self.read(demo, -1)]
+            self.arguments = dict(json.loads(self.data.attrs.get("env_args", "{}")))
+            self.shaped = bool(dict(self.arguments.get("env_kwargs") or {}).get("reward_shaping"))
+        self.action_size = 0  # of the first, and so of all
+        steps = {demo: self._count_steps(demo) for demo in demos}
+        self.demos = [demo for demo in demos if steps[demo] > 1 or self.read(demo, -1)]
         if not self.demos:
             raise InputError(f"{path}: no step has a successor: write next_obs")
+
+    def _count_steps(self, demo: str) -> int:
+        place = f"{self.path}: data/{demo}"
+        with naming(f"{place} cannot be read"):
+            actions = self._find(place, find(self.data, demo), "actions")
+        shape: tuple[int, ...] = actions.shape or ()
+        if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
+            wanted = f"[T, {self.action_size or 'A'}], as in the first"
+            raise InputError(f"{place}: actions has shape {shape}, not {wanted}: drop that demo")
+        self.action_size = shape[1]
+        return shape[0]
+
+    def _find(self, place: str, group: Any, name: str) -> Any:
+        return find_column(place, group, name, self._budget, self._named.get(name, ()))
 
     def read(self, demo: str, number: int) -> Episode | None:
         """The episode, or None if it has one step and that has no successor."""
@@ -145,29 +138,22 @@ class _Demonstrations:
 
     def _choose_keys(self, demo: str, wanted: tuple[str, ...]) -> tuple[dict[str, int], list[str]]:
         """Widths of the keys that are wanted, or of all that can be; and those left out."""
-        keys, skipped = {}, []
-        with naming(f"{self.path}: data/{demo}/obs cannot be read"):
-            group = find(self.data, f"{demo}/obs") or {}
-            for key in wanted or sorted(group):
-                found = find(group, key) if group else None
-                shape: tuple[int, ...] = getattr(found, "shape", None) or ()
-                if len(shape) in (1, 2) and found is not None and found.dtype.kind == "f":
-                    keys[key] = 1 if len(shape) == 1 else shape[1]
-                elif wanted:
-                    there = ", ".join(map(ascii, group))
-                    raise InputError(
-                        f"{self.path}: data/{demo}/obs has no {key!a} of floats, [T, D]: "
-                        f"there is {there}"
-                    )
-                else:
-                    skipped.append(key)
-            skipped += sorted(set(group) - keys.keys() - {*skipped})
-        if sum(keys.values()) == 0:
+        place = f"{self.path}: data/{demo}/obs"
+        with naming(f"{place} cannot be read"):
+            group = find(self.data, f"{demo}/obs")
+            there = sorted(group) if hasattr(group, "keys") else []
+            widths = {key: _width(find(group, key)) for key in wanted or there}
+        for key in wanted:
+            if not widths[key]:
+                found = ", ".join(map(ascii, there))
+                raise InputError(f"{place} has no {key!a} of floats, [T, D]: there is {found}")
+        keys = {key: width for key, width in widths.items() if width}
+        if not keys:
             raise InputError(
-                f"{self.path}: data/{demo}/obs has no key of floats, [T, D]: extract "
-                "low-dimensional observations with robomimic's dataset_states_to_obs.py"
+                f"{place} has no key of floats, [T, D]: extract low-dimensional observations with "
+                "robomimic's dataset_states_to_obs.py"
             )
-        return keys, skipped
+        return keys, sorted({*there} - keys.keys())
 
     def _columns(self, demo: str) -> dict[str, Array]:
         """The columns of a demonstration, all as long as its actions and as wide as the first's.
@@ -181,10 +167,8 @@ class _Demonstrations:
                 raise InputError(f"{place}: is no group: {demo} must hold actions, rewards and obs")
             folders = ["obs", "next_obs"] if "next_obs" in set(group) else ["obs"]
             widths = {f"{folder}/{key}": keys[key] for folder in folders for key in keys}
-            names = {**self._named, "dones": "dones", **{name: name for name in widths}}
-            found = {
-                name: find_column(place, group, key, self._budget) for name, key in names.items()
-            }
+            names = ("actions", "rewards", "dones", *widths)
+            found = {name: self._find(place, group, name) for name in names}
         steps = len(found["actions"])
         for name, column in found.items():
             size = widths.get(name, 1)
@@ -199,6 +183,12 @@ class _Demonstrations:
         for folder in folders:
             columns[folder] = np.hstack([columns[f"{folder}/{k}"].reshape(steps, -1) for k in keys])
         return columns
+
+
+def _width(found: Any) -> int:
+    """Of a column of floats, [T, D] or [T]; 0 of all else."""
+    shape: tuple[int, ...] = getattr(found, "shape", None) or ()
+    return (*shape, 1)[1] if len(shape) in (1, 2) and found.dtype.kind == "f" else 0
 
 
 CHOICES = ("observations", "actions", "rewards", "dones")

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from awac_dist.data.columns import Place
-from awac_dist.data.format import naming, needed_package
+from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.parquet import read_tables
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget
-from awac_dist.types import Array, Episode, Kind, Origin
+from awac_dist.types import Episode, Kind, Origin
 
 ROWS_PER_READ = 4096
 UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
@@ -62,34 +62,26 @@ class ArrowPlace(Place):
     def _unpacked(self, text: str, name: str) -> Any:
         """What RLlib's compression holds; its pickle goes through our own unpickler."""
         lz4 = needed_package("lz4.frame", self.file)
-        try:
+        with self.naming(f"{name}: is text that RLlib did not compress", "copy it again"):
             packed = base64.b64decode(text.encode("ascii"), validate=True)
             data = lz4.LZ4FrameDecompressor().decompress(packed, max_length=UNPACKED_LIMIT_BYTES)
-        except (ValueError, RuntimeError, EOFError) as error:
-            what = "is text that RLlib did not compress"
-            raise self.error(name, what, "copy it again") from error
-        self.take(len(data) // 8)
+        self.take(len(data))
         return restricted_pickle.loads(data, f"{self.file}: {self.episode}: {name}", self.budget)
 
 
 class Steps:
     """The rows of some files, in their order, and what their columns are called.
 
-    Args:
-        files: Paths or URIs.
-        names: Of the columns `id` (of the episode), `observations`, `actions`, `rewards`, and
-            where they are there `next_observations`, `terminals`, `timeouts`, `successes` and
-            `step` (in the episode).
-        budget: What all of it may take.
-        kind: Of the episodes.
+    These are `id` (of the episode), `observations`, `actions`, `rewards`, and where they are there
+    `next_observations`, `terminals`, `timeouts`, `successes` and `step` (in the episode).
     """
 
     def __init__(
         self, files: list[str], names: Names, budget: Budget, kind: Kind = "prior"
     ) -> None:
-        self.files, self.names, self.budget, self._kind = files, names, budget, kind
+        self.files, self.names, self._budget, self._kind = files, names, budget, kind
         self._id = names["id"][0]
-        self.columns = [key for keys in names.values() for key in keys]
+        self._columns = [key for keys in names.values() for key in keys]
 
     def count(self) -> tuple[int, int]:
         """Rows and episodes."""
@@ -99,26 +91,24 @@ class Steps:
     def widths(self) -> tuple[int, int]:
         """O and A, from the first row of all; 0 where there is none."""
         for file in self.files:
-            for row in read_tables(file, 1, self.columns):
-                place = ArrowPlace(file, "episode 0", self.budget)
-                found = (self.matrix(place, row, name) for name in ("observations", "actions"))
-                observations, actions = (its.shape[1] for its in found)
+            for row in read_tables(file, 1, self._columns):
+                place = ArrowPlace(file, "episode 0", self._budget)
+                found = (self._chosen(place, row, name) for name in ("observations", "actions"))
+                observations, actions = (place.matrix(*column).shape[1] for column in found)
                 return observations, actions
         return 0, 0
 
-    def matrix(self, place: ArrowPlace, table: pa.Table, name: str) -> Array:
-        """A column of vectors, or several side by side, [T, ...]."""
+    def _chosen(self, place: Place, table: pa.Table, name: str) -> tuple[Any, str]:
+        """A column, or several side by side; and what the files call it."""
         keys = self.names[name]
-        if len(keys) == 1:
-            return place.matrix(table[keys[0]], keys[0])
-        return place.matrix(place.side_by_side({key: table[key] for key in keys}), name)
+        return place.chosen(name, keys, {key: table[key] for key in keys}), "+".join(keys)
 
-    def read(self, share: tuple[int, int]) -> Iterator[tuple[int, Episode, Place]]:
-        """Yield (number, episode, place) of a share, each as its last row is read."""
-        (numbers, counts), (index, of) = self._find_episodes(), share
+    def read(self, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
+        """Yield (number, episode) of a share, each as its last row is read."""
+        (numbers, counts), (index, of), sizes = self._find_episodes(), share, self.widths()
         parts: dict[Any, list[pa.Table]] = {}
         for file in self.files:
-            for table in read_tables(file, ROWS_PER_READ, self.columns):
+            for table in read_tables(file, ROWS_PER_READ, self._columns):
                 rows = _rows_by_id(file, table, self._id)
                 for number, id_ in sorted((numbers[id_], id_) for id_ in rows):
                     if number % of != index:
@@ -126,9 +116,10 @@ class Steps:
                     parts.setdefault(id_, []).append(table.drop_columns(self._id).take(rows[id_]))
                     if sum(part.num_rows for part in parts[id_]) == counts[id_]:
                         named = f"episode {number} ({ascii(str(id_)[:40])[1:-1]})"
-                        place = ArrowPlace(file, named, self.budget)
-                        whole = self._joined(parts.pop(id_), place)
-                        yield number, self._episode(whole, number, place), place
+                        place = ArrowPlace(file, named, self._budget)
+                        episode = self._episode(self._joined(parts.pop(id_), place), number, place)
+                        place.check_widths(episode, sizes)
+                        yield number, episode
 
     def _find_episodes(self) -> tuple[dict[Any, int], Counter[Any]]:
         """The number of each episode, and of its rows, by its id."""
@@ -138,44 +129,40 @@ class Steps:
             for table in read_tables(file, 1 << 16, [self._id]):
                 before = counts.total()
                 for id_, rows in _rows_by_id(file, table, self._id).items():
-                    self.budget.take((id_ not in counts) * EPISODE_BYTES, file)
+                    self._budget.take((id_ not in counts) * EPISODE_BYTES, file)
                     last_rows[id_] = before + rows[-1].as_py()
                     counts[id_] += len(rows)
         order = sorted(last_rows, key=last_rows.__getitem__)
         return {id_: number for number, id_ in enumerate(order)}, counts
 
     def _joined(self, parts: list[pa.Table], place: Place) -> pa.Table:
-        for name in self.columns:
+        for name in self._columns:
             if len({name in part.column_names for part in parts}) > 1:
                 raise place.error(name, "is missing in one of its files", "add it")
-        with naming(f"{place.file}: {place.episode}: columns", "store them alike in all files"):
+        with place.naming("columns", "store them alike in all files"):
             return pa.concat_tables(parts, promote_options="permissive")
 
     def _episode(self, table: pa.Table, number: int, place: ArrowPlace) -> Episode:
-        names = {
-            name: keys[0] for name, keys in self.names.items() if keys[0] in table.column_names
-        }
+        steps, there = table.num_rows, {*table.column_names}
+        names = {name: keys[0] for name, keys in self.names.items() if there.issuperset(keys)}
         table, start = _in_order(table, names.get("step"), place)
-        steps = table.num_rows
-        observations, successor = self.matrix(place, table, "observations"), None
+        observations = place.matrix(*self._chosen(place, table, "observations"))
+        successor, successes, rewards = None, None, np.zeros(steps, np.float32)
         if "next_observations" in names:
-            following = self.matrix(place, table, "next_observations")
-            name = names["next_observations"]
-            successor = place.successor(observations, following, steps, name)
+            column, name = self._chosen(place, table, "next_observations")
+            successor = place.successor(observations, column, steps, name)
         ended = {"terminals": False, "timeouts": False}
         for name in ended.keys() & names:
             flags = pc.fill_null(table[names[name]].cast(pa.float32()), 0)
             ended[name] = place.ends(flags, steps, names[name], "give what follows its own id")
-        successes = None
         if "successes" in names:
             successes = place.vector(table[names["successes"]].cast(pa.float32()), "successes")
             ended["terminals"] = bool(successes[-1])
-        rewards = np.zeros(steps, np.float32)
         if "rewards" in names:
             rewards = place.vector(table[names["rewards"]], names["rewards"])
         episode = place.assemble(
             observations,
-            self.matrix(place, table, "actions"),
+            place.matrix(*self._chosen(place, table, "actions")),
             rewards,
             successor=successor,
             terminated=ended["terminals"],

@@ -21,9 +21,9 @@ from zipfile import ZipFile
 import numpy as np
 
 from awac_dist.data.columns import Place, widths
-from awac_dist.data.format import FileInfo, Format, Keys, naming
+from awac_dist.data.format import FileInfo, Format, Keys
 from awac_dist.data.formats import restricted_pickle
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget, head, open_input, read_file, unpack_npz
 from awac_dist.types import Episode, Kind, Origin
 
@@ -57,27 +57,27 @@ def _episodes(
     first: tuple[int, int] | None = None
     for number in sorted({0, *range(index, len(trajectories), of)}):
         place = replace(file, episode=f"episode {number}")
-        place.take(RECORD_BYTES // 8)
-        episode = _episode(_renamed(trajectories[number], keys, place), place, number, kind)
+        place.take(RECORD_BYTES)
+        episode = _episode(trajectories[number], keys, place, Origin(kind, episode=number))
         first = first or widths(episode)
         place.check_widths(episode, first)
         if number % of == index:
             yield number, episode
 
 
-def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
+def _episode(trajectory: Any, keys: Keys, place: Place, origin: Origin) -> Episode:
     if not isinstance(trajectory, dict):
         raise place.error("columns", f"is a {type(trajectory).__name__}", "store one dict each")
-    for name in REQUIRED:
-        if name not in trajectory:
-            found = ", ".join(map(ascii, list(trajectory)[:8])) or "nothing"
-            raise place.error(name, f"is missing, there is {found}", "add it")
-    observations = place.matrix(trajectory["observations"], "observations")
-    actions = place.matrix(trajectory["actions"], "actions")
-    rewards, steps = place.vector(trajectory["rewards"], "rewards"), len(actions)
+    columns = {
+        name: place.chosen(name, keys.get(name, (name,)), trajectory)
+        for name in CHOICES
+        if name in REQUIRED or name in keys or name in trajectory
+    }
+    observations, actions = (place.matrix(columns[name], name) for name in REQUIRED[:2])
+    rewards, steps = place.vector(columns["rewards"], "rewards"), len(actions)
     if steps and len(rewards) == steps + 1:  # the hand demonstrations have one for no action
         rewards = rewards[:-1]
-    terminals, following = trajectory.get("terminals"), trajectory.get("next_observations")
+    terminals, following = columns.get("terminals"), columns.get("next_observations")
     terminated, successor = False, None
     if steps and terminals is not None:
         terminated = place.ends(terminals, steps, "terminals", "split the trajectory there")
@@ -90,7 +90,7 @@ def _episode(trajectory: Any, place: Place, number: int, kind: Kind) -> Episode:
         successor=successor,
         terminated=terminated,
         truncated=not terminated,
-        origin=Origin(kind, episode=number),
+        origin=origin,
     )
 
 
@@ -118,24 +118,6 @@ def _cut(path: str, whole: dict[Any, Any], named: dict[str, str], budget: Budget
     budget.take(len(ends) * RECORD_BYTES, path)
     bounds = pairwise(sorted({0, *ends, steps}))
     return [{key: its[start:stop] for key, its in columns.items()} for start, stop in bounds]
-
-
-def _renamed(trajectory: Any, keys: Keys, place: Place) -> Any:
-    """A trajectory with the columns that the user chose, several keys of it side by side."""
-    if not keys or not isinstance(trajectory, dict):
-        return trajectory
-    chosen = dict(trajectory)
-    for name, parts in keys.items():
-        for part in parts:
-            if part not in trajectory:
-                there = ", ".join(map(ascii, list(trajectory)[:12]))
-                raise place.error(name, f"there is no {part!a}", f"choose of {there}")
-        chosen[name] = (
-            trajectory[parts[0]]
-            if len(parts) == 1
-            else place.side_by_side({part: trajectory[part] for part in parts})
-        )
-    return chosen
 
 
 def _load_array(path: str, budget: Budget) -> Any:
