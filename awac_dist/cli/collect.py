@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TextIO
 
 from awac_dist.algorithms.bc import BCConfig
@@ -27,7 +26,7 @@ from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.reporting.run_place import create_run_folder
+from awac_dist.reporting.run_place import create_folder
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
@@ -54,17 +53,17 @@ def run(args: Collect) -> None:
         else:
             settings = CloneConfig(args.clone_updates)  # the others as in a run
             policy = fit_clone(str(args.clone), spec, ActorConfig(), settings, args.seed, stream)
-        folder = create_run_folder(Path(args.out))
+        create_folder(args.out, "--out")
         plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
         streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
-        with recording(args, spec, policy, streams, args.kind, folder, stream) as record:
+        with recording(args, spec, policy, streams, args.kind, args.out, stream) as record:
             finished = record(args.episodes)
     returns = [episode.episode_return for episode in finished]
     steps = sum(episode.length for episode in finished)
     say(
         f"{counted(len(finished), 'episode')}, {counted(steps, 'step')}, "
         f"returns from {min(returns):,.1f} to {max(returns):,.1f}, "
-        f"mean {sum(returns) / len(returns):,.1f}: {folder}"
+        f"mean {sum(returns) / len(returns):,.1f}: {args.out}"
     )
 
 
@@ -110,7 +109,7 @@ def recording(
     policy: Policy,
     streams: Sequence[tuple[int, MakeNoise | None]],
     kind: Kind,
-    folder: Path,
+    folder: str,
     stream: TextIO,
 ) -> Iterator[Callable[[int], list[Finished]]]:
     """A function that has workers record so many whole episodes, which are then on disk.
@@ -125,7 +124,7 @@ def recording(
                 RolloutWorker,
                 spec,
                 1,
-                [InlineHandle(ExperienceLog(str(folder), number, spec))],
+                [InlineHandle(ExperienceLog(folder, number, spec))],
                 FixedPolicy(policy),
                 seed=args.seed,
                 worker=number,

@@ -191,7 +191,7 @@ class _Making:
         """
         parts = self.folder / "parts"
         streams = [(first + place, noises[place % len(noises)]) for place in range(STREAMS)]
-        workers = recording(self.args, self.spec, policy, streams, kind, parts, self.stream)
+        workers = recording(self.args, self.spec, policy, streams, kind, str(parts), self.stream)
         with workers as collect:
 
             def record(episodes: int) -> list[Episode]:

@@ -25,7 +25,6 @@ def summary(
     env_steps: int,
     grad_steps: int,
     stopped_early: str | None,
-    go_on: str,
 ) -> str:
     """Write the closing text of a run, without a line end after its last line.
 
@@ -36,7 +35,6 @@ def summary(
         env_steps: Of the online phase.
         grad_steps: Of all phases.
         stopped_early: Why the run ended before its time, None if it did not.
-        go_on: The command that goes on with it then.
     """
     lines = ["Run finished" if stopped_early is None else f"Run stopped early: {stopped_early}"]
     if evaluations:
@@ -45,13 +43,7 @@ def summary(
     if len(evaluations) > 1:
         lines += ["", *_differences(evaluations)]
     cost = f"{duration(elapsed_s)} in all, {env_steps:,} env steps online, {grad_steps:,} updates"
-    lines += ["", cost, f"Run folder: {folder}"]
-    return "\n".join(lines if stopped_early is None else [*lines, to_go_on(go_on)])
-
-
-def to_go_on(command: str) -> str:
-    """What is told of a run that may go on: the command, on a line of its own to be copied."""
-    return f"To go on:\n{command}"
+    return "\n".join([*lines, "", cost, f"Run folder: {folder}"])
 
 
 def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:

@@ -84,7 +84,8 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def resume_command(folder: str, env_id: str, *words: str) -> str:
-    """What goes on with the run in a folder, a path or URI: one line to be pasted into a shell."""
+def to_go_on(folder: str, env_id: str, *words: str, what: str = "To go on") -> str:
+    """What goes on with the run in a folder, a path or URI: a line to be pasted into a shell."""
     trusted = ["--env", env_id] if ":" in env_id else []  # a module is imported where it is typed
-    return shlex.join(["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words])
+    command = ["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words]
+    return f"{what}:\n{shlex.join(command)}"
