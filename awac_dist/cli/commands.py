@@ -222,6 +222,8 @@ class Make(Checked):
         yield from super().problems()
         if self.policy and self.demonstrations:
             yield "demonstrations", "not allowed with --policy"
+        if "://" in self.out:
+            yield "out", f"{self.out} is no folder of this machine"
 
 
 class Command(NamedTuple):

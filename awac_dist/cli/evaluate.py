@@ -80,7 +80,7 @@ def _job(args: Evaluate) -> _Job:
         spec=spec,
         policy=open_policy(args.policy, spec),
         noise=BLIND.get(args.policy, WhiteNoise if args.stochastic else None),
-        seed=run.get("seed", 0) if args.seed is None else args.seed,
+        seed=_seed_of_run(args.policy, run) if args.seed is None else args.seed,
         episodes=args.episodes,
         film=Film(Path(args.video), _frames_per_s(spec)) if args.video else None,
         filmed=(args.video_episodes or 1) if args.video else 0,
@@ -107,6 +107,13 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _seed_of_run(policy: str, run: Mapping[str, Any]) -> int:
+    seed = run.get("seed", 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError(f"{policy}: config.yaml: the seed is {seed!r}: give --seed N")
+    return seed
 
 
 def _frames_per_s(spec: EnvSpec) -> float:

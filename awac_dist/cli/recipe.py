@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,11 +31,11 @@ from awac_dist.data import sources
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, writable
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy
 from awac_dist.policies.policy import Policy, UnitPolicy
-from awac_dist.reporting.provenance import PACKAGES
+from awac_dist.reporting.provenance import PACKAGES, version_of
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted, duration, number, percent
 from awac_dist.types import EnvSpec, Episode, Kind
@@ -133,9 +132,8 @@ class _Making:
                     "hidden": recipe.actor.hidden,
                 },
             }
-        installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-        versions = {name: installed[name] for name in PACKAGES if name in installed}
-        return account | {"files": self.files, "versions": {**versions, "awac_dist": __version__}}
+        installed = {name: found for name in PACKAGES if (found := version_of(name))}
+        return account | {"files": self.files, "versions": installed | {"awac_dist": __version__}}
 
     def _record(self, name: str, policy: Policy, first: int) -> None:
         """Trajectories of a policy that the recipe's noises move."""
@@ -221,7 +219,8 @@ class _Making:
         return [episode for episode in found if least is None or episode.total_reward >= least]
 
     def _write(self, name: str, episodes: list[Episode]) -> None:
-        write_episodes(str(self.folder / f"{name}.parquet"), episodes, self.spec)
+        with writable(f"--out {self.args.out}"):
+            write_episodes(str(self.folder / f"{name}.parquet"), episodes, self.spec)
         self.files[f"{name}.parquet"] = figures = _figures(episodes)
         returns, shares = figures["return"], figures["success"] or {}
         words = [

@@ -53,12 +53,14 @@ def new_folder(option: str, target: str) -> Iterator[str]:
     if filesystem.get_file_info(name).type != fs.FileType.NotFound:
         raise InputError(f"{option} {target}: exists already: remove it, or name another one")
     aside = f"{name}.part"
-    with writable(f"{option} {target}"):
+    place = f"{option} {target}"
+    with writable(place):
         filesystem.create_dir(aside, recursive=True)
         filesystem.delete_dir_contents(aside)  # of one that died
     try:
         yield f"{target}.part"
-        filesystem.move(aside, name)
+        with writable(place):
+            filesystem.move(aside, name)
     except BaseException:
         filesystem.delete_dir(aside)
         raise
@@ -70,7 +72,8 @@ def _parquet_writer(target: str, spec: EnvSpec) -> Iterator[Write]:
 
         def write(episodes: Iterable[Episode]) -> None:
             for number, chunk in enumerate(_chunks(episodes)):
-                write_episodes(f"{folder}/episodes-{number:06d}.parquet", chunk, spec)
+                with writable(f"--to {target}"):
+                    write_episodes(f"{folder}/episodes-{number:06d}.parquet", chunk, spec)
 
         yield write
 

@@ -35,7 +35,7 @@ def write_provenance(
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version()} | {p: version_of(p) for p in PACKAGES},
         "git": _git_state(Path(__file__).parents[1]),
         "platform": platform.platform(),
         "hostname": socket.gethostname(),
@@ -46,7 +46,8 @@ def write_provenance(
     write_file(f"{folder}/{name}", f"{json.dumps(facts, indent=2)}\n".encode())
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Of a package that is installed, else None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

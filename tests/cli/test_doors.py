@@ -61,6 +61,29 @@ def test_a_finished_run_says_so_at_once(tmp_path: Path) -> None:
     assert (parse(["--resume", str(tmp_path)]).module, more.module) == ("finished", "launch")
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("env: Pendulum-v1\nseed: nine", "the seed is 'nine': give --seed N"),
+        ("env: Pendulum-v1\nseed: -3", "the seed is -3: give --seed N"),
+        ("env: {id: Pendulum-v1, kwargs: {3: x}}", "the task's kwargs are {3: 'x'}, which is no"),
+        ("env: [1]", "the task is [1], which is no name: give --env ID"),
+    ],
+)
+def test_what_a_run_says_of_itself_may_be_wrong(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random").mkdir()  # a run folder of the name of a policy
+    (tmp_path / "random" / "config.yaml").write_text(f"{config}\n")
+    assert main(["evaluate", "random", "--episodes", "1"]) == 2
+    assert f"awac_dist: random: config.yaml: {words}" in capsys.readouterr().err
+
+
 def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert main(["--help"]) == 0
