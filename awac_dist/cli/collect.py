@@ -28,7 +28,7 @@ from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.run_place import create_folder
 from awac_dist.reporting.screen import Screen, say
-from awac_dist.reporting.wording import counted
+from awac_dist.reporting.wording import counted, spread
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.plan import local_resources, make_plan
 from awac_dist.runs.runtime import InlineHandle
@@ -39,12 +39,7 @@ EPISODES_PER_CALL, UPDATES_PER_CALL = 2, 500  # few, so that progress shows
 
 
 def run(args: Collect) -> None:
-    """Collect, and say what came of it.
-
-    Raises:
-        InputError: The task, the policy, the data or the folder is wrong.
-        RunFailed: A worker died.
-    """
+    """Collect, and say what came of it."""
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
         spec, stream = env_spec(args.env, **(args.env_kwargs or {})), screen.stream
         noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
@@ -58,13 +53,9 @@ def run(args: Collect) -> None:
         streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
         with recording(args, spec, policy, streams, args.kind, args.out, stream) as record:
             finished = record(args.episodes)
-    returns = [episode.episode_return for episode in finished]
-    steps = sum(episode.length for episode in finished)
-    say(
-        f"{counted(len(finished), 'episode')}, {counted(steps, 'step')}, "
-        f"returns from {min(returns):,.1f} to {max(returns):,.1f}, "
-        f"mean {sum(returns) / len(returns):,.1f}: {args.out}"
-    )
+    returns = spread([episode.episode_return for episode in finished])
+    steps = counted(sum(episode.length for episode in finished), "step")
+    say(f"{counted(len(finished), 'episode')}, {steps}, returns {returns}: {args.out}")
 
 
 def fit_clone(
@@ -77,10 +68,8 @@ def fit_clone(
 ) -> Policy:
     """Fit a policy to all actions of a source, as `--data` takes it, by maximum likelihood.
 
-    One torch thread computes it, so that the result does not depend on the number of cores.
-
-    Raises:
-        InputError: There is no such source, or it does not fit the task.
+    One torch thread computes it, so that the result does not depend on the number of cores. Raises
+    InputError where there is no such source, or it does not fit the task.
     """
     source = open_source(argument, spec)
     learner = Learner(

@@ -1,7 +1,8 @@
 """The commands and their options, each a dataclass; nothing here is slow to import.
 
 A command's help is its docstring. What it does is `run(options)` of the module that `COMMANDS`
-names, imported when the command is called.
+names, imported when the command is called. That raises InputError where something that was given is
+wrong, and RunFailed where it cannot go on.
 """
 
 from __future__ import annotations

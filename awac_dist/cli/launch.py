@@ -83,12 +83,7 @@ class StopRequest:
 
 
 def run(options: Options) -> int:
-    """Train; returns 0, or 128 and the signal that ended the run.
-
-    Raises:
-        InputError: Something is wrong, before anything ran.
-        RunFailed: The run cannot go on.
-    """
+    """Train; returns 0, or 128 and the signal that ended the run."""
     with Screen() as screen, StopRequest(screen) as stop:
         text = train(options, screen, stop)
     say(text)
@@ -141,20 +136,16 @@ def _session(
         if components.placement:
             note(components.placement)
         stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
-    evaluations = list(recorder.evaluations.values())
-    counts = recorder.elapsed_s, recorder.env_steps, recorder.grad_steps
-    text = summary(evaluations, folder, *counts, stopped_early)
+    text = summary(recorder, folder, stopped_early)
     return text if stopped_early is None else f"{text}\n{to_go_on(folder, config.env.id)}"
 
 
 @contextmanager
 def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> Iterator[None]:
-    """Take the run's place into use; a new run that did not come to run leaves it as it was.
+    """Take the run's place into use; InputError where it is in use, or cannot be written.
 
-    One that began and cannot go on is told of the command that does.
-
-    Raises:
-        InputError: It is in use already, or cannot be written.
+    A new run that did not come to run leaves it as it was. One that began and cannot go on is told
+    of the command that does.
     """
     new, folder, config = options.resume is None, place.local, options.config
     with only_one_at_a_time(folder):

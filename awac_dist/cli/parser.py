@@ -87,8 +87,7 @@ class Field(NamedTuple):
     def typed(self, value: Any, where: str) -> Any:
         """A word of the command line, or a value of a YAML file, in the field's own type.
 
-        Raises:
-            InputError: It is of another type; says where it was given, and what is legal.
+        Raises InputError where it is of another one: says where it was given, and what is legal.
         """
         if self.optional and value in NONE:
             return None

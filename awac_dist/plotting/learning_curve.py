@@ -96,21 +96,17 @@ def read_curve(rows: Sequence[Row], phase: str, measure: Measure = RETURN) -> Cu
     one ended.
     """
     counter = PANELS.get(phase, PANELS["offline"])[1]
-    found: list[tuple[int, Row]] = []
-    for row in rows:
-        if row["phase"] == phase and row.get(measure.name) is not None:
-            while found and (
-                found[-1][0] >= row[counter] or found[-1][1]["grad_steps"] >= row["grad_steps"]
-            ):
-                found.pop()
-            found.append((row[counter], row))
-    if phase == "online" and found and found[0][0] > 0:
-        offline = [row for row in rows if row["phase"] == "offline"]
-        known = [row for row in offline if row.get(measure.name) is not None]
-        found = [*((0, row) for row in known[-1:]), *found]
-    wanted = (measure.name, measure.half_width, measure.loosely)
-    columns = (np.array([row.get(name) for _, row in found], np.float64) for name in wanted)
-    at = np.array([at for at, _ in found], np.float64)
+    known = [row for row in rows if row.get(measure.name) is not None]
+    found: list[Row] = []
+    for row in (row for row in known if row["phase"] == phase):
+        while found and any(found[-1][each] >= row[each] for each in (counter, "grad_steps")):
+            found.pop()
+        found.append(row)
+    if phase == "online" and found and found[0][counter] > 0:
+        offline = [{**row, counter: 0} for row in known if row["phase"] == "offline"]
+        found = [*offline[-1:], *found]
+    names = (counter, measure.name, measure.half_width, measure.loosely)
+    at, *columns = (np.array([row.get(name) for row in found], np.float64) for name in names)
     return Curve(measure, at, *(measure.scale * column for column in columns))
 
 

@@ -24,11 +24,8 @@ def write_provenance(
 ) -> None:
     """Write what it takes to repeat the run: `config.yaml` and `provenance.json`.
 
-    Args:
-        folder: The run folder.
-        config: The resolved config, as plain nested mappings and lists.
-        argv: The command line.
-        session: How often the run was started before; names the file of a resumed run.
+    The config is the resolved one, as plain nested mappings and lists. The session, how often the
+    run was started before, names the file of a resumed run.
     """
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     write_file(f"{folder}/config.yaml", text.encode())

@@ -82,8 +82,7 @@ def _reached(path: str, remedy: str = "") -> Iterator[tuple[Any, str]]:
 def only_one_at_a_time(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from going on with the same run meanwhile.
 
-    Raises:
-        InputError: One does already, or the folder cannot be written.
+    Raises InputError where one does already, or the folder cannot be written.
     """
     with writable(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,11 +127,7 @@ class RunPlace:
         return self.shared != str(self.local)
 
     def holds(self, name: str) -> bool:
-        """Whether the run has a file of that name.
-
-        Raises:
-            InputError: The place cannot be reached.
-        """
+        """Whether the run has a file of that name; InputError where its place is out of reach."""
         with _reached(self.shared) as (filesystem, root):
             return bool(filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File)
 
@@ -152,23 +147,15 @@ class RunPlace:
         return read_file(f"{self.shared}/{name}").decode() if self.holds(name) else None
 
     def create(self) -> None:
-        """Make the folders of a new run, which is whoever's takes the first session.
-
-        Raises:
-            InputError: Something is there already, or they cannot be made.
-        """
+        """Make the folders of a new run, which is whoever's takes the first session."""
         self._made_local = self._made_local or not self.local.exists()
         for folder in dict.fromkeys((self.shared, str(self.local))):
             create_folder(folder)
 
     def begin_session(self, *, new: bool) -> None:
-        """Take the number of a session, which nobody else then has.
+        """Take the number of a session, the first one of a new run, which nobody else then has.
 
-        Args:
-            new: It has to be the first one.
-
-        Raises:
-            InputError: Another process takes it at the same moment.
+        Raises InputError where another process takes it at the same moment.
         """
         logged = [file.session for file in list_files(f"{self.shared}/{EXPERIENCE}")]
         number = max([*self._sessions(), *logged], default=-1) + 1
@@ -186,8 +173,8 @@ class RunPlace:
     def keep(self) -> None:
         """Copy the driver's files that have changed to the URI.
 
-        Raises:
-            RunFailed: Another process goes on with the run by now, or they cannot be written.
+        Raises RunFailed where another process goes on with the run by now, or they cannot be
+        written.
         """
         if not self.is_remote:
             return
@@ -207,8 +194,7 @@ class RunPlace:
     def fetch(self) -> None:
         """Copy the driver's files from the URI, for a run that goes on.
 
-        Raises:
-            InputError: They cannot be read, or want to leave the local folder.
+        Raises InputError where they cannot be read, or want to leave the local folder.
         """
         if not self.is_remote:
             return

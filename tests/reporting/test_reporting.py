@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import SupportsFloat
 
 import numpy as np
@@ -674,13 +675,26 @@ def test_welch_half_width_by_hand() -> None:
     assert welch_half_width([1.0], [2.0, 3.0]) == math.inf
 
 
+def closing(
+    evaluations: list[Evaluation],
+    elapsed_s: float,
+    env_steps: int,
+    grad_steps: int,
+    stopped_early: str | None,
+) -> str:
+    """The closing text of a run of which a recorder would know this."""
+    known = {"elapsed_s": elapsed_s, "env_steps": env_steps, "grad_steps": grad_steps}
+    run = SimpleNamespace(evaluations={one.label: one for one in evaluations}, **known)
+    return summary(run, "runs/a", stopped_early)  # type: ignore[arg-type]
+
+
 def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
     phases = [
         evaluation("clone", 990.0, 1000.0, 1010.0),
         evaluation("offline", 1790.0, 1800.0, 1810.0),
         evaluation("online", 1690.0, 1700.0, 1710.0),
     ]
-    text = summary(phases, "runs/a", 581.0, 60_000, 42_000, None)
+    text = closing(phases, 581.0, 60_000, 42_000, None)
     assert text.splitlines() == [
         "Run finished",
         "",
@@ -699,11 +713,11 @@ def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
 
 
 def test_summary_of_a_run_that_was_stopped_before_it_began() -> None:
-    text = summary([], "runs/a", 2.0, 0, 0, "Ctrl-C")
+    text = closing([], 2.0, 0, 0, "Ctrl-C")
     assert text.splitlines()[0] == "Run stopped early: Ctrl-C"
     assert text.splitlines()[-1] == "Run folder: runs/a"
     assert "difference" not in text
-    one = summary([evaluation("clone", 5.0)], "runs/a", 2.0, 0, 0, "Ctrl-C")
+    one = closing([evaluation("clone", 5.0)], 2.0, 0, 0, "Ctrl-C")
     assert "unknown" in one
     assert "inf" not in one
 
@@ -714,7 +728,7 @@ def test_summary_leads_with_success_where_the_task_tells() -> None:
         solving("offline", (0,) * 18 + (27, 3), (False,) * 20),
         solving("online", (100,) * 20, (True,) * 10 + (False,) * 10),
     ]
-    text = summary(phases, "runs/a", 581.0, 60_000, 42_000, None)
+    text = closing(phases, 581.0, 60_000, 42_000, None)
     # Wilson: none of 20 is 0 to 16.1 %, one 0.9 to 23.6, two 2.8 to 30.1, ten 29.9 to 70.1
     assert text.splitlines()[2:10] == [
         "success in               offline             online",
@@ -735,7 +749,7 @@ def test_the_closing_table_fits_80_columns_and_leaves_out_what_says_nothing(scal
     solved = [replace(one, success_steps=(1,) * 40, success_last=(True,) * 40) for one in plain]
     long = [replace(one, success_steps=(200,) * 40, success_last=(True,) * 40) for one in plain]
     for found in (plain, solved, long):
-        text = summary(found, "runs/a", 1e5, 10**9, 10**9, None)
+        text = closing(found, 1e5, 10**9, 10**9, None)
         assert max(map(len, text.splitlines())) <= 80
         assert ("10 steps or more" in text) == (found is long)
 
