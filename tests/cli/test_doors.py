@@ -15,6 +15,7 @@ from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.main import main, told
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
+from awac_dist.errors import RunFailed
 from awac_dist.files import seal
 
 SLOW = {"torch._C", "ray", "pyarrow", "scipy", "matplotlib", "mujoco", "pandas", "rich"}
@@ -117,6 +118,22 @@ def test_a_pipe_that_is_closed_ends_a_command_silently(
         patch.setattr(sys, "stdout", pipe)
         assert main(words) == 128 + signal.SIGPIPE
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_fails_while_nobody_reads_says_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def lose() -> int:
+        error = RunFailed("it cannot go on")
+        error.add_note("To go on:\nthe command")
+        raise error
+
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w") as pipe, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+        assert told(lose) == 128 + signal.SIGPIPE
+    assert capfd.readouterr() == ("", "awac_dist: it cannot go on\n")
 
 
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:
