@@ -166,7 +166,7 @@ class Collect(Checked):
         clone: Data; fit a behavioural clone of it, and roll that out.
         clone_updates: Of the fit.
         episodes: How many.
-        out: A new folder for the episodes.
+        out: A new folder for the episodes, a path or URI.
         kind: What they are.
         deterministic: Act by the mean.
         workers: How many work at once; None is one a core.
