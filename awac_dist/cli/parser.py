@@ -156,11 +156,9 @@ class Parser(ArgumentParser):
         )
 
     def read(self, argv: Sequence[str]) -> dict[str, Any]:
-        """The values that were given, by the paths of their fields.
+        """The values that were given, by the paths of their fields; ends where help is asked for.
 
-        Raises:
-            InputError: A word belongs to no option, or something is missing.
-            SystemExit: --help was asked for, and printed.
+        Raises InputError where a word belongs to no option, or something is missing.
         """
         known, rest = self.parse_known_args([self._spelled(word) for word in argv])
         if rest:

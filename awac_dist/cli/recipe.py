@@ -77,18 +77,14 @@ def configured(recipe: Recipe, args: Make) -> Recipe:
 
 @dataclass(frozen=True)
 class _Making:
-    """The making of one dataset, which says what it does to `stream`.
-
-    Attributes:
-        files: What was written to the folder, in figures.
-    """
+    """The making of one dataset, which says what it does to `stream`."""
 
     args: Make
     recipe: Recipe
     spec: EnvSpec
     folder: Path
     stream: TextIO
-    files: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)  # what was written, in figures
 
     def make(self) -> None:
         """Write every file of episodes."""

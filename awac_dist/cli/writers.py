@@ -29,10 +29,8 @@ def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
     """A function that takes all episodes; they are there after the `with`, or nothing is.
 
     The target is NAME.parquet, the path or URI of a folder that does not exist yet, or minari:ID.
-    Of the task, the id, the sizes and the bounds are written.
-
-    Raises:
-        InputError: The target exists, or is neither.
+    Of the task, the id, the sizes and the bounds are written. Raises InputError where the target
+    exists, or is neither.
     """
     if target.startswith(MINARI):
         return _minari_writer(target.removeprefix(MINARI), spec)
@@ -45,8 +43,7 @@ def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
 def new_folder(option: str, target: str) -> Iterator[str]:
     """A folder to write to, which becomes the target, a path or URI, at the end of the `with`.
 
-    Raises:
-        InputError: The target that this option names exists, or cannot be written.
+    Raises InputError where the target that this option names exists, or cannot be written.
     """
     target = target.rstrip("/")
     filesystem, name = resolve(target)

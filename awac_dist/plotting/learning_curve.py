@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -124,7 +125,7 @@ def _draw_measure(
 ) -> None:
     """One row of panels: the clone, which every phase has to beat, and the curve of each."""
     clone = read_curve(rows, "clone", measure)
-    for axes in columns:
+    for axes, phase in zip_longest(columns, phases):
         if len(clone):
             label, height = f"clone {clone.last}", clone.mean[-1]
             axes.axhline(height, color=CLONE, linestyle="--", linewidth=1.4, label=label)
@@ -132,14 +133,13 @@ def _draw_measure(
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.yaxis.set_major_formatter(f"{{x:,g}}{measure.unit}")
         dress(axes)
-    for phase, axes in zip(phases, columns, strict=False):
-        _draw_curve(axes, phase, read_curve(rows, phase, measure))
-        axes.margins(x=0)
-        axes.set_xlim(left=0)
+        if phase:
+            _draw_curve(axes, phase, read_curve(rows, phase, measure))
+            axes.margins(x=0)
+            axes.set_xlim(left=0)
         if phase == "offline" and len(clone):
             axes.plot(clone.at[-1:], clone.mean[-1:], "o", color=CLONE, clip_on=False)
             axes.set_xlim(left=clone.at[-1])
-    for axes in columns:
         if axes.get_legend_handles_labels()[1]:
             axes.legend(frameon=False, fontsize=9)
     columns[0].set_ylabel(measure.axis)

@@ -51,8 +51,7 @@ def safe_name(words: str) -> str:
 def create_folder(path: str, option: str = "--run-dir") -> None:
     """Make the folder of something new, at a path or URI that is given by an option.
 
-    Raises:
-        InputError: Something is there already, or the folder cannot be made or written to.
+    Raises InputError where something is there already, or it cannot be made or written to.
     """
     with _reached(path, f"; choose another one with {option}") as (filesystem, name):
         filesystem.create_dir(name, recursive=True)
@@ -97,17 +96,11 @@ def only_one_at_a_time(folder: Path) -> Iterator[None]:
 
 @dataclass
 class RunPlace:
-    """The folders of one run.
+    """The folders of one run."""
 
-    Attributes:
-        local: What only the driver writes.
-        shared: Path or URI of what every process of the run writes; `local` unless it is a URI.
-        session: How often the run was started before, once `begin_session` has taken a number.
-    """
-
-    local: Path
-    shared: str
-    session: int = -1
+    local: Path  # what only the driver writes
+    shared: str  # path or URI of what every process of the run writes; `local` unless it is a URI
+    session: int = -1  # how often the run was started before, once it has a number
     _made_local: bool = False
     _kept: dict[Path, tuple[int, int]] = field(default_factory=dict)  # size, time of what is there
 
