@@ -99,7 +99,7 @@ def read_curve(rows: Sequence[Row], phase: str, measure: Measure = RETURN) -> Cu
     counter = PANELS.get(phase, PANELS["offline"])[1]
     known = [row for row in rows if row.get(measure.name) is not None]
     found: list[Row] = []
-    for row in (row for row in known if row["phase"] == phase):
+    for row in [each for each in known if each["phase"] == phase]:
         while found and any(found[-1][each] >= row[each] for each in (counter, "grad_steps")):
             found.pop()
         found.append(row)
