@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from os import PathLike, fspath
 from os.path import expanduser
 from typing import TYPE_CHECKING
 
-from awac_dist.interrupts import IS_PROGRAM, ends_at_once
+from awac_dist.interrupts import ends_at_once
 
-with ends_at_once() if IS_PROGRAM else nullcontext():
+with ends_at_once():
     from awac_dist.envs.registration import register_tasks
     from awac_dist.errors import InputError
     from awac_dist.types import EnvSpec, Episode, Origin

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 FETCH_AGAIN = "is the file whole? fetch it again"
@@ -104,26 +105,16 @@ def naming(place: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
 
 
 @contextmanager
-def writable(place: str) -> Iterator[None]:
+def writable(place: str, refused: type[Exception] = InputError) -> Iterator[None]:
     """Around the writing of files that a person named, by a path or an option and its value.
 
     Raises:
-        InputError: The system refuses to write them.
+        InputError, or what is `refused`: The system refuses to write them.
     """
     try:
         yield
     except OSError as error:
-        raise InputError(cannot_write(place, error)) from error
+        raise refused(cannot_write(place, error)) from error
 
 
-@contextmanager
-def needed(path: str) -> Iterator[None]:
-    """Around the writing of a file that a run cannot go on without.
-
-    Raises:
-        RunFailed: The system refuses to write it.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise RunFailed(cannot_write(path, error)) from error
+needed = partial(writable, refused=RunFailed)  # around what a run cannot go on without

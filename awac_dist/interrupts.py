@@ -15,9 +15,9 @@ IS_PROGRAM = "".join(sys.argv[:1]).rpartition("/")[2] in ("-m", "awac-dist")  # 
 def ends_at_once() -> Iterator[None]:
     """Around imports, in which libraries swallow a KeyboardInterrupt, or tell where they were.
 
-    Only a main thread hears of Ctrl-C.
+    A library leaves Ctrl-C to its program, of which only the main thread hears of it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not IS_PROGRAM or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)

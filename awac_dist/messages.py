@@ -129,9 +129,7 @@ class StreamState(NamedTuple):
     worker: int
     incarnation: int
     next_episode: int = 0
-    under_way: tuple[
-        tuple[int, int], ...
-    ] = ()  # (episode, steps) in each environment, () if all ended
+    under_way: tuple[tuple[int, int], ...] = ()  # (episode, steps) by environment, () if all ended
     memories: tuple[tuple[float, ...], ...] = ()  # what the policy keeps of each of them
 
     def covers(self, key: tuple[int, ...], length: int) -> bool:

@@ -123,13 +123,8 @@ class Episode:
         steps = len(self.actions)
         if steps == 0:
             raise ValueError("an episode needs at least one step")
-        wanted = {
-            "observations": steps + 1,
-            "rewards": steps,
-            "desired_goals": steps + 1,
-            "achieved_goals": steps + 1,
-            "successes": steps,
-        }
+        wanted = dict.fromkeys(("observations", "desired_goals", "achieved_goals"), steps + 1)
+        wanted |= dict.fromkeys(("rewards", "successes"), steps)
         for name, length in wanted.items():
             column = getattr(self, name)
             if column is not None and len(column) != length:

@@ -36,8 +36,7 @@ class Bounds(NamedTuple):
 def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bounds:
     """Bounds of the task that the user names, else of the one that files name or state.
 
-    Raises:
-        InputError: The task that the user named cannot be made, or has other actions.
+    Raises InputError where the task that the user named cannot be made, or has other actions.
     """
     stated = {info.env_id for info in infos if info.env_id} if env_id is None else {env_id}
     if len(stated) != 1:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TextIO
 
 from awac_dist.algorithms.bc import BCConfig
@@ -27,9 +26,9 @@ from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.reporting.run_place import create_run_folder
+from awac_dist.reporting.run_place import create_folder
 from awac_dist.reporting.screen import Screen, say
-from awac_dist.reporting.wording import counted
+from awac_dist.reporting.wording import counted, spread
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.plan import local_resources, make_plan
 from awac_dist.runs.runtime import InlineHandle
@@ -40,12 +39,7 @@ EPISODES_PER_CALL, UPDATES_PER_CALL = 2, 500  # few, so that progress shows
 
 
 def run(args: Collect) -> None:
-    """Collect, and say what came of it.
-
-    Raises:
-        InputError: The task, the policy, the data or the folder is wrong.
-        RunFailed: A worker died.
-    """
+    """Collect, and say what came of it."""
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
         spec, stream = env_spec(args.env, **(args.env_kwargs or {})), screen.stream
         noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
@@ -54,18 +48,14 @@ def run(args: Collect) -> None:
         else:
             settings = CloneConfig(args.clone_updates)  # the others as in a run
             policy = fit_clone(str(args.clone), spec, ActorConfig(), settings, args.seed, stream)
-        folder = create_run_folder(Path(args.out))
+        create_folder(args.out, "--out")
         plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
         streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
-        with recording(args, spec, policy, streams, args.kind, folder, stream) as record:
+        with recording(args, spec, policy, streams, args.kind, args.out, stream) as record:
             finished = record(args.episodes)
-    returns = [episode.episode_return for episode in finished]
-    steps = sum(episode.length for episode in finished)
-    say(
-        f"{counted(len(finished), 'episode')}, {counted(steps, 'step')}, "
-        f"returns from {min(returns):,.1f} to {max(returns):,.1f}, "
-        f"mean {sum(returns) / len(returns):,.1f}: {folder}"
-    )
+    returns = spread([episode.episode_return for episode in finished])
+    steps = counted(sum(episode.length for episode in finished), "step")
+    say(f"{counted(len(finished), 'episode')}, {steps}, returns {returns}: {args.out}")
 
 
 def fit_clone(
@@ -78,10 +68,8 @@ def fit_clone(
 ) -> Policy:
     """Fit a policy to all actions of a source, as `--data` takes it, by maximum likelihood.
 
-    One torch thread computes it, so that the result does not depend on the number of cores.
-
-    Raises:
-        InputError: There is no such source, or it does not fit the task.
+    One torch thread computes it, so that the result does not depend on the number of cores. Raises
+    InputError where there is no such source, or it does not fit the task.
     """
     source = open_source(argument, spec)
     learner = Learner(
@@ -110,7 +98,7 @@ def recording(
     policy: Policy,
     streams: Sequence[tuple[int, MakeNoise | None]],
     kind: Kind,
-    folder: Path,
+    folder: str,
     stream: TextIO,
 ) -> Iterator[Callable[[int], list[Finished]]]:
     """A function that has workers record so many whole episodes, which are then on disk.
@@ -125,7 +113,7 @@ def recording(
                 RolloutWorker,
                 spec,
                 1,
-                [InlineHandle(ExperienceLog(str(folder), number, spec))],
+                [InlineHandle(ExperienceLog(folder, number, spec))],
                 FixedPolicy(policy),
                 seed=args.seed,
                 worker=number,

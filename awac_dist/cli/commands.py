@@ -1,7 +1,8 @@
 """The commands and their options, each a dataclass; nothing here is slow to import.
 
 A command's help is its docstring. What it does is `run(options)` of the module that `COMMANDS`
-names, imported when the command is called.
+names, imported when the command is called. That raises InputError where something that was given is
+wrong, and RunFailed where it cannot go on.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class Collect(Checked):
         clone: Data; fit a behavioural clone of it, and roll that out.
         clone_updates: Of the fit.
         episodes: How many.
-        out: A new folder for the episodes.
+        out: A new folder for the episodes, a path or URI.
         kind: What they are.
         deterministic: Act by the mean.
         workers: How many work at once; None is one a core.
@@ -222,6 +223,8 @@ class Make(Checked):
         yield from super().problems()
         if self.policy and self.demonstrations:
             yield "demonstrations", "not allowed with --policy"
+        if "://" in self.out:
+            yield "out", f"{self.out} is no folder of this machine"
 
 
 class Command(NamedTuple):

@@ -71,10 +71,7 @@ def fragments(
 def relabelled(task: str, place: str, episode: Episode) -> Episode:
     """The episode with rewards of -1 or 0 and successes of 0 or 1 by a hand task's own function.
 
-    Its observation t+1 decides about step t.
-
-    Raises:
-        InputError: Its observations are not that task's; names the place.
+    Its observation t+1 decides about step t. Raises InputError where they are not that task's.
     """
     (wanted, success), width = HAND_TASKS[task], episode.observations.shape[1]
     if width != wanted:
@@ -145,11 +142,7 @@ def _check_once(found: Sequence[Source]) -> None:
 
 
 def _spec(infos: Sequence[FileInfo], args: Convert) -> tuple[EnvSpec, Bounds]:
-    """Task and sizes of the result.
-
-    Raises:
-        InputError: The sources do not agree on them, or do not say.
-    """
+    """Task and sizes of the result; InputError where the sources differ in them, or do not say."""
     sizes = {(info.observation_size, info.action_size) for info in infos}
     if len(sizes) != 1:
         shown = " and ".join(f"{o} and {a}" for o, a in sorted(sizes))

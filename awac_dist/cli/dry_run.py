@@ -38,7 +38,6 @@ def run(options: Options) -> None:
     config = options.config
     with Screen():  # what Gymnasium prints is nobody's business here
         task, sources = inputs(options)
-        check_initial(options, task.spec)
         text = _described(config, task.spec, sources, plan_of(config, local_resources()))
     say(text)
 
@@ -47,14 +46,16 @@ def inputs(options: Options) -> tuple[Trial, list[Source]]:
     """The task, which was tried, and the prior data of a run that begins or goes on.
 
     Raises:
-        InputError: There is no such task or data, it does not work, they do not fit, or are not
-            what they were.
+        InputError: There is no such task, data or policy to start from, it does not work, they do
+            not fit, or are not what they were.
     """
     config = options.config
     task = trial(config.env, config.rollout.step_timeout_s)
     if config.replay.goals and not task.spec.goal_size:
         raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")
     place = options.resume
+    if config.init and place is None:  # else the run's folder has it
+        open_initial(config.init, config.algorithm.policy_spec(task.spec))
     record = None if place is None else place.read(RECORD)
     if place is None or record is None:  # a new run, or one of an older version
         more = [argument for argument in options.more_data if argument not in config.data]
@@ -64,16 +65,6 @@ def inputs(options: Options) -> tuple[Trial, list[Source]]:
         if path.startswith(f"{place.shared}/"):
             raise InputError(f"{path}: the run learns from what it collected: leave it out")
     return task, sources
-
-
-def check_initial(options: Options, spec: EnvSpec) -> None:
-    """Look at the policy that a new run starts from; one that goes on has it in its folder.
-
-    Raises:
-        InputError: There is none, or it does not fit.
-    """
-    if options.config.init and options.resume is None:
-        open_initial(options.config.init, options.config.algorithm.policy_spec(spec))
 
 
 def plan_of(config: RunConfig, resources: Resources) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -21,7 +21,7 @@ from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
-from awac_dist.evaluation.scores import normalised_score
+from awac_dist.evaluation.scores import reference
 from awac_dist.evaluation.video import Film, Filmed, filmed_env
 from awac_dist.files import read_file
 from awac_dist.messages import Finished
@@ -32,6 +32,7 @@ from awac_dist.reporting.wording import (
     aligned,
     counted,
     definitions,
+    interval,
     number,
     percent,
     percent_interval,
@@ -80,7 +81,7 @@ def _job(args: Evaluate) -> _Job:
         spec=spec,
         policy=open_policy(args.policy, spec),
         noise=BLIND.get(args.policy, WhiteNoise if args.stochastic else None),
-        seed=run.get("seed", 0) if args.seed is None else args.seed,
+        seed=_seed_of_run(args.policy, run) if args.seed is None else args.seed,
         episodes=args.episodes,
         film=Film(Path(args.video), _frames_per_s(spec)) if args.video else None,
         filmed=(args.video_episodes or 1) if args.video else 0,
@@ -107,6 +108,13 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _seed_of_run(policy: str, run: Mapping[str, Any]) -> int:
+    seed = run.get("seed", 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError(f"{policy}: config.yaml: the seed is {seed!r}: give --seed N")
+    return seed
 
 
 def _frames_per_s(spec: EnvSpec) -> float:
@@ -157,20 +165,15 @@ def _told(job: _Job, evaluation: Evaluation) -> str:
 
 def _rows(job: _Job, evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     mean, half = evaluation.mean, evaluation.half_width
-    ends = (mean - half, mean + half) if math.isfinite(half) else None
+    low, high = mean - half, mean + half
     yield "", "mean", "95 % interval"
     for words, (share,) in definitions(evaluation).items():
-        yield f"success, {words}", percent(share.value), percent_interval(share)
-    yield "return", number(mean), _interval(ends, mean)
-    score = normalised_score(job.spec.env_id, mean)
-    if score is not None:
-        scores = ends and [normalised_score(job.spec.env_id, end) or 0.0 for end in ends]
-        yield "D4RL score", number(score), _interval(scores, score)
+        yield f"success, {words}", percent(share.value), f"{percent_interval(share)} %"
+    yield "return", number(mean), interval(low, high, like=mean)
+    if known := reference(job.spec.env_id):
+        score, ends = known.score(mean), map(known.score, (low, high))
+        yield "D4RL score", number(score), interval(*ends, like=score)
     yield "length", number(sum(evaluation.lengths) / job.episodes), ""
-
-
-def _interval(ends: Sequence[float] | None, like: float) -> str:
-    return " to ".join(number(end, like=like) for end in ends) if ends else "unknown"
 
 
 def _facts(job: _Job, evaluation: Evaluation) -> dict[str, Any]:

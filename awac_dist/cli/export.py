@@ -10,11 +10,7 @@ from awac_dist.reporting.screen import say
 
 
 def run(options: Export) -> None:
-    """Copy the policy of a checkpoint, if it is whole.
-
-    Raises:
-        InputError: There is none, it is damaged, or the file cannot be written.
-    """
+    """Copy the policy of a checkpoint, if it is whole."""
     source = find_policy(options.policy)
     policy = read_policy(source)
     with writable(options.out):

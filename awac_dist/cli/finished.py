@@ -9,7 +9,7 @@ from awac_dist.errors import InputError
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_progress
 from awac_dist.reporting.screen import say
-from awac_dist.reporting.wording import resume_command
+from awac_dist.reporting.wording import to_go_on
 
 if TYPE_CHECKING:
     from awac_dist.cli.options import Options
@@ -20,8 +20,8 @@ def run(options: Options) -> None:
     assert options.resume is not None
     folder, config = options.resume.shared, options.config
     more = f"online.env_steps={max(2 * config.online.env_steps, RunConfig().online.env_steps)}"
-    command = resume_command(folder, config.env.id, "--override", more)
-    say(f"{folder}: this run is finished, nothing is left to do\nTo collect more:\n{command}")
+    go_on = to_go_on(folder, config.env.id, "--override", more, what="To collect more")
+    say(f"{folder}: this run is finished, nothing is left to do\n{go_on}")
 
 
 def is_finished(folder: str, config: RunConfig) -> bool:

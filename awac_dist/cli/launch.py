@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import count
 from types import FrameType
 
-from awac_dist.cli.dry_run import check_initial, inputs, plan_of
+from awac_dist.cli.dry_run import inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
 from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import RunConfig
@@ -34,8 +34,8 @@ from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Screen, say
-from awac_dist.reporting.summary import summary, to_go_on
-from awac_dist.reporting.wording import counted, resume_command
+from awac_dist.reporting.summary import summary
+from awac_dist.reporting.wording import counted, to_go_on
 from awac_dist.runs.components import INITIAL_POLICY, Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
@@ -83,12 +83,7 @@ class StopRequest:
 
 
 def run(options: Options) -> int:
-    """Train; returns 0, or 128 and the signal that ended the run.
-
-    Raises:
-        InputError: Something is wrong, before anything ran.
-        RunFailed: The run cannot go on.
-    """
+    """Train; returns 0, or 128 and the signal that ended the run."""
     with Screen() as screen, StopRequest(screen) as stop:
         text = train(options, screen, stop)
     say(text)
@@ -98,16 +93,13 @@ def run(options: Options) -> int:
 def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     """Do everything; returns the closing summary."""
     task, sources = inputs(options)
-    check_initial(options, task.spec)
-    data = tuple(source.argument for source in sources)
-    config = replace(options.config, data=data)
+    config = replace(options.config, data=tuple(source.argument for source in sources))
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
     title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
-        _going_on_told(resume_command(place.shared, config.env.id)),
         open_display(screen.stream, title) as display,
     ):
         starts = 1
@@ -144,47 +136,34 @@ def _session(
         if components.placement:
             note(components.placement)
         stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
-    return summary(
-        list(recorder.evaluations.values()),
-        place.shared,
-        recorder.elapsed_s,
-        recorder.env_steps,
-        recorder.grad_steps,
-        stopped_early,
-        resume_command(place.shared, config.env.id),
-    )
-
-
-@contextmanager
-def _going_on_told(command: str) -> Iterator[None]:
-    """Around a run: where it cannot go on, the last word is the command that does."""
-    try:
-        yield
-    except (RunFailed, KeyboardInterrupt) as error:
-        error.add_note(to_go_on(command))
-        raise
+    text = summary(recorder, folder, stopped_early)
+    return text if stopped_early is None else f"{text}\n{to_go_on(folder, config.env.id)}"
 
 
 @contextmanager
 def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> Iterator[None]:
-    """Take the run's place into use; a new run that did not come to run leaves it as it was.
+    """Take the run's place into use; InputError where it is in use, or cannot be written.
 
-    Raises:
-        InputError: It is in use already, or cannot be written.
+    A new run that did not come to run leaves it as it was. One that began and cannot go on is told
+    of the command that does.
     """
-    new, folder = options.resume is None, place.local
+    new, folder, config = options.resume is None, place.local, options.config
     with only_one_at_a_time(folder):
         try:
             with writable(str(folder)):
                 place.begin_session(new=new)
                 place.fetch()
                 screen.divert(folder / "log.txt")
-                write_provenance(folder, to_mapping(options.config), options.words, place.session)
+                write_provenance(folder, to_mapping(config), options.words, place.session)
                 write_file(f"{folder}/{RECORD}", record.encode())
-                if new and options.config.init:
-                    source = read_file(find_policy(options.config.init))
+                if new and config.init:
+                    source = read_file(find_policy(config.init))
                     write_file(f"{place.shared}/{INITIAL_POLICY}", source)
-            yield
+            try:
+                yield
+            except (RunFailed, KeyboardInterrupt) as error:
+                error.add_note(to_go_on(place.shared, config.env.id))
+                raise
         except InputError:
             if new and not _anything_ran(place):
                 place.discard()
@@ -198,8 +177,7 @@ def _recorded(
     """What starts the components, and writes down what they do; the place has all of it then."""
 
     def last_word(why: str) -> None:
-        command = resume_command(place.shared, config.env.id)
-        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(command)}")
+        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(place.shared, config.env.id)}")
 
     inline = config.runtime == "inline"
     runtime = start_runtime(inline=inline, address=config.address, last_word=last_word)

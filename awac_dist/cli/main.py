@@ -39,14 +39,14 @@ def told(run: Callable[[], int | None]) -> int:
     try:
         try:
             return run() or 0
+        except (InputError, RunFailed) as error:
+            _tell(" ".join(str(error).split()), error)
+            return 2 if isinstance(error, InputError) else 1
+        except KeyboardInterrupt as error:  # of a run, the second: the first is a polite request
+            _tell("interrupted", error)
+            return 128 + signal.SIGINT
         finally:
             sys.stdout.flush()
-    except (InputError, RunFailed) as error:
-        _tell(" ".join(str(error).split()), error)
-        return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt as error:  # of a run, the second: the first is a polite request
-        _tell("interrupted", error)
-        return 128 + signal.SIGINT
     except OSError:
         if not _is_closed(sys.stdout.fileno()):
             raise

@@ -144,8 +144,7 @@ def parse(argv: Sequence[str]) -> Options:
     settings = [setting for file in files for setting in _read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
     if place is not None:
-        _check_whole(files[0], stored)
-        _check_unchanged(given, stored, known)
+        _check_stored(files[0], stored, given, known)
     more = given.pop("data", ()) if place else ()
     more = known["data"].typed(more, "--data") if more else ()
     settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
@@ -197,25 +196,21 @@ def _place(launch: Launch, given: Iterable[str]) -> RunPlace:
     return place
 
 
-def _check_unchanged(
-    given: Mapping[str, Any], stored: Mapping[str, Any], known: Mapping[str, Field]
+def _check_stored(
+    file: str, stored: Mapping[str, Any], given: Mapping[str, Any], known: Mapping[str, Field]
 ) -> None:
-    """Refuse another task than that of the run that is to go on."""
-    for path in TASK:
-        was = stored.get(path, known[path].default)
-        if path in given and known[path].typed(given[path], f"--{path}") != was:
-            raise InputError(f"--{path}: the run is of {was}, and keeps its options")
-
-
-def _check_whole(file: str, stored: Iterable[str]) -> None:
-    """Refuse the config of a run that lost a part, for which defaults would be taken."""
-    given, whole = {path.partition(".")[0] for path in stored}, vars(RunConfig())
-    lost = [name for name, value in whole.items() if value is not None and name not in given]
+    """Refuse a run's config that lost a part, for which defaults would stand, or another task."""
+    there, whole = {path.partition(".")[0] for path in stored}, vars(RunConfig())
+    lost = [name for name, value in whole.items() if value is not None and name not in there]
     if lost:
         raise InputError(
             f"{file}: is damaged: it says nothing of {lost[0]}: bring back a copy; provenance.json "
             "beside it holds the words that began this run"
         )
+    for path in TASK:
+        was = stored.get(path, known[path].default)
+        if path in given and known[path].typed(given[path], f"--{path}") != was:
+            raise InputError(f"--{path}: the run is of {was}, and keeps its options")
 
 
 def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:

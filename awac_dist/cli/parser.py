@@ -87,8 +87,7 @@ class Field(NamedTuple):
     def typed(self, value: Any, where: str) -> Any:
         """A word of the command line, or a value of a YAML file, in the field's own type.
 
-        Raises:
-            InputError: It is of another type; says where it was given, and what is legal.
+        Raises InputError where it is of another one: says where it was given, and what is legal.
         """
         if self.optional and value in NONE:
             return None
@@ -157,11 +156,9 @@ class Parser(ArgumentParser):
         )
 
     def read(self, argv: Sequence[str]) -> dict[str, Any]:
-        """The values that were given, by the paths of their fields.
+        """The values that were given, by the paths of their fields; ends where help is asked for.
 
-        Raises:
-            InputError: A word belongs to no option, or something is missing.
-            SystemExit: --help was asked for, and printed.
+        Raises InputError where a word belongs to no option, or something is missing.
         """
         known, rest = self.parse_known_args([self._spelled(word) for word in argv])
         if rest:

@@ -25,8 +25,7 @@ BINS, LONGEST_NAME = 30, 32
 def draw(surveys: Sequence[Survey], path: Path) -> Path:
     """Draw surveys, one colour each, into a picture whose ending tells its format.
 
-    Raises:
-        InputError: There is nothing to draw, or it cannot be written.
+    Raises InputError where there is nothing to draw, or it cannot be written.
     """
     surveys = [found for found in surveys if found.episodes]
     if not surveys:

@@ -12,11 +12,7 @@ LONGEST_BYTES = 1 << 20
 
 
 def load(content: str | bytes) -> Any:
-    """What YAML holds.
-
-    Raises:
-        yaml.YAMLError: It is none, is too long, or repeats a part of itself by name.
-    """
+    """What YAML holds; a yaml.YAMLError if it is none, is too long, or repeats a part by name."""
     if len(content) > LONGEST_BYTES:
         raise yaml.MarkedYAMLError(problem=f"longer than {LONGEST_BYTES:,} bytes")
     try:

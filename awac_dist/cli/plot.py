@@ -13,11 +13,7 @@ from awac_dist.reporting.wording import counted
 
 
 def run(options: Plot) -> None:
-    """Draw, and say where.
-
-    Raises:
-        InputError: The folder holds no metrics, or cannot be written.
-    """
+    """Draw, and say where."""
     folder = Path(options.folder)
     rows, _, damaged = read_table(folder / METRICS_FILE)
     if not rows:

@@ -14,8 +14,7 @@ BLIND: dict[str, MakeNoise] = {"random": UniformNoise, "ornstein-uhlenbeck": Orn
 def open_policy(name: str, spec: EnvSpec) -> Policy:
     """A checkpoint or a run folder of ours, an .npz policy, or a key of `BLIND`, for a task.
 
-    Raises:
-        InputError: There is no such policy, or it is for a task of other sizes.
+    Raises InputError where there is no such policy, or it is for a task of other sizes.
     """
     if name in BLIND:
         return UnitPolicy(spec)

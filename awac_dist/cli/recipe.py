@@ -14,14 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from awac_dist import __version__
-from awac_dist.cli.bounds import action_bounds
 from awac_dist.cli.collect import fit_clone, recording
 from awac_dist.cli.commands import Make
 from awac_dist.cli.convert import fragments
@@ -32,13 +30,13 @@ from awac_dist.data import sources
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, writable
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy
 from awac_dist.policies.policy import Policy, UnitPolicy
-from awac_dist.reporting.provenance import PACKAGES
+from awac_dist.reporting.provenance import PACKAGES, version_of
 from awac_dist.reporting.screen import Screen, say
-from awac_dist.reporting.wording import counted, duration, number, percent
+from awac_dist.reporting.wording import counted, duration, number, percent, spread
 from awac_dist.types import EnvSpec, Episode, Kind
 
 STREAMS = 10  # the authors rolled their clones out with ten seeds
@@ -46,11 +44,7 @@ TRIES = 10  # episodes at most for each demonstration that is wanted
 
 
 def run(args: Make) -> None:
-    """Make the data, and say what comes of it.
-
-    Raises:
-        InputError: An option, the policy or the demonstrations are wrong, or too poor.
-    """
+    """Make the data, and say what comes of it."""
     if args.name not in RECIPES:
         raise InputError(f"NAME: {args.name!r} is not one of {', '.join(RECIPES)}")
     recipe = configured(RECIPES[args.name], args)
@@ -65,11 +59,7 @@ def run(args: Make) -> None:
 
 
 def configured(recipe: Recipe, args: Make) -> Recipe:
-    """The recipe with what the user changes of it.
-
-    Raises:
-        InputError: An option would have no effect or cannot be, or one is missing.
-    """
+    """The recipe as the user changes it; InputError where that does nothing, or is too little."""
     clones = recipe.demonstrations > 0
     of_a_clone = ("policy", "demonstrations", "min_return", "clone_updates")
     for option in ("sigma",) if clones else of_a_clone:
@@ -87,18 +77,14 @@ def configured(recipe: Recipe, args: Make) -> Recipe:
 
 @dataclass(frozen=True)
 class _Making:
-    """The making of one dataset, which says what it does to `stream`.
-
-    Attributes:
-        files: What was written to the folder, in figures.
-    """
+    """The making of one dataset, which says what it does to `stream`."""
 
     args: Make
     recipe: Recipe
     spec: EnvSpec
     folder: Path
     stream: TextIO
-    files: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)  # what was written, in figures
 
     def make(self) -> None:
         """Write every file of episodes."""
@@ -133,9 +119,8 @@ class _Making:
                     "hidden": recipe.actor.hidden,
                 },
             }
-        installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-        versions = {name: installed[name] for name in PACKAGES if name in installed}
-        return account | {"files": self.files, "versions": {**versions, "awac_dist": __version__}}
+        installed = {name: found for name in PACKAGES if (found := version_of(name))}
+        return account | {"files": self.files, "versions": installed | {"awac_dist": __version__}}
 
     def _record(self, name: str, policy: Policy, first: int) -> None:
         """Trajectories of a policy that the recipe's noises move."""
@@ -145,16 +130,8 @@ class _Making:
     def _convert(self, argument: str) -> None:
         """Demonstrations that are there already, rewarded by the rule of the task."""
         named = replace(sources.find(argument), kind="demonstration", any_task=True)
-        source = sources.opened(named, self.spec)
-        found = join_fragments(e for *_, e in fragments([source], self.recipe.relabel))
-        if self.recipe.clip_demonstrations:
-            bounds = action_bounds(sources.describe(source), self.spec.env_id)
-            outside = np.concatenate([bounds.outside(episode.actions) for episode in found])
-            if outside.any():
-                share = percent(float(outside.mean()))
-                self._say(f"clipped {share} of all action entries, to {bounds.origin}")
-            found = [sources.clipped(episode, self.spec) for episode in found]
-        self._write("demonstrations", self._demonstrations(argument, found))
+        rows = fragments([sources.opened(named, self.spec)], self.recipe.relabel)
+        self._demonstrations(argument, join_fragments(episode for *_, episode in rows))
 
     def _demonstrate(self, name: str) -> None:
         """Demonstrations by a policy, as often tried as it takes within a limit."""
@@ -164,10 +141,7 @@ class _Making:
             found = record(wanted)
             while (good := len(self._good(found))) < wanted and len(found) < TRIES * wanted:
                 found = record(wanted - good)
-        kept = self._demonstrations(name, found)
-        if self.recipe.clip_demonstrations:
-            kept = [sources.clipped(episode, self.spec) for episode in kept]
-        self._write("demonstrations", kept)
+        self._demonstrations(name, found)
 
     def _clone(self) -> Policy:
         """A clone of the demonstrations, which are in the folder already."""
@@ -191,7 +165,7 @@ class _Making:
         """
         parts = self.folder / "parts"
         streams = [(first + place, noises[place % len(noises)]) for place in range(STREAMS)]
-        workers = recording(self.args, self.spec, policy, streams, kind, parts, self.stream)
+        workers = recording(self.args, self.spec, policy, streams, kind, str(parts), self.stream)
         with workers as collect:
 
             def record(episodes: int) -> list[Episode]:
@@ -201,34 +175,39 @@ class _Making:
             yield record
         shutil.rmtree(parts)
 
-    def _demonstrations(self, name: str, found: Sequence[Episode]) -> list[Episode]:
-        """The first of those that are good enough, as many as are wanted."""
+    def _demonstrations(self, name: str, found: Sequence[Episode]) -> None:
+        """Write the first of those that are good enough, as many as are wanted."""
         wanted, kept = self.recipe.demonstrations, self._good(found)
-        if len(kept) >= wanted:
-            self._say(f"kept {wanted} of {len(found)} episodes of {name} as demonstrations")
-            return kept[:wanted]
-        least = self.recipe.min_return
-        reach = "" if least is None else f" have a return of {number(least)} or more"
-        returns = _figures(found)["return"]
-        raise InputError(
-            f"{name}: {len(kept)} of {len(found)} episodes{reach}, but {wanted} are wanted; "
-            f"returns came from {number(returns['min'])} to {number(returns['max'])}, mean "
-            f"{number(returns['mean'])}: give better ones, or a lower --min-return"
-        )
+        if len(kept) < wanted:
+            least = self.recipe.min_return
+            reach = "" if least is None else f" have a return of {number(least)} or more"
+            returns = spread([episode.total_reward for episode in found])
+            raise InputError(
+                f"{name}: {len(kept)} of {len(found)} episodes{reach}, but {wanted} are wanted; "
+                f"returns came {returns}: give better ones, or a lower --min-return"
+            )
+        self._say(f"kept {wanted} of {len(found)} episodes of {name} as demonstrations")
+        kept = kept[:wanted]
+        if self.recipe.clip_demonstrations:
+            chosen, spec = np.concatenate([episode.actions for episode in kept]), self.spec
+            if changed := float((spec.bounded(chosen) != chosen).mean()):
+                share = percent(changed)
+                self._say(f"clipped {share} of all action entries, to the bounds of {spec.env_id}")
+            kept = [sources.clipped(episode, spec) for episode in kept]
+        self._write("demonstrations", kept)
 
     def _good(self, found: Sequence[Episode]) -> list[Episode]:
         least = self.recipe.min_return
         return [episode for episode in found if least is None or episode.total_reward >= least]
 
     def _write(self, name: str, episodes: list[Episode]) -> None:
-        write_episodes(str(self.folder / f"{name}.parquet"), episodes, self.spec)
+        with writable(f"--out {self.args.out}"):
+            write_episodes(str(self.folder / f"{name}.parquet"), episodes, self.spec)
         self.files[f"{name}.parquet"] = figures = _figures(episodes)
-        returns, shares = figures["return"], figures["success"] or {}
         words = [
             f"{counted(figures['episodes'], 'episode')}, {counted(figures['steps'], 'step')}",
-            f"returns from {number(returns['min'])} to {number(returns['max'])}",
-            f"mean {number(returns['mean'])}",
-            *(f"success {percent(share)} ({step})" for step, share in shares.items()),
+            f"returns {spread([episode.total_reward for episode in episodes])}",
+            *(f"success {percent(s)} ({step})" for step, s in (figures["success"] or {}).items()),
         ]
         self._say(f"{name}: {', '.join(words)}")
 

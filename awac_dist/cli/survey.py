@@ -24,6 +24,7 @@ from awac_dist.evaluation.scores import Reference, dataset_of_file, reference
 from awac_dist.types import Episode, Origin
 
 COLUMNS = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
+ADDED = ("rows", "length", "total_reward", "digest", "entries", "outside", "steps_outside", "nans")
 Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 
@@ -50,18 +51,11 @@ class Record:
         """With the fragment that follows it."""
         return replace(
             later,
-            rows=self.rows + later.rows,
+            **{name: getattr(self, name) + getattr(later, name) for name in ADDED},
             origin=self.origin,
             versions=self.versions | later.versions,
-            length=self.length + later.length,
-            total_reward=self.total_reward + later.total_reward,
             solved=self.solved or later.solved if later.solved is not None else self.solved,
-            digest=self.digest + later.digest,
-            entries=self.entries + later.entries,
-            outside=self.outside + later.outside,
-            steps_outside=self.steps_outside + later.steps_outside,
             furthest=max(self.furthest, later.furthest),
-            nans=self.nans + later.nans,
         )
 
     @property
@@ -188,8 +182,7 @@ class Survey:
 def survey(source: Source, env_id: str | None = None) -> Survey:
     """Read a source once, of the task that the user names, or else the files.
 
-    Raises:
-        InputError: A file is damaged, names the place; or the task cannot be made.
+    Raises InputError where a file is damaged, or the task cannot be made.
     """
     infos = sources.describe(source)
     bounds = action_bounds(infos, env_id)

@@ -32,11 +32,7 @@ DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
 
 
 def run(options: Validate) -> int:
-    """Print everything that is wrong with some sources; returns 0, or 1 if there is something.
-
-    Raises:
-        InputError: A source does not exist.
-    """
+    """Print everything that is wrong with some sources; returns 0, or 1 if there is something."""
     if options.env is not None:
         action_bounds((), options.env)  # which refuses a task that cannot be made
     unchecked: set[str] = set()
@@ -56,27 +52,19 @@ def run(options: Validate) -> int:
 def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) -> Iterator[str]:
     """Everything that is wrong with some sources, as it is found: place, problem, remedy.
 
-    Args:
-        arguments: Of the sources.
-        env_id: Their task; None takes what they say.
-        unchecked: Is told why actions of theirs could not be compared with bounds.
+    `unchecked` is told why actions of theirs could not be compared with bounds.
     """
-    found: list[Source | str] = []
+    infos: dict[str, FileInfo] = {}
     for argument in arguments:
         try:
-            found.append(sources.find(argument))
+            source = sources.find(argument)
         except InputError as error:
             if not Path(split(argument)[0]).exists():
                 raise
-            remedy = "if it should be one of these, it is damaged: write or fetch it again"
-            found.append(f"{error}: {remedy}")
-    infos: dict[str, FileInfo] = {}
-    for source in found:
-        if isinstance(source, str):
-            yield source
-        else:
-            yield from _unread(source)
-            yield from _source_findings(source, infos, env_id, unchecked)
+            yield f"{error}: if it should be one of these, it is damaged: write or fetch it again"
+            continue
+        yield from _unread(source)
+        yield from _source_findings(source, infos, env_id, unchecked)
     yield from _mismatches(infos)
 
 

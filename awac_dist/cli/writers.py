@@ -29,10 +29,8 @@ def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
     """A function that takes all episodes; they are there after the `with`, or nothing is.
 
     The target is NAME.parquet, the path or URI of a folder that does not exist yet, or minari:ID.
-    Of the task, the id, the sizes and the bounds are written.
-
-    Raises:
-        InputError: The target exists, or is neither.
+    Of the task, the id, the sizes and the bounds are written. Raises InputError where the target
+    exists, or is neither.
     """
     if target.startswith(MINARI):
         return _minari_writer(target.removeprefix(MINARI), spec)
@@ -45,20 +43,21 @@ def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
 def new_folder(option: str, target: str) -> Iterator[str]:
     """A folder to write to, which becomes the target, a path or URI, at the end of the `with`.
 
-    Raises:
-        InputError: The target that this option names exists, or cannot be written.
+    Raises InputError where the target that this option names exists, or cannot be written.
     """
     target = target.rstrip("/")
     filesystem, name = resolve(target)
     if filesystem.get_file_info(name).type != fs.FileType.NotFound:
         raise InputError(f"{option} {target}: exists already: remove it, or name another one")
     aside = f"{name}.part"
-    with writable(f"{option} {target}"):
+    place = f"{option} {target}"
+    with writable(place):
         filesystem.create_dir(aside, recursive=True)
         filesystem.delete_dir_contents(aside)  # of one that died
     try:
         yield f"{target}.part"
-        filesystem.move(aside, name)
+        with writable(place):
+            filesystem.move(aside, name)
     except BaseException:
         filesystem.delete_dir(aside)
         raise
@@ -70,7 +69,8 @@ def _parquet_writer(target: str, spec: EnvSpec) -> Iterator[Write]:
 
         def write(episodes: Iterable[Episode]) -> None:
             for number, chunk in enumerate(_chunks(episodes)):
-                write_episodes(f"{folder}/episodes-{number:06d}.parquet", chunk, spec)
+                with writable(f"--to {target}"):
+                    write_episodes(f"{folder}/episodes-{number:06d}.parquet", chunk, spec)
 
         yield write
 

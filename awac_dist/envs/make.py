@@ -47,8 +47,8 @@ def kwargs_in_file(kwargs: Any, file: str) -> dict[str, Any]:
 
     Nor may one look like module:Name, which some tasks import.
     """
-    if not isinstance(kwargs, dict):
-        raise InputError(f"{file}: the task's kwargs are {kwargs!r}, which is no mapping")
+    if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):
+        raise InputError(f"{file}: the task's kwargs are {kwargs!r}, which is no mapping of names")
     written = json.dumps(kwargs, default=str)
     if found := MODULE.search(written):
         raise InputError(

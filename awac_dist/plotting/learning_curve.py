@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -96,21 +97,17 @@ def read_curve(rows: Sequence[Row], phase: str, measure: Measure = RETURN) -> Cu
     one ended.
     """
     counter = PANELS.get(phase, PANELS["offline"])[1]
-    found: list[tuple[int, Row]] = []
-    for row in rows:
-        if row["phase"] == phase and row.get(measure.name) is not None:
-            while found and (
-                found[-1][0] >= row[counter] or found[-1][1]["grad_steps"] >= row["grad_steps"]
-            ):
-                found.pop()
-            found.append((row[counter], row))
-    if phase == "online" and found and found[0][0] > 0:
-        offline = [row for row in rows if row["phase"] == "offline"]
-        known = [row for row in offline if row.get(measure.name) is not None]
-        found = [*((0, row) for row in known[-1:]), *found]
-    wanted = (measure.name, measure.half_width, measure.loosely)
-    columns = (np.array([row.get(name) for _, row in found], np.float64) for name in wanted)
-    at = np.array([at for at, _ in found], np.float64)
+    known = [row for row in rows if row.get(measure.name) is not None]
+    found: list[Row] = []
+    for row in [each for each in known if each["phase"] == phase]:
+        while found and any(found[-1][each] >= row[each] for each in (counter, "grad_steps")):
+            found.pop()
+        found.append(row)
+    if phase == "online" and found and found[0][counter] > 0:
+        offline = [{**row, counter: 0} for row in known if row["phase"] == "offline"]
+        found = [*offline[-1:], *found]
+    names = (counter, measure.name, measure.half_width, measure.loosely)
+    at, *columns = (np.array([row.get(name) for row in found], np.float64) for name in names)
     return Curve(measure, at, *(measure.scale * column for column in columns))
 
 
@@ -128,7 +125,7 @@ def _draw_measure(
 ) -> None:
     """One row of panels: the clone, which every phase has to beat, and the curve of each."""
     clone = read_curve(rows, "clone", measure)
-    for axes in columns:
+    for axes, phase in zip_longest(columns, phases):
         if len(clone):
             label, height = f"clone {clone.last}", clone.mean[-1]
             axes.axhline(height, color=CLONE, linestyle="--", linewidth=1.4, label=label)
@@ -136,14 +133,13 @@ def _draw_measure(
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.yaxis.set_major_formatter(f"{{x:,g}}{measure.unit}")
         dress(axes)
-    for phase, axes in zip(phases, columns, strict=False):
-        _draw_curve(axes, phase, read_curve(rows, phase, measure))
-        axes.margins(x=0)
-        axes.set_xlim(left=0)
+        if phase:
+            _draw_curve(axes, phase, read_curve(rows, phase, measure))
+            axes.margins(x=0)
+            axes.set_xlim(left=0)
         if phase == "offline" and len(clone):
             axes.plot(clone.at[-1:], clone.mean[-1:], "o", color=CLONE, clip_on=False)
             axes.set_xlim(left=clone.at[-1])
-    for axes in columns:
         if axes.get_legend_handles_labels()[1]:
             axes.legend(frameon=False, fontsize=9)
     columns[0].set_ylabel(measure.axis)

@@ -45,12 +45,9 @@ class Status:
 
 
 class PlainDisplay:
-    """One line now and then, for pipes and logs.
+    """One line now and then, for pipes and logs; the title first.
 
-    Args:
-        stream: Where the lines go.
-        title: The first line.
-        interval_s: Least time between two lines of one phase.
+    Between two lines of one phase pass at least `interval_s`.
     """
 
     def __init__(self, stream: TextIO, title: str, interval_s: float = 10.0) -> None:

@@ -28,14 +28,8 @@ class MetricsLog:
     """Appends rows to `metrics.jsonl` and `tensorboard/` of a run folder.
 
     Whatever is no row is taken out first, such as one that an earlier process was killed in the
-    middle of, so that the table of a resumed run stays whole.
-
-    Args:
-        folder: The run folder.
-        export: Shows the newest numbers elsewhere, too.
-
-    Attributes:
-        damaged: How many whole lines of it were no rows.
+    middle of, so that the table of a resumed run stays whole; `damaged` counts the whole lines of
+    it. `export` shows the newest numbers elsewhere, too. A disk that takes no more is a RunFailed.
     """
 
     def __init__(
@@ -53,14 +47,8 @@ class MetricsLog:
     def forget_after(self, grad_steps: int, *, evaluating: bool) -> None:
         """Forget what was written of updates after a checkpoint, which are done again.
 
-        The table is whole at any moment; TensorBoard is told to drop what it has.
-
-        Args:
-            grad_steps: Of the checkpoint.
-            evaluating: Whether the curve's evaluation at that checkpoint is done again too.
-
-        Raises:
-            RunFailed: The table cannot be written.
+        So is the curve's evaluation at that checkpoint where it was still `evaluating`. The table
+        is whole at any moment; TensorBoard is told to drop what it has.
         """
 
         def stays(row: Row) -> bool:
@@ -91,9 +79,6 @@ class MetricsLog:
 
         JSON knows no NaN and no infinity: both become null in the table, which pandas reads as
         NaN. TensorBoard gets them as they are.
-
-        Raises:
-            RunFailed: It cannot be written.
         """
         row: dict[str, object] = {
             "phase": phase,

@@ -24,18 +24,15 @@ def write_provenance(
 ) -> None:
     """Write what it takes to repeat the run: `config.yaml` and `provenance.json`.
 
-    Args:
-        folder: The run folder.
-        config: The resolved config, as plain nested mappings and lists.
-        argv: The command line.
-        session: How often the run was started before; names the file of a resumed run.
+    The config is the resolved one, as plain nested mappings and lists. The session, how often the
+    run was started before, names the file of a resumed run.
     """
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     write_file(f"{folder}/config.yaml", text.encode())
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version()} | {p: version_of(p) for p in PACKAGES},
         "git": _git_state(Path(__file__).parents[1]),
         "platform": platform.platform(),
         "hostname": socket.gethostname(),
@@ -46,7 +43,8 @@ def write_provenance(
     write_file(f"{folder}/{name}", f"{json.dumps(facts, indent=2)}\n".encode())
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Of a package that is installed, else None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

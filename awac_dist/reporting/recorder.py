@@ -22,7 +22,7 @@ class Recorder:
 
     Args:
         display, metrics: Who are told.
-        planned_updates: Updates of each phase that has some, to tell the time that is left.
+        planned_updates: Of each phase that has some, to tell the time that is left.
         env_id: The task, whose returns may have a normalised score.
         keep: Brings what was written so far to where the checkpoints are.
     """

@@ -23,11 +23,7 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path) -> Table:
-    """Read the metrics of a run, whatever became of the file.
-
-    Raises:
-        InputError: There is none, or it cannot be read.
-    """
+    """Read the metrics of a run, whatever became of the file; InputError where there is none."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -12,6 +12,7 @@ when it next wants to write.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -29,19 +30,10 @@ from pyarrow import fs
 
 from awac_dist.data.experience import list_files
 from awac_dist.data.sources import EXPERIENCE
-from awac_dist.errors import (
-    InputError,
-    RunFailed,
-    UnknownPlace,
-    first_line,
-    needed,
-    reason,
-    writable,
-)
+from awac_dist.errors import InputError, RunFailed, UnknownPlace, needed, reason, writable
 from awac_dist.files import create_exclusively, read_file, resolve
 
 LOCK_FILE = ".lock"
-REMEDY = "choose another one with --run-dir"
 SESSIONS = "sessions"
 REMOTE_ONLY = ("checkpoints", EXPERIENCE, SESSIONS)  # what never comes to the driver's machine
 
@@ -56,36 +48,40 @@ def safe_name(words: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.")
 
 
-def create_run_folder(path: Path) -> Path:
-    """Make the folder of a new run.
+def create_folder(path: str, option: str = "--run-dir") -> None:
+    """Make the folder of something new, at a path or URI that is given by an option.
 
-    Raises:
-        InputError: Something is there already, or the folder cannot be made or written to.
+    Raises InputError where something is there already, or it cannot be made or written to.
     """
+    with _reached(path, f"; choose another one with {option}") as (filesystem, name):
+        filesystem.create_dir(name, recursive=True)
+        found = filesystem.get_file_info(fs.FileSelector(name))
+        if "://" not in path and not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, path)
+    if any(entry.base_name != LOCK_FILE for entry in found):
+        raise _already_there(path, option)
+
+
+def _already_there(path: str, option: str = "--run-dir") -> InputError:
+    told = "exists already and is not empty"
+    return InputError(f"the folder {path} {told}; choose another one with {option}")
+
+
+@contextmanager
+def _reached(path: str, remedy: str = "") -> Iterator[tuple[Any, str]]:
+    """File system and name of a folder; what goes wrong with them inside is one line."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        taken = any(entry.name != LOCK_FILE for entry in path.iterdir())
-    except OSError as error:
-        why = reason(error)
-        raise InputError(f"cannot create the run folder {path}: {why}; {REMEDY}") from error
-    if taken:
-        raise already_there(str(path))
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to the run folder {path}; {REMEDY}")
-    return path
-
-
-def already_there(place: str) -> InputError:
-    """What to raise where a new run finds something."""
-    return InputError(f"the run folder {place} exists already and is not empty; {REMEDY}")
+        yield resolve(path)
+    except (OSError, UnknownPlace) as error:
+        why = reason(error) if isinstance(error, OSError) else error
+        raise InputError(f"the folder {path} cannot be reached: {why}{remedy}") from error
 
 
 @contextmanager
 def only_one_at_a_time(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from going on with the same run meanwhile.
 
-    Raises:
-        InputError: One does already, or the folder cannot be written.
+    Raises InputError where one does already, or the folder cannot be written.
     """
     with writable(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,17 +96,11 @@ def only_one_at_a_time(folder: Path) -> Iterator[None]:
 
 @dataclass
 class RunPlace:
-    """The folders of one run.
+    """The folders of one run."""
 
-    Attributes:
-        local: What only the driver writes.
-        shared: Path or URI of what every process of the run writes; `local` unless it is a URI.
-        session: How often the run was started before, once `begin_session` has taken a number.
-    """
-
-    local: Path
-    shared: str
-    session: int = -1
+    local: Path  # what only the driver writes
+    shared: str  # path or URI of what every process of the run writes; `local` unless it is a URI
+    session: int = -1  # how often the run was started before, once it has a number
     _made_local: bool = False
     _kept: dict[Path, tuple[int, int]] = field(default_factory=dict)  # size, time of what is there
 
@@ -129,22 +119,9 @@ class RunPlace:
     def is_remote(self) -> bool:
         return self.shared != str(self.local)
 
-    @contextmanager
-    def _reached(self) -> Iterator[tuple[Any, str]]:
-        """File system and name of `shared`; what goes wrong with them inside is one line."""
-        try:
-            yield resolve(self.shared)
-        except (OSError, UnknownPlace) as error:
-            why = first_line(error)
-            raise InputError(f"the run folder {self.shared} cannot be reached: {why}") from error
-
     def holds(self, name: str) -> bool:
-        """Whether the run has a file of that name.
-
-        Raises:
-            InputError: The place cannot be reached.
-        """
-        with self._reached() as (filesystem, root):
+        """Whether the run has a file of that name; InputError where its place is out of reach."""
+        with _reached(self.shared) as (filesystem, root):
             return bool(filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File)
 
     def claim(self) -> bool:
@@ -163,32 +140,20 @@ class RunPlace:
         return read_file(f"{self.shared}/{name}").decode() if self.holds(name) else None
 
     def create(self) -> None:
-        """Make the folders of a new run, which is whoever's takes the first session.
-
-        Raises:
-            InputError: Something is there already, or they cannot be made.
-        """
-        if self.is_remote:
-            with self._reached() as (filesystem, name):
-                filesystem.create_dir(name, recursive=True)
-                if _files(filesystem, name):
-                    raise already_there(self.shared)
+        """Make the folders of a new run, which is whoever's takes the first session."""
         self._made_local = self._made_local or not self.local.exists()
-        create_run_folder(self.local)
+        for folder in dict.fromkeys((self.shared, str(self.local))):
+            create_folder(folder)
 
     def begin_session(self, *, new: bool) -> None:
-        """Take the number of a session, which nobody else then has.
+        """Take the number of a session, the first one of a new run, which nobody else then has.
 
-        Args:
-            new: It has to be the first one.
-
-        Raises:
-            InputError: Another process takes it at the same moment.
+        Raises InputError where another process takes it at the same moment.
         """
         logged = [file.session for file in list_files(f"{self.shared}/{EXPERIENCE}")]
         number = max([*self._sessions(), *logged], default=-1) + 1
         if new and number:
-            raise already_there(self.shared)
+            raise _already_there(self.shared)
         words = f"{socket.gethostname()} process {os.getpid()}\n".encode()
         if not create_exclusively(f"{self.shared}/{SESSIONS}/{number:03d}", words):
             raise InputError(f"{self.shared}: another process begins or resumes this run just now")
@@ -201,36 +166,32 @@ class RunPlace:
     def keep(self) -> None:
         """Copy the driver's files that have changed to the URI.
 
-        Raises:
-            RunFailed: Another process goes on with the run by now, or they cannot be written.
+        Raises RunFailed where another process goes on with the run by now, or they cannot be
+        written.
         """
-        if self.is_remote:
-            with needed(self.shared):
-                self._copy_what_changed()
-
-    def _copy_what_changed(self) -> None:
-        if 0 <= self.session < max(self._sessions(), default=0):
-            raise RunFailed(f"{self.shared}: another process goes on with this run: this one stops")
-        filesystem, name = resolve(self.shared)
-        for path in sorted(self.local.rglob("*")):
-            if not path.is_file() or path.name == LOCK_FILE:
-                continue
-            state = path.stat().st_size, path.stat().st_mtime_ns
-            if self._kept.get(path) != state:
-                there = f"{name}/{path.relative_to(self.local)}"
-                filesystem.create_dir(there.rsplit("/", 1)[0], recursive=True)
-                fs.copy_files(str(path), there, fs.LocalFileSystem(), filesystem)
-                self._kept[path] = state
+        if not self.is_remote:
+            return
+        with needed(self.shared):
+            if 0 <= self.session < max(self._sessions(), default=0):
+                told = "another process goes on with this run: this one stops"
+                raise RunFailed(f"{self.shared}: {told}")
+            filesystem, name = resolve(self.shared)
+            for path in sorted(self.local.rglob("*")):
+                state = path.stat().st_size, path.stat().st_mtime_ns
+                if path.is_file() and path.name != LOCK_FILE and self._kept.get(path) != state:
+                    there = f"{name}/{path.relative_to(self.local)}"
+                    filesystem.create_dir(there.rsplit("/", 1)[0], recursive=True)
+                    fs.copy_files(str(path), there, fs.LocalFileSystem(), filesystem)
+                    self._kept[path] = state
 
     def fetch(self) -> None:
         """Copy the driver's files from the URI, for a run that goes on.
 
-        Raises:
-            InputError: They cannot be read, or want to leave the local folder.
+        Raises InputError where they cannot be read, or want to leave the local folder.
         """
         if not self.is_remote:
             return
-        with self._reached() as (filesystem, root):
+        with _reached(self.shared) as (filesystem, root):
             for name in _files(filesystem, root):
                 if name.split("/")[0] not in REMOTE_ONLY:
                     here = self.local / _safe(self.shared, name)

@@ -7,51 +7,35 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
-from awac_dist.evaluation.result import Evaluation, Share
+from awac_dist.evaluation.result import Evaluation
+from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.wording import (
     aligned,
     definitions,
     duration,
+    interval,
     mean_and_half_width,
     number,
     percent,
+    percent_interval,
 )
 
 
-def summary(
-    evaluations: Sequence[Evaluation],
-    folder: str,
-    elapsed_s: float,
-    env_steps: int,
-    grad_steps: int,
-    stopped_early: str | None,
-    go_on: str,
-) -> str:
-    """Write the closing text of a run, without a line end after its last line.
+def summary(run: Recorder, folder: str, stopped_early: str | None) -> str:
+    """Write the closing text of a run in a folder, a path or URI, without a last line end.
 
-    Args:
-        evaluations: The last evaluation of each phase, in the order of the phases.
-        folder: The run folder, a path or URI.
-        elapsed_s: Of the whole run.
-        env_steps: Of the online phase.
-        grad_steps: Of all phases.
-        stopped_early: Why the run ended before its time, None if it did not.
-        go_on: The command that goes on with it then.
+    It tells why the run was stopped early, if it was.
     """
+    evaluations = list(run.evaluations.values())
     lines = ["Run finished" if stopped_early is None else f"Run stopped early: {stopped_early}"]
     if evaluations:
         solvable = all(evaluation.successes for evaluation in evaluations)
         lines += ["", *(_success_table(evaluations) if solvable else _table(evaluations))]
     if len(evaluations) > 1:
         lines += ["", *_differences(evaluations)]
-    cost = f"{duration(elapsed_s)} in all, {env_steps:,} env steps online, {grad_steps:,} updates"
-    lines += ["", cost, f"Run folder: {folder}"]
-    return "\n".join(lines if stopped_early is None else [*lines, to_go_on(go_on)])
-
-
-def to_go_on(command: str) -> str:
-    """What is told of a run that may go on: the command, on a line of its own to be copied."""
-    return f"To go on:\n{command}"
+    steps = f"{run.env_steps:,} env steps online, {run.grad_steps:,} updates"
+    cost = f"{duration(run.elapsed_s)} in all, {steps}"
+    return "\n".join([*lines, "", cost, f"Run folder: {folder}"])
 
 
 def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:
@@ -67,8 +51,8 @@ def welch_half_width(a: Sequence[float], b: Sequence[float]) -> float:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of returns that are nearly all the same
-        interval = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    return float(interval.high - interval.low) / 2
+        low, high = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    return float(high - low) / 2
 
 
 def _table(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -82,15 +66,11 @@ def _table(evaluations: Sequence[Evaluation]) -> list[str]:
 def _success_table(evaluations: Sequence[Evaluation]) -> list[str]:
     """Success first, each share with its 95 % interval; then the return. No wider than 80."""
     rows: list[tuple[str, ...]] = [("success in", *(each.label for each in evaluations))]
-    rows += [(words, *map(_share, shares)) for words, shares in definitions(*evaluations).items()]
+    for words, shares in definitions(*evaluations).items():
+        rows.append((words, *(f"{percent(it.value)} ({percent_interval(it)})" for it in shares)))
     rows.append(("return", *map(mean_and_half_width, evaluations)))
     rows.append(("episodes", *(str(len(each.returns)) for each in evaluations)))
     return [*aligned(rows), "in brackets: 95 % intervals; after ±: half of one"]
-
-
-def _share(share: Share) -> str:
-    low, high = share.interval
-    return f"{percent(share.value)} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def _differences(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -98,16 +78,12 @@ def _differences(evaluations: Sequence[Evaluation]) -> list[str]:
     rows = [(what, "mean", "", "95 % interval")]
     for before, after in pairwise(evaluations):
         half = welch_half_width(after.returns, before.returns)
-        cells = _cells(round(after.mean - before.mean, 9), half, signed=True)  # no rounding errors
+        cells = _cells(round(after.mean - before.mean, 9), half, "+")  # no rounding errors
         rows.append((f"{after.label} - {before.label}", *cells))
     return aligned(rows)
 
 
-def _cells(mean: float, half: float, *, signed: bool = False) -> tuple[str, str, str]:
-    def write(value: float) -> str:
-        return ("+" if signed and value > 0 else "") + number(value, like=mean)
-
-    if not math.isfinite(half):
-        return write(mean), "", "unknown"
-    interval = f"{write(mean - half)} to {write(mean + half)}"
-    return write(mean), f"± {number(half, like=mean)}", interval
+def _cells(mean: float, half: float, sign: str = "") -> tuple[str, str, str]:
+    around = f"± {number(half, like=mean)}" if math.isfinite(half) else ""
+    ends = interval(mean - half, mean + half, like=mean, sign=sign)
+    return number(mean, sign=sign), around, ends

@@ -9,20 +9,34 @@ from collections.abc import Sequence
 from awac_dist.evaluation.result import Evaluation, Share
 
 
-def number(value: float, *, like: float | None = None) -> str:
+def number(value: float, *, like: float | None = None, sign: str = "") -> str:
     """Write a figure with about three digits, and thousands set apart.
 
     Args:
         value: What to write.
         like: The figure whose decimals to share, such as the mean that an interval belongs to.
+        sign: "+" to write that, too.
     """
     if value == 0:
         return "0"
     size = abs(value if like is None else like)
     if 0 < size < 0.1:
-        return f"{value:.2g}"
+        return f"{value:{sign}.2g}"
     decimals = 0 if size >= 100 else 1 if size >= 10 else 2
-    return f"{value:,.{decimals}f}"
+    return f"{value:{sign},.{decimals}f}"
+
+
+def interval(low: float, high: float, *, like: float, sign: str = "") -> str:
+    """Write an interval with the decimals of its middle; infinite is what nobody knows."""
+    if not math.isfinite(high - low):
+        return "unknown"
+    return " to ".join(number(end, like=like, sign=sign) for end in (low, high))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write lowest, highest and mean."""
+    low, high, mean = map(number, (min(values), max(values), sum(values) / len(values)))
+    return f"from {low} to {high}, mean {mean}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -49,9 +63,9 @@ def percent(share: float) -> str:
 
 
 def percent_interval(share: Share) -> str:
-    """Write its 95 % interval as 31 to 60 %."""
+    """Write its 95 % interval as 31 to 60."""
     low, high = share.interval
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+    return f"{100 * low:.0f} to {100 * high:.0f}"
 
 
 def definitions(*evaluations: Evaluation) -> dict[str, tuple[Share, ...]]:
@@ -84,7 +98,8 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def resume_command(folder: str, env_id: str, *words: str) -> str:
-    """What goes on with the run in a folder, a path or URI: one line to be pasted into a shell."""
+def to_go_on(folder: str, env_id: str, *words: str, what: str = "To go on") -> str:
+    """What goes on with the run in a folder, a path or URI: a line to be pasted into a shell."""
     trusted = ["--env", env_id] if ":" in env_id else []  # a module is imported where it is typed
-    return shlex.join(["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words])
+    command = ["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words]
+    return f"{what}:\n{shlex.join(command)}"

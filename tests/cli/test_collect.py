@@ -56,6 +56,13 @@ def test_whole_episodes_of_the_kind_that_was_asked_for(tmp_path: Path) -> None:
     assert said.startswith("5 episodes, 1,000 steps, returns from ")
 
 
+def test_episodes_go_to_a_uri(tmp_path: Path) -> None:
+    uri = f"file://{tmp_path}/out"
+    words = ["--policy", "random", "--episodes", "1", "--out", uri]
+    found, said = collected(tmp_path / "out", *words)
+    assert (len(found), said.endswith(f": {uri}\n")) == (1, True)
+
+
 def test_the_same_seed_collects_the_same_and_another_one_does_not(tmp_path: Path) -> None:
     words = ["--policy", "ornstein-uhlenbeck", "--episodes", "2", "--workers", "2"]
     first, again, other = (
@@ -155,6 +162,8 @@ def test_a_worker_that_dies_is_one_clear_line(
         (["--policy", "random", "--episodes", "0"], "--episodes: 0 is not 1 or more"),
         (["--policy", "random", "--env", "Pendulam-v1"], "Pendulum-v1"),
         (["--clone", "nowhere"], "no dataset 'nowhere'"),
+        (["--policy", "random", "--out", "{here}"], "not empty; choose another one with --out"),
+        (["--policy", "random", "--out", "s4://a/b"], "s4://a/b cannot be reached: Unrecognized"),
     ],
 )
 def test_wrong_input_is_one_clear_line(tmp_path: Path, words: list[str], message: str) -> None:
@@ -164,6 +173,7 @@ def test_wrong_input_is_one_clear_line(tmp_path: Path, words: list[str], message
     np.savez(tmp_path / "partial.npz", **partial)
     np.savez(tmp_path / "wide.npz", **wide)
     places = {f"{{{name}}}": str(tmp_path / f"{name}.npz") for name in ("text", "partial", "wide")}
+    places["{here}"] = str(tmp_path)
     given = [places.get(word, word) for word in words]
     with pytest.raises(InputError, match=message) as caught:
         collected(tmp_path / "out", "--episodes", "1", *given)

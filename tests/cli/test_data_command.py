@@ -1,5 +1,6 @@
 """`python -m awac_dist.data`: what it says, what it finds, what it writes."""
 
+import errno
 import io
 import os
 import pty
@@ -633,6 +634,18 @@ def test_wrong_input_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert main([five if word == "FIVE" else word for word in arguments]) == 2
     assert_one_line(capsys, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["five.parquet"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(writers, "write_episodes", no_room)
+    assert main(["convert", five, "--to", str(tmp_path / "x.parquet")]) == 2
+    assert_one_line(capsys, "x.parquet: cannot be written: No space left on device: make room")
     assert [path.name for path in tmp_path.iterdir()] == ["five.parquet"]
 
 

@@ -15,6 +15,7 @@ from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.main import main, told
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
+from awac_dist.errors import RunFailed
 from awac_dist.files import seal
 
 SLOW = {"torch._C", "ray", "pyarrow", "scipy", "matplotlib", "mujoco", "pandas", "rich"}
@@ -61,6 +62,29 @@ def test_a_finished_run_says_so_at_once(tmp_path: Path) -> None:
     assert (parse(["--resume", str(tmp_path)]).module, more.module) == ("finished", "launch")
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("env: Pendulum-v1\nseed: nine", "the seed is 'nine': give --seed N"),
+        ("env: Pendulum-v1\nseed: -3", "the seed is -3: give --seed N"),
+        ("env: {id: Pendulum-v1, kwargs: {3: x}}", "the task's kwargs are {3: 'x'}, which is no"),
+        ("env: [1]", "the task is [1], which is no name: give --env ID"),
+    ],
+)
+def test_what_a_run_says_of_itself_may_be_wrong(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random").mkdir()  # a run folder of the name of a policy
+    (tmp_path / "random" / "config.yaml").write_text(f"{config}\n")
+    assert main(["evaluate", "random", "--episodes", "1"]) == 2
+    assert f"awac_dist: random: config.yaml: {words}" in capsys.readouterr().err
+
+
 def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert main(["--help"]) == 0
@@ -94,6 +118,22 @@ def test_a_pipe_that_is_closed_ends_a_command_silently(
         patch.setattr(sys, "stdout", pipe)
         assert main(words) == 128 + signal.SIGPIPE
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_fails_while_nobody_reads_says_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def lose() -> int:
+        error = RunFailed("it cannot go on")
+        error.add_note("To go on:\nthe command")
+        raise error
+
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w") as pipe, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+        assert told(lose) == 128 + signal.SIGPIPE
+    assert capfd.readouterr() == ("", "awac_dist: it cannot go on\n")
 
 
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:

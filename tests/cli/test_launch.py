@@ -315,6 +315,7 @@ def test_a_run_that_was_stopped_says_how_it_goes_on_and_does_until_it_is_finishe
     assert main([*SMALL, *words, "--online.max_minutes", "0.003"]) == 0
     out = capfd.readouterr().out.splitlines()
     assert "Run stopped early: 0.003 minutes are over" in out
+    assert out[-3:-1] == [f"Run folder: {folder}", "To go on:"]
     with (folder / "metrics.jsonl").open("ab") as table:  # what may become of a file
         table.write(b'{"phase": "off\nx\n\0\0\n\xff\n[]\n{"phase": "offl')
     assert pasted(f"{out[-1]} --override online.max_minutes=None") == 0

@@ -1,5 +1,6 @@
 """Prior data recipes: what they write follows from the seed, and is what the recipe says."""
 
+import errno
 import hashlib
 import json
 import shlex
@@ -187,12 +188,34 @@ def test_nothing_is_written_over(small: Path, capfd: pytest.CaptureFixture[str])
     assert "exists already" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("/proc/a/b", "--out /proc/a/b: cannot be written: "),
+        ("s3://a/b", "--out: s3://a/b is no folder of this machine"),
+    ],
+)
 def test_a_folder_that_cannot_be_made_is_one_line(
-    small: Path, capfd: pytest.CaptureFixture[str]
+    small: Path, capfd: pytest.CaptureFixture[str], out: str, words: str
 ) -> None:
-    words = f"small --policy {small.parent / 'policy.npz'} --out /proc/a/b"
-    assert main(["recipe", *shlex.split(words)]) == 2
-    assert "awac_dist: --out /proc/a/b: cannot be written: " in capfd.readouterr().err
+    given = f"small --policy {small.parent / 'policy.npz'} --out {out}"
+    assert main(["recipe", *shlex.split(given)]) == 2
+    assert f"awac_dist: {words}" in capfd.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "write_episodes", no_room)
+    given = f"small --policy {small.parent / 'policy.npz'} --inline --out {tmp_path / 'more'}"
+    assert main(["recipe", *shlex.split(given)]) == 2
+    told = f"--out {tmp_path / 'more'}: cannot be written: No space left on device: make room"
+    assert capfd.readouterr().err == f"awac_dist: {told}\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"made", "policy.npz"}
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no room")
 
 
 def door_episode(hinges: Sequence[float]) -> Episode:

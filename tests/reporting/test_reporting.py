@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import SupportsFloat
 
 import numpy as np
@@ -41,8 +42,8 @@ from awac_dist.reporting.wording import (
     duration,
     mean_and_half_width,
     number,
-    resume_command,
     success,
+    to_go_on,
 )
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -137,10 +138,12 @@ def test_success_is_written_by_each_definition() -> None:
 
 
 def test_the_command_that_goes_on_can_be_pasted() -> None:
-    start = "python -m awac_dist.launch --resume"
-    assert resume_command("runs/a", "Ant-v5") == f"{start} runs/a"
-    words = resume_command("/my runs/it's", "mine:Task-v0", "--override", "workers=2")
-    assert shlex.split(words)[4:] == [
+    start = "To go on:\npython -m awac_dist.launch --resume"
+    assert to_go_on("runs/a", "Ant-v5") == f"{start} runs/a"
+    words = to_go_on("/my runs/it's", "mine:Task-v0", "--override", "workers=2", what="More")
+    told, command = words.split("\n")
+    assert told == "More:"
+    assert shlex.split(command)[4:] == [
         *("/my runs/it's", "--env", "mine:Task-v0", "--override", "workers=2")
     ]
 
@@ -586,30 +589,32 @@ def test_default_run_name_is_one_safe_name() -> None:
     assert name == "ALE-Pong-v5-20261121-113000-seed3"
 
 
-def test_create_run_folder_takes_a_new_or_an_empty_one(tmp_path: Path) -> None:
+def test_create_folder_takes_a_new_or_an_empty_one(tmp_path: Path) -> None:
     new = tmp_path / "runs" / "new"
-    assert run_place.create_run_folder(new) == new
-    assert run_place.create_run_folder(new).is_dir()
+    run_place.create_folder(str(new))
+    run_place.create_folder(f"file://{new}")
+    assert new.is_dir()
 
 
-def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
+def test_create_folder_refuses_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
         InputError, match=r"exists already and is not empty; .*--run-dir"
     ) as refused:
-        run_place.create_run_folder(tmp_path)
+        run_place.create_folder(str(tmp_path))
     assert "\n" not in str(refused.value)
     for blocked in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match=r"cannot create the run folder .*--run-dir"):
-            run_place.create_run_folder(blocked)
+        why = "cannot be reached: (Not a directory|File exists); choose another one with --run-dir$"
+        with pytest.raises(InputError, match=f"^the folder {blocked} {why}"):
+            run_place.create_folder(str(blocked))
 
 
 def test_a_folder_without_permission_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, who runs CI, may write anywhere
-    with pytest.raises(InputError, match="cannot write to the run folder"):
-        run_place.create_run_folder(tmp_path)
+    with pytest.raises(InputError, match="cannot be reached: Permission denied; choose another"):
+        run_place.create_folder(str(tmp_path))
 
 
 def test_provenance_repeats_the_run(tmp_path: Path) -> None:
@@ -670,13 +675,26 @@ def test_welch_half_width_by_hand() -> None:
     assert welch_half_width([1.0], [2.0, 3.0]) == math.inf
 
 
+def closing(
+    evaluations: list[Evaluation],
+    elapsed_s: float,
+    env_steps: int,
+    grad_steps: int,
+    stopped_early: str | None,
+) -> str:
+    """The closing text of a run of which a recorder would know this."""
+    known = {"elapsed_s": elapsed_s, "env_steps": env_steps, "grad_steps": grad_steps}
+    run = SimpleNamespace(evaluations={one.label: one for one in evaluations}, **known)
+    return summary(run, "runs/a", stopped_early)  # type: ignore[arg-type]
+
+
 def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
     phases = [
         evaluation("clone", 990.0, 1000.0, 1010.0),
         evaluation("offline", 1790.0, 1800.0, 1810.0),
         evaluation("online", 1690.0, 1700.0, 1710.0),
     ]
-    text = summary(phases, "runs/a", 581.0, 60_000, 42_000, None, "the command")
+    text = closing(phases, 581.0, 60_000, 42_000, None)
     assert text.splitlines() == [
         "Run finished",
         "",
@@ -695,11 +713,11 @@ def test_summary_lists_what_was_reached_and_what_it_cost() -> None:
 
 
 def test_summary_of_a_run_that_was_stopped_before_it_began() -> None:
-    text = summary([], "runs/a", 2.0, 0, 0, "Ctrl-C", "the command")
+    text = closing([], 2.0, 0, 0, "Ctrl-C")
     assert text.splitlines()[0] == "Run stopped early: Ctrl-C"
-    assert text.splitlines()[-3:] == ["Run folder: runs/a", "To go on:", "the command"]
+    assert text.splitlines()[-1] == "Run folder: runs/a"
     assert "difference" not in text
-    one = summary([evaluation("clone", 5.0)], "runs/a", 2.0, 0, 0, "Ctrl-C", "the command")
+    one = closing([evaluation("clone", 5.0)], 2.0, 0, 0, "Ctrl-C")
     assert "unknown" in one
     assert "inf" not in one
 
@@ -710,7 +728,7 @@ def test_summary_leads_with_success_where_the_task_tells() -> None:
         solving("offline", (0,) * 18 + (27, 3), (False,) * 20),
         solving("online", (100,) * 20, (True,) * 10 + (False,) * 10),
     ]
-    text = summary(phases, "runs/a", 581.0, 60_000, 42_000, None, "")
+    text = closing(phases, 581.0, 60_000, 42_000, None)
     # Wilson: none of 20 is 0 to 16.1 %, one 0.9 to 23.6, two 2.8 to 30.1, ten 29.9 to 70.1
     assert text.splitlines()[2:10] == [
         "success in               offline             online",
@@ -731,7 +749,7 @@ def test_the_closing_table_fits_80_columns_and_leaves_out_what_says_nothing(scal
     solved = [replace(one, success_steps=(1,) * 40, success_last=(True,) * 40) for one in plain]
     long = [replace(one, success_steps=(200,) * 40, success_last=(True,) * 40) for one in plain]
     for found in (plain, solved, long):
-        text = summary(found, "runs/a", 1e5, 10**9, 10**9, None, "")
+        text = closing(found, 1e5, 10**9, 10**9, None)
         assert max(map(len, text.splitlines())) <= 80
         assert ("10 steps or more" in text) == (found is long)
 

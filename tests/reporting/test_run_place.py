@@ -78,7 +78,7 @@ def test_a_uri_that_holds_something_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["nosuch://bucket/a", "file:///proc/nowhere/a"])
 def test_a_uri_that_cannot_be_reached_is_one_line(uri: str) -> None:
-    with pytest.raises(InputError, match=f"the run folder {uri} cannot be reached: [^\\n]+$"):
+    with pytest.raises(InputError, match=f"the folder {uri} cannot be reached: [^\\n]+$"):
         RunPlace.at(uri).create()
 
 
