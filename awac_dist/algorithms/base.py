@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
 
-from awac_dist.algorithms.adam import take_steps
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
+from awac_dist.nn.adam import take_steps
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.ranges import Checked
@@ -216,24 +216,23 @@ class Method(ABC):
 
     def descend(self, loss: Loss, batch: Batch, names: Iterable[str]) -> Metrics:
         """Take one step of the named optimisers down the loss of a batch; returns its metrics."""
-        parameters = self._of_optimizers(names)
-        gradients, metrics = self.differentiate(loss, batch, parameters)
-        self._follow(gradients, parameters, names)
+        gradients, metrics = self.differentiate(loss, batch, self.trained_by(names))
+        self.follow(gradients, names)
         return metrics
 
     def step(self, loss: Tensor, names: Iterable[str]) -> None:
         """The same down a loss that is known, whatever else it depends on."""
-        parameters = self._of_optimizers(names)
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        self._follow(gradients, parameters, names)
+        gradients = torch.autograd.grad(loss, self.trained_by(names), allow_unused=True)
+        self.follow(gradients, names)
 
-    def _of_optimizers(self, names: Iterable[str]) -> list[Tensor]:
+    def trained_by(self, names: Iterable[str]) -> list[Tensor]:
+        """The parameters of the named optimisers, in order."""
         groups = [group for name in names for group in self.optimizers[name].param_groups]
         return [parameter for group in groups for parameter in group["params"]]
 
-    def _follow(
-        self, gradients: Gradients, parameters: Sequence[Tensor], names: Iterable[str]
-    ) -> None:
+    def follow(self, gradients: Gradients, names: Iterable[str]) -> None:
+        """Take one step of the named optimisers along gradients of what they train."""
+        parameters = self.trained_by(names)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else gradient.contiguous()
         self.world.average([p.grad for p in parameters if p.grad is not None])

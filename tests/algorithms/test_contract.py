@@ -96,19 +96,19 @@ def test_metrics_are_numbers_without_a_gradient(method: Method) -> None:
 
 
 def test_a_step_moves_what_its_optimizers_own_and_nothing_else(method: Method) -> None:
-    step, stepped = method.step, set()
+    follow, stepped = method.follow, set()
 
-    def watched(loss: Tensor, names: Any) -> None:
+    def watched(gradients: Any, names: Any) -> None:
         names = list(names)
         assert isinstance(method, Joint) or len(names) == 1
         own = {p for n in names for g in method.optimizers[n].param_groups for p in g["params"]}
         before = {name: value.clone() for name, value in tensors(method)}
-        step(loss, names)
+        follow(gradients, names)
         for name, value in tensors(method):
             assert torch.equal(value, before[name]) == (value not in own), name
         stepped.update(own)
 
-    method.step = watched  # type: ignore[method-assign]
+    method.follow = watched  # type: ignore[method-assign]
     method.update(batches(method))
     trained = {p for network in method.networks.values() for p in network.parameters()}
     assert trained <= stepped

@@ -2,7 +2,7 @@
 
 import torch
 
-from awac_dist.algorithms.adam import take_steps
+from awac_dist.nn.adam import take_steps
 
 
 def test_steps_and_state_are_those_of_torch() -> None:
