@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from awac_dist.messages import Future, RolloutReport, UpdateReport
 from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.schedule import Schedule
 from awac_dist.types import Kind
+
+if TYPE_CHECKING:
+    from awac_dist.runs.driver import Driver
 
 EPISODES_PER_CALL = 2  # few, so that progress shows
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
@@ -57,17 +60,6 @@ class Counts(NamedTuple):
     updates: int
 
 
-class Control(Protocol):
-    """What the loop needs of the driver."""
-
-    def counts(self) -> Counts: ...
-    def look(self, futures: Sequence[Future]) -> list[Future]: ...
-    def update(self, count: int) -> Future: ...
-    def learned(self, report: UpdateReport) -> None: ...
-    def collected(self, report: RolloutReport) -> None: ...
-    def round_over(self) -> None: ...
-
-
 @dataclass
 class _Round:
     """Workers that collect together; what they bring is registered in worker order."""
@@ -80,20 +72,14 @@ class _Round:
 class Collecting:
     """Collects until there is enough, and updates as the schedule has it.
 
-    Workers that take turns with the learner form one round, which waits until each of them has
-    started; else each is a round of its own, and one that has no place in the cluster keeps
-    nobody waiting.
-
-    Args:
-        control: The driver, which keeps the counts.
-        schedule: When to collect, when to update.
-        together: Whether all workers are one round.
-        updates_per_call: At most.
+    Workers that take turns with the learner form one round (`together`), which waits until each of
+    them has started; else each is a round of its own, and one that has no place in the cluster
+    keeps nobody waiting. The driver (`control`) keeps the counts.
     """
 
     def __init__(
         self,
-        control: Control,
+        control: Driver,
         workers: WorkerPool,
         order: Order,
         schedule: Schedule,

@@ -85,11 +85,9 @@ class Driver:
             except Stopped as stop:
                 self._end_early(stop)
                 return str(stop)
-        except RuntimeLost:
-            raise
         except (InputError, RunFailed) as error:
-            begun = self.progress.grad_steps or self.progress.env_steps
-            if isinstance(error, InputError) and not begun:
+            began = self.progress.grad_steps or self.progress.env_steps
+            if isinstance(error, RuntimeLost) or (isinstance(error, InputError) and not began):
                 raise
             raise RunFailed(f"{error}; {self.learner.left()}") from error
         finally:
@@ -114,8 +112,7 @@ class Driver:
     def _flush(self) -> None:
         """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
         try:
-            for answer in [shard.post("flush") for shard in self._components.shards]:
-                self.loop.wait(answer)
+            self._ask_shards("flush")
         except (InputError, RunFailed, ComponentDied, Stopped) as error:
             self._observer.note(f"what was collected stays in journals: {error}")
 
@@ -154,15 +151,14 @@ class Driver:
                 reason = str(death)
 
     def _load(self) -> None:
-        sources, note = self._components.sources, self._observer.note
+        sources, note, replay = self._components.sources, self._observer.note, self._config.replay
         self._observer.phase("load", len(sources), "sources")
         self.progress = self._resumption.load(self._resumed_from)
         prior = PriorData(sources, self._ask_shards("load"))
         limit = self._components.spec.max_episode_steps
-        for line in prior.described(limit, clipped=self._config.replay.clip_prior_actions):
+        for line in prior.described(limit, clipped=replay.clip_prior_actions):
             note(line)
-        normalized = self._config.replay.normalize_observations
-        for line in prior.doubts(self._seen, normalized=normalized):
+        for line in prior.doubts(self._seen, normalized=replay.normalize_observations):
             note(f"warning: {line}")
         prior.check_mixture(self._config)
         if self._config.clones and not prior.demonstrations:

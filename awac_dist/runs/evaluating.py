@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
@@ -13,17 +12,12 @@ from awac_dist.rollout.watchdog import HUNG
 from awac_dist.runs.event_loop import EventLoop
 
 ATTEMPTS = 3
-Told = Callable[[Evaluation], object]
 
 
 class EvaluatorSupervisor:
     """Runs one evaluation at a time, again if the evaluator dies over it; `start` comes first.
 
-    Args:
-        start: Starts an evaluator.
-        died: Is told why one died.
-        loop: Waits for answers.
-        publish: Has the policy published again, where the weight store lost it.
+    Where the weight store lost the policy, it has it published again.
 
     Attributes:
         is_busy: Whether an evaluation was begun, and nobody was told what came of it.
@@ -52,7 +46,7 @@ class EvaluatorSupervisor:
         with suppress(ComponentDied):  # it is replaced once it has work
             answer.result()
 
-    def begin(self, label: str, episodes: int, told: Told) -> None:
+    def begin(self, label: str, episodes: int, told: Callable[[Evaluation], object]) -> None:
         """Evaluate the newest policy; `told` is told what came of it.
 
         The policy is fixed when this returns; the episodes take their time.
@@ -61,7 +55,8 @@ class EvaluatorSupervisor:
             RunFailed: It was tried often enough; turns of the event loop may raise it, too.
         """
         self._attempts, self.is_busy = 0, True
-        self._post(label, episodes, told)
+        self._wanted, self._told = (label, episodes), told
+        self._post()
 
     def result(self, label: str, episodes: int) -> Evaluation:
         """Evaluate the newest policy, and wait for it; after the one that goes on."""
@@ -77,14 +72,14 @@ class EvaluatorSupervisor:
         """Forget what goes on; nobody will hear of it."""
         self._answer, self.is_busy = None, False
 
-    def _post(self, label: str, episodes: int, told: Told) -> None:
+    def _post(self) -> None:
         while not self._has_loaded():
             self._publish()
-        self._play(label, episodes, told)
+        self._play()
 
-    def _play(self, label: str, episodes: int, told: Told) -> None:
-        self._answer = self._handle.post("run", label, episodes)
-        self._loop.when_done(self._answer, partial(self._finish, label, episodes, told))
+    def _play(self) -> None:
+        self._answer = self._handle.post("run", *self._wanted)
+        self._loop.when_done(self._answer, self._finish)
 
     def _has_loaded(self) -> bool:
         """Whether the evaluator, another one if it dies over it, found a policy."""
@@ -95,7 +90,7 @@ class EvaluatorSupervisor:
             except ComponentDied as death:
                 self._replace(death)
 
-    def _finish(self, label: str, episodes: int, told: Told, answer: Future) -> None:
+    def _finish(self, answer: Future) -> None:
         if answer is not self._answer:  # it was dropped
             return
         self._answer = None
@@ -103,13 +98,13 @@ class EvaluatorSupervisor:
             evaluation: Evaluation | None = answer.result()
         except ComponentDied as death:
             self._replace(death)
-            self._post(label, episodes, told)
+            self._post()
+            return
+        if evaluation is None:  # there are episodes left
+            self._play()
         else:
-            if evaluation is None:  # there are episodes left
-                self._play(label, episodes, told)
-                return
             self.is_busy = False
-            told(evaluation)
+            self._told(evaluation)
 
     def _replace(self, death: ComponentDied) -> None:
         self._attempts += 1

@@ -28,14 +28,7 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a conditi
 
 
 class EventLoop:
-    """Waits for answers, and meanwhile does what is due and looks whether the run has to end.
-
-    Args:
-        runtime: Waits for answers.
-        observer: Keeps the screen alive.
-        max_minutes: Time of the run; None is no limit.
-        stop_asked: Whether somebody asked the run to end.
-    """
+    """Waits for answers, and meanwhile does what is due and looks whether the run has to end."""
 
     def __init__(
         self,
@@ -149,37 +142,26 @@ class EventLoop:
 
 
 class StoreWatch:
-    """Has the policy published again where the weight store lost it.
-
-    Args:
-        store: The weight store.
-        loop: Says when to look.
-        publish: Asks the learner to publish, if it has something.
-    """
+    """Has the policy published again where the weight store lost it."""
 
     def __init__(self, store: Handle, loop: EventLoop, publish: Callable[[], object]) -> None:
         self._store, self._loop, self._publish = store, loop, publish
-        self._asked: Future | None = None
-        self._filled = False
-        loop.every(LOOK_AT_STORE_EVERY_S, self._look)
+        self._asked = False
 
     def was_filled(self) -> None:
-        """A policy was published: from now on one that holds none has lost it."""
-        if not self._filled:
-            self._filled, self._asked = True, None  # a look on its way may be older
+        """A policy was published: from now on a store that holds none has lost it."""
+        self._loop.every(LOOK_AT_STORE_EVERY_S, self._look)
 
     def _look(self) -> None:
-        if self._asked is None:
-            self._asked = self._store.post("pull", -1)
-            self._loop.when_done(self._asked, self._found)
+        if not self._asked:
+            self._asked = True
+            self._loop.when_done(self._store.post("pull", -1), self._found)
 
     def _found(self, answer: Future) -> None:
-        if answer is not self._asked:
-            return
-        self._asked = None
+        self._asked = False
         try:
             is_empty = answer.result() is None
         except ComponentDied:  # it comes back, and is looked at again
             return
-        if is_empty and self._filled:
+        if is_empty:
             self._publish()

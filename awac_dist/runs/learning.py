@@ -15,13 +15,9 @@ MAX_DEATHS = 4  # in a row and with no update in between
 
 
 class LearnerSupervisor:
-    """Calls the learner, and can put a new one in its place.
+    """Calls the learner, and can put a new one, which knows nothing, in its place.
 
-    Args:
-        start: Starts a learner that knows nothing.
-        checkpoints: Their folder.
-        loop: Waits for answers.
-        in_rounds: Whether it registers what workers bring round by round: in sync mode.
+    In sync mode (`in_rounds`) it registers what workers bring round by round.
 
     Attributes:
         training: What the living learner trains, by its name; empty before that.

@@ -29,8 +29,7 @@ class _Lost:
 
         Nobody knows any more which episodes ended, and by which policy.
         """
-        fragments = sum(tally.fragments for tally in self.tallies)
-        steps = sum(tally.steps for tally in self.tallies)
+        fragments, steps = map(sum, zip(*self.tallies, strict=True))
         return RolloutReport(fragments, [], steps, -1, act_s=0.0, send_s=0.0, stream=successor)
 
 
@@ -54,7 +53,6 @@ class WorkerPool:
 
     Args:
         start: Starts a worker: f(number, incarnation).
-        count: How many there are.
         shards: Where they insert what they collect.
         incarnation: The first of this session: no other session uses one from there on.
 
@@ -75,11 +73,6 @@ class WorkerPool:
 
     def __len__(self) -> int:
         return len(self._workers)
-
-    @property
-    def handles(self) -> list[Handle]:
-        """Those who do the work now."""
-        return [worker.handle for worker in self._workers]
 
     @property
     def positions(self) -> list[StreamState]:
@@ -182,10 +175,9 @@ class WorkerPool:
 
     def _shards_have_told(self, lost: _Lost, done: Sequence[Future]) -> bool:
         """Whether all shards have said what they have; one that died is asked again."""
-        for shard, answer in [item for item in lost.answers.items() if item[1] in done]:
-            del lost.answers[shard]
+        for shard in [shard for shard, answer in lost.answers.items() if answer in done]:
             try:
-                lost.tallies.append(answer.result())
+                lost.tallies.append(lost.answers.pop(shard).result())
             except ComponentDied:
                 time.sleep(POLL_S)
                 lost.answers[shard] = self._ask(shard, lost.position)

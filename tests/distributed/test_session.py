@@ -1,12 +1,15 @@
 """The Ray that a run works with: who cannot be reached, what is lost, who was stopped."""
 
+import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -69,21 +72,75 @@ def test_too_few_files_are_told_before_ray_starts(monkeypatch: pytest.MonkeyPatc
         RayRuntime()
 
 
-@pytest.mark.parametrize(("what", "kind"), [("raylet", "raylet"), ("control store", "gcs_server")])
+@pytest.fixture
+def part(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child of this process that is called like a program of Ray's."""
+    program = tmp_path / request.param
+    program.symlink_to(shutil.which("sleep") or "")
+    with subprocess.Popen(["sleep", "60"], executable=program) as process:
+        yield process
+        process.kill()
+
+
+def end(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal that ends it, and leave it to others to be told so by the system."""
+    process.send_signal(number)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [("raylet", "raylet"), ("gcs_server", "control store")],
+    indirect=["part"],
+)
+@pytest.mark.parametrize("known", [False, True])
 def test_ray_that_died_is_told_and_nobody_else_is_blamed(
-    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, what: str, kind: str
+    part: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, what: str, known: bool
 ) -> None:
-    node = SimpleNamespace(all_processes={kind: [SimpleNamespace(process=sleeper)]})
     monkeypatch.setattr(session.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(session.worker, "_global_node", node)
     found = Session()
     found.check()
     assert not found.is_lost
-    sleeper.kill()
-    sleeper.wait()
-    with pytest.raises(RuntimeLost, match=f"Ray's {what} .process {sleeper.pid}. died: SIGKILL"):
+    end(part, signal.SIGKILL)
+    if known:  # to Ray
+        part.wait()
+    how = "" if known else ": SIGKILL"
+    with pytest.raises(RuntimeLost, match=f"^Ray's {what} .process {part.pid}. died{how}$"):
         found.check()
     assert found.is_lost
+    assert part.wait() == -signal.SIGKILL  # still there to be told
+
+
+def test_how_a_child_died() -> None:
+    with subprocess.Popen(["sh", "-c", "exit 3"]) as child:
+        process = Process("Ray's raylet", child.pid)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert process.death() == "died: exit code 3"
+    assert not Process("learner").death()
+
+
+@pytest.mark.usefixtures("no_session")
+@pytest.mark.parametrize("part", ["gcs_server"], indirect=True)
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_ray_that_dies_as_it_starts_is_the_last_word_unless_nobody_waits_for_it(
+    part: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    monkeypatch.setattr(session, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(session, "STUCK_S", 0.1)
+    told: list[str] = []
+
+    def start() -> None:
+        end(part, signal.SIGKILL)
+        if interrupted:
+            raise KeyboardInterrupt
+        time.sleep(0.5)
+
+    monkeypatch.setattr(session, "_start", start)
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        Session(last_word=told.append)._is_over.set()
+    time.sleep(0.3)
+    line = f"Ray is gone: Ray's control store (process {part.pid}) died: SIGKILL"
+    assert set(told) == (set() if interrupted else {line})
 
 
 def test_a_process_is_ended_once_it_was_stopped_for_long(

@@ -823,7 +823,7 @@ def test_twenty_kills_and_how_long_they_hurt(ray_session: None) -> None:
     for kill in range(20):
         number = int(rng.integers(2))
         life = incarnations(workers)[number] + 1
-        pid, wait_s = pid_of(workers.handles[number]), float(rng.uniform(0, 0.3))
+        pid, wait_s = pid_of(workers._workers[number].handle), float(rng.uniform(0, 0.3))
         timer = threading.Timer(wait_s, os.kill, (pid, signal.SIGKILL))
         began = time.monotonic() + wait_s
         timer.start()
