@@ -26,12 +26,9 @@ class Process:
 
     Args:
         name: Such as "rollout worker 1".
-        pid: If it is on this machine already.
+        pid: None as long as it has no place; one that is given is of this machine.
         needs: What it waits for, in words, while it has no place.
         actor: Ray's, if it is a component.
-
-    Attributes:
-        pid: None as long as it has no place.
     """
 
     def __init__(

@@ -46,8 +46,7 @@ class RayRuntime(Runtime):
         self._asked: dict[Any, Process] = {}  # by the reference that comes once it runs
 
     def reserve(self, gpus: int) -> str:
-        where = self._places.reserve(gpus)
-        return where if len(ray.nodes()) > 1 or self._places.has_roles else ""
+        return self._places.reserve(gpus)
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any

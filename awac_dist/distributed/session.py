@@ -8,13 +8,12 @@ import resource
 import secrets
 import signal
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkstemp
+from tempfile import NamedTemporaryFile
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -199,11 +198,9 @@ def keep_token_private() -> None:
     token = Path.home() / ".ray" / "auth_token"
     with suppress(OSError):  # Ray says what is wrong with the folder
         token.parent.mkdir(exist_ok=True)
-        descriptor, made = mkstemp(dir=token.parent)  # readable by nobody else
-        with open(descriptor, "w") as file:
+        with NamedTemporaryFile("w", dir=token.parent) as file:  # readable by nobody else
             file.write(secrets.token_hex(32))
-        with suppress(FileExistsError):
-            os.link(made, token)  # whole, and never over another process's
-        os.unlink(made)
-        if stat.S_IMODE(token.stat().st_mode) & 0o077:
-            token.chmod(0o600)
+            file.flush()
+            with suppress(FileExistsError):
+                os.link(file.name, token)  # whole, and never over another process's
+        token.chmod(0o600)

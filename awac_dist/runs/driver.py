@@ -140,7 +140,7 @@ class Driver:
             self.learner.count_death(self.progress.grad_steps, reason)
             try:
                 if self._loaded:
-                    self.progress.go_back_to(self.learner.restart())
+                    self.progress.go_back_to(self.learner.restart(self.progress.streams))
                     self._evaluator.drop()  # it may be of updates that are lost
                     self._evaluate_again = again = self.progress.evaluating
                     self._observer.went_back(self.progress.grad_steps, evaluating=again)

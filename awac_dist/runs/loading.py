@@ -123,16 +123,14 @@ class Resumption:
         if self.components.session:
             self._go_on(progress, checkpoint)
         else:
-            self.learner.start_rounds(self._workers.positions)
-            self.learner.open(None)
+            self.learner.open(None, self._workers.positions)
         progress.arrangement, progress.streams = self._arrangement(), self._workers.positions
         return progress
 
     def _go_on(self, progress: Progress, checkpoint: str | None) -> None:
         known = {stream.worker: stream for stream in progress.streams}
         streams = [known.get(n, StreamState(n, 0)) for n in range(len(self._workers))]
-        self.learner.start_rounds(streams)
-        holdings = self.learner.open(checkpoint)
+        holdings = self.learner.open(checkpoint, streams)
         self._repeating = (
             self.components.spec.repeatable
             and self.components.config.mode == "sync"
@@ -143,7 +141,6 @@ class Resumption:
             self._workers.go_on(streams, self.loop.until)
         else:
             holdings = self.learner.register(everything=True)
-            self.learner.start_rounds(self._workers.positions)
         steps, episodes = progress.env_steps, progress.clone_episodes
         progress.recount(holdings)
         self.observer.note(

@@ -106,8 +106,7 @@ class InlineRuntime(Runtime):
         return InlineHandle(component(*arguments, **named))
 
     def weights_reader(self, store: InlineHandle) -> WeightStore:
-        component: WeightStore = store.component
-        return component
+        return store.component
 
     def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
         return list(futures)
