@@ -44,14 +44,15 @@ class Process:
     def is_at(self, pid: int | None, *, here: bool = True) -> None:
         """Take note of where it is; only on this machine can it be looked at."""
         self.pid, self._here = pid, None
-        if pid is not None and here:
+        self._is_here = here and pid is not None
+        if self._is_here:
             with suppress(psutil.NoSuchProcess):
                 self._here = psutil.Process(pid)
 
     @property
     def has_left(self) -> bool:
         """Whether it is not there any more: it died, or is somewhere else by now."""
-        return self._here is not None and not self._here.is_running()
+        return self._is_here and not (self._here and self._here.is_running())
 
     def death(self) -> str:
         """How it died, of a child of this process; empty if it lives. Its parent may still wait."""

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 import psutil
@@ -76,11 +75,13 @@ class Session:
         Raises:
             RuntimeLost: It is not, and all that ran there is gone with it.
         """
-        if why := _death(self.parts):
-            self._lose(why)
+        why = _death(self.parts)
         if self._joined and (at_once or time.monotonic() > self._look_at):
             self._look_at = time.monotonic() + LOOK_EVERY_S
-            self._ask_cluster(f"the Ray cluster at {self._joined}")
+            why = self._loss_of_cluster()
+        if why:
+            self.is_lost = True
+            raise RuntimeLost(why, again=self.is_ours and not self._joined)
 
     def close(self) -> None:
         """End what began here."""
@@ -97,19 +98,16 @@ class Session:
             if gone_s > STUCK_S:
                 last_word(f"Ray is gone: {why}")
 
-    def _ask_cluster(self, cluster: str) -> None:
+    def _loss_of_cluster(self) -> str:
+        """Why the cluster that was joined counts as gone; empty if it does not."""
+        cluster = f"the Ray cluster at {self._joined}"
         if why := unreachable(self._joined):
-            if time.monotonic() > self._answered + GIVEN_UP_AFTER_S:
-                self._lose(f"{cluster} does not answer: {why}")
-            return
+            is_late = time.monotonic() > self._answered + GIVEN_UP_AFTER_S
+            return f"{cluster} does not answer: {why}" if is_late else ""
         self._answered = time.monotonic()
         own = ray.get_runtime_context().get_node_id()
-        if not any(node["Alive"] and node["NodeID"] == own for node in ray.nodes()):
-            self._lose(f"{cluster} has given up this machine")
-
-    def _lose(self, why: str) -> NoReturn:
-        self.is_lost = True
-        raise RuntimeLost(why, again=self.is_ours and not self._joined)
+        is_here = any(node["Alive"] and node["NodeID"] == own for node in ray.nodes())
+        return "" if is_here else f"{cluster} has given up this machine"
 
 
 def _parts() -> list[Process]:

@@ -2,15 +2,10 @@
 
 A first run goes undisturbed. Then runs of the same settings follow each other; every few seconds
 a process of the run gets SIGKILL, or SIGSTOP and some time later SIGCONT; a launcher that was
-killed is started again with `--resume`, and what the run leaves behind is judged once it ends. When
-the time is over nothing is killed any more and the last run ends by itself. With the same `--out`
-the campaign goes on another time.
+killed is started again with `--resume`, and what the run leaves behind is judged once it ends.
 
-A death is recovered from once as many processes of each kind as before are built, and after that
-a row of updates appears in `metrics.jsonl`; of the evaluator, which is missed only when something
-is to be evaluated, a row of an evaluation; a process that goes on after its stop is recovered from
-in the same way. The next process is killed only then: what is promised is to survive the death of
-any one process at a time.
+docs/faults.md says when a death, or a stop, counts as recovered from. The next process is killed
+only then: what is promised is to survive the death of any one process at a time.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -143,6 +144,32 @@ def test_ray_that_dies_as_it_starts_is_the_last_word_unless_nobody_waits_for_it(
     assert set(told) == (set() if interrupted else {line})
 
 
+def test_a_cluster_that_was_joined_is_lost_once_it_does_not_answer_or_gave_this_machine_up(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = [True]
+    context = SimpleNamespace(get_node_id=lambda: "own")
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(session.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(session.ray, "nodes", lambda: [{"NodeID": "own", "Alive": alive[0]}])
+    found = Session()
+    found._joined = f"127.0.0.1:{port}"
+    found.check(at_once=True)
+    alive[0] = False
+    found.check()  # which looks now and then
+    with pytest.raises(
+        RuntimeLost, match=f"^the Ray cluster at .*:{port} has given up this"
+    ) as lost:
+        found.check(at_once=True)
+    assert not lost.value.again
+    found._joined = f"127.0.0.1:{port + 1}"
+    found.check(at_once=True)  # it may answer again
+    monkeypatch.setattr(session, "GIVEN_UP_AFTER_S", 0.0)
+    with pytest.raises(RuntimeLost, match="does not answer: Connection refused"):
+        found.check(at_once=True)
+    assert found.is_lost
+
+
 def test_a_process_is_ended_once_it_was_stopped_for_long(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
@@ -159,6 +186,7 @@ def test_a_process_is_ended_once_it_was_stopped_for_long(
         ]
     assert sleeper.wait() == -signal.SIGKILL
     assert process.has_left
+    assert Process("", sleeper.pid).has_left  # before somebody looked
     assert str(process) == f"rollout worker 1 (process {sleeper.pid})"
 
 
