@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -21,21 +22,17 @@ from awac_dist.rollout.worker import RolloutWorker
 LOOKS = 6  # in a row that find a process stopped, until it is ended
 
 
+@dataclass(eq=False)
 class Process:
-    """Where it is, how it died, and whether somebody stopped it, which no answer tells.
+    """Where it is, how it died, and whether somebody stopped it, which no answer tells."""
 
-    Args:
-        name: Such as "rollout worker 1".
-        pid: None as long as it has no place; one that is given is of this machine.
-        needs: What it waits for, in words, while it has no place.
-        actor: Ray's, if it is a component.
-    """
+    name: str  # such as "rollout worker 1"
+    pid: int | None = None  # as long as it has no place; one that is given is of this machine
+    needs: str = ""  # what it waits for, in words, while it has no place
+    actor: Any = None  # Ray's, if it is a component
 
-    def __init__(
-        self, name: str, pid: int | None = None, needs: str = "", actor: Any = None
-    ) -> None:
-        self.name, self.needs, self.actor = name, needs, actor
-        self.is_at(pid)
+    def __post_init__(self) -> None:
+        self.is_at(self.pid)
         self._stopped = 0
 
     def __str__(self) -> str:

@@ -32,12 +32,14 @@ class FixedPolicy:
         return self.policy
 
 
+@dataclass
 class PublishedPolicy:
     """The newest policy that the learner published, pulled if newer."""
 
-    def __init__(self, spec: PolicySpec, weights: WeightsReader) -> None:
-        self._spec, self._weights, self._serial = spec, weights, -1
-        self._policy: Policy | None = None
+    spec: PolicySpec
+    weights: WeightsReader
+    _serial: int = -1
+    _policy: Policy | None = None
 
     def newest(self) -> Policy:
         """The newest policy, or the last known one while nobody keeps them.
@@ -49,9 +51,9 @@ class PublishedPolicy:
         while True:
             newer = None
             with suppress(ComponentDied):
-                newer = self._weights.pull(self._serial)
+                newer = self.weights.pull(self._serial)
             if newer is not None:
-                self._policy = make_policy(self._spec, newer.vector, newer.version)
+                self._policy = make_policy(self.spec, newer.vector, newer.version)
                 self._serial = newer.serial
             if self._policy is not None:
                 return self._policy

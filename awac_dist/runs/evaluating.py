@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
@@ -14,35 +15,28 @@ from awac_dist.runs.event_loop import EventLoop
 ATTEMPTS = 3
 
 
+@dataclass
 class EvaluatorSupervisor:
     """Runs one evaluation at a time, again if the evaluator dies over it; `start` comes first.
 
     Where the weight store lost the policy, it has it published again.
-
-    Attributes:
-        is_busy: Whether an evaluation was begun, and nobody was told what came of it.
     """
 
-    def __init__(
-        self,
-        start: Callable[[], Handle],
-        died: Callable[[str, str], None],
-        loop: EventLoop,
-        publish: Callable[[], object],
-    ) -> None:
-        self._new, self._died, self._loop, self._publish = start, died, loop, publish
-        self._handle: Handle
-        self._attempts = 0
-        self._answer: Future | None = None
-        self.is_busy = False
+    new: Callable[[], Handle]  # starts an evaluator
+    died: Callable[[str, str], None]
+    loop: EventLoop
+    publish: Callable[[], object]
+    is_busy: bool = False  # an evaluation was begun, and nobody was told what came of it
+    _attempts: int = 0
+    _answer: Future | None = None
 
     def start(self) -> None:
         """Start an evaluator, which takes its time."""
-        self._handle = self._new()
+        self._handle = self.new()
 
     def check(self) -> None:
         """Wait until it is there: what it cannot make, it says before anything is learned."""
-        answer = self._loop.until(self._handle.post("ready"))
+        answer = self.loop.until(self._handle.post("ready"))
         with suppress(ComponentDied):  # it is replaced once it has work
             answer.result()
 
@@ -61,11 +55,11 @@ class EvaluatorSupervisor:
     def result(self, label: str, episodes: int) -> Evaluation:
         """Evaluate the newest policy, and wait for it; after the one that goes on."""
         while self._answer is not None:  # one that a stop kept from being asked for never comes
-            self._loop.look()
+            self.loop.look()
         found: list[Evaluation] = []
         self.begin(label, episodes, found.append)
         while not found:
-            self._loop.look()
+            self.loop.look()
         return found[0]
 
     def drop(self) -> None:
@@ -74,17 +68,17 @@ class EvaluatorSupervisor:
 
     def _post(self) -> None:
         while not self._has_loaded():
-            self._publish()
+            self.publish()
         self._play()
 
     def _play(self) -> None:
         self._answer = self._handle.post("run", *self._wanted)
-        self._loop.when_done(self._answer, self._finish)
+        self.loop.when_done(self._answer, self._finish)
 
     def _has_loaded(self) -> bool:
         """Whether the evaluator, another one if it dies over it, found a policy."""
         while True:
-            answer = self._loop.until(self._handle.post("load"))
+            answer = self.loop.until(self._handle.post("load"))
             try:
                 return answer.result() is not None
             except ComponentDied as death:
@@ -110,5 +104,5 @@ class EvaluatorSupervisor:
         self._attempts += 1
         if self._attempts == ATTEMPTS:
             raise RunFailed(f"the evaluator died {ATTEMPTS} times in a row: {death} {HUNG}")
-        self._died("evaluator", str(death))
+        self.died("evaluator", str(death))
         self.start()

@@ -498,7 +498,7 @@ def test_what_a_dying_worker_had_sent_counts_at_once(lives: int) -> None:
 
 def test_a_worker_that_never_starts_keeps_nobody_waiting_in_async_mode() -> None:
     bench = Bench(make_config(), lambda number, life: 4 if (number, life) == (1, 0) else np.inf)
-    bench.workers._start = lambda number, life: Pending()
+    bench.workers.start = lambda number, life: Pending()
     bench.run()
     bench.check(300)
     assert not bench.workers.is_ready(1)
@@ -619,7 +619,7 @@ def test_all_the_episodes_that_were_asked_for_in_spite_of_deaths(seed: int) -> N
 
 def test_others_take_over_the_episodes_of_a_worker_without_a_successor() -> None:
     bench = Bench(make_config(), lambda number, _: 3 if number == 1 else np.inf)
-    bench.workers._start = lambda number, life: Pending()
+    bench.workers.start = lambda number, life: Pending()
     bench.order, bench.limiter = Order("episodes", 24, "prior", "clone"), FROZEN
     bench.run()
     by_worker = Counter(place.key[0] for place in bench.held())
