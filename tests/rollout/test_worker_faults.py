@@ -736,7 +736,7 @@ def pid_of(handle: Any) -> int:
 
 def check_once(reports: list[tuple[int, RolloutReport]], workers: WorkerPool) -> None:
     """What was reported is what the shard holds, but for the calls that still go on."""
-    held = workers._shards[0].post("since", None).result().placements
+    held = workers.shards[0].post("since", None).result().placements
     positions = workers.positions
     over = [place for place in held if positions[place.key[0]].covers(place.key, place.length)]
     assert len(over) == sum(report.fragments for _, report in reports)
