@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from awac_dist.distributed.handles import SharedWeightStore
-from awac_dist.distributed.processes import DurableShard, WatchedEvaluator, WatchedWorker
+from awac_dist.distributed.process import DurableShard, WatchedEvaluator, WatchedWorker
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.learner.learner import Learner
 from awac_dist.replay.shard import ReplayShard

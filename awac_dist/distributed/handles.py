@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -20,11 +21,12 @@ OURS = (InputError, RunFailed, ComponentDied, NotFinite)  # told as they are, ot
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class RayFuture:
     """The answer to a call that was posted to an actor, whose component has a name."""
 
-    def __init__(self, reference: Any, name: str) -> None:
-        self.reference, self.name = reference, name
+    reference: Any
+    name: str
 
     def result(self) -> Any:
         with _clear_errors():
@@ -46,12 +48,10 @@ def _clear_errors() -> Iterator[None]:
 
 
 def _no_room(error: Exception) -> RunFailed:
-    store = "Ray's object store is full"
-    if isinstance(error, ray.exceptions.OutOfDiskError):
-        store += ", and so is the disk that it spills to"
+    no_disk = isinstance(error, ray.exceptions.OutOfDiskError)
     return RunFailed(
-        f"{store}: make room in /dev/shm and in Ray's folder, /tmp/ray unless RAY_TMPDIR names "
-        "another one"
+        f"Ray's object store is full{', and so is the disk that it spills to' * no_disk}: make "
+        "room in /dev/shm and in Ray's folder, /tmp/ray unless RAY_TMPDIR names another one"
     )
 
 
@@ -64,11 +64,12 @@ def _reason_of_death(error: Any) -> Exception:
     return InputError(f"a process of the run cannot start: {lines[-1].strip()}")
 
 
+@dataclass(eq=False)
 class RayHandle:
     """A component in another process: posting returns at once."""
 
-    def __init__(self, actor: Any, name: str) -> None:
-        self.actor, self.name = actor, name
+    actor: Any
+    name: str
 
     def post(self, method: str, *arguments: Any, **named: Any) -> RayFuture:
         with _clear_errors():
@@ -84,17 +85,15 @@ class SharedWeightStore(WeightStore):
         return super().publish(version, boxed)
 
 
+@dataclass
 class SharedWeightsReader:
     """Reads a `SharedWeightStore` from a worker's process."""
 
-    def __init__(self, store: RayHandle) -> None:
-        self._store = store
+    store: RayHandle
 
     def pull(self, newer_than: int) -> Weights | None:
-        while True:
-            answer = self._store.post("pull", newer_than).result()
-            if answer is None:
-                return None
+        while (answer := self.store.post("pull", newer_than).result()) is not None:
             serial, version, (reference,) = answer
             with suppress(ray.exceptions.ObjectLostError):  # the store died with what it held
                 return Weights(serial, version, ray.get(reference))
+        return None

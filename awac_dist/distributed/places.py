@@ -23,17 +23,13 @@ NODE_ID = "ray.io/node-id"
 
 
 class Places:
-    """What the cluster of this process has, and which part of it a process gets.
-
-    Attributes:
-        has_roles: Whether labels say what a node is for.
-    """
+    """What the cluster of this process has, and which part of it a process gets."""
 
     def __init__(self) -> None:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         own = ray.get_runtime_context().get_node_id()
         self._own = next(node for node in nodes if node["NodeID"] == own)
-        self.has_roles = any(ROLE in node["Labels"] for node in nodes)
+        self._has_roles = any(ROLE in node["Labels"] for node in nodes)
         self._nodes = nodes
         self._group: PlacementGroup | None = None
 
@@ -43,17 +39,19 @@ class Places:
         heads = [node["Labels"] for node in self._nodes if node["Labels"].get(ROLE) == DRIVER]
         to_come = max((float(labels.get(GPUS, 0)) for labels in heads), default=0.0)
         gpus = sum(node["Resources"].get("GPU", 0.0) for node in self._nodes)
-        role = WORKER if self.has_roles else None
+        role = WORKER if self._has_roles else None
         for_workers = [node for node in self._nodes if node["Labels"].get(ROLE) == role]
         cpus = (node["Resources"].get("CPU", 0.0) for node in for_workers)
         return Resources(tuple(filter(None, cpus)), max(gpus, to_come), grows=bool(heads))
 
     def reserve(self, gpus: int) -> str:
-        """Book the learner's node; returns what goes where."""
+        """Book the learner's node; returns what goes where, empty if there is no choice."""
         labels, home = self._home(gpus)
         needs = {"GPU": gpus} if gpus else {"memory": 1}  # a group needs to book something
         self._group = placement_group([needs], bundle_label_selector=[labels])
-        workers = f"nodes labelled {ROLE}={WORKER}" if self.has_roles else "all nodes"
+        if len(self._nodes) == 1 and not self._has_roles:
+            return ""
+        workers = f"nodes labelled {ROLE}={WORKER}" if self._has_roles else "all nodes"
         return f"learner, shards, evaluator on {home}, workers on {workers}"
 
     def beside_learner(self, gpus: float) -> dict[str, Any]:
@@ -65,7 +63,7 @@ class Places:
 
     def worker(self, cpus: float) -> dict[str, Any]:
         """Options of a rollout worker."""
-        labels = {ROLE: WORKER} if self.has_roles else {}
+        labels = {ROLE: WORKER} if self._has_roles else {}
         return {"num_cpus": cpus, "scheduling_strategy": "SPREAD", "label_selector": labels}
 
     def free(self) -> None:
@@ -74,7 +72,7 @@ class Places:
             remove_placement_group(self._group)
 
     def _home(self, gpus: int) -> tuple[dict[str, str], str]:
-        if self.has_roles:
+        if self._has_roles:
             return {ROLE: LEARNER}, f"the node labelled {ROLE}={LEARNER}"
         if gpus > self._own["Resources"].get("GPU", 0.0):
             return {}, "a node with a GPU"

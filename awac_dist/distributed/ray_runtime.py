@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import ray
@@ -45,8 +46,7 @@ class RayRuntime(Runtime):
         self._asked: dict[Any, Process] = {}  # by the reference that comes once it runs
 
     def reserve(self, gpus: int) -> str:
-        where = self._places.reserve(gpus)
-        return where if len(ray.nodes()) > 1 or self._places.has_roles else ""
+        return self._places.reserve(gpus)
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
@@ -56,12 +56,11 @@ class RayRuntime(Runtime):
         actor = ACTORS[component].options(**place).remote(*arguments, **named)
         needs = f" ({cpus:g} CPU)" if cpus else f" ({gpus:g} GPU)" if gpus else ""
         number = named.get("worker", arguments[0] if component is ReplayShard else "")
-        name = re.sub(r"(?<=.)(?=[A-Z])", " ", component.__name__).lower()
-        waits = f"{component.__name__}{needs}"
-        process = Process(f"{name} {number}".strip(), needs=waits, actor=actor)
-        self._processes.append(process)
-        self._ask(process)
-        return RayHandle(actor, process.name)
+        words = re.sub(r"(?<=.)(?=[A-Z])", " ", component.__name__).lower()
+        name = f"{words} {number}".strip()
+        self._processes.append(Process(name, needs=f"{component.__name__}{needs}", actor=actor))
+        self._ask(self._processes[-1])
+        return RayHandle(actor, name)
 
     def waits_for(self) -> str:
         self._hear()
@@ -109,14 +108,14 @@ class RayRuntime(Runtime):
 
     def gauges(self, run: str) -> Callable[[Mapping[str, float]], None]:
         """Metrics under their TensorBoard names: `replay/size` as `ray_awac_dist_replay_size`."""
-        gauges: dict[str, Gauge] = {}
+
+        @cache
+        def gauge(name: str) -> Gauge:
+            return Gauge(GAUGE_PREFIX + name.replace("/", "_"), name, tag_keys=("run",))
 
         def show(values: Mapping[str, float]) -> None:
             for name, value in values.items():
-                if name not in gauges:
-                    exported = GAUGE_PREFIX + name.replace("/", "_")
-                    gauges[name] = Gauge(exported, name, tag_keys=("run",))
-                gauges[name].set(value, {"run": run})
+                gauge(name).set(value, {"run": run})
 
         return show
 
@@ -136,6 +135,5 @@ def _done(references: list[Any], timeout_s: float) -> list[Any]:
         return []
     done, waiting = ray.wait(references, timeout=timeout_s, fetch_local=False)
     if done and waiting:
-        more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
-        done += more
+        done += ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)[0]
     return list(done)

@@ -8,20 +8,17 @@ import resource
 import secrets
 import signal
 import socket
-import stat
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkstemp
-from typing import Any, NoReturn
+from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
 import psutil
 import ray
-from ray._private import ray_constants, worker
+from ray._private import ray_constants
 
 from awac_dist.distributed.process import Process
 from awac_dist.errors import InputError, RuntimeLost, first_line
@@ -32,10 +29,7 @@ LOOK_EVERY_S = 5.0  # at a cluster that was joined
 CONNECT_S = 2.0
 GIVEN_UP_AFTER_S = 20.0  # without an answer
 STUCK_S = 30.0  # after which nobody will call `check` any more; after 60 Ray ends the process
-PARTS = {
-    ray_constants.PROCESS_TYPE_RAYLET: "Ray's raylet",
-    ray_constants.PROCESS_TYPE_GCS_SERVER: "Ray's control store",
-}
+PARTS = {"raylet": "Ray's raylet", "gcs_server": "Ray's control store"}  # by program
 
 
 class Session:
@@ -61,6 +55,7 @@ class Session:
         address = address or named_address()
         self.is_ours, self._joined, self.is_lost = not ray.is_initialized(), "", False
         self._is_over, self._answered, self._look_at = threading.Event(), time.monotonic(), 0.0
+        self.parts: list[Process] = []
         if last_word is not None:
             threading.Thread(target=self._watch, args=[last_word], daemon=True).start()
         try:
@@ -69,10 +64,10 @@ class Session:
             elif self.is_ours and address is not None:
                 _join(address)
                 self._joined = ray.get_runtime_context().gcs_address
-        except InputError:
+        except BaseException:  # Ctrl-C, too, after which nobody is to end this process
             self._is_over.set()
             raise
-        self.parts = [Process(name, child.pid) for name, child in _children().items()]
+        self.parts = _parts()
 
     def check(self, *, at_once: bool = False) -> None:
         """Look whether it is still there; a cluster is asked now and then, or `at_once`.
@@ -80,11 +75,13 @@ class Session:
         Raises:
             RuntimeLost: It is not, and all that ran there is gone with it.
         """
-        if why := _death():
-            self._lose(why)
+        why = _death(self.parts)
         if self._joined and (at_once or time.monotonic() > self._look_at):
             self._look_at = time.monotonic() + LOOK_EVERY_S
-            self._ask_cluster(f"the Ray cluster at {self._joined}")
+            why = self._loss_of_cluster()
+        if why:
+            self.is_lost = True
+            raise RuntimeLost(why, again=self.is_ours and not self._joined)
 
     def close(self) -> None:
         """End what began here."""
@@ -95,49 +92,37 @@ class Session:
     def _watch(self, last_word: Callable[[str], object]) -> None:
         gone_s = 0.0
         while not self._is_over.wait(LOOK_EVERY_S):
-            why = _death() or _early_death() or (self._joined and unreachable(self._joined))
+            joined = self._joined
+            why = unreachable(joined) if joined else _death(self.parts or _parts())
             gone_s = gone_s + LOOK_EVERY_S if why else 0.0
             if gone_s > STUCK_S:
                 last_word(f"Ray is gone: {why}")
 
-    def _ask_cluster(self, cluster: str) -> None:
+    def _loss_of_cluster(self) -> str:
+        """Why the cluster that was joined counts as gone; empty if it does not."""
+        cluster = f"the Ray cluster at {self._joined}"
         if why := unreachable(self._joined):
-            if time.monotonic() > self._answered + GIVEN_UP_AFTER_S:
-                self._lose(f"{cluster} does not answer: {why}")
-            return
+            is_late = time.monotonic() > self._answered + GIVEN_UP_AFTER_S
+            return f"{cluster} does not answer: {why}" if is_late else ""
         self._answered = time.monotonic()
         own = ray.get_runtime_context().get_node_id()
-        if not any(node["Alive"] and node["NodeID"] == own for node in ray.nodes()):
-            self._lose(f"{cluster} has given up this machine")
-
-    def _lose(self, why: str) -> NoReturn:
-        self.is_lost = True
-        raise RuntimeLost(why, again=self.is_ours and not self._joined)
+        is_here = any(node["Alive"] and node["NodeID"] == own for node in ray.nodes())
+        return "" if is_here else f"{cluster} has given up this machine"
 
 
-def _children() -> dict[str, subprocess.Popen[bytes]]:
-    """Ray's own processes that this one started, by name; none while it starts them."""
-    node: Any = worker._global_node
-    started = node.all_processes if node else {}
-    return {name: started[kind][0].process for kind, name in PARTS.items() if kind in started}
-
-
-def _death() -> str:
-    """How one of them died; empty if none did."""
-    for name, child in _children().items():
-        if (code := child.poll()) is not None:
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            return f"{name} (process {child.pid}) died: {how}"
-    return ""
-
-
-def _early_death() -> str:
-    """The same while Ray starts, when nobody but the system knows of them."""
+def _parts() -> list[Process]:
+    """Children of this process that Ray cannot live without, also while it starts them."""
+    found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
-            if child.name() in PARTS and child.status() == psutil.STATUS_ZOMBIE:
-                return f"{PARTS[child.name()]} (process {child.pid}) died as it started"
-    return ""
+            if name := PARTS.get(child.name()):
+                found.append(Process(name, child.pid))
+    return found
+
+
+def _death(parts: Iterable[Process]) -> str:
+    """Which of them died, and how; empty if none did."""
+    return next((f"{part} {how}" for part in parts if (how := part.death())), "")
 
 
 def unreachable(address: str) -> str:
@@ -211,11 +196,9 @@ def keep_token_private() -> None:
     token = Path.home() / ".ray" / "auth_token"
     with suppress(OSError):  # Ray says what is wrong with the folder
         token.parent.mkdir(exist_ok=True)
-        descriptor, made = mkstemp(dir=token.parent)  # readable by nobody else
-        with open(descriptor, "w") as file:
+        with NamedTemporaryFile("w", dir=token.parent) as file:  # readable by nobody else
             file.write(secrets.token_hex(32))
-        with suppress(FileExistsError):
-            os.link(made, token)  # whole, and never over another process's
-        os.unlink(made)
-        if stat.S_IMODE(token.stat().st_mode) & 0o077:
-            token.chmod(0o600)
+            file.flush()
+            with suppress(FileExistsError):
+                os.link(file.name, token)  # whole, and never over another process's
+        token.chmod(0o600)

@@ -46,9 +46,8 @@ class Evaluator:
     A plain object; `distributed.actors` gives it a process of its own.
 
     Args:
-        spec, policy, weights: The task, the shape of the policy, and where policies come from.
+        policy: The shape of what is published.
         seed: The run's.
-        num_envs: Episodes that are played side by side.
         step_timeout_s: As a rollout worker's.
     """
 
@@ -68,12 +67,8 @@ class Evaluator:
         watchdog = Watchdog(step_timeout_s if self.owns_process else None)
         self._collector = Collector(spec, num_envs, stream_of(seed), noise=None, watchdog=watchdog)
         self._policy: Policy | None = None
-        self._begin()
-
-    def _begin(self) -> None:
         self._playing: Iterator[Finished] | None = None
-        self._played: list[Finished] = []
-        self._faults: list[str] = []
+        self._played, self._faults = list[Finished](), list[str]()
 
     def ready(self) -> None:
         """Answers once its environments are made."""
@@ -83,7 +78,7 @@ class Evaluator:
 
         None where nobody keeps one, because nothing was published or the weight store died.
         """
-        self._begin()
+        self._playing = None
         newest = self._weights.pull(-1)
         if newest is None:
             return None
@@ -100,10 +95,11 @@ class Evaluator:
         """
         assert self._policy is not None, "load comes first"
         if self._playing is None:
+            self._played, self._faults = [], []
             self._playing = play(self._collector, self._policy, 0, episodes, self._faults)
         self._played += islice(self._playing, SIDE_BY_SIDE)
         if len(self._played) < episodes:
             return None
-        played, faults = self._played, self._faults
-        self._begin()
-        return evaluation_of(label, self._policy.version, self._env_id, played, faults)
+        self._playing = None
+        version = self._policy.version
+        return evaluation_of(label, version, self._env_id, self._played, self._faults)

@@ -76,19 +76,13 @@ class Campaign:
         return cls(**left)
 
     def exited(self, run: int, code: int, lines: Sequence[str], begun: bool) -> str:
-        """Note how a launcher ended by itself: in one clear line or not.
+        """Note how a launcher ended by itself, of the lines that it printed: clearly or not.
 
-        Args:
-            run: Its number.
-            code: Of its exit.
-            lines: That it printed.
-            begun: Whether its run can be resumed, whose command is then to be its last line.
+        Where its run has `begun`, two lines with the command that goes on follow the clear one.
         """
-        told = lines[-3:] if begun else lines[-1:]
-        clear = "".join(told[:1]).startswith("awac_dist: ")
-        if begun:
-            clear = clear and len(told) == 3 and RESUME in told[-1]
-        line = f"run {run}: exit {code}: {told}"
+        reason = lines[-3:-2] if begun else lines[-1:]
+        clear = "".join(reason).startswith("awac_dist: ") and (not begun or RESUME in lines[-1])
+        line = f"run {run}: exit {code}: {lines[-3:]}"
         (self.told if clear else self.failures).append(line)
         return line
 
@@ -107,17 +101,16 @@ class Campaign:
 
     def closing(self) -> str:
         """What was lost and what was learned, for a terminal."""
-        results = [verdict.result for verdict in self.verdicts]
+        verdicts = self.verdicts
         lines = [
-            f"{len(results)} runs, {len(self.told)} exits with one clear line, "
+            f"{len(verdicts)} runs, {len(self.told)} exits with one clear line, "
             f"{len(self.failures)} without",
-            f"transitions lost {sum(v.lost for v in self.verdicts)}, "
-            f"not known to the learner {sum(v.unknown for v in self.verdicts)}, "
-            f"duplicated {sum(v.duplicated for v in self.verdicts)}",
+            f"transitions lost {sum(v.lost for v in verdicts)}, not known to the learner "
+            f"{sum(v.unknown for v in verdicts)}, duplicated {sum(v.duplicated for v in verdicts)}",
+            *(problem for verdict in verdicts for problem in verdict.problems),
         ]
-        lines += [problem for verdict in self.verdicts for problem in verdict.problems]
-        if results and self.undisturbed:
-            returns = " ".join(f"{result:.0f}" for result in results)
+        if verdicts and self.undisturbed:
+            returns = " ".join(f"{verdict.result:.0f}" for verdict in verdicts)
             lines.append(f"return {returns}; undisturbed {self.undisturbed.result:.0f}")
         return "\n".join(lines)
 
@@ -125,8 +118,4 @@ class Campaign:
 def is_clean(done: Campaign) -> bool:
     """Whether everything was recovered from and nothing is wrong."""
     recovered = all(death.seconds is not None for death in done.deaths)
-    clean = all(
-        not (verdict.lost or verdict.unknown or verdict.duplicated or verdict.problems)
-        for verdict in done.verdicts
-    )
-    return recovered and clean and not done.failures
+    return recovered and not done.failures and all(its.is_clean for its in done.verdicts)

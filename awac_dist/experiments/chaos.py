@@ -2,15 +2,10 @@
 
 A first run goes undisturbed. Then runs of the same settings follow each other; every few seconds
 a process of the run gets SIGKILL, or SIGSTOP and some time later SIGCONT; a launcher that was
-killed is started again with `--resume`, and what the run leaves behind is judged once it ends. When
-the time is over nothing is killed any more and the last run ends by itself. With the same `--out`
-the campaign goes on another time.
+killed is started again with `--resume`, and what the run leaves behind is judged once it ends.
 
-A death is recovered from once as many processes of each kind as before are built, and after that
-a row of updates appears in `metrics.jsonl`; of the evaluator, which is missed only when something
-is to be evaluated, a row of an evaluation; a process that goes on after its stop is recovered from
-in the same way. The next process is killed only then: what is promised is to survive the death of
-any one process at a time.
+docs/faults.md says when a death, or a stop, counts as recovered from. The next process is killed
+only then: what is promised is to survive the death of any one process at a time.
 """
 
 from __future__ import annotations
@@ -79,18 +74,14 @@ def launch(arguments: Sequence[str], log: Path) -> psutil.Popen:
 def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[psutil.Process]:
     """Processes of a kind that a launcher started, or itself, by process id.
 
-    Args:
-        launcher: Of the run.
-        kind: One of `KINDS`.
-        ready: Leave out those that are still being built.
+    Those that are `ready` are not being built any more.
     """
     if kind == DRIVER:
         return [launcher]
-    found = []
+    found, ours = [], f"ray::{ACTORS[kind][0]}" if kind in ACTORS else None
     for process in launcher.children(recursive=True):
         with suppress(psutil.Error):  # it is gone
             title = "".join(process.cmdline()[:1]).strip()  # Ray's, such as ray::Learner.update
-            ours = f"ray::{ACTORS[kind][0]}" if kind in ACTORS else None
             is_one = title.split(".")[0] == ours or process.name() == PARTS.get(kind)
             if is_one and not (ready and STARTING in title):
                 found.append(process)
@@ -211,8 +202,7 @@ class DisturbedRun:
 
     def _elapsed_s(self, column: str) -> float:
         """When the newest row with a column was written; rows of lost updates disappear again."""
-        written: float = last_row(self.folder, column).get("elapsed_s", -1.0)
-        return written
+        return float(last_row(self.folder, column).get("elapsed_s", -1.0))
 
     def _recovers(self, column: str, dead: int, since: float, deadline: float) -> bool:
         self._wait(deadline, lambda: self._is_whole(dead))
@@ -220,12 +210,11 @@ class DisturbedRun:
         return self._wait(deadline, lambda: self._elapsed_s(column) > since)
 
     def _is_whole(self, dead: int) -> bool:
-        for kind in (*ACTORS, *PARTS):
-            living = of_kind(self._launcher, kind, ready=True)
-            wanted = ACTORS[kind][1] if kind in ACTORS else 1
-            if sum(process.pid != dead for process in living) != wanted:
-                return False
-        return True
+        wanted = {kind: number for kind, (_, number) in ACTORS.items()} | dict.fromkeys(PARTS, 1)
+        return all(
+            sum(its.pid != dead for its in of_kind(self._launcher, kind, ready=True)) == number
+            for kind, number in wanted.items()
+        )
 
 
 def hold(
@@ -255,8 +244,8 @@ def hold(
     rng = random.Random(seed + len(result.deaths))
 
     def over() -> bool:
-        enough = least and all(result.count(kind) >= least for kind in kinds)
-        return bool(enough) or time.monotonic() > end
+        enough = least > 0 and all(result.count(kind) >= least for kind in kinds)
+        return enough or time.monotonic() > end
 
     def judged(name: str, kinds: Sequence[str]) -> Verdict:
         verdict = DisturbedRun(out / name, result, kinds, every_s, rng, over).run()

@@ -82,6 +82,10 @@ class Verdict:
     problems: list[str]  # everything else, in words
     result: float  # mean return of the last evaluation
 
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.unknown or self.duplicated or self.problems)
+
 
 def judge(
     folder: Path, seen: Mapping[Fragment, int], *, env_steps: int, grad_steps: int

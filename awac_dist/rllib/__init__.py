@@ -25,8 +25,7 @@ def host(method: str) -> type[OfflineToOnline]:
         HOSTS[method] = algorithm
         globals().update({config.__name__: config, title: algorithm})
         tune.register_trainable(title, algorithm)
-    hosted: type[OfflineToOnline] = globals()[title]
-    return hosted
+    return globals()[title]
 
 
 for _method in METHODS:

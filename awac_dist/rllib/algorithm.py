@@ -60,10 +60,9 @@ class OfflineToOnline(Algorithm):
 
     def setup(self, config: OfflineToOnlineConfig) -> None:
         super().setup(config)
-        spec = space_spec(str(self.config.env), *self.spaces[INPUT_ENV_SINGLE_SPACES])
-        self.replay = Replay(
-            spec, self.config.as_run(), self.config.fixed_seed(), self.config.prior_folder
-        )
+        own = self.config
+        spec = space_spec(str(own.env), *self.spaces[INPUT_ENV_SINGLE_SPACES])
+        self.replay = Replay(spec, own.as_run(), own.fixed_seed(), own.prior_folder)
         self._progress = dict.fromkeys((OFFLINE_UPDATES, ENV_STEPS, ONLINE_UPDATES), 0)
         self.replay.wishes = self._ask(lambda learner: learner.wishes)
         if statistics := self.replay.statistics:

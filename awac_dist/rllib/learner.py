@@ -179,8 +179,9 @@ class MethodLearner(TorchLearner):
 
     def acting(self) -> tuple[PolicySpec, dict[str, Array]]:
         """Shape of the policy, and its arrays by name."""
-        acting, normalization = self.method.acting(), self._normalization()
-        acting = acting if normalization is None else normalization.acting(acting)
+        acting = self.method.acting()
+        if normalization := self._normalization():
+            acting = normalization.acting(acting)
         return acting.spec, acting.in_numpy()
 
     def adopt(self, arrays: Mapping[str, Array]) -> None:

@@ -52,7 +52,7 @@ class Replay:
         loaded = self._shard.load()
         prior, normalized = PriorData(sources, [loaded]), run.replay.normalize_observations
         prior.check_mixture(run)
-        for line in prior.doubts(None, normalized=normalized) if sources else ():
+        for line in prior.doubts(None, normalized=normalized):
             logging.getLogger(__name__).warning(line)
         self.statistics = statistics(added(loaded.sums)) if sources and normalized else None
         self._weights = {source.name: source.weight for source in sources}

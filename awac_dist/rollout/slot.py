@@ -93,8 +93,7 @@ class Slot:
     def noise(self, size: int) -> Array:
         """Noise [size] for the next action."""
         if self._noise is None:
-            done_already = self.steps
-            self._noise = islice(self._process(self._rng, size), done_already, None)
+            self._noise = islice(self._process(self._rng, size), self.steps, None)  # of the rest
         return next(self._noise)
 
     def step(self, action: Array, bounded: np.ndarray) -> tuple[bool, bool]:

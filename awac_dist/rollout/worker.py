@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from awac_dist.errors import ComponentDied
@@ -31,12 +32,14 @@ class FixedPolicy:
         return self.policy
 
 
+@dataclass
 class PublishedPolicy:
     """The newest policy that the learner published, pulled if newer."""
 
-    def __init__(self, spec: PolicySpec, weights: WeightsReader) -> None:
-        self._spec, self._weights, self._serial = spec, weights, -1
-        self._policy: Policy | None = None
+    spec: PolicySpec
+    weights: WeightsReader
+    _serial: int = -1
+    _policy: Policy | None = None
 
     def newest(self) -> Policy:
         """The newest policy, or the last known one while nobody keeps them.
@@ -45,22 +48,18 @@ class PublishedPolicy:
             RuntimeError: There was none for a long time.
         """
         deadline = time.monotonic() + FIRST_POLICY_S
-        self._look()
-        while self._policy is None:
+        while True:
+            newer = None
+            with suppress(ComponentDied):
+                newer = self.weights.pull(self._serial)
+            if newer is not None:
+                self._policy = make_policy(self.spec, newer.vector, newer.version)
+                self._serial = newer.serial
+            if self._policy is not None:
+                return self._policy
             if time.monotonic() > deadline:
                 raise RuntimeError("asked to act before any policy was published")
             time.sleep(POLL_S)
-            self._look()
-        return self._policy
-
-    def _look(self) -> None:
-        try:
-            newer = self._weights.pull(self._serial)
-        except ComponentDied:
-            return
-        if newer is not None:
-            self._policy = make_policy(self._spec, newer.vector, newer.version)
-            self._serial = newer.serial
 
 
 PolicySource = FixedPolicy | PublishedPolicy

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from awac_dist.messages import Future, RolloutReport, UpdateReport
 from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.schedule import Schedule
 from awac_dist.types import Kind
+
+if TYPE_CHECKING:
+    from awac_dist.runs.driver import Driver
 
 EPISODES_PER_CALL = 2  # few, so that progress shows
 CALLS_AHEAD = 2  # update calls that the learner has before it, so that it never waits for us;
@@ -57,17 +60,6 @@ class Counts(NamedTuple):
     updates: int
 
 
-class Control(Protocol):
-    """What the loop needs of the driver."""
-
-    def counts(self) -> Counts: ...
-    def look(self, futures: Sequence[Future]) -> list[Future]: ...
-    def update(self, count: int) -> Future: ...
-    def learned(self, report: UpdateReport) -> None: ...
-    def collected(self, report: RolloutReport) -> None: ...
-    def round_over(self) -> None: ...
-
-
 @dataclass
 class _Round:
     """Workers that collect together; what they bring is registered in worker order."""
@@ -77,36 +69,26 @@ class _Round:
     reports: dict[int, RolloutReport] = field(default_factory=dict)
 
 
+@dataclass
 class Collecting:
     """Collects until there is enough, and updates as the schedule has it.
 
-    Workers that take turns with the learner form one round, which waits until each of them has
-    started; else each is a round of its own, and one that has no place in the cluster keeps
-    nobody waiting.
-
-    Args:
-        control: The driver, which keeps the counts.
-        schedule: When to collect, when to update.
-        together: Whether all workers are one round.
-        updates_per_call: At most.
+    Workers that take turns with the learner form one round (`together`), which waits until each of
+    them has started; else each is a round of its own, and one that has no place in the cluster
+    keeps nobody waiting. The driver (`control`) keeps the counts.
     """
 
-    def __init__(
-        self,
-        control: Control,
-        workers: WorkerPool,
-        order: Order,
-        schedule: Schedule,
-        *,
-        together: bool,
-        updates_per_call: int = 1,
-    ) -> None:
-        self._control, self._workers = control, workers
-        self._order, self._schedule = order, schedule
-        self._updates_per_call = updates_per_call
-        self._calls_ahead = 1 if together else CALLS_AHEAD
-        everyone = list(range(len(workers)))
-        self._idle = [everyone] if together else [[worker] for worker in everyone]
+    control: Driver
+    workers: WorkerPool
+    order: Order
+    schedule: Schedule
+    together: bool
+    updates_per_call: int = 1
+
+    def __post_init__(self) -> None:
+        self._calls_ahead = 1 if self.together else CALLS_AHEAD
+        everyone = list(range(len(self.workers)))
+        self._idle = [everyone] if self.together else [[worker] for worker in everyone]
         self._rounds: list[_Round] = []
         self._updates: deque[Future] = deque()
         self._posted = 0  # updates that are asked for and not done
@@ -121,7 +103,7 @@ class Collecting:
         while self._left() or self._rounds or self._updates or self._updates_due():
             self._start_rounds()
             self._start_updates()
-            done = self._control.look([*self._updates, *self._workers.answers()])
+            done = self.control.look([*self._updates, *self.workers.answers()])
             self._finish_updates(done)
             self._finish_rounds(done)
 
@@ -129,50 +111,50 @@ class Collecting:
         return sum(sum(round_.asked.values()) for round_ in self._rounds)
 
     def _left(self) -> int:
-        return max(0, self._order.total - self._control.counts().done - self._under_way())
+        return max(0, self.order.total - self.control.counts().done - self._under_way())
 
     def _updates_due(self) -> int:
-        counts = self._control.counts()
+        counts = self.control.counts()
         asked = counts.updates + self._posted
-        return max(0, self._schedule.updates_due(counts.steps, asked))  # a resumed run may ask less
+        return max(0, self.schedule.updates_due(counts.steps, asked))  # a resumed run may ask less
 
     def _start_rounds(self) -> None:
         for workers in list(self._idle):
-            counts = self._control.counts()
-            room = self._schedule.room(counts.steps + self._under_way(), counts.updates)
+            counts = self.control.counts()
+            room = self.schedule.room(counts.steps + self._under_way(), counts.updates)
             units = min(self._left(), room)
             if units <= 0:
                 return
-            if all(self._workers.is_ready(worker) for worker in workers):
+            if all(self.workers.is_ready(worker) for worker in workers):
                 self._idle.remove(workers)
                 self._rounds.append(self._begin(workers, units))
 
     def _begin(self, workers: list[int], units: int) -> _Round:
-        shares = zip(workers, self._order.shares(units, len(workers)), strict=True)
+        shares = zip(workers, self.order.shares(units, len(workers)), strict=True)
         asked = {worker: share for worker, share in shares if share}
         for worker, share in asked.items():
-            self._order.post(self._workers, worker, share)
+            self.order.post(self.workers, worker, share)
         return _Round(workers, asked)
 
     def _start_updates(self) -> None:
         while (due := self._updates_due()) and len(self._updates) < self._calls_ahead:
-            count = min(self._updates_per_call, due)
-            self._updates.append(self._control.update(count))
+            count = min(self.updates_per_call, due)
+            self._updates.append(self.control.update(count))
             self._posted += count
 
     def _finish_updates(self, done: Sequence[Future]) -> None:
         while self._updates and self._updates[0] in done:
             report: UpdateReport = self._updates.popleft().result()
             self._posted -= report.updates
-            self._control.learned(report)
+            self.control.learned(report)
 
     def _finish_rounds(self, done: Sequence[Future]) -> None:
-        for worker, report in self._workers.reports(done):
+        for worker, report in self.workers.reports(done):
             round_ = next(round_ for round_ in self._rounds if worker in round_.asked)
             round_.reports[worker] = report
             if len(round_.reports) == len(round_.asked):
                 self._rounds.remove(round_)
                 self._idle.append(round_.workers)
                 for member in sorted(round_.reports):
-                    self._control.collected(round_.reports[member])
-                self._control.round_over()
+                    self.control.collected(round_.reports[member])
+                self.control.round_over()

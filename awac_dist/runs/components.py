@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import ExperienceLog
@@ -25,41 +25,34 @@ INITIAL_POLICY = "initial-policy.npz"  # that the run starts from, where its con
 INCARNATIONS_PER_SESSION = 1_000_000  # a worker cannot die so often
 
 
+@dataclass
 class Components:
     """Everything that runs; each component gets its own part of the config only.
 
     Shards, workers and the weight store start at once, learner and evaluator when they are asked
     for, since the driver may need another one.
-
-    Args:
-        plan: How many of them.
-        folder: The run's, a path or URI.
-        sources: Prior data.
-        session: How often the run was started before.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        config: RunConfig,
-        spec: EnvSpec,
-        plan: Plan,
-        folder: str,
-        sources: Sequence[Source],
-        session: int = 0,
-    ) -> None:
-        self.runtime, self.config, self.spec = runtime, config, spec
-        self.folder, self.sources, self.session = folder, sources, session
-        self._plan = plan
-        self.placement = runtime.reserve(plan.learner_gpus)
-        self.weights = runtime.start(WeightStore)
-        self._reader = runtime.weights_reader(self.weights)
-        normalize = config.replay.normalize_observations and not all(its.joined for its in sources)
-        policy = config.algorithm.policy_spec(spec)
+    runtime: Runtime
+    config: RunConfig
+    spec: EnvSpec
+    plan: Plan  # how many of them
+    folder: str  # the run's, a path or URI
+    sources: Sequence[Source]  # prior data
+    session: int = 0  # how often the run was started before
+
+    def __post_init__(self) -> None:
+        config, plan = self.config, self.plan
+        self.placement = self.runtime.reserve(plan.learner_gpus)
+        self.weights = self.runtime.start(WeightStore)
+        self._reader = self.runtime.weights_reader(self.weights)
+        began_with_data = not all(source.joined for source in self.sources)
+        normalize = config.replay.normalize_observations and began_with_data
+        policy = config.algorithm.policy_spec(self.spec)
         self._replay = replace(config.replay, normalize_observations=normalize)
         self._policy = replace(policy, normalize_observations=normalize)
         self.shards = [self._start_shard(index) for index in range(plan.shards)]
-        first = INCARNATIONS_PER_SESSION * session
+        first = INCARNATIONS_PER_SESSION * self.session
         self.workers = WorkerPool(self._start_worker, plan.workers, self.shards, first)
 
     def start_learner(self) -> Handle:
@@ -74,9 +67,9 @@ class Components:
             # rows that the sampler draws from; a step takes two at the most
             online_capacity=min(capacity, 2 * config.online.env_steps),
             seed=config.seed,
-            device=self._plan.device,
+            device=self.plan.device,
             replay=self._replay,
-            gpus=self._plan.learner_gpus,
+            gpus=self.plan.learner_gpus,
             sources={source.name: source.weight for source in self.sources},
             evidence=f"{self.folder}/{EVIDENCE}",
             initial=f"{self.folder}/{INITIAL_POLICY}" if config.init else None,
@@ -101,7 +94,7 @@ class Components:
         return self.runtime.start(
             ReplayShard,
             index,
-            self._plan.shards,
+            self.plan.shards,
             spec,
             discount=self.config.learner.discount,
             log=ExperienceLog(experience, index, spec, self.session),
@@ -122,5 +115,5 @@ class Components:
             worker=number,
             incarnation=incarnation,
             step_timeout_s=rollout.step_timeout_s,
-            cpus=self._plan.worker_cpus,
+            cpus=self.plan.worker_cpus,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,29 +22,21 @@ from awac_dist.runs.phases import Phase, phases_of, reached
 from awac_dist.runs.progress import Observer, Progress
 
 
+@dataclass
 class Driver:
-    """Runs the phases of one run.
+    """Runs the phases of one run."""
 
-    Args:
-        components: The run, and handles to everything that runs.
-        observer: Is told what happens.
-        stop_asked: Whether somebody asked the run to end.
-        checkpoint: The newest of a run that is resumed, if it left one.
-        seen: What a trial of the task showed, to look at prior data beside it.
-    """
+    components: Components
+    observer: Observer
+    stop_asked: Callable[[], bool]
+    checkpoint: str | None = None  # the newest of a run that is resumed, if it left one
+    seen: Trial | None = None  # of the task, to look at prior data beside it
 
-    def __init__(
-        self,
-        components: Components,
-        observer: Observer,
-        stop_asked: Callable[[], bool],
-        checkpoint: str | None = None,
-        seen: Trial | None = None,
-    ) -> None:
-        config, runtime = components.config, components.runtime
-        self._config, self._components, self._observer = config, components, observer
-        self._resumed_from, self._seen = checkpoint, seen
-        self.loop = EventLoop(runtime, observer, config.online.max_minutes, stop_asked)
+    def __post_init__(self) -> None:
+        components, observer = self.components, self.observer
+        self._config = config = components.config
+        limit = config.online.max_minutes
+        self.loop = EventLoop(components.runtime, observer, limit, self.stop_asked)
         self.learner = LearnerSupervisor(
             components.start_learner,
             f"{components.folder}/checkpoints",
@@ -85,11 +78,9 @@ class Driver:
             except Stopped as stop:
                 self._end_early(stop)
                 return str(stop)
-        except RuntimeLost:
-            raise
         except (InputError, RunFailed) as error:
-            begun = self.progress.grad_steps or self.progress.env_steps
-            if isinstance(error, InputError) and not begun:
+            began = self.progress.grad_steps or self.progress.env_steps
+            if isinstance(error, RuntimeLost) or (isinstance(error, InputError) and not began):
                 raise
             raise RunFailed(f"{error}; {self.learner.left()}") from error
         finally:
@@ -98,26 +89,25 @@ class Driver:
         return None
 
     def _end_early(self, stop: Stopped) -> None:
-        self._observer.note(f"stopping: {stop}")
+        self.observer.note(f"stopping: {stop}")
         phase = self.progress.phase if self.learner.training else "load"
         try:
             if not stop.in_a_hurry and phase in ("offline", "online"):
                 self._evaluate_now(phase)
         except (ComponentDied, Stopped) as again:
-            self._observer.note(f"stopping: {again}")
+            self.observer.note(f"stopping: {again}")
         self.loop.hurry()
         try:
             self._checkpoint(wait=True)
         except (ComponentDied, Stopped) as reason:
-            self._observer.note(f"the last checkpoint but one is kept: {reason}")
+            self.observer.note(f"the last checkpoint but one is kept: {reason}")
 
     def _flush(self) -> None:
         """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
         try:
-            for answer in [shard.post("flush") for shard in self._components.shards]:
-                self.loop.wait(answer)
+            self._ask_shards("flush")
         except (InputError, RunFailed, ComponentDied, Stopped) as error:
-            self._observer.note(f"what was collected stays in journals: {error}")
+            self.observer.note(f"what was collected stays in journals: {error}")
 
     def _go_through(self) -> None:
         """Go through the phases, from the one of the checkpoint on; again where a learner dies."""
@@ -139,14 +129,14 @@ class Driver:
             RunFailed: It died too often without an update in between.
         """
         while True:
-            self._observer.died("learner", reason)
+            self.observer.died("learner", reason)
             self.learner.count_death(self.progress.grad_steps, reason)
             try:
                 if self._loaded:
-                    self.progress.go_back_to(self.learner.restart())
+                    self.progress.go_back_to(self.learner.restart(self.progress.streams))
                     self._evaluator.drop()  # it may be of updates that are lost
                     self._evaluate_again = again = self.progress.evaluating
-                    self._observer.went_back(self.progress.grad_steps, evaluating=again)
+                    self.observer.went_back(self.progress.grad_steps, evaluating=again)
                 else:
                     self.learner.begin_anew()
                 return
@@ -154,15 +144,14 @@ class Driver:
                 reason = str(death)
 
     def _load(self) -> None:
-        sources, note = self._components.sources, self._observer.note
-        self._observer.phase("load", len(sources), "sources")
-        self.progress = self._resumption.load(self._resumed_from)
+        sources, note, replay = self.components.sources, self.observer.note, self._config.replay
+        self.observer.phase("load", len(sources), "sources")
+        self.progress = self._resumption.load(self.checkpoint)
         prior = PriorData(sources, self._ask_shards("load"))
-        limit = self._components.spec.max_episode_steps
-        for line in prior.described(limit, clipped=self._config.replay.clip_prior_actions):
+        limit = self.components.spec.max_episode_steps
+        for line in prior.described(limit, clipped=replay.clip_prior_actions):
             note(line)
-        normalized = self._config.replay.normalize_observations
-        for line in prior.doubts(self._seen, normalized=normalized):
+        for line in prior.doubts(self.seen, normalized=replay.normalize_observations):
             note(f"warning: {line}")
         prior.check_mixture(self._config)
         if self._config.clones and not prior.demonstrations:
@@ -173,7 +162,7 @@ class Driver:
         self._loaded, self._evaluate_again = True, self.progress.evaluating
 
     def _ask_shards(self, method: str) -> list[Any]:
-        answers = [shard.post(method) for shard in self._components.shards]
+        answers = [shard.post(method) for shard in self.components.shards]
         return [self.loop.wait(answer) for answer in answers]
 
     def _run_phase(self, phase: Phase) -> None:
@@ -203,7 +192,7 @@ class Driver:
             progress.phase = phase.name
             progress.phase_from = progress.evaluated_at = progress.grad_steps
         unit, total = phase.order.unit, phase.order.total
-        self._observer.phase(phase.name, total, unit, progress.done(unit))
+        self.observer.phase(phase.name, total, unit, progress.done(unit))
         if self.learner.training != phase.training.name:
             self.learner.train(phase.training, go_on=goes_on)
             self._store.was_filled()
@@ -225,9 +214,9 @@ class Driver:
     def learned(self, report: UpdateReport) -> None:
         """Take note of updates, and start an evaluation when one is due."""
         self.progress.grad_steps = report.grad_steps
-        self._observer.updated(report)
+        self.observer.updated(report)
         if report.note:
-            self._observer.note(report.note)
+            self.observer.note(report.note)
         due = self.progress.evaluated_at + self._config.evaluation.every_updates
         if self._phase.curve and report.grad_steps >= due and not self._evaluator.is_busy:
             self.progress.evaluated_at = report.grad_steps
@@ -244,7 +233,7 @@ class Driver:
             self.progress.env_steps += report.env_steps
             if report.policy_version >= 0:
                 lag = self.progress.grad_steps - report.policy_version
-        self._observer.collected(report, lag)
+        self.observer.collected(report, lag)
 
     def round_over(self) -> None:
         """Take note of where the streams are, once all of a round's workers have reported."""
@@ -255,20 +244,20 @@ class Driver:
             self.learner.round_over(self.progress.streams)
 
     def _worker_died(self, component: str, reason: str) -> None:
-        self._observer.died(component, reason)
+        self.observer.died(component, reason)
         self._resumption.worker_died()
 
     def _look_at_shards(self) -> None:
         """Tell of those that Ray started again, which nobody else notices."""
         restarts = sum(self._ask_shards("restarts"))
         for _ in range(self._shard_restarts, restarts):
-            self._observer.died("replay shard", "it came back whole")
+            self.observer.died("replay shard", "it came back whole")
         self._shard_restarts = restarts
 
     def _evaluate_now(self, label: str) -> None:
         if self._evaluates:
             episodes = self._config.evaluation.episodes
-            self._observer.evaluated(self._evaluator.result(label, episodes))
+            self.observer.evaluated(self._evaluator.result(label, episodes))
 
     def _evaluate_beside(self) -> None:
         if self._evaluates:
@@ -276,7 +265,7 @@ class Driver:
             self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
 
     def _evaluated(self, evaluation: Evaluation) -> None:
-        self._observer.evaluated(evaluation)
+        self.observer.evaluated(evaluation)
         wanted = self._config.online.stop_at_return
         if self.progress.phase == "online" and wanted is not None and evaluation.mean >= wanted:
             self.loop.stop(f"return {evaluation.mean:.0f} reached {wanted:g}")
@@ -285,11 +274,11 @@ class Driver:
         if self.learner.training:
             self.progress.evaluating = self._evaluator.is_busy
             state = {**self.progress.state(), "finished": finished}
-            self.learner.save({**state, "observer": self._observer.state()})
+            self.learner.save({**state, "observer": self.observer.state()})
         if wait:
             self.learner.finish_saving()
 
     def _publish_again(self) -> None:
         if self.learner.training:
-            self._observer.died("weight store", "it came back empty")
+            self.observer.died("weight store", "it came back empty")
             self.learner.call_aside("publish")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.evaluation.result import Evaluation
@@ -13,46 +13,34 @@ from awac_dist.rollout.watchdog import HUNG
 from awac_dist.runs.event_loop import EventLoop
 
 ATTEMPTS = 3
-Told = Callable[[Evaluation], object]
 
 
+@dataclass
 class EvaluatorSupervisor:
     """Runs one evaluation at a time, again if the evaluator dies over it; `start` comes first.
 
-    Args:
-        start: Starts an evaluator.
-        died: Is told why one died.
-        loop: Waits for answers.
-        publish: Has the policy published again, where the weight store lost it.
-
-    Attributes:
-        is_busy: Whether an evaluation was begun, and nobody was told what came of it.
+    Where the weight store lost the policy, it has it published again.
     """
 
-    def __init__(
-        self,
-        start: Callable[[], Handle],
-        died: Callable[[str, str], None],
-        loop: EventLoop,
-        publish: Callable[[], object],
-    ) -> None:
-        self._new, self._died, self._loop, self._publish = start, died, loop, publish
-        self._handle: Handle
-        self._attempts = 0
-        self._answer: Future | None = None
-        self.is_busy = False
+    new: Callable[[], Handle]  # starts an evaluator
+    died: Callable[[str, str], None]
+    loop: EventLoop
+    publish: Callable[[], object]
+    is_busy: bool = False  # an evaluation was begun, and nobody was told what came of it
+    _attempts: int = 0
+    _answer: Future | None = None
 
     def start(self) -> None:
         """Start an evaluator, which takes its time."""
-        self._handle = self._new()
+        self._handle = self.new()
 
     def check(self) -> None:
         """Wait until it is there: what it cannot make, it says before anything is learned."""
-        answer = self._loop.until(self._handle.post("ready"))
+        answer = self.loop.until(self._handle.post("ready"))
         with suppress(ComponentDied):  # it is replaced once it has work
             answer.result()
 
-    def begin(self, label: str, episodes: int, told: Told) -> None:
+    def begin(self, label: str, episodes: int, told: Callable[[Evaluation], object]) -> None:
         """Evaluate the newest policy; `told` is told what came of it.
 
         The policy is fixed when this returns; the episodes take their time.
@@ -61,41 +49,42 @@ class EvaluatorSupervisor:
             RunFailed: It was tried often enough; turns of the event loop may raise it, too.
         """
         self._attempts, self.is_busy = 0, True
-        self._post(label, episodes, told)
+        self._wanted, self._told = (label, episodes), told
+        self._post()
 
     def result(self, label: str, episodes: int) -> Evaluation:
         """Evaluate the newest policy, and wait for it; after the one that goes on."""
         while self._answer is not None:  # one that a stop kept from being asked for never comes
-            self._loop.look()
+            self.loop.look()
         found: list[Evaluation] = []
         self.begin(label, episodes, found.append)
         while not found:
-            self._loop.look()
+            self.loop.look()
         return found[0]
 
     def drop(self) -> None:
         """Forget what goes on; nobody will hear of it."""
         self._answer, self.is_busy = None, False
 
-    def _post(self, label: str, episodes: int, told: Told) -> None:
+    def _post(self) -> None:
         while not self._has_loaded():
-            self._publish()
-        self._play(label, episodes, told)
+            self.publish()
+        self._play()
 
-    def _play(self, label: str, episodes: int, told: Told) -> None:
-        self._answer = self._handle.post("run", label, episodes)
-        self._loop.when_done(self._answer, partial(self._finish, label, episodes, told))
+    def _play(self) -> None:
+        self._answer = self._handle.post("run", *self._wanted)
+        self.loop.when_done(self._answer, self._finish)
 
     def _has_loaded(self) -> bool:
         """Whether the evaluator, another one if it dies over it, found a policy."""
         while True:
-            answer = self._loop.until(self._handle.post("load"))
+            answer = self.loop.until(self._handle.post("load"))
             try:
                 return answer.result() is not None
             except ComponentDied as death:
                 self._replace(death)
 
-    def _finish(self, label: str, episodes: int, told: Told, answer: Future) -> None:
+    def _finish(self, answer: Future) -> None:
         if answer is not self._answer:  # it was dropped
             return
         self._answer = None
@@ -103,17 +92,17 @@ class EvaluatorSupervisor:
             evaluation: Evaluation | None = answer.result()
         except ComponentDied as death:
             self._replace(death)
-            self._post(label, episodes, told)
+            self._post()
+            return
+        if evaluation is None:  # there are episodes left
+            self._play()
         else:
-            if evaluation is None:  # there are episodes left
-                self._play(label, episodes, told)
-                return
             self.is_busy = False
-            told(evaluation)
+            self._told(evaluation)
 
     def _replace(self, death: ComponentDied) -> None:
         self._attempts += 1
         if self._attempts == ATTEMPTS:
             raise RunFailed(f"the evaluator died {ATTEMPTS} times in a row: {death} {HUNG}")
-        self._died("evaluator", str(death))
+        self.died("evaluator", str(death))
         self.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from awac_dist.errors import ComponentDied
@@ -27,25 +28,16 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a conditi
         self.in_a_hurry = in_a_hurry
 
 
+@dataclass
 class EventLoop:
-    """Waits for answers, and meanwhile does what is due and looks whether the run has to end.
+    """Waits for answers, and meanwhile does what is due and looks whether the run has to end."""
 
-    Args:
-        runtime: Waits for answers.
-        observer: Keeps the screen alive.
-        max_minutes: Time of the run; None is no limit.
-        stop_asked: Whether somebody asked the run to end.
-    """
+    runtime: Runtime
+    observer: Observer
+    max_minutes: float | None
+    stop_asked: Callable[[], bool]
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        observer: Observer,
-        max_minutes: float | None,
-        stop_asked: Callable[[], bool],
-    ) -> None:
-        self._runtime, self._observer = runtime, observer
-        self._max_minutes, self._stop_asked = max_minutes, stop_asked
+    def __post_init__(self) -> None:
         self._started = time.monotonic()
         self._was_met = False  # a condition to stop, once
         self._deadline: float | None = None
@@ -88,8 +80,8 @@ class EventLoop:
         """
         aside = () if self._deadline else tuple(self._aside)
         self._waited = [*futures, *aside]
-        done = self._runtime.wait(self._waited, POLL_S)
-        self._observer.tick()
+        done = self.runtime.wait(self._waited, POLL_S)
+        self.observer.tick()
         if not self._deadline:
             self._do_what_is_due([future for future in done if future in aside])
         self._check()
@@ -119,67 +111,58 @@ class EventLoop:
             if time.monotonic() > self._deadline:
                 raise Stopped(f"no answer within {LAST_WORDS_S:g} s", in_a_hurry=True)
             return
-        if self._stop_asked():
+        if self.stop_asked():
             raise Stopped("asked to stop", in_a_hurry=True)
-        limit = self._max_minutes
+        limit = self.max_minutes
         if limit is not None and time.monotonic() - self._started > 60 * limit:
             self.stop(f"{limit:g} minutes are over")
 
     def _look_for_room(self) -> None:
         """Say what finds no room in the cluster; what does within two looks is not told."""
-        missing, before = self._runtime.waits_for(), self._missing
+        missing, before = self.runtime.waits_for(), self._missing
         self._missing = missing
         if missing == before and missing != self._told:
             self._told = missing
             line = f"no room yet for {missing}" if missing else "everything has found room"
-            self._observer.note(line)
+            self.observer.note(line)
 
     def _look_for_silence(self) -> None:
         """Have processes that are stopped replaced, and say who has not answered for long."""
-        for line in self._runtime.end_stopped():
-            self._observer.note(line)
+        for line in self.runtime.end_stopped():
+            self.observer.note(line)
         now = time.monotonic()
         fresh = now, now + SILENT_S
         self._silent = {future: self._silent.get(future, fresh) for future in self._waited}
         for future, (since, due) in self._silent.items():
             if now >= due:
                 self._silent[future] = since, 2 * now - since
-                who = self._runtime.who(future) or "a process"
-                self._observer.note(f"no answer from {who} for {now - since:.0f} s")
+                who = self.runtime.who(future) or "a process"
+                self.observer.note(f"no answer from {who} for {now - since:.0f} s")
 
 
+@dataclass
 class StoreWatch:
-    """Has the policy published again where the weight store lost it.
+    """Has the policy published again where the weight store lost it."""
 
-    Args:
-        store: The weight store.
-        loop: Says when to look.
-        publish: Asks the learner to publish, if it has something.
-    """
-
-    def __init__(self, store: Handle, loop: EventLoop, publish: Callable[[], object]) -> None:
-        self._store, self._loop, self._publish = store, loop, publish
-        self._asked: Future | None = None
-        self._filled = False
-        loop.every(LOOK_AT_STORE_EVERY_S, self._look)
+    store: Handle
+    loop: EventLoop
+    publish: Callable[[], object]
+    _asked: bool = False
 
     def was_filled(self) -> None:
-        """A policy was published: from now on one that holds none has lost it."""
-        if not self._filled:
-            self._filled, self._asked = True, None  # a look on its way may be older
+        """A policy was published: from now on a store that holds none has lost it."""
+        self.loop.every(LOOK_AT_STORE_EVERY_S, self._look)
 
     def _look(self) -> None:
-        if self._asked is None:
-            self._asked = self._store.post("pull", -1)
-            self._loop.when_done(self._asked, self._found)
+        if not self._asked:
+            self._asked = True
+            self.loop.when_done(self.store.post("pull", -1), self._found)
 
     def _found(self, answer: Future) -> None:
-        if answer is not self._asked:
-            return
-        self._asked = None
+        self._asked = False
         try:
             is_empty = answer.result() is None
         except ComponentDied:  # it comes back, and is looked at again
             return
-        if is_empty and self._filled:
-            self._publish()
+        if is_empty:
+            self.publish()

@@ -15,13 +15,9 @@ MAX_DEATHS = 4  # in a row and with no update in between
 
 
 class LearnerSupervisor:
-    """Calls the learner, and can put a new one in its place.
+    """Calls the learner, and can put a new one, which knows nothing, in its place.
 
-    Args:
-        start: Starts a learner that knows nothing.
-        checkpoints: Their folder.
-        loop: Waits for answers.
-        in_rounds: Whether it registers what workers bring round by round: in sync mode.
+    In sync mode (`in_rounds`) it registers what workers bring round by round.
 
     Attributes:
         training: What the living learner trains, by its name; empty before that.
@@ -32,8 +28,7 @@ class LearnerSupervisor:
     ) -> None:
         self._start, self._checkpoints = start, checkpoints
         self._loop, self._in_rounds = loop, in_rounds
-        self._positions: Sequence[StreamState] = ()  # of the workers' streams
-        self._rounds: list[Sequence[StreamState]] = []  # that it was not told of
+        self._rounds: list[Sequence[StreamState]] = []  # where streams were; it was not told yet
         self._deaths, self._died_at = 0, -1
         self._opened: str | None = None  # the checkpoint that the living learner goes on from
         self.begin_anew()
@@ -69,26 +64,19 @@ class LearnerSupervisor:
             self.call("restore_method", self._opened)
             self.training = training.name
 
-    def start_rounds(self, positions: Sequence[StreamState]) -> None:
-        """Where the workers' streams are before another round begins."""
-        self._positions, self._rounds = positions, []
-
     def round_over(self, positions: Sequence[StreamState]) -> None:
         """Where the workers' streams are now that another round is whole."""
-        self._positions = positions
         self._rounds.append(positions)
 
-    def open(self, checkpoint: str | None) -> Holdings:
-        """Have it register what the shards hold, as a checkpoint had it."""
-        self._rounds, self._opened = [self._positions], checkpoint
-        holdings: Holdings = self.call("open", checkpoint, self._news())
-        return holdings
+    def open(self, checkpoint: str | None, positions: Sequence[StreamState]) -> Holdings:
+        """Have it register what the shards hold up to there, as a checkpoint had it."""
+        self._rounds, self._opened = [positions], checkpoint
+        return self.call("open", checkpoint, self._news())
 
     def register(self, *, everything: bool = False) -> Holdings:
         """Have it register what is new, or all that there is, wherever the streams are."""
         news = self._news()
-        holdings: Holdings = self.call("register", None if everything else news)
-        return holdings
+        return self.call("register", None if everything else news)
 
     def update(self, count: int) -> Future:
         """Register what is new and take `count` gradient steps."""
@@ -124,14 +112,14 @@ class LearnerSupervisor:
             return f"there is no good checkpoint: {first_line(error)}"
         return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
 
-    def restart(self) -> dict[str, Any]:
-        """Put a new learner in the place of one that died, with all the fragments that there are.
+    def restart(self, positions: Sequence[StreamState]) -> dict[str, Any]:
+        """Put a new learner in the place of one that died, with all the fragments up to there.
 
         Returns the progress in the newest checkpoint, empty if there is none.
         """
         self.begin_anew()
         checkpoint = newest_whole(self._checkpoints)
-        self.open(checkpoint)
+        self.open(checkpoint, positions)
         return load_progress(checkpoint) if checkpoint else {}
 
     def _news(self) -> list[Sequence[StreamState]] | None:

@@ -48,24 +48,23 @@ class PriorData:
             clipped: Whether actions out of bounds were.
         """
         for source in self.sources:
+            name = source.name
             yield from source.remarks
             if too_long := self._count("too_long", source):
                 yield (
-                    f"{source.name}: {too_long:,} of its episodes have more than the task's "
-                    f"{limit} steps: are ends missing? {source.name},episode_steps={limit} cuts "
-                    "there"
+                    f"{name}: {too_long:,} of its episodes have more than the task's {limit} "
+                    f"steps: are ends missing? {name},episode_steps={limit} cuts there"
                 )
             outside = self._count("out_of_range", source)
-            what = "clipped" if clipped else "kept"
-            actions = f"{outside:,} actions out of bounds ({what})"
+            actions = f"{outside:,} actions out of bounds ({'clipped' if clipped else 'kept'})"
             yield (
-                f"{source.name}: {self._count('episodes', source):,} episodes, "
+                f"{name}: {self._count('episodes', source):,} episodes, "
                 f"{self._count('transitions', source):,} transitions, "
                 f"{actions if outside else 'no action out of bounds'}"
             )
 
     def doubts(self, seen: Trial | None, *, normalized: bool) -> Iterator[str]:
-        """What does not look like the task's, of which a trial was seen."""
+        """What does not look like the task's, of which a trial was `seen`."""
         if not normalized:
             yield from sanity.units(added(sums for share in self.shares for sums in share.sums))
         if seen is None:
@@ -94,28 +93,21 @@ class PriorData:
         return sum(getattr(share, what)[source.name] for share in self.shares)
 
 
+@dataclass
 class Resumption:
     """How a run begins, or goes on: as if nothing had been, or with new streams.
 
     In sync mode the workers do again what they did after the checkpoint, and the learner hears of
     each fragment when it did. Else everything that was logged is learned from at once.
-
-    Args:
-        components: Who collect, and whether they may do recorded actions again.
-        learner: Who draws.
-        loop: Waits for answers.
-        observer: Goes on from the checkpoint, too.
     """
 
-    def __init__(
-        self,
-        components: Components,
-        learner: LearnerSupervisor,
-        loop: EventLoop,
-        observer: Observer,
-    ) -> None:
-        self._components, self._workers = components, components.workers
-        self._learner, self._loop, self._observer = learner, loop, observer
+    components: Components  # who collect, and whether they may do recorded actions again
+    learner: LearnerSupervisor
+    loop: EventLoop
+    observer: Observer  # goes on from the checkpoint, too
+
+    def __post_init__(self) -> None:
+        self._workers = self.components.workers
         self._repeating = self._diverged = False
 
     def load(self, checkpoint: str | None) -> Progress:
@@ -125,36 +117,33 @@ class Resumption:
             state = load_progress(checkpoint)
             try:
                 progress.restore(state)
-                self._observer.restore(state["observer"])
+                self.observer.restore(state["observer"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise not_of_a_run(checkpoint) from error
-        if self._components.session:
+        if self.components.session:
             self._go_on(progress, checkpoint)
         else:
-            self._learner.start_rounds(self._workers.positions)
-            self._learner.open(None)
+            self.learner.open(None, self._workers.positions)
         progress.arrangement, progress.streams = self._arrangement(), self._workers.positions
         return progress
 
     def _go_on(self, progress: Progress, checkpoint: str | None) -> None:
         known = {stream.worker: stream for stream in progress.streams}
         streams = [known.get(n, StreamState(n, 0)) for n in range(len(self._workers))]
-        self._learner.start_rounds(streams)
-        holdings = self._learner.open(checkpoint)
+        holdings = self.learner.open(checkpoint, streams)
         self._repeating = (
-            self._components.spec.repeatable
-            and self._components.config.mode == "sync"
+            self.components.spec.repeatable
+            and self.components.config.mode == "sync"
             and (checkpoint is None or progress.arrangement == self._arrangement())
             and not holdings.strays.fragments
         )
         if self._repeating:
-            self._workers.go_on(streams, self._loop.until)
+            self._workers.go_on(streams, self.loop.until)
         else:
-            holdings = self._learner.register(everything=True)
-            self._learner.start_rounds(self._workers.positions)
+            holdings = self.learner.register(everything=True)
         steps, episodes = progress.env_steps, progress.clone_episodes
         progress.recount(holdings)
-        self._observer.note(
+        self.observer.note(
             "logged after the checkpoint: "
             f"{progress.clone_episodes - episodes:,} episodes of the clone, "
             f"{progress.env_steps - steps:,} online steps"
@@ -167,18 +156,18 @@ class Resumption:
     def round_over(self, progress: Progress) -> None:
         """To be called where nobody collects that takes turns with the learner."""
         if self._diverged:
-            self._workers.go_on(self._workers.fresh_streams(), self._loop.until)
+            self._workers.go_on(self._workers.fresh_streams(), self.loop.until)
             self.register_the_rest(progress)
 
     def register_the_rest(self, progress: Progress) -> None:
         """Learn from all that was logged and not done again; nothing is from now on."""
         if self._repeating:
-            progress.recount(self._learner.register(everything=True))
+            progress.recount(self.learner.register(everything=True))
             self._repeating = self._diverged = False
 
     def _arrangement(self) -> list[Any]:
         """What the order in which things are collected, and the fragments' ends, follow from."""
-        config, workers = self._components.config, len(self._workers)
+        config, workers = self.components.config, len(self._workers)
         rollout, online = config.rollout, config.online
         cut = [rollout.envs_per_worker, rollout.fragment_steps, online.env_steps]
         return [config.mode, workers, *cut, online.warmup_steps]

@@ -44,20 +44,14 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
     Sources of `demonstrations` alone can be cloned.
     """
     clone, offline, online = config.clone, config.offline, config.online
-    cloning = Training(
-        "clone",
-        config.clone_method,
-        {"batch_size": clone.batch_size, "sources": demonstrations},
-    )
-    algorithm = Training(
-        "algorithm",
-        config.algorithm,
-        {
-            "batch_size": offline.batch_size or config.learner.batch_size,
-            "adopt": clone.initialize_actor,
-            "goals": config.replay.goals,
-        },
-    )
+    of_clone = {"batch_size": clone.batch_size, "sources": demonstrations}
+    cloning = Training("clone", config.clone_method, of_clone)
+    options = {
+        "batch_size": offline.batch_size or config.learner.batch_size,
+        "adopt": clone.initialize_actor,
+        "goals": config.replay.goals,
+    }
+    algorithm = Training("algorithm", config.algorithm, options)
     phases = []
     if config.clones and demonstrations:
         phases.append(Phase("clone", cloning, *_updates(clone.updates)))

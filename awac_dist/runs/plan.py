@@ -49,15 +49,11 @@ def make_plan(
     gpus: int | None,
     worker_cpus: float | None = None,
 ) -> Plan:
-    """Fill in what the user left open.
+    """Fill in what the user left open (None).
 
-    Args:
-        resources: What there is.
-        workers: Rollout workers, None for one a core.
-        shards: Replay shards, None for one, and one for every 16 cores.
-        gpus: GPUs of the learner, None for one if there is one.
-        worker_cpus: Cores that a worker books; None is one where nodes are added on demand, else
-            such a share that all find room.
+    There is a worker for each core, a shard for every 16 and at least one, a GPU for the learner if
+    there is one; a worker books a core where nodes are added on demand, else such a share that all
+    find room.
 
     Raises:
         InputError: More GPUs are asked for than there are, or nothing tells how many workers.

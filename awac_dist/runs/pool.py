@@ -29,8 +29,7 @@ class _Lost:
 
         Nobody knows any more which episodes ended, and by which policy.
         """
-        fragments = sum(tally.fragments for tally in self.tallies)
-        steps = sum(tally.steps for tally in self.tallies)
+        fragments, steps = map(sum, zip(*self.tallies, strict=True))
         return RolloutReport(fragments, [], steps, -1, act_s=0.0, send_s=0.0, stream=successor)
 
 
@@ -46,40 +45,25 @@ class _Worker:
     deaths: int = 0  # in a row, since a call ended well
 
 
+@dataclass
 class WorkerPool:
     """Gives work to rollout workers and puts a new one in the place of one that died.
 
     A new worker is given work once it says that it is ready: one that waits for a place in the
     cluster keeps nobody waiting but who needs it.
-
-    Args:
-        start: Starts a worker: f(number, incarnation).
-        count: How many there are.
-        shards: Where they insert what they collect.
-        incarnation: The first of this session: no other session uses one from there on.
-
-    Attributes:
-        died: Is told of each death: f(component, reason).
     """
 
-    def __init__(
-        self,
-        start: Callable[[int, int], Handle],
-        count: int,
-        shards: Sequence[Handle],
-        incarnation: int = 0,
-    ) -> None:
-        self._start, self._shards, self._first = start, shards, incarnation
-        self.died: Callable[[str, str], None] = lambda component, reason: None
-        self._workers = [self._begin(number, incarnation) for number in range(count)]
+    start: Callable[[int, int], Handle]  # starts a worker: f(number, incarnation)
+    count: int
+    shards: Sequence[Handle]  # where they insert what they collect
+    first: int = 0  # incarnation of this session: no other session uses one from there on
+    died: Callable[[str, str], None] = lambda component, reason: None  # is told of each death
+
+    def __post_init__(self) -> None:
+        self._workers = [self._begin(number, self.first) for number in range(self.count)]
 
     def __len__(self) -> int:
-        return len(self._workers)
-
-    @property
-    def handles(self) -> list[Handle]:
-        """Those who do the work now."""
-        return [worker.handle for worker in self._workers]
+        return self.count
 
     @property
     def positions(self) -> list[StreamState]:
@@ -154,17 +138,17 @@ class WorkerPool:
                 yield number, lost.report(worker.position)
 
     def _begin(self, number: int, incarnation: int) -> _Worker:
-        handle = self._start(number, incarnation)
+        handle = self.start(number, incarnation)
         return _Worker(handle, StreamState(number, incarnation), handle.post("ready"))
 
     def _next_incarnation(self, worker: _Worker) -> int:
-        return max(worker.position.incarnation + 1, self._first)
+        return max(worker.position.incarnation + 1, self.first)
 
     def _replace(self, number: int, death: ComponentDied) -> _Worker:
         """Put a new worker in the place of one that died as it started, or over a call."""
         old = self._workers[number]
         if old.call is not None:
-            shards = range(len(self._shards))
+            shards = range(len(self.shards))
             old.lost = _Lost(old.position, {n: self._ask(n, old.position) for n in shards})
         self.died(f"rollout worker {number}", str(death))
         if old.deaths + 1 == MAX_DEATHS:
@@ -178,14 +162,13 @@ class WorkerPool:
         return new
 
     def _ask(self, shard: int, position: StreamState) -> Future:
-        return self._shards[shard].post("close_stream", position)
+        return self.shards[shard].post("close_stream", position)
 
     def _shards_have_told(self, lost: _Lost, done: Sequence[Future]) -> bool:
         """Whether all shards have said what they have; one that died is asked again."""
-        for shard, answer in [item for item in lost.answers.items() if item[1] in done]:
-            del lost.answers[shard]
+        for shard in [shard for shard, answer in lost.answers.items() if answer in done]:
             try:
-                lost.tallies.append(answer.result())
+                lost.tallies.append(lost.answers.pop(shard).result())
             except ComponentDied:
                 time.sleep(POLL_S)
                 lost.answers[shard] = self._ask(shard, lost.position)

@@ -74,21 +74,21 @@ class Runtime(ABC):
         """End every component."""
 
 
+@dataclass(eq=False)
 class InlineFuture:
     """An answer that is already there."""
 
-    def __init__(self, value: Any) -> None:
-        self._value = value
+    value: Any
 
     def result(self) -> Any:
-        return self._value
+        return self.value
 
 
+@dataclass(eq=False)
 class InlineHandle:
     """A component in this process: posting is calling."""
 
-    def __init__(self, component: Any) -> None:
-        self.component = component
+    component: Any
 
     def post(self, method: str, *arguments: Any, **named: Any) -> InlineFuture:
         return InlineFuture(getattr(self.component, method)(*arguments, **named))
@@ -106,8 +106,7 @@ class InlineRuntime(Runtime):
         return InlineHandle(component(*arguments, **named))
 
     def weights_reader(self, store: InlineHandle) -> WeightStore:
-        component: WeightStore = store.component
-        return component
+        return store.component
 
     def wait(self, futures: Sequence[Future], timeout_s: float) -> list[Future]:
         return list(futures)

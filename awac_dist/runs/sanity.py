@@ -6,12 +6,12 @@ data speaks; most shuffles of its columns do (docs/data.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from awac_dist.envs.trial import Trial
-from awac_dist.messages import Extents, Range, Sums
+from awac_dist.messages import Extents, Sums
 from awac_dist.replay.normalization import moments
 
 LARGE, SMALL, APART = 100.0, 0.02, 100.0  # sizes and spreads of observations that hurt
@@ -39,10 +39,10 @@ def units(sums: Sums) -> Iterator[str]:
 
 def meeting(source: str, episodes: int, data: Extents, seen: Trial) -> Iterator[str]:
     """Doubts about the observations and rewards of a source of so many episodes."""
-    ranges = _array(data.observations)
+    ranges = np.array(data.observations)  # [O, 2]
     spans = _spans(ranges)
     out = _beyond(seen.observations, ranges) / spans  # [O]
-    aside = _beyond(seen.observations[:1], _array(data.first_observations)) / spans
+    aside = _beyond(seen.observations[:1], np.array(data.first_observations)) / spans
     strange = np.flatnonzero((out > AWAY) | (aside > BESIDE + 2 / episodes))
     if len(strange):
         worst = strange[np.argmax(np.maximum(out / AWAY, aside / BESIDE)[strange])]
@@ -60,21 +60,17 @@ def meeting(source: str, episodes: int, data: Extents, seen: Trial) -> Iterator[
 
 def _rewards(source: str, data: Extents, seen: Trial) -> Iterator[str]:
     [(low, high)], [(first_low, first_high)] = data.rewards, data.first_rewards
-    earned = seen.rewards.min(), seen.rewards.max()
-    limit = _spans(_array(data.rewards))[0] / 2
-    if earned[0] == earned[1]:  # as sparse rewards are, whose first ones are all alike
-        limit = min(limit, 2 * _spans(_array(data.first_rewards))[0])
-    if max(first_low - earned[1], earned[0] - first_high) > limit:
+    least, most = seen.rewards.min(), seen.rewards.max()
+    limit = _spans(np.array(data.rewards))[0] / 2
+    if least == most:  # as sparse rewards are, whose first ones are all alike
+        limit = min(limit, 2 * _spans(np.array(data.first_rewards))[0])
+    if max(first_low - most, least - first_high) > limit:
         yield (
-            f"{source}: its rewards cannot be the task's: a trial earned from "
-            f"{earned[0]:.3g} to {earned[1]:.3g} in its first steps, this data "
-            f"from {first_low:.3g} to {first_high:.3g} in those, and from {low:.3g} to {high:.3g} "
-            "in all: write them anew as the task gives them (convert --relabel, docs/data.md)"
+            f"{source}: its rewards cannot be the task's: a trial earned from {least:.3g} to "
+            f"{most:.3g} in its first steps, this data from {first_low:.3g} to {first_high:.3g} "
+            f"in those, and from {low:.3g} to {high:.3g} in all: write them anew as the task gives "
+            "them (convert --relabel, docs/data.md)"
         )
-
-
-def _array(ranges: Sequence[Range]) -> np.ndarray:
-    return np.array(ranges, np.float64)  # [O, 2]
 
 
 def _spans(ranges: np.ndarray) -> np.ndarray:

@@ -498,7 +498,7 @@ def test_what_a_dying_worker_had_sent_counts_at_once(lives: int) -> None:
 
 def test_a_worker_that_never_starts_keeps_nobody_waiting_in_async_mode() -> None:
     bench = Bench(make_config(), lambda number, life: 4 if (number, life) == (1, 0) else np.inf)
-    bench.workers._start = lambda number, life: Pending()
+    bench.workers.start = lambda number, life: Pending()
     bench.run()
     bench.check(300)
     assert not bench.workers.is_ready(1)
@@ -619,7 +619,7 @@ def test_all_the_episodes_that_were_asked_for_in_spite_of_deaths(seed: int) -> N
 
 def test_others_take_over_the_episodes_of_a_worker_without_a_successor() -> None:
     bench = Bench(make_config(), lambda number, _: 3 if number == 1 else np.inf)
-    bench.workers._start = lambda number, life: Pending()
+    bench.workers.start = lambda number, life: Pending()
     bench.order, bench.limiter = Order("episodes", 24, "prior", "clone"), FROZEN
     bench.run()
     by_worker = Counter(place.key[0] for place in bench.held())
@@ -736,7 +736,7 @@ def pid_of(handle: Any) -> int:
 
 def check_once(reports: list[tuple[int, RolloutReport]], workers: WorkerPool) -> None:
     """What was reported is what the shard holds, but for the calls that still go on."""
-    held = workers._shards[0].post("since", None).result().placements
+    held = workers.shards[0].post("since", None).result().placements
     positions = workers.positions
     over = [place for place in held if positions[place.key[0]].covers(place.key, place.length)]
     assert len(over) == sum(report.fragments for _, report in reports)
@@ -823,7 +823,7 @@ def test_twenty_kills_and_how_long_they_hurt(ray_session: None) -> None:
     for kill in range(20):
         number = int(rng.integers(2))
         life = incarnations(workers)[number] + 1
-        pid, wait_s = pid_of(workers.handles[number]), float(rng.uniform(0, 0.3))
+        pid, wait_s = pid_of(workers._workers[number].handle), float(rng.uniform(0, 0.3))
         timer = threading.Timer(wait_s, os.kill, (pid, signal.SIGKILL))
         began = time.monotonic() + wait_s
         timer.start()

@@ -233,7 +233,8 @@ def test_processes_that_act_or_store_never_import_torch(config: RunConfig, tmp_p
     spec = env_spec(config.env.id)
     components = Components(runtime, config, spec, plan, str(tmp_path), ())
     evaluator = components.start_evaluator()
-    light = [components.weights, evaluator, *components.workers.handles, *components.shards]
+    workers = [worker.handle for worker in components.workers._workers]
+    light = [components.weights, evaluator, *workers, *components.shards]
     heavy = [components.start_learner()]
     has_torch = lambda _: "torch" in __import__("sys").modules  # noqa: E731 - travels by value
     found = [ray.get(handle.actor.__ray_call__.remote(has_torch)) for handle in [*light, *heavy]]
