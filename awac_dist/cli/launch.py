@@ -107,7 +107,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
-        _going_on_told(resume_command(place.shared, config.env.id)),
+        _going_on_told(resume_command(place.shared, config.env)),
         open_display(screen.stream, title) as display,
     ):
         starts = 1
@@ -120,6 +120,10 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
                 display.note(f"{lost}: Ray is started again, and the run goes on")
                 place.begin_session(new=False)
                 starts += 1
+            except InputError as error:
+                if starts == 1:
+                    raise
+                raise RunFailed(str(error)) from error
 
 
 def _session(
@@ -151,7 +155,7 @@ def _session(
         recorder.env_steps,
         recorder.grad_steps,
         stopped_early,
-        resume_command(place.shared, config.env.id),
+        resume_command(place.shared, config.env),
     )
 
 
@@ -198,7 +202,7 @@ def _recorded(
     """What starts the components, and writes down what they do; the place has all of it then."""
 
     def last_word(why: str) -> None:
-        command = resume_command(place.shared, config.env.id)
+        command = resume_command(place.shared, config.env)
         stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(command)}")
 
     inline = config.runtime == "inline"

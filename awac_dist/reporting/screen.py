@@ -66,7 +66,7 @@ class Screen:
         self._output = _Output(os.dup(STDOUT), "w")
         buffer = io.BufferedWriter(self._output)
         self.stream = io.TextIOWrapper(buffer, encoding, "replace", line_buffering=True)
-        self._stderr = os.dup(STDERR)
+        self._stderr, self._streams = os.dup(STDERR), (sys.stdout, sys.stderr)
         _point_to(self._spool.fileno())
         return self
 
@@ -85,6 +85,7 @@ class Screen:
         self._spool.close()
 
     def __exit__(self, *exception: object) -> None:
+        sys.stdout, sys.stderr = self._streams  # whatever somebody else put there
         try:
             _flush()
         finally:  # also when the log's disk is full: somebody has to see that traceback

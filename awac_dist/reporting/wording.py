@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 
+from awac_dist.envs.config import EnvConfig
 from awac_dist.evaluation.result import Evaluation, Share
 
 
@@ -84,7 +85,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def resume_command(folder: str, env_id: str, *words: str) -> str:
+def resume_command(folder: str, task: EnvConfig, *words: str) -> str:
     """What goes on with the run in a folder, a path or URI: one line to be pasted into a shell."""
-    trusted = ["--env", env_id] if ":" in env_id else []  # a module is imported where it is typed
-    return shlex.join(["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words])
+    command = ["python", "-m", "awac_dist.launch", "--resume", folder]
+    return shlex.join([*command, *task.to_type, *words])

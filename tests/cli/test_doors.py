@@ -45,7 +45,7 @@ def test_help_is_at_hand() -> None:
 
 def test_a_dry_run_imports_nothing_of_what_trains() -> None:
     seconds, modules = through(["launch", "--env", "Pendulum-v1", "--data", "nowhere", "--dry-run"])
-    assert "gymnasium.envs.classic_control.pendulum" in modules
+    assert "gymnasium" in modules
     assert not modules & (SLOW - {"pyarrow", "pandas"})
     assert seconds < 3
 

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from scipy.special import stdtrit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
@@ -138,10 +139,12 @@ def test_success_is_written_by_each_definition() -> None:
 
 def test_the_command_that_goes_on_can_be_pasted() -> None:
     start = "python -m awac_dist.launch --resume"
-    assert resume_command("runs/a", "Ant-v5") == f"{start} runs/a"
-    words = resume_command("/my runs/it's", "mine:Task-v0", "--override", "workers=2")
+    assert resume_command("runs/a", EnvConfig("Ant-v5", {"a": 1})) == f"{start} runs/a"
+    task = EnvConfig("mine:Task-v0", {"arm": "mine:Arm"})  # no file may name either
+    words = resume_command("/my runs/it's", task, "--override", "workers=2")
     assert shlex.split(words)[4:] == [
-        *("/my runs/it's", "--env", "mine:Task-v0", "--override", "workers=2")
+        *("/my runs/it's", "--env", "mine:Task-v0", "--env.kwargs", '{"arm": "mine:Arm"}'),
+        *("--override", "workers=2"),
     ]
 
 
@@ -403,6 +406,15 @@ with Screen() as screen:
     assert done.returncode != 0
     assert "RuntimeError: the first fault" in done.stderr
     assert "No space left on device" in done.stderr
+
+
+def test_screen_has_its_streams_back_whatever_was_put_there() -> None:
+    body = """
+with Screen():
+    sys.stdout = sys.stderr = None
+print("after")
+"""
+    assert run_python(body).stdout.split() == ["before", "after"]
 
 
 def test_screen_leaves_no_spool_and_tells_a_terminal(tmp_path: Path) -> None:
