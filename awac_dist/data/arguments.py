@@ -21,6 +21,8 @@ def split(argument: str, folder: str = "") -> tuple[str, str]:
     name = argument
     while (found := OPTION.search(name)) and not there(name, folder):
         name = name[: found.start()]
+    if not name:
+        raise InputError(f"{argument!r}: names no data: put its path before the comma")
     return name, argument[len(name) :]
 
 
