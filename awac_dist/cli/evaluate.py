@@ -23,7 +23,6 @@ from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import normalised_score
 from awac_dist.evaluation.video import Film, Filmed, filmed_env
-from awac_dist.files import read_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
@@ -103,7 +102,7 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = plain_yaml.load(read_file(f"{run}/config.yaml"))
+        found = plain_yaml.read(f"{run}/config.yaml")
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
