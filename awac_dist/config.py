@@ -128,9 +128,7 @@ class RunConfig(Checked):
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    data: tuple[str, ...] = field(
-        default=("halfcheetah-demonstrations",), metadata={"may_be_empty": True}
-    )
+    data: tuple[str, ...] = field(default=("halfcheetah-demonstrations",), metadata={"bare": True})
     workers: Processes | None = None
     shards: Processes | None = None
     seed: Seed = 0

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
-OUT_OF_MEMORY = re.compile("allocate memory|out of memory")
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
@@ -27,7 +24,7 @@ class InputError(Exception):
 
 
 class UnknownPlace(InputError):  # noqa: N818 - says what was given
-    """A URI of no kind that is known here."""
+    """A URI of no kind that is known here, or of a place that cannot be reached."""
 
 
 class RunFailed(Exception):  # noqa: N818 - reads as what happened
@@ -82,11 +79,6 @@ def told(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *text.splitlines()[:1]])
 
 
-def died(code: int | None) -> str:
-    """How a process ended, by its exit code."""
-    return signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
-
-
 def reason(error: OSError) -> str:
     """Why the system refused, in its own words, whichever library passes them on."""
     return os.strerror(error.errno) if error.errno else first_line(error)
@@ -100,19 +92,15 @@ def cannot_write(path: str, error: OSError) -> str:
 
 @contextmanager
 def within_memory() -> Iterator[None]:
-    """Around what takes as much memory as options ask for.
-
-    Raises:
-        InputError: There is not as much.
-    """
+    """Around what takes as much memory as options ask for; an InputError if there is less."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's is of the second kind
-        last = str(error).strip().splitlines()[-1:] or [""]
-        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(last[0]):
+        why = str(error).strip().rpartition("\n")[2]
+        if not isinstance(error, MemoryError) and "allocate" not in why:
             raise
-        why = f"not enough memory: {last[0]}"
-        raise InputError(f"{why}: ask for smaller networks or batches") from error
+        told = f"not enough memory: {why}: ask for smaller networks or batches"
+        raise InputError(told) from error
 
 
 @contextmanager

@@ -34,13 +34,13 @@ def resolve(path: str) -> tuple[Any, str]:
     """File system and name of a path or URI.
 
     Raises:
-        UnknownPlace: It is a URI of no kind that is known here.
+        UnknownPlace: It is a URI of no kind that is known here, or of a place out of reach.
     """
     if "://" not in path:
         return fs.LocalFileSystem(), path
     try:
         filesystem, name = fs.FileSystem.from_uri(path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise UnknownPlace(first_line(error)) from error
     return filesystem, str(name)
 
@@ -74,10 +74,10 @@ def open_input(path: str) -> Any:
     return filesystem.open_input_file(name)
 
 
-def read_file(path: str) -> bytes:
-    """Everything in the file at a path or URI."""
+def read_file(path: str, most: int | None = None) -> bytes:
+    """Everything in the file at a path or URI, or the first bytes of it."""
     with open_input(path) as file:
-        return bytes(file.read())
+        return bytes(file.read(most))
 
 
 def head(path: str, count: int) -> bytes:

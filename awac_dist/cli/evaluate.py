@@ -16,13 +16,16 @@ from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
+from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import env_spec, kwargs_in_file, make_task, named_in_file
+from awac_dist.envs.trial import trial
 from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import normalised_score
 from awac_dist.evaluation.video import Film, Filmed, filmed_env
+from awac_dist.files import read_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
@@ -36,6 +39,7 @@ from awac_dist.reporting.wording import (
     percent_interval,
 )
 from awac_dist.rollout.collector import Collector
+from awac_dist.rollout.config import RolloutConfig
 from awac_dist.rollout.slot import MakeEnv
 from awac_dist.types import EnvSpec
 
@@ -71,6 +75,7 @@ def _job(args: Evaluate) -> _Job:
     run = _config_of_run(args.policy)
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
+    trial(EnvConfig(env_id, dict(kwargs)), RolloutConfig.step_timeout_s)
     spec = env_spec(env_id, **kwargs)
     if cannot_draw and "mujoco" in sys.modules:
         raise InputError(cannot_draw)
@@ -102,7 +107,7 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = plain_yaml.read(f"{run}/config.yaml")
+        found = plain_yaml.load(read_file(f"{run}/config.yaml", plain_yaml.LONGEST_BYTES + 1))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

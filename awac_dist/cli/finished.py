@@ -20,7 +20,7 @@ def run(options: Options) -> None:
     assert options.resume is not None
     folder, config = options.resume.shared, options.config
     more = f"online.env_steps={max(2 * config.online.env_steps, RunConfig().online.env_steps)}"
-    command = resume_command(folder, config.env, "--override", more)
+    command = resume_command(folder, *config.env.to_type, "--override", more)
     say(f"{folder}: this run is finished, nothing is left to do\nTo collect more:\n{command}")
 
 

@@ -107,7 +107,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
-        _going_on_told(resume_command(place.shared, config.env)),
+        _going_on_told(resume_command(place.shared, *config.env.to_type)),
         open_display(screen.stream, title) as display,
     ):
         starts = 1
@@ -121,9 +121,9 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
                 place.begin_session(new=False)
                 starts += 1
             except InputError as error:
-                if starts == 1:
-                    raise
-                raise RunFailed(str(error)) from error
+                if starts > 1:
+                    raise RunFailed(str(error)) from error
+                raise
 
 
 def _session(
@@ -155,7 +155,7 @@ def _session(
         recorder.env_steps,
         recorder.grad_steps,
         stopped_early,
-        resume_command(place.shared, config.env),
+        resume_command(place.shared, *config.env.to_type),
     )
 
 
@@ -202,7 +202,7 @@ def _recorded(
     """What starts the components, and writes down what they do; the place has all of it then."""
 
     def last_word(why: str) -> None:
-        command = resume_command(place.shared, config.env)
+        command = resume_command(place.shared, *config.env.to_type)
         stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(command)}")
 
     inline = config.runtime == "inline"

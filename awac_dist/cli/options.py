@@ -219,8 +219,10 @@ def _check_whole(file: str, stored: Iterable[str]) -> None:
 
 
 def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
+    from awac_dist.files import read_file  # it knows object stores: slow to import
+
     try:
-        content = plain_yaml.read(file)
+        content = plain_yaml.load(read_file(file, plain_yaml.LONGEST_BYTES + 1))
     except OSError as error:
         raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
     except yaml.YAMLError as error:

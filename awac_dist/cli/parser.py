@@ -55,7 +55,7 @@ class Field(NamedTuple):
     help: str
     positional: bool  # a word without the option's name before it
     at: str  # dotted, as the dataclasses have it
-    may_be_empty: bool = False  # a list that may be given without a word
+    bare: bool = False  # a list that may be given without a word
 
     @property
     def option(self) -> str:
@@ -128,9 +128,9 @@ def walk(config: Any) -> Iterator[Field]:
                 hint = choices[0] if optional else hints[field.name]
                 text = field.metadata.get("help") or texts.get(field.name, "")
                 at = f"{path}.{field.name}".lstrip(".")
-                name, alone = field.metadata.get("path", at), "positional" in field.metadata
-                empty = "may_be_empty" in field.metadata
-                yield Field(name, hint, optional, default, text, alone, at, empty)
+                said = field.metadata
+                name, alone, bare = said.get("path", at), "positional" in said, "bare" in said
+                yield Field(name, hint, optional, default, text, alone, at, bare)
 
 
 def headline(kind: type) -> str:
@@ -197,8 +197,8 @@ def add_options(group: Any, fields: Iterable[Field]) -> None:
         else:
             options["metavar"] = field.metavar
         if get_origin(field.hint) is tuple:
-            empty = field.may_be_empty or (field.positional and field.default == ())
-            options["nargs"] = "*" if empty else "+"
+            bare = field.bare or (field.positional and field.default == ())
+            options["nargs"] = "*" if bare else "+"
             if field.default == ():
                 options["action"] = "extend"  # may be given again and again
         if field.positional:

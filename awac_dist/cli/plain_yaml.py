@@ -11,14 +11,6 @@ from awac_dist.errors import first_line
 LONGEST_BYTES = 1 << 20
 
 
-def read(path: str) -> Any:
-    """What the YAML file at a path or URI holds; raises as `load`."""
-    from awac_dist.files import open_input  # it knows object stores: slow to import
-
-    with open_input(path) as file:
-        return load(file.read(LONGEST_BYTES + 1))
-
-
 def load(content: str | bytes) -> Any:
     """What YAML holds.
 
@@ -41,11 +33,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """A mapping, whose names differ: of two alike YAML takes the last without a word."""
-        seen = set[str]()
+        """A mapping whose names differ: of two alike YAML takes the last without a word."""
+        names = set[str]()
         for name, _ in node.value:
-            if name.value in seen if isinstance(name.value, str) else False:
-                problem = f"{name.value} is given twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=name.start_mark)
-            seen.add(str(name.value))
+            if str(name.value) in names:
+                told = f"{name.value} is given twice"
+                raise yaml.MarkedYAMLError(problem=told, problem_mark=name.start_mark)
+            names.add(str(name.value))
         return super().construct_mapping(node, deep)

@@ -14,7 +14,6 @@ from awac_dist.types import Episode
 
 FETCH_AGAIN = "is the file whole? fetch it again"
 ORDER, OPTIONS = "observation", "environment options"  # facts that are said wherever data is loaded
-VECTORS = ("observations", "actions", "next_observations")
 Keys = Mapping[str, tuple[str, ...]]  # by column, what a file calls its parts, side by side
 OWN_KEYS: Keys = MappingProxyType({})  # those that a format chooses
 
@@ -49,7 +48,6 @@ class Format:
     suffixes: tuple[str, ...] = ()  # of names that promise it: it says what is wrong with such
     place: Callable[[str], str] = str  # where a name that is no path lies on this machine
     choices: tuple[str, ...] = ()  # columns whose keys the user may choose
-    vectors: tuple[str, ...] = VECTORS  # of them, those that may be of several keys
 
     def describe(self, path: str, keys: Keys = OWN_KEYS) -> FileInfo:
         """What a file says of itself."""
@@ -67,8 +65,6 @@ class Format:
                 raise InputError(
                     f"{path}: {self.name} has no choice of {column}: leave {column}= out"
                 )
-            if len(keys[column]) > 1 and column not in self.vectors:
-                raise InputError(f"{path}: {column}={'+'.join(keys[column])}: name one key of it")
         return (keys,) if self.choices else ()
 
     def recognises(self, path: str) -> bool:

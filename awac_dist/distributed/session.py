@@ -24,7 +24,7 @@ import ray
 from ray._private import ray_constants, worker
 
 from awac_dist.distributed.process import Process
-from awac_dist.errors import InputError, RuntimeLost, died, first_line
+from awac_dist.errors import InputError, RuntimeLost, first_line
 from awac_dist.runs.plan import named_address
 
 LEAST_FILES = 256  # that each process of Ray may open
@@ -126,7 +126,8 @@ def _death() -> str:
     """How one of them died; empty if none did."""
     for name, child in _children().items():
         if (code := child.poll()) is not None:
-            return f"{name} (process {child.pid}) died: {died(code)}"
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            return f"{name} (process {child.pid}) died: {how}"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -14,7 +15,7 @@ from awac_dist.envs.answers import Guarded
 from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.guard import GUARD, MAX_FAULTS, EnvironmentFault
 from awac_dist.envs.make import make_env, spec_of
-from awac_dist.errors import InputError, died
+from awac_dist.errors import InputError
 from awac_dist.messages import FIRST_STEPS
 from awac_dist.types import Array, EnvSpec
 
@@ -62,12 +63,13 @@ def trial(task: EnvConfig, limit_s: float | None) -> Trial:
                 return answer._replace(spec=replace(answer.spec, kwargs=task.kwargs))
     except EOFError:
         process.join()
-        answer = f"its process died: {died(process.exitcode)}"
+        code = process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        answer = f"its process died: {how}"
     finally:
         process.kill()
         process.join()
-    of_another_api = any(words in str(answer) for words in OF_ANOTHER_API)
-    hint = f"; {API}" if of_another_api else ""
+    hint = f"; {API}" * any(words in str(answer) for words in OF_ANOTHER_API)
     raise InputError(f"environment {task.id} fails when it is tried: {answer}{hint}")
 
 
@@ -76,12 +78,12 @@ def _try(there: Connection, task: EnvConfig) -> None:
     for seed in range(MAX_FAULTS):
         try:
             there.send(_first_steps(task, seed))
-            return
         except EnvironmentFault as fault:
             there.send(str(fault))
+            continue
         except InputError as error:
             there.send(error)
-            return
+        return
 
 
 def _first_steps(task: EnvConfig, seed: int) -> Trial:

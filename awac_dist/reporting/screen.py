@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from awac_dist.errors import writable
+
 STDOUT, STDERR = 1, 2
 
 
@@ -61,7 +63,8 @@ class Screen:
 
     def __enter__(self) -> Self:
         _flush()
-        self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
+        with writable("a temporary file (in TMPDIR)"):
+            self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         self._output = _Output(os.dup(STDOUT), "w")
         buffer = io.BufferedWriter(self._output)

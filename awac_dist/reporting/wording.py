@@ -6,7 +6,6 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from awac_dist.envs.config import EnvConfig
 from awac_dist.evaluation.result import Evaluation, Share
 
 
@@ -85,7 +84,6 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def resume_command(folder: str, task: EnvConfig, *words: str) -> str:
+def resume_command(folder: str, *words: str) -> str:
     """What goes on with the run in a folder, a path or URI: one line to be pasted into a shell."""
-    command = ["python", "-m", "awac_dist.launch", "--resume", folder]
-    return shlex.join([*command, *task.to_type, *words])
+    return shlex.join(["python", "-m", "awac_dist.launch", "--resume", folder, *words])

@@ -96,6 +96,12 @@ def test_a_pipe_that_is_closed_ends_a_command_silently(
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_output_that_is_closed_is_nobodys_fault() -> None:
+    command = f"{sys.executable} -m awac_dist.data inspect halfcheetah-demonstrations >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:
     with pytest.raises(OSError, match="of something else"):
         told(fail)

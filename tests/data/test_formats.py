@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from awac_dist.data.sources import FORMATS
-from awac_dist.errors import InputError
 
 NOBODYS = {
     "empty.hdf5": b"",
@@ -25,18 +24,6 @@ def test_a_format_is_silent_about_what_is_nobodys(name: str, tmp_path: Path) -> 
         (tmp_path / file).write_bytes(content)
     for path in (*tmp_path.iterdir(), tmp_path / "absent", tmp_path / "absent.hdf5"):
         assert not FORMATS[name].recognises(str(path)), path.name
-
-
-CHOICES = [(name, column) for name, known in FORMATS.items() for column in known.choices]
-
-
-@pytest.mark.parametrize(("name", "column"), CHOICES)
-def test_what_is_of_one_key_is_not_made_up_of_two(name: str, column: str) -> None:
-    with pytest.raises(InputError) as caught:
-        FORMATS[name].describe("absent", {column: ("a", "b")})
-    assert (column in FORMATS[name].vectors) != str(caught.value).endswith(
-        f"absent: {column}=a+b: name one key of it"
-    )
 
 
 def test_one_format_and_no_other_recognises_our_parquet() -> None:

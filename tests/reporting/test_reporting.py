@@ -10,12 +10,14 @@ import shlex
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import SupportsFloat
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -36,7 +38,7 @@ from awac_dist.reporting.display import LiveDisplay, PlainDisplay, Status, open_
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.recorder import Rate, Recorder
 from awac_dist.reporting.rows import read_table
-from awac_dist.reporting.screen import safe, say
+from awac_dist.reporting.screen import Screen, safe, say
 from awac_dist.reporting.summary import summary, welch_half_width
 from awac_dist.reporting.wording import (
     duration,
@@ -139,9 +141,9 @@ def test_success_is_written_by_each_definition() -> None:
 
 def test_the_command_that_goes_on_can_be_pasted() -> None:
     start = "python -m awac_dist.launch --resume"
-    assert resume_command("runs/a", EnvConfig("Ant-v5", {"a": 1})) == f"{start} runs/a"
+    assert resume_command("runs/a", *EnvConfig("Ant-v5", {"a": 1}).to_type) == f"{start} runs/a"
     task = EnvConfig("mine:Task-v0", {"arm": "mine:Arm"})  # no file may name either
-    words = resume_command("/my runs/it's", task, "--override", "workers=2")
+    words = resume_command("/my runs/it's", *task.to_type, "--override", "workers=2")
     assert shlex.split(words)[4:] == [
         *("/my runs/it's", "--env", "mine:Task-v0", "--env.kwargs", '{"arm": "mine:Arm"}'),
         *("--override", "workers=2"),
@@ -415,6 +417,12 @@ with Screen():
 print("after")
 """
     assert run_python(body).stdout.split() == ["before", "after"]
+
+
+def test_screen_needs_room_for_a_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", mock.Mock(side_effect=OSError(28, "full")))
+    with pytest.raises(InputError, match=r"TMPDIR\): cannot be written: .*: make room$"):
+        Screen().__enter__()
 
 
 def test_screen_leaves_no_spool_and_tells_a_terminal(tmp_path: Path) -> None:

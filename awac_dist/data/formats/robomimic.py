@@ -202,4 +202,4 @@ class _Demonstrations:
 
 
 CHOICES = ("observations", "actions", "rewards", "dones")
-FORMAT = Format("robomimic HDF5", _looks_like, _describe, _read, (), str, CHOICES, CHOICES[:1])
+FORMAT = Format("robomimic HDF5", _looks_like, _describe, _read, choices=CHOICES)
