@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from awac_dist.errors import InputError, reason
+from awac_dist.files import read_file
 
 METRICS_FILE = "metrics.jsonl"
 COUNTERS = ("grad_steps", "env_steps")
@@ -29,7 +30,7 @@ def read_table(path: Path) -> Table:
         InputError: There is none, or it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(str(path))
     except OSError as error:
         told = f"cannot read {path}: {reason(error)}; give the folder of a run"
         raise InputError(told) from error

@@ -568,6 +568,13 @@ def test_lines_that_are_no_rows_are_left_out_and_counted(line: bytes, tmp_path: 
     assert [json.loads(line)["grad_steps"] for line in table.open()] == [1, 2, 3]
 
 
+def test_a_table_that_is_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    for look in (lambda: MetricsLog(tmp_path), lambda: read_table(tmp_path / "metrics.jsonl")):
+        with pytest.raises(InputError, match=r"metrics\.jsonl: is a pipe"):
+            look()
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_keeps_a_table_from_being_read(tmp_path: Path, data: st.DataObject) -> None:
