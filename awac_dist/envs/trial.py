@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import signal
 from contextlib import suppress
@@ -48,7 +49,7 @@ def trial(task: EnvConfig, limit_s: float | None) -> Trial:
         InputError: It fails again and again, or answers what nothing can be learned from.
     """
     answers, there = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=_try, args=[there, task])
+    process = FORK.Process(target=_try, args=[there, task, limit_s])
     process.start()
     there.close()
     try:
@@ -73,9 +74,11 @@ def trial(task: EnvConfig, limit_s: float | None) -> Trial:
     raise InputError(f"environment {task.id} fails when it is tried: {answer}{hint}")
 
 
-def _try(there: Connection, task: EnvConfig) -> None:
+def _try(there: Connection, task: EnvConfig, limit_s: float | None) -> None:
     """Send what was seen of a task, or why nothing was, until something was."""
     for seed in range(MAX_FAULTS):
+        if limit_s is not None:  # for whoever is killed cannot end this process
+            faulthandler.dump_traceback_later(2 * limit_s, exit=True, file=2)
         try:
             there.send(_first_steps(task, seed))
         except EnvironmentFault as fault:

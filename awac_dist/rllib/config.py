@@ -95,7 +95,10 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         return self
 
     def prior_data(
-        self, sources: Sequence[str] = NotProvided, *, clip_actions: bool = NotProvided
+        self,
+        sources: Sequence[str | os.PathLike[str]] = NotProvided,
+        *,
+        clip_actions: bool = NotProvided,
     ) -> Self:
         """Say what to learn from offline.
 
@@ -105,7 +108,8 @@ class OfflineToOnlineConfig(AlgorithmConfig):
             clip_actions: Clip their actions to the task's bounds.
         """
         if sources is not NotProvided:
-            self.prior_sources = [sources] if isinstance(sources, str) else list(sources)
+            listed = [sources] if isinstance(sources, str | os.PathLike) else sources
+            self.prior_sources = list(map(os.fspath, listed))
             self.prior_folder = os.getcwd()  # Tune runs trials in others
         if clip_actions is not NotProvided:
             self.clip_prior_actions = clip_actions

@@ -170,6 +170,14 @@ def test_what_ends_a_process_ends_another_one(way: str) -> None:
         tried(limit_s=0.5, step=does)
 
 
+def test_a_trial_outlives_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "kill", lambda _: None)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="no answer within"):
+        tried(limit_s=0.2, step=swallow)
+    assert time.monotonic() - began < 10
+
+
 def test_what_goes_on_in_the_background_keeps_nobody() -> None:
     sleeps = threading.Thread(target=time.sleep, args=[20])
     assert len(tried(limit_s=5.0, made=lambda _: sleeps.start()).rewards) == 3
