@@ -99,8 +99,7 @@ def within_memory() -> Iterator[None]:
         why = str(error).strip().rpartition("\n")[2]
         if not isinstance(error, MemoryError) and "allocate" not in why:
             raise
-        told = f"not enough memory: {why}: ask for smaller networks or batches"
-        raise InputError(told) from error
+        raise InputError(f"not enough memory: {why}: take smaller networks or batches") from error
 
 
 @contextmanager

@@ -121,9 +121,7 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
                 place.begin_session(new=False)
                 starts += 1
             except InputError as error:
-                if starts > 1:
-                    raise RunFailed(str(error)) from error
-                raise
+                raise error if starts == 1 else RunFailed(str(error)) from error
 
 
 def _session(

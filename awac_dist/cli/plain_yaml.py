@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -34,10 +35,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """A mapping whose names differ: of two alike YAML takes the last without a word."""
-        names = set[str]()
-        for name, _ in node.value:
-            if str(name.value) in names:
-                told = f"{name.value} is given twice"
-                raise yaml.MarkedYAMLError(problem=told, problem_mark=name.start_mark)
-            names.add(str(name.value))
+        names = Counter(str(name.value) for name, _ in node.value)
+        if names.total() > len(names):
+            told = f"{names.most_common(1)[0][0]} is given twice"
+            raise yaml.MarkedYAMLError(problem=told, problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)

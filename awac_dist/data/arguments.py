@@ -53,9 +53,8 @@ def exists(name: str) -> bool:
 def typed(argument: str, options: str, columns: Collection[str]) -> dict[str, Any]:
     """The fields of a source that its options set; `columns` may be made up of other keys."""
     fields: dict[str, Any] = {}
-    given = [word.partition("=") for word in options.split(",")[1:]]
-    for option, _, value in given:
-        if [name for name, *_ in given].count(option) > 1:
+    for option, _, value in (word.partition("=") for word in options.split(",")[1:]):
+        if options.count(f",{option}=") > 1:
             raise InputError(f"{argument}: {option}= is given twice: leave one out")
         if option == "kind" and value in get_args(Kind):
             fields["kind"] = value

@@ -39,11 +39,8 @@ class Trial(NamedTuple):
 def trial(task: EnvConfig, limit_s: float | None) -> Trial:
     """Reset a task and take a few random steps; hardware (not `repeatable`) is only reset.
 
-    A process of its own does so, whose end is not ours: whatever hangs there, exits or crashes.
-
-    Args:
-        task: The task.
-        limit_s: Seconds until it is taken for hung; None never.
+    A process of its own does so, whose end is not ours. After `limit_s` seconds it is taken for
+    hung; None never.
 
     Raises:
         InputError: It fails again and again, or answers what nothing can be learned from.
@@ -77,8 +74,7 @@ def trial(task: EnvConfig, limit_s: float | None) -> Trial:
 def _try(there: Connection, task: EnvConfig, limit_s: float | None) -> None:
     """Send what was seen of a task, or why nothing was, until something was."""
     for seed in range(MAX_FAULTS):
-        if limit_s is not None:  # for whoever is killed cannot end this process
-            faulthandler.dump_traceback_later(2 * limit_s, exit=True, file=2)
+        faulthandler.dump_traceback_later(2 * (limit_s or 1e6), exit=True, file=2)  # if alone
         try:
             there.send(_first_steps(task, seed))
         except EnvironmentFault as fault:

@@ -173,7 +173,7 @@ class RunPlace:
                 filesystem.create_dir(name, recursive=True)
                 if _files(filesystem, name):
                     raise already_there(self.shared)
-        self._made_local = self._made_local or not self.local.exists()
+        self._made_local = self._made_local or not os.path.exists(self.local)
         create_run_folder(self.local)
 
     def begin_session(self, *, new: bool) -> None:

@@ -232,7 +232,7 @@ def test_wrong_words(words: list[str], line: str) -> None:
         ("seed:\n", "{file}: seed: None is not a whole number"),
         ("data: a\n", "{file}: data: 'a' is not a list of names"),
         ("data: []\n", "{file}: data: is empty: give some, or --offline.updates 0"),
-        ("seed: 1\nmode: sync\nseed: 2\n", "{file}, line 3: not YAML: seed is given twice"),
+        ("seed: 1\nmode: sync\nseed: 2\n", "{file}, line 1: not YAML: seed is given twice"),
         ("learner: {threads: 1, threads: 1}", "{file}, line 1: not YAML: threads is given twice"),
         ("mode: fast\n", "{file}: mode: 'fast' is not one of async, sync"),
         ("learner: {batch_size: 3.5}\n", "{file}: learner.batch_size: 3.5 is not a whole number"),
