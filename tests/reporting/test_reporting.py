@@ -631,6 +631,11 @@ def test_create_run_folder_refuses_in_one_line(tmp_path: Path) -> None:
             run_place.create_run_folder(blocked)
 
 
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot create .* name too long; choose another one"):
+        run_place.RunPlace.at(str(tmp_path / ("a" * 300))).create()
+
+
 def test_a_folder_without_permission_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
