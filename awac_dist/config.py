@@ -14,7 +14,7 @@ from awac_dist.data.arguments import split
 from awac_dist.envs.config import EnvConfig
 from awac_dist.evaluation.config import EvaluationConfig
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.ranges import Checked, Count, Finite, Natural, Positive, Processes, Seed
+from awac_dist.ranges import Checked, Count, Finite, Moderate, Natural, Positive, Processes, Seed
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
 from awac_dist.rollout.config import RolloutConfig
@@ -80,11 +80,11 @@ class OnlineConfig(Checked):
 
     env_steps: Natural = 20_000
     warmup_steps: Natural = 0
-    updates_per_step: Positive = 1.0
+    updates_per_step: Moderate = 1.0
     round_steps: Count | None = None
     error_buffer: Natural | None = None
     stop_at_return: Finite | None = None
-    max_minutes: Positive | None = None
+    max_minutes: Moderate | None = None
 
     @property
     def updates(self) -> int:
@@ -104,7 +104,7 @@ class RunConfig(Checked):
         data: Prior data: an embedded dataset's name, files, folders, globs, or the folders of
             earlier runs. Options follow after commas, such as door.pickle,kind=demonstration
             (or prior), weight=2 (each of its transitions is drawn twice as often), task=any and
-            episode_steps=100 (the clock cut there).
+            episode_steps=100 (the clock cut there). No word after it: there is none.
         workers: Rollout workers; None is one a core. They may share cores.
         shards: Replay shards; None lets the size of the cluster decide.
         seed: Everything random follows from it.
@@ -128,7 +128,7 @@ class RunConfig(Checked):
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    data: tuple[str, ...] = ("halfcheetah-demonstrations",)
+    data: tuple[str, ...] = field(default=("halfcheetah-demonstrations",), metadata={"bare": True})
     workers: Processes | None = None
     shards: Processes | None = None
     seed: Seed = 0
@@ -153,7 +153,7 @@ class RunConfig(Checked):
     @property
     def clones(self) -> bool:
         """Whether demonstrations are cloned, where there are some."""
-        return self.clone.updates > 0 and self.init is None
+        return self.clone.updates > 0 and self.init is None and bool(self.data)
 
     @property
     def clone_method(self) -> BCConfig:
@@ -167,8 +167,8 @@ class RunConfig(Checked):
         """What is wrong: (dotted path, value and what is legal)."""
         yield from super().problems()
         names = [split(argument)[0] for argument in self.data]
-        if not names:
-            yield "data", "is empty; give at least one source of prior data"
+        if not names and self.offline.updates:
+            yield "data", "is empty: give some, or --offline.updates 0"
         for name in sorted(name for name in set(names) if names.count(name) > 1):
             yield "data", f"{name} is given twice"
         sources = (OFFLINE, ONLINE, CLONE, *names)

@@ -26,7 +26,7 @@ class InputError(Exception):
 
 
 class UnknownPlace(InputError):  # noqa: N818 - says what was given
-    """A URI of no kind that is known here."""
+    """A URI of no kind that is known here, or of a place that cannot be reached."""
 
 
 class RunFailed(Exception):  # noqa: N818 - reads as what happened
@@ -90,6 +90,18 @@ def cannot_write(path: str, error: OSError) -> str:
     """One line that says which file cannot be written, why, and what helps."""
     remedy = REMEDIES.get(error.errno or 0, "mend that")
     return f"{path}: cannot be written: {reason(error)}: {remedy}"
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Around what takes as much memory as options ask for; an InputError if there is less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's is of the second kind
+        why = str(error).strip().rpartition("\n")[2]
+        if not isinstance(error, MemoryError) and "allocate" not in why:
+            raise
+        raise InputError(f"not enough memory: {why}: take smaller networks or batches") from error
 
 
 @contextmanager

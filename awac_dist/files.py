@@ -28,12 +28,15 @@ RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numb
 
 
 def resolve(path: str) -> tuple[Any, str]:
-    """File system and name of a path or URI; UnknownPlace if nothing here knows its kind."""
+    """File system and name of a path or URI.
+
+    UnknownPlace if nothing here knows its kind, or the place is out of reach.
+    """
     if "://" not in path:
         return fs.LocalFileSystem(), path
     try:
         filesystem, name = fs.FileSystem.from_uri(path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise UnknownPlace(first_line(error)) from error
     return filesystem, str(name)
 
@@ -66,10 +69,10 @@ def open_input(path: str) -> Any:
     return filesystem.open_input_file(name)
 
 
-def read_file(path: str) -> bytes:
-    """Everything in the file at a path or URI."""
+def read_file(path: str, most: int | None = None) -> bytes:
+    """Everything in the file at a path or URI, or the first bytes of it."""
     with open_input(path) as file:
-        return bytes(file.read())
+        return bytes(file.read(most))
 
 
 def head(path: str, count: int) -> bytes:

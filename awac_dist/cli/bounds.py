@@ -66,7 +66,7 @@ def _stated(infos: Sequence[FileInfo], reason: str) -> Bounds:
     """The bounds that all files state alike, else those that nobody knows for this reason."""
     stated = {info.bounds for info in infos}
     both = stated.pop() if len(stated) == 1 else None
-    if both is not None:
+    if both is not None and all(low < high for low, high in zip(*both, strict=True)):
         return _bounds(*both, "the bounds that the data states")
     return _bounds((-np.inf,), (np.inf,), f"not known, as {reason}: give --env ID")
 

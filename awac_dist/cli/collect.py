@@ -16,7 +16,8 @@ from awac_dist.cli.runtime import start_runtime
 from awac_dist.config import CloneConfig
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.sources import open_source
-from awac_dist.envs.make import env_spec
+from awac_dist.envs.config import EnvConfig
+from awac_dist.envs.trial import trial
 from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.learner import Learner
@@ -29,6 +30,7 @@ from awac_dist.replay.shard import ReplayShard
 from awac_dist.reporting.run_place import create_folder
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted, spread
+from awac_dist.rollout.config import RolloutConfig
 from awac_dist.rollout.worker import FixedPolicy, RolloutWorker
 from awac_dist.runs.plan import local_resources, make_plan
 from awac_dist.runs.runtime import InlineHandle
@@ -41,7 +43,8 @@ EPISODES_PER_CALL, UPDATES_PER_CALL = 2, 500  # few, so that progress shows
 def run(args: Collect) -> None:
     """Collect, and say what came of it."""
     with Screen() as screen:  # what Ray and Gymnasium print is nobody's business here
-        spec, stream = env_spec(args.env, **(args.env_kwargs or {})), screen.stream
+        task = EnvConfig(args.env, args.env_kwargs or {})
+        spec, stream = trial(task, RolloutConfig.step_timeout_s).spec, screen.stream
         noise = None if args.deterministic else BLIND.get(args.policy or "", WhiteNoise)
         if args.policy:
             policy = open_policy(args.policy, spec)

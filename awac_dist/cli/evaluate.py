@@ -16,7 +16,9 @@ from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
+from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import env_spec, kwargs_in_file, make_task, named_in_file
+from awac_dist.envs.trial import trial
 from awac_dist.errors import InputError, writable
 from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
@@ -38,6 +40,7 @@ from awac_dist.reporting.wording import (
     percent_interval,
 )
 from awac_dist.rollout.collector import Collector
+from awac_dist.rollout.config import RolloutConfig
 from awac_dist.rollout.slot import MakeEnv
 from awac_dist.types import EnvSpec
 
@@ -73,6 +76,7 @@ def _job(args: Evaluate) -> _Job:
     run = _config_of_run(args.policy)
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
+    trial(EnvConfig(env_id, dict(kwargs)), RolloutConfig.step_timeout_s)
     spec = env_spec(env_id, **kwargs)
     if cannot_draw and "mujoco" in sys.modules:
         raise InputError(cannot_draw)
@@ -104,7 +108,7 @@ def _config_of_run(policy: str) -> Mapping[str, Any]:
     """The config of the run that a policy comes from; empty if it comes from none."""
     run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     try:
-        found = plain_yaml.load(read_file(f"{run}/config.yaml"))
+        found = plain_yaml.load(read_file(f"{run}/config.yaml", plain_yaml.LONGEST_BYTES + 1))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

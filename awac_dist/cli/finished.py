@@ -20,7 +20,7 @@ def run(options: Options) -> None:
     assert options.resume is not None
     folder, config = options.resume.shared, options.config
     more = f"online.env_steps={max(2 * config.online.env_steps, RunConfig().online.env_steps)}"
-    go_on = to_go_on(folder, config.env.id, "--override", more, what="To collect more")
+    go_on = to_go_on(folder, *config.env.to_type, "--override", more, what="To collect more")
     say(f"{folder}: this run is finished, nothing is left to do\n{go_on}")
 
 

@@ -112,6 +112,8 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
                 display.note(f"{lost}: Ray is started again, and the run goes on")
                 place.begin_session(new=False)
                 starts += 1
+            except InputError as error:
+                raise error if starts == 1 else RunFailed(str(error)) from error
 
 
 def _session(
@@ -137,7 +139,7 @@ def _session(
             note(components.placement)
         stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
     text = summary(recorder, folder, stopped_early)
-    return text if stopped_early is None else f"{text}\n{to_go_on(folder, config.env.id)}"
+    return text if stopped_early is None else f"{text}\n{to_go_on(folder, *config.env.to_type)}"
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> It
             try:
                 yield
             except (RunFailed, KeyboardInterrupt) as error:
-                error.add_note(to_go_on(place.shared, config.env.id))
+                error.add_note(to_go_on(place.shared, *config.env.to_type))
                 raise
         except InputError:
             if new and not _anything_ran(place):
@@ -177,7 +179,7 @@ def _recorded(
     """What starts the components, and writes down what they do; the place has all of it then."""
 
     def last_word(why: str) -> None:
-        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(place.shared, config.env.id)}")
+        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(place.shared, *config.env.to_type)}")
 
     inline = config.runtime == "inline"
     runtime = start_runtime(inline=inline, address=config.address, last_word=last_word)

@@ -36,6 +36,7 @@ def call(kind: type[Any], run: Callable[[Any], int | None], program: str) -> int
 
 def told(run: Callable[[], int | None]) -> int:
     """The exit code of `run`; what a person can mend is said in one line, whatever the command."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 where it was closed before
     try:
         try:
             return run() or 0

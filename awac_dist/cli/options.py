@@ -135,8 +135,8 @@ def parse(argv: Sequence[str]) -> Options:
     parser, words = Parser(PROGRAM, ""), [word for word in argv if word not in ("-h", "--help")]
     add_options(parser, [*known.values(), *walk(Launch)])
     given = parser.read(words)
-    own = [field.name for field in dataclasses.fields(Launch)]
-    launch = Launch(**{name: given.pop(name) for name in own if name in given})
+    own = [field for field in walk(Launch) if field.path in given]
+    launch = Launch(**{its.path: its.typed(given.pop(its.path), its.option) for its in own})
     if launch.override and launch.resume is None:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     place = None if launch.resume is None else _place(launch, given)
@@ -204,8 +204,9 @@ def _check_stored(
     lost = [name for name, value in whole.items() if value is not None and name not in there]
     if lost:
         raise InputError(
-            f"{file}: is damaged: it says nothing of {lost[0]}: bring back a copy; provenance.json "
-            "beside it holds the words that began this run"
+            f"{file}: says nothing of {lost[0]}: it is damaged, or of an older version: bring back "
+            f"a copy, or add what {lost[0]} was; provenance.json beside it holds the version and "
+            "the words that began this run"
         )
     for path in TASK:
         was = stored.get(path, known[path].default)
@@ -217,7 +218,7 @@ def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = plain_yaml.load(read_file(file))
+        content = plain_yaml.load(read_file(file, plain_yaml.LONGEST_BYTES + 1))
     except OSError as error:
         raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
     except yaml.YAMLError as error:

@@ -31,7 +31,7 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
     float: ("a number", "X"),
     str: ("a name or a path", ""),
     tuple[int, ...]: ("a list of whole numbers, such as [64, 64]", "N"),
-    tuple[str, ...]: ("a list of names or paths", ""),
+    tuple[str, ...]: ("a list of names or paths, such as [a.parquet, b.parquet]", ""),
     dict[str, float]: (
         'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
         "JSON",
@@ -55,6 +55,7 @@ class Field(NamedTuple):
     help: str
     positional: bool  # a word without the option's name before it
     at: str  # dotted, as the dataclasses have it
+    bare: bool = False  # a list that may be given without a word
 
     @property
     def option(self) -> str:
@@ -126,8 +127,9 @@ def walk(config: Any) -> Iterator[Field]:
                 hint = choices[0] if optional else hints[field.name]
                 text = field.metadata.get("help") or texts.get(field.name, "")
                 at = f"{path}.{field.name}".lstrip(".")
-                name, alone = field.metadata.get("path", at), "positional" in field.metadata
-                yield Field(name, hint, optional, default, text, alone, at)
+                said = field.metadata
+                name, alone, bare = said.get("path", at), "positional" in said, "bare" in said
+                yield Field(name, hint, optional, default, text, alone, at, bare)
 
 
 def headline(kind: type) -> str:
@@ -192,7 +194,8 @@ def add_options(group: Any, fields: Iterable[Field]) -> None:
         else:
             options["metavar"] = field.metavar
         if get_origin(field.hint) is tuple:
-            options["nargs"] = "*" if field.positional and field.default == () else "+"
+            bare = field.bare or (field.positional and field.default == ())
+            options["nargs"] = "*" if bare else "+"
             if field.default == ():
                 options["action"] = "extend"  # may be given again and again
         if field.positional:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -27,3 +28,11 @@ class _Loader(yaml.SafeLoader):
             mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="*name is not read: repeat it", problem_mark=mark)
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """A mapping whose names differ: of two alike YAML takes the last without a word."""
+        names = Counter(str(name.value) for name, _ in node.value)
+        if names.total() > len(names):
+            told = f"{names.most_common(1)[0][0]} is given twice"
+            raise yaml.MarkedYAMLError(problem=told, problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)

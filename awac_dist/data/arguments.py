@@ -21,6 +21,8 @@ def split(argument: str, folder: str = "") -> tuple[str, str]:
     name = argument
     while (found := OPTION.search(name)) and not there(name, folder):
         name = name[: found.start()]
+    if not name:
+        raise InputError(f"{argument!r}: names no data: put its path before the comma")
     return name, argument[len(name) :]
 
 
@@ -54,6 +56,8 @@ def typed(argument: str, options: str, columns: Collection[str]) -> dict[str, An
     """The fields of a source that its options set; `columns` may be made up of other keys."""
     fields: dict[str, Any] = {}
     for option, _, value in (word.partition("=") for word in options.split(",")[1:]):
+        if options.count(f",{option}=") > 1:
+            raise InputError(f"{argument}: {option}= is given twice: leave one out")
         if option == "kind" and value in get_args(Kind):
             fields["kind"] = value
         elif option == "weight" and _is_weight(value):

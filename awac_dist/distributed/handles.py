@@ -61,7 +61,8 @@ def _reason_of_death(error: Any) -> Exception:
     if not error.actor_init_failed:
         return ComponentDied(lines[0])
     logger.error("%s", error)
-    return InputError(f"a process of the run cannot start: {lines[-1].strip()}")
+    why = lines[-1].strip().removeprefix("awac_dist.errors.InputError: ")
+    return InputError(f"a process of the run cannot start: {why}")
 
 
 @dataclass(eq=False)

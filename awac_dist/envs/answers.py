@@ -79,7 +79,10 @@ def _success(info: Mapping[str, Any]) -> float:
     """A flag of any kind that is 0 or 1, alone or in an array; NaN where there is none."""
     for key in SUCCESS_KEYS:
         if key in info:
-            flag = np.asarray(info[key])
+            try:
+                flag = np.asarray(info[key])
+            except ValueError:  # of lists that are not alike
+                return math.nan
             known = flag.size == 1 and flag.dtype.kind in "biuf" and flag.item() in (0, 1)
             return float(flag.item()) if known else math.nan
     return math.nan

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from awac_dist.ranges import Checked
+
+MODULE = re.compile(r'"([A-Za-z_][\w.]*:[A-Za-z_][^"]*)"')  # and a name in it, as JSON has it
 
 
 @dataclass(frozen=True)
@@ -20,3 +24,10 @@ class EnvConfig(Checked):
 
     id: str = field(default="HalfCheetah-v5", metadata={"path": "env"})
     kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def to_type(self) -> list[str]:
+        """Options that no file may give in a person's place: they name modules to import."""
+        kwargs = json.dumps(self.kwargs)
+        words = ["--env", self.id] if ":" in self.id else []
+        return [*words, "--env.kwargs", kwargs] if MODULE.search(kwargs) else words

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from awac_dist.envs.config import MODULE
 from awac_dist.envs.guard import GUARD, EnvironmentFault
 from awac_dist.errors import InputError, first_line
 from awac_dist.floats import LARGEST, flaw
@@ -23,7 +23,6 @@ from awac_dist.types import Array, EnvSpec
 
 Environment = gymnasium.Env[Any, Any]
 CLOSE = 0.8  # of names: most are alike in their ends
-MODULE = re.compile(r'"([A-Za-z_][\w.]*:[A-Za-z_][^"]*)"')  # and a name in it, as JSON has it
 GOAL_KEYS = ("observation", "desired_goal", "achieved_goal")
 
 

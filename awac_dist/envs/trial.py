@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
+import multiprocessing
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,8 @@ API = (
     "Gymnasium has reset(seed=...) return (observation, info), and step(action) "
     "(observation, reward, terminated, truncated, info)"
 )
+OF_ANOTHER_API = ("unpack", "keyword argument 'seed'", "keyword argument 'options'")
+FORK = multiprocessing.get_context("fork")  # knows what was registered here, and imports nothing
 
 
 class Trial(NamedTuple):
@@ -35,29 +39,57 @@ class Trial(NamedTuple):
 def trial(task: EnvConfig, limit_s: float | None) -> Trial:
     """Reset a task and take a few random steps; hardware (not `repeatable`) is only reset.
 
-    After `limit_s` seconds it is taken for hung; None never.
+    A process of its own does so, whose end is not ours. After `limit_s` seconds it is taken for
+    hung; None never.
 
     Raises:
         InputError: It fails again and again, or answers what nothing can be learned from.
     """
-    for seed in range(MAX_FAULTS):
-        try:
-            with _within(limit_s):
-                return _first_steps(task, seed)
-        except EnvironmentFault as fault:
-            last = fault
-            if isinstance(fault.__cause__, TimeoutError):
+    answers, there = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=_try, args=[there, task, limit_s])
+    process.start()
+    there.close()
+    try:
+        for _ in range(MAX_FAULTS):
+            if not answers.poll(limit_s):
+                answer: object = f"TimeoutError: no answer within {limit_s:g} s"
                 break
-    of_another_api = any(words in str(last) for words in ("unpack", "keyword argument 'seed'"))
-    hint = f"; {API}" if of_another_api else ""
-    raise InputError(f"environment {task.id} fails when it is tried: {last}{hint}") from last
+            answer = answers.recv()
+            if isinstance(answer, InputError):
+                raise answer
+            if isinstance(answer, Trial):
+                return answer._replace(spec=replace(answer.spec, kwargs=task.kwargs))
+    except EOFError:
+        process.join()
+        code = process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        answer = f"its process died: {how}"
+    finally:
+        process.kill()
+        process.join()
+    hint = f"; {API}" * any(words in str(answer) for words in OF_ANOTHER_API)
+    raise InputError(f"environment {task.id} fails when it is tried: {answer}{hint}")
+
+
+def _try(there: Connection, task: EnvConfig, limit_s: float | None) -> None:
+    """Send what was seen of a task, or why nothing was, until something was."""
+    for seed in range(MAX_FAULTS):
+        faulthandler.dump_traceback_later(2 * (limit_s or 1e6), exit=True, file=2)  # if alone
+        try:
+            there.send(_first_steps(task, seed))
+        except EnvironmentFault as fault:
+            there.send(str(fault))
+            continue
+        except InputError as error:
+            there.send(error)
+        return
 
 
 def _first_steps(task: EnvConfig, seed: int) -> Trial:
     with GUARD:
         env = make_env(task.id, **task.kwargs)
     try:
-        spec, rng = spec_of(env, task.id, **task.kwargs), np.random.default_rng(seed)
+        spec, rng = spec_of(env, task.id), np.random.default_rng(seed)
         guarded = Guarded(env, spec)
         seen, rewards = [guarded.reset(seed)[0]], list[float]()
         for _ in range(FIRST_STEPS if spec.repeatable else 0):
@@ -72,22 +104,3 @@ def _first_steps(task: EnvConfig, seed: int) -> Trial:
             env.close()
     observations = np.array(seen)[:, : spec.observation_size]
     return Trial(spec, observations, np.array(rewards, np.float32))
-
-
-@contextmanager
-def _within(limit_s: float | None) -> Iterator[None]:
-    """Raises TimeoutError in what takes longer; only in a main thread, which alone hears alarms."""
-    if limit_s is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: object) -> None:
-        raise TimeoutError(f"no answer within {limit_s:g} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, limit_s)  # again where one was swallowed
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

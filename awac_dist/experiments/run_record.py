@@ -55,7 +55,9 @@ def _fragments(folder: Path) -> Iterator[tuple[Fragment, int]]:
 
 def steps_that_differ(folder: Path) -> int:
     """How many steps in the log of a run the task does not show when they are done again."""
-    env = make_env(yaml.safe_load((folder / "config.yaml").read_text())["env"])
+    task = yaml.safe_load((folder / "config.yaml").read_text())["env"]
+    task = task if isinstance(task, dict) else {"id": task}
+    env = make_env(task["id"], **task.get("kwargs", {}))
     space: Any = env.action_space
     files = list_files(str(folder / "experience"))
     logged = [fragment.episode for file in files for fragment in read_fragments(file.path)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from awac_dist.ranges import Checked, Count, Rate
+from awac_dist.ranges import Checked, Count, Processes, Rate
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
@@ -31,7 +31,7 @@ class LearnerConfig(Checked):
 
     batch_size: Count = 256
     discount: Rate = 0.99
-    threads: Count | None = None
+    threads: Processes | None = None
     compile: bool | None = None
     precision: Precision = "float32"
     gpus: Literal[0, 1] | None = None

@@ -15,6 +15,7 @@ import numpy as np
 
 from awac_dist.errors import InputError, naming
 from awac_dist.files import read_sealed, sealed, unpack_npz, write_file
+from awac_dist.floats import flaw
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.plain import PlainPolicy
@@ -44,7 +45,8 @@ def read_policy(path: str) -> FilePolicy:
         arrays = unpack_npz(path, read_sealed(path))
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
         sizes = policy.input_size, policy.noise_size
-        policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))  # its parts fit
+        if flaw(policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))):
+            raise ValueError("it acts by NaN or infinity")
         return policy
 
 

@@ -89,7 +89,7 @@ class Books:
         Shards that have not loaded do so, and leave out what is forgotten of theirs.
 
         Raises:
-            InputError: A fragment that is never forgotten lies nowhere.
+            InputError: A fragment lies nowhere.
         """
         forgotten = list(map(tuple, state["forgotten"].tolist()))
         shares: list[set[tuple[int, ...]]] = [set() for _ in self._shards]
@@ -105,12 +105,12 @@ class Books:
             for key in keys.tolist()
         ]
         for source, key in in_play:
-            if source != ONLINE and (source, key) not in self._waiting:
+            if (source, key) not in self._waiting:
                 raise InputError(
                     f"fragment {key} of {source} is in no shard any more: a file of the run's "
                     "experience/, or of its data, is missing: bring it back"
                 )
-        self._enter([self._waiting[name] for name in in_play if name in self._waiting])
+        self._enter([self._waiting[name] for name in in_play])
         self._known.update(in_play)
         self._fragments, self._steps = Counter(state["fragments"]), Counter(state["steps"])
 

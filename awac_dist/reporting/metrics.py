@@ -37,8 +37,9 @@ class MetricsLog:
     ) -> None:
         self._export, self._path = export, folder / METRICS_FILE
         with needed(str(self._path)):
-            self._table = self._path.open("ab")
+            self._path.touch()  # nobody opens a pipe, which would wait for ever
             whole = read_table(self._path)
+            self._table = self._path.open("ab")
             self.damaged = whole.damaged
             if sum(map(len, whole.lines)) < self._table.tell():
                 self._rewrite(whole.lines)

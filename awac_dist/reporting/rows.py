@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from awac_dist.errors import InputError, reason
+from awac_dist.files import read_file
 
 METRICS_FILE = "metrics.jsonl"
 COUNTERS = ("grad_steps", "env_steps")
@@ -25,7 +26,7 @@ class Table(NamedTuple):
 def read_table(path: Path) -> Table:
     """Read the metrics of a run, whatever became of the file; InputError where there is none."""
     try:
-        content = path.read_bytes()
+        content = read_file(str(path))
     except OSError as error:
         told = f"cannot read {path}: {reason(error)}; give the folder of a run"
         raise InputError(told) from error

@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from awac_dist.errors import writable
+
 STDOUT, STDERR = 1, 2
 
 
@@ -61,12 +63,13 @@ class Screen:
 
     def __enter__(self) -> Self:
         _flush()
-        self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
+        with writable("a temporary file (in TMPDIR)"):
+            self._spool = tempfile.NamedTemporaryFile(prefix="awac_dist-", suffix=".log")
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         self._output = _Output(os.dup(STDOUT), "w")
         buffer = io.BufferedWriter(self._output)
         self.stream = io.TextIOWrapper(buffer, encoding, "replace", line_buffering=True)
-        self._stderr = os.dup(STDERR)
+        self._stderr, self._streams = os.dup(STDERR), (sys.stdout, sys.stderr)
         _point_to(self._spool.fileno())
         return self
 
@@ -85,6 +88,7 @@ class Screen:
         self._spool.close()
 
     def __exit__(self, *exception: object) -> None:
+        sys.stdout, sys.stderr = self._streams  # whatever somebody else put there
         try:
             _flush()
         finally:  # also when the log's disk is full: somebody has to see that traceback

@@ -98,8 +98,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def to_go_on(folder: str, env_id: str, *words: str, what: str = "To go on") -> str:
+def to_go_on(folder: str, *words: str, what: str = "To go on") -> str:
     """What goes on with the run in a folder, a path or URI: a line to be pasted into a shell."""
-    trusted = ["--env", env_id] if ":" in env_id else []  # a module is imported where it is typed
-    command = ["python", "-m", "awac_dist.launch", "--resume", folder, *trusted, *words]
+    command = ["python", "-m", "awac_dist.launch", "--resume", folder, *words]
     return f"{what}:\n{shlex.join(command)}"

@@ -36,6 +36,7 @@ OPTIONS = {  # of `training`, and where they stand in a `RunConfig`; those of th
     "mixture": "replay.mixture",
 }
 RATE = "target_update_rate"
+Paths = Sequence[str | os.PathLike[str]]
 HOSTS: dict[str, type] = {}  # the Algorithm of each method; no attribute of its config, since Ray
 # walks through the attributes of a class, classes among them, until it has seen all
 
@@ -94,9 +95,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
             setattr(self, name, value)
         return self
 
-    def prior_data(
-        self, sources: Sequence[str] = NotProvided, *, clip_actions: bool = NotProvided
-    ) -> Self:
+    def prior_data(self, sources: Paths = NotProvided, *, clip_actions: bool = NotProvided) -> Self:
         """Say what to learn from offline.
 
         Args:
@@ -105,7 +104,8 @@ class OfflineToOnlineConfig(AlgorithmConfig):
             clip_actions: Clip their actions to the task's bounds.
         """
         if sources is not NotProvided:
-            self.prior_sources = [sources] if isinstance(sources, str) else list(sources)
+            listed = [sources] if isinstance(sources, str | os.PathLike) else sources
+            self.prior_sources = [os.fspath(source) for source in listed]
             self.prior_folder = os.getcwd()  # Tune runs trials in others
         if clip_actions is not NotProvided:
             self.clip_prior_actions = clip_actions

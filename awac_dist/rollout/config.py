@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from awac_dist.ranges import Checked, Count, Positive
+from awac_dist.ranges import Checked, Count, Moderate, Processes
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RolloutConfig(Checked):
             one where the cluster adds nodes on demand, else a share with which all find room.
     """
 
-    envs_per_worker: Count = 1
+    envs_per_worker: Processes = 1
     fragment_steps: Count = 250
-    step_timeout_s: Positive | None = 300.0
-    cpus: Positive | None = None
+    step_timeout_s: Moderate | None = 300.0
+    cpus: Moderate | None = None

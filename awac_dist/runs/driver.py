@@ -9,7 +9,7 @@ from typing import Any
 
 from awac_dist.config import NOTHING_TO_CLONE
 from awac_dist.envs.trial import Trial
-from awac_dist.errors import ComponentDied, InputError, RunFailed, RuntimeLost
+from awac_dist.errors import ComponentDied, InputError, RunFailed, RuntimeLost, within_memory
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
 from awac_dist.runs.collecting import Collecting, Counts
@@ -74,7 +74,8 @@ class Driver:
         """
         try:
             try:
-                self._go_through()
+                with within_memory():
+                    self._go_through()
             except Stopped as stop:
                 self._end_early(stop)
                 return str(stop)

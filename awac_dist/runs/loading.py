@@ -79,7 +79,8 @@ class PriorData:
         Raises:
             InputError: A source of the mixture will not be there.
         """
-        known = {ONLINE, OFFLINE, *(source.name for source in self.sources)}
+        known = {ONLINE, *(source.name for source in self.sources)}
+        known |= {OFFLINE} if self.sources else set()
         if self.demonstrations and config.clones and config.clone.episodes:
             known.add(CLONE)
         for source in config.replay.mixture or {}:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,14 @@ from awac_dist.cli.main import main as awac_dist
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.envs.make import make_task
-from awac_dist.errors import ComponentDied, NotFinite, RunFailed, RuntimeLost
+from awac_dist.errors import (
+    ComponentDied,
+    InputError,
+    NotFinite,
+    RunFailed,
+    RuntimeLost,
+    within_memory,
+)
 from awac_dist.evaluation import evaluator
 from awac_dist.files import sealed
 from awac_dist.learner.checkpoint import load_checkpoint, load_progress, save_checkpoint
@@ -39,7 +47,7 @@ from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.runs.collecting import CALLS_AHEAD
-from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
+from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources, Runtime
 from awac_dist.tensors import Batch, Metrics
 from awac_dist.types import Array
 
@@ -105,6 +113,13 @@ def check_finished(folder: Path) -> None:
     assert updates.iloc[-1] == ALL_UPDATES
     online = [e for _, _, e in episodes(find(str(folder))) if e.origin.kind == "online"]
     assert sum(map(len, online)) == 120
+
+
+@pytest.mark.parametrize("made", [np.zeros, torch.zeros])
+def test_what_finds_no_memory_is_told(made: Callable[[int], object]) -> None:
+    told = r"^not enough memory: .*allocate"
+    with pytest.raises(InputError, match=told), within_memory():
+        made(1 << 50)
 
 
 # Numbers gone wrong.
@@ -797,21 +812,34 @@ def test_a_run_goes_on_where_ray_is_started_again(
     check_finished(tmp_path / "run")
 
 
-@pytest.mark.parametrize("again", [False, True])
+def lost(count: int, *, again: bool) -> Iterator[Runtime]:
+    yield Losing(count, again=again)
+    raise InputError("Ray does not start")
+
+
+LOST = {
+    "joined": (lambda: repeat(Losing(40, again=False)), "Ray's raylet died"),
+    "does not stay": (lambda: repeat(Losing(0, again=True)), "Ray's raylet died"),
+    "does not come again": (lambda: lost(40, again=True), "Ray does not start"),
+}
+
+
+@pytest.mark.parametrize("way", LOST)
 def test_a_run_that_cannot_go_on_names_the_command_that_does(
     begin: Callable[[], int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    again: bool,
+    way: str,
 ) -> None:
-    """On a cluster, which is not ours to start; and where Ray does not stay."""
+    """On a cluster, which is not ours to start; where Ray does not stay, or come again."""
+    runtimes, why = LOST[way][0](), LOST[way][1]
     with monkeypatch.context() as patch:
-        patch.setattr(launch, "start_runtime", lambda **_: Losing(0 if again else 40, again=again))
+        patch.setattr(launch, "start_runtime", lambda **_: next(runtimes))
         assert begin() == 1
     out, err = capfd.readouterr()
     command = out.splitlines()[-1]
-    assert err == "awac_dist: Ray's raylet died\n"
+    assert err == f"awac_dist: {why}\n"
     assert command == f"python -m awac_dist.launch --resume {tmp_path}/run"
     assert main(command.split()[3:]) == 0
     check_finished(tmp_path / "run")

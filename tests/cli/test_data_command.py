@@ -321,10 +321,13 @@ def test_what_is_wrong_with_an_episode_is_named(
     assert wanted in line
 
 
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0, 0), (1, -1), (np.nan, 1)])
 def test_bounds_that_nobody_knows_are_not_guessed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bounds: tuple[float, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write(tmp_path / "a.parquet", [make_episode([1, 2], actions=FAR[1:3])], UNBOUNDED)
+    low, high = ((edge,) * 2 for edge in bounds)
+    spec = replace(UNBOUNDED, action_low=low, action_high=high)
+    path = write(tmp_path / "a.parquet", [make_episode([1, 2], actions=FAR[1:3])], spec)
     (line,) = problems(capsys, path)
     unknown = "not known, as Nowhere-v0 cannot be made here: give --env ID"
     assert line == f"not checked: actions, whose bounds are {unknown}"

@@ -46,7 +46,7 @@ def test_help_is_at_hand() -> None:
 
 def test_a_dry_run_imports_nothing_of_what_trains() -> None:
     seconds, modules = through(["launch", "--env", "Pendulum-v1", "--data", "nowhere", "--dry-run"])
-    assert "gymnasium.envs.classic_control.pendulum" in modules
+    assert "gymnasium" in modules
     assert not modules & (SLOW - {"pyarrow", "pandas"})
     assert seconds < 3
 
@@ -134,6 +134,12 @@ def test_a_run_that_fails_while_nobody_reads_says_one_line(
         patch.setattr(sys, "stdout", pipe)
         assert told(lose) == 128 + signal.SIGPIPE
     assert capfd.readouterr() == ("", "awac_dist: it cannot go on\n")
+
+
+def test_an_output_that_is_closed_is_nobodys_fault() -> None:
+    command = f"{sys.executable} -m awac_dist.data inspect halfcheetah-demonstrations >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:

@@ -283,6 +283,20 @@ def test_wrong_input_that_shows_late_is_one_line_too(
     assert not folder.exists()  # its name stays free
 
 
+def test_a_run_without_data_learns_from_what_it_collects_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    base = [*SMALL, "--offline.updates", "0", "--data", "--runtime", "inline"]
+    half = '{"offline": 0.5, "online": 0.5}'
+    assert main([*base, "--replay.mixture", half, "--dry-run"]) == 2
+    assert "no transitions of 'offline', only of online" in capfd.readouterr().err
+    assert main([*base, "--run-dir", str(folder)]) == 0
+    out, err = capfd.readouterr()
+    assert ("nothing to clone" in out, err) == (False, "")
+    assert "100 env steps online, 100 updates" in out
+
+
 def test_what_was_started_ends_where_the_metrics_cannot_be_opened(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

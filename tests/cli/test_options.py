@@ -231,7 +231,9 @@ def test_wrong_words(words: list[str], line: str) -> None:
         ("env: 7\n", "{file}: env: 7 is not a name"),
         ("seed:\n", "{file}: seed: None is not a whole number"),
         ("data: a\n", "{file}: data: 'a' is not a list of names"),
-        ("data: []\n", "{file}: data: is empty"),
+        ("data: []\n", "{file}: data: is empty: give some, or --offline.updates 0"),
+        ("seed: 1\nmode: sync\nseed: 2\n", "{file}, line 1: not YAML: seed is given twice"),
+        ("learner: {threads: 1, threads: 1}", "{file}, line 1: not YAML: threads is given twice"),
         ("mode: fast\n", "{file}: mode: 'fast' is not one of async, sync"),
         ("learner: {batch_size: 3.5}\n", "{file}: learner.batch_size: 3.5 is not a whole number"),
         ("learner: {batch_size: true}\n", "{file}: learner.batch_size: True is not a whole nu"),
@@ -275,6 +277,27 @@ def test_no_text_is_empty_and_a_tilde_is_the_home_folder(field: tuple[str, type]
             found.typed([wrong] if many else wrong, option)
     for text, wanted in (("~/a", f"{Path.home()}/a"), ("a/~", "a/~"), ("s3://~/a", "s3://~/a")):
         assert found.typed([text] if many else text, option) == ((wanted,) if many else wanted)
+
+
+@pytest.mark.parametrize("option", ["--resume", "--config", "--algorithm"])
+def test_a_launch_takes_no_empty_text_either(option: str) -> None:
+    assert f"{option}: " in refusal(option, "")
+
+
+def test_a_run_needs_no_data() -> None:
+    config = parse(["--data", "--offline.updates", "0"]).config
+    assert (config.data, config.clones) == ((), False)
+    assert refusal("--data", "--seed", "1").startswith("--data: is empty")
+    assert (
+        refusal("--data", ",kind=prior")
+        == "',kind=prior': names no data: put its path before the comma"
+    )
+
+
+def test_a_file_that_is_far_too_long_is_not_read_whole(tmp_path: Path) -> None:
+    with (tmp_path / "long.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "longer than 1,048,576 bytes" in refusal("--config", str(tmp_path / "long.yaml"))
 
 
 def test_absurd_numbers_are_refused_at_once() -> None:
@@ -525,7 +548,9 @@ class TestResume:
         parts = [found.start() for found in re.finditer(r"^\w", whole, re.MULTILINE)]
         for cut in (0, *parts[1:-1:4], parts[-1]):
             file.write_text(whole[:cut])
-            with pytest.raises(InputError, match=r"is damaged: it says nothing of \w+: bring"):
+            with pytest.raises(
+                InputError, match=r"says nothing of (\w+): it is damaged, or of .* add what \1 was"
+            ):
                 parse(["--resume", folder])
 
     def test_a_folder_that_holds_no_run_is_refused(self, tmp_path: Path) -> None:

@@ -248,6 +248,7 @@ def test_the_options_of_a_source_stand_behind_commas(tmp_path: Path) -> None:
         "weight=0": "is not weight=NUMBER above 0",
         "weight=much": "is not weight=NUMBER",
         "kind=best": r"is not kind=demonstration\|prior\|online",
+        "weight=2,kind=prior,weight=3": "weight= is given twice",
         "wieght=2": "no option wieght; did you mean weight",
         "speed=2": "no option speed; there are kind=",
         "": "no dataset",

@@ -256,6 +256,7 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "many observations": ({"observations": np.zeros((9, 3))}, "has 9 rows for 5 actions: give 5"),
     "short terminals": ({"terminals": np.zeros(2)}, "terminals: has 2 rows for 5 actions"),
     "early terminal": ({"terminals": [0, 1, 0, 0, 0]}, "terminals: ends at step 1 of 5 and goes"),
+    "early timeout": ({"timeouts": [0, 1, 0, 0, 0]}, "timeouts: ends at step 1 of 5 and goes on"),
     "missing": ({"actions": None}, "actions: no 'actions' among 'observations'"),
     "shuffled": (
         {"next_observations": trajectory(5, 12)["observations"]},
@@ -406,6 +407,15 @@ def test_one_dict_is_cut_after_each_end(tmp_path: Path, name: str) -> None:
     assert [episode.observations[0, 0] for episode in found] == [0, 3, 7]
     assert [len(episode) for episode in found] == [2, 4, 2]  # no successor but after a true end
     assert [episode.terminated for episode in found] == [False, True, False]
+
+
+@pytest.mark.parametrize("flag", ["dones", "done"])
+def test_an_end_of_either_kind_is_no_guess(flag: str, tmp_path: Path) -> None:
+    columns, path = trajectory(10, init_state_dict=None), str(tmp_path / "a.npz")
+    np.savez(path, **columns, **{flag: np.arange(10) == 6})
+    with pytest.raises(InputError, match=f"{flag}: may be .* terminals={flag} or timeouts={flag}$"):
+        NPZ.describe(path)
+    assert NPZ.describe(path, {"timeouts": (flag,)}).episodes == 2
 
 
 def test_an_npz_of_one_trajectory_may_have_an_observation_more(tmp_path: Path) -> None:

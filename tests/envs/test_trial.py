@@ -1,9 +1,14 @@
 """A task that cannot be learned from says so at once, in one line, whatever it does."""
 
+import multiprocessing
+import os
 import re
+import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -20,6 +25,7 @@ from awac_dist.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Gymnasium's own checks
 ODD, STARTED = "tests/Odd-v0", list[Any]()
+CALLS = multiprocessing.get_context("fork").SimpleQueue()  # of the process that tries it
 
 
 class Mute(RuntimeError):  # noqa: N818 - says what it is
@@ -47,19 +53,19 @@ class Odd(Counting):
         super().__init__(terminates_at=5)
         self._ways = ways
         STARTED.append(self)
-        self.resets = self.steps = self.closes = 0
+        CALLS.put("made")
         ways.get("made", id)(self)
 
     def reset(self, **options: Any) -> Any:
-        self.resets += 1
+        CALLS.put("reset")
         return self._ways.get("reset", lambda given: given)(super().reset(**options))
 
     def step(self, action: Any) -> Any:
-        self.steps += 1
+        CALLS.put("step")
         return self._ways.get("step", lambda given: given)(super().step(action))
 
     def close(self) -> None:
-        self.closes += 1
+        CALLS.put("close")
 
 
 class Unseeded(Odd):
@@ -69,10 +75,18 @@ class Unseeded(Odd):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    STARTED.clear()
+    calls()
     gymnasium.register(ODD, Odd, max_episode_steps=100)
     yield
     del gymnasium.registry[ODD]
+
+
+def calls() -> Counter[str]:
+    """Of an odd task's methods, how often each was called since somebody asked."""
+    found = Counter[str]()
+    while not CALLS.empty():
+        found[CALLS.get()] += 1
+    return found
 
 
 def replaced(place: int, value: Any) -> Callable[[Any], Any]:
@@ -116,9 +130,10 @@ def test_what_cannot_be_learned_from_is_one_line(way: str) -> None:
         tried(**ways)
     assert str(caught.value).startswith(f"environment {ODD} fails when it is tried: ")
     assert "\n" not in str(caught.value)
-    assert len(STARTED) == MAX_FAULTS
+    called = calls()
+    assert called["made"] == MAX_FAULTS
     if way != "cannot be made":
-        assert all(env.closes == 1 for env in STARTED)  # or the next could not have its port
+        assert called["close"] == MAX_FAULTS  # or the next could not have its port
 
 
 def test_a_reset_without_a_seed_is_told_how_it_should_be() -> None:
@@ -131,7 +146,42 @@ def test_a_reset_without_a_seed_is_told_how_it_should_be() -> None:
 def test_what_hangs_is_told_once(method: str) -> None:
     with pytest.raises(InputError, match=r"tried: TimeoutError: no answer within 0\.1 s$"):
         tried(limit_s=0.1, **{method: lambda _: time.sleep(20)})
-    assert len(STARTED) == 1
+    assert calls()["made"] == 1
+
+
+def swallow(_: Any) -> Any:
+    while True:
+        with suppress(BaseException):
+            time.sleep(20)
+
+
+ENDS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "exits at once": (lambda _: os._exit(3), "its process died: exit code 3"),
+    "crashes": (lambda _: os.kill(os.getpid(), signal.SIGKILL), "its process died: SIGKILL"),
+    "interrupts": (lambda _: fail(KeyboardInterrupt()), "its process died: exit code 1"),
+    "swallows what ends it": (swallow, "TimeoutError: no answer within 0.5 s"),
+}
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_what_ends_a_process_ends_another_one(way: str) -> None:
+    does, told = ENDS[way]
+    with pytest.raises(InputError, match=f"fails when it is tried: {told}$"):
+        tried(limit_s=0.5, step=does)
+
+
+def test_a_trial_outlives_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "kill", lambda _: None)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="no answer within"):
+        tried(limit_s=0.2, step=swallow)
+    assert time.monotonic() - began < 10
+
+
+def test_what_goes_on_in_the_background_keeps_nobody() -> None:
+    sleeps = threading.Thread(target=time.sleep, args=[20])
+    assert len(tried(limit_s=5.0, made=lambda _: sleeps.start()).rewards) == 3
+    assert sleeps not in threading.enumerate()
 
 
 def test_what_fails_now_and_then_is_forgiven() -> None:
@@ -155,8 +205,7 @@ def test_hardware_is_reset_once_and_closed_and_never_moved() -> None:
     found = tried()
     assert found.observations.shape == (1, 4)
     assert len(found.rewards) == 0
-    (env,) = STARTED
-    assert (env.resets, env.steps, env.closes) == (1, 0, 1)
+    assert calls() == {"made": 1, "reset": 1, "close": 1}
 
 
 LARGE = np.finfo(np.float32).max

@@ -1,6 +1,7 @@
 """Success counted by hand, episodes tied to their numbers, and the command that plays them."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import ray
 import yaml
 from environments import FAILS, TERMINATES, VARIES, Failing
+from gymnasium.envs.classic_control import PendulumEnv
 from gymnasium.spaces import Box
 from running import Witness
 
@@ -381,11 +383,19 @@ def test_wrong_input_is_one_line(
 
 
 def test_an_environment_that_always_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["random", "--env", always_fails(), "--episodes", "2"]) == 1
+    assert main(["random", "--env", always_fails(), "--episodes", "2"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "failed in 5 episodes in a row; the last: ValueError: the motor burns" in said.err
+    assert said.err.endswith("fails when it is tried: ValueError: the motor burns\n")
     assert said.err.count("\n") == 1
+
+
+def test_a_task_that_ends_the_process_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PendulumEnv, "step", lambda *_: os._exit(3))
+    assert main(["random", "--env", "Pendulum-v1", "--episodes", "2"]) == 2
+    assert capsys.readouterr().err.endswith("when it is tried: its process died: exit code 3\n")
 
 
 def test_dropped_episodes_are_told(

@@ -14,6 +14,7 @@ from running import run, small_config
 
 from awac_dist.config import OfflineConfig
 from awac_dist.data.experience import ExperienceLog
+from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.experiments import chaos
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
@@ -114,8 +115,9 @@ def test_a_seam_in_the_metrics_is_seen(
 
 
 def test_steps_are_done_again(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("env: Pendulum-v1")
-    config = replace(small_config(""), data=(), offline=OfflineConfig(0))
+    (tmp_path / "config.yaml").write_text("env: {id: Pendulum-v1, kwargs: {g: 5.0}}")
+    task = EnvConfig("Pendulum-v1", {"g": 5.0})
+    config = replace(small_config(""), env=task, data=(), offline=OfflineConfig(0))
     run(config, InlineRuntime(Resources((2.0,), gpus=0)), tmp_path)
     assert sum(logged_fragments(tmp_path).values()) == 300
     assert steps_that_differ(tmp_path) == 0

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from awac_dist import load_policy
+from awac_dist import files, load_policy
 from awac_dist.errors import InputError
 from awac_dist.files import seal
 from awac_dist.policies import POLICIES, make_policy
@@ -167,6 +169,23 @@ def test_a_run_and_a_checkpoint_name_their_policy(tmp_path: Path) -> None:
     newest = str(folder / "000000100" / "policy.npz")
     assert find_policy(f"{tmp_path}/") == find_policy(str(folder / "000000100")) == newest
     assert find_policy("s3://b/policy.npz") == "s3://b/policy.npz"
+
+
+def test_a_place_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    unreached = SimpleNamespace(from_uri=mock.Mock(side_effect=OSError("no such bucket")))
+    monkeypatch.setattr(files.fs, "FileSystem", unreached)
+    with pytest.raises(InputError, match="no such bucket"):
+        load_policy("s3://nowhere/run")
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_policy_that_is_no_number_is_refused(kind: str, tmp_path: Path) -> None:
+    spec = make_spec(kind)
+    for name, array in make_arrays(spec).items():
+        path = str(tmp_path / "policy.npz")
+        save_policy(path, spec, {**make_arrays(spec), name: np.full_like(array, np.nan)}, 1)
+        with pytest.raises(InputError, match="it acts by NaN or infinity"):
+            read_policy(path)
 
 
 # --- acting

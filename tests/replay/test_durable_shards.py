@@ -387,5 +387,5 @@ def test_a_shard_killed_twenty_times_comes_back_whole(
 def test_a_shard_that_cannot_come_back_says_why(killed_shard: KilledShard, tmp_path: Path) -> None:
     (tmp_path / "prior.parquet").unlink()
     os.kill(killed_shard.process(), signal.SIGKILL)
-    with pytest.raises(InputError, match=r"cannot start: .*prior\.parquet"):
+    with pytest.raises(InputError, match=r"cannot start: /.*prior\.parquet"):
         killed_shard.exchange_for_ever()

@@ -10,6 +10,7 @@ import shlex
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import SupportsFloat
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,7 @@ from hypothesis import strategies as st
 from scipy.special import stdtrit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.messages import RolloutReport, UpdateReport
@@ -36,7 +39,7 @@ from awac_dist.reporting.display import LiveDisplay, PlainDisplay, Status, open_
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.recorder import Rate, Recorder
 from awac_dist.reporting.rows import read_table
-from awac_dist.reporting.screen import safe, say
+from awac_dist.reporting.screen import Screen, safe, say
 from awac_dist.reporting.summary import summary, welch_half_width
 from awac_dist.reporting.wording import (
     duration,
@@ -139,12 +142,14 @@ def test_success_is_written_by_each_definition() -> None:
 
 def test_the_command_that_goes_on_can_be_pasted() -> None:
     start = "To go on:\npython -m awac_dist.launch --resume"
-    assert to_go_on("runs/a", "Ant-v5") == f"{start} runs/a"
-    words = to_go_on("/my runs/it's", "mine:Task-v0", "--override", "workers=2", what="More")
+    assert to_go_on("runs/a", *EnvConfig("Ant-v5", {"a": 1}).to_type) == f"{start} runs/a"
+    task = EnvConfig("mine:Task-v0", {"arm": "mine:Arm"})  # no file may name either
+    words = to_go_on("/my runs/it's", *task.to_type, "--override", "workers=2", what="More")
     told, command = words.split("\n")
     assert told == "More:"
     assert shlex.split(command)[4:] == [
-        *("/my runs/it's", "--env", "mine:Task-v0", "--override", "workers=2")
+        *("/my runs/it's", "--env", "mine:Task-v0", "--env.kwargs", '{"arm": "mine:Arm"}'),
+        *("--override", "workers=2"),
     ]
 
 
@@ -408,6 +413,21 @@ with Screen() as screen:
     assert "No space left on device" in done.stderr
 
 
+def test_screen_has_its_streams_back_whatever_was_put_there() -> None:
+    body = """
+with Screen():
+    sys.stdout = sys.stderr = None
+print("after")
+"""
+    assert run_python(body).stdout.split() == ["before", "after"]
+
+
+def test_screen_needs_room_for_a_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", mock.Mock(side_effect=OSError(28, "full")))
+    with pytest.raises(InputError, match=r"TMPDIR\): cannot be written: .*: make room$"):
+        Screen().__enter__()
+
+
 def test_screen_leaves_no_spool_and_tells_a_terminal(tmp_path: Path) -> None:
     body = """
 with Screen() as screen:
@@ -551,6 +571,13 @@ def test_lines_that_are_no_rows_are_left_out_and_counted(line: bytes, tmp_path: 
     assert [json.loads(line)["grad_steps"] for line in table.open()] == [1, 2, 3]
 
 
+def test_a_table_that_is_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    for look in (lambda: MetricsLog(tmp_path), lambda: read_table(tmp_path / "metrics.jsonl")):
+        with pytest.raises(InputError, match=r"metrics\.jsonl: is a pipe"):
+            look()
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_keeps_a_table_from_being_read(tmp_path: Path, data: st.DataObject) -> None:
@@ -607,6 +634,11 @@ def test_create_folder_refuses_in_one_line(tmp_path: Path) -> None:
         why = "cannot be reached: (Not a directory|File exists); choose another one with --run-dir$"
         with pytest.raises(InputError, match=f"^the folder {blocked} {why}"):
             run_place.create_folder(str(blocked))
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot create .* name too long; choose another one"):
+        run_place.RunPlace.at(str(tmp_path / ("a" * 300))).create()
 
 
 def test_a_folder_without_permission_is_refused(

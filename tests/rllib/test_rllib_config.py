@@ -1,5 +1,6 @@
 """What `AWACConfig` takes, and what it refuses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,6 +111,11 @@ REFUSED = {
 def test_what_cannot_work_is_refused(message: str) -> None:
     with pytest.raises(InputError, match=message):
         REFUSED[message](config()).validate()
+
+
+@pytest.mark.parametrize("sources", ["a.parquet", Path("a.parquet"), [Path("a.parquet")]])
+def test_prior_data_is_named_by_any_kind_of_path(sources: Any) -> None:
+    assert AWACConfig().prior_data(sources).prior_sources == ["a.parquet"]
 
 
 def test_rllibs_own_checks_still_run() -> None:

@@ -418,7 +418,7 @@ class Nowhere:
 FLAGS: list[tuple[Any, float]] = [
     *((flag, 1.0) for flag in (True, 1, 1.0, np.True_, np.int8(1), np.array([[1.0]]), [True])),
     *((flag, 0.0) for flag in (False, 0, 0.0, np.False_, np.array(0), np.zeros(1, np.uint8))),
-    *((flag, np.nan) for flag in (None, "yes", 0.5, np.nan, np.array([1, 0]), [], {})),
+    *((flag, np.nan) for flag in (None, "yes", 0.5, np.nan, np.array([1, 0]), [], {}, [1, [2, 3]])),
 ]
 
 

@@ -28,7 +28,7 @@ from awac_dist.files import RECORD_BYTES, Budget, head, open_input, read_file, u
 from awac_dist.types import Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
-ENDS = ("terminals", "timeouts")
+ENDS, UNSURE = ("terminals", "timeouts"), {"done", "dones"}
 CHOICES = (*REQUIRED, "next_observations", *ENDS)
 HEAD_BYTES = 256
 PICKLE_HEAD = re.compile(
@@ -77,10 +77,11 @@ def _episode(trajectory: Any, keys: Keys, place: Place, origin: Origin) -> Episo
     rewards, steps = place.vector(columns["rewards"], "rewards"), len(actions)
     if steps and len(rewards) == steps + 1:  # the hand demonstrations have one for no action
         rewards = rewards[:-1]
-    terminals, following = columns.get("terminals"), columns.get("next_observations")
-    terminated, successor = False, None
-    if steps and terminals is not None:
-        terminated = place.ends(terminals, steps, "terminals", "split the trajectory there")
+    following, successor = columns.get("next_observations"), None
+    there = [name for name in ENDS if steps and columns.get(name) is not None]
+    remedy = "split the trajectory there"
+    ended = {name: place.ends(columns[name], steps, name, remedy) for name in there}
+    terminated = ended.get("terminals", False)
     if steps and following is not None:
         successor = place.successor(observations, following, steps, "next_observations")
     return place.assemble(
@@ -111,6 +112,9 @@ def _cut(path: str, whole: dict[Any, Any], named: dict[str, str], budget: Budget
     steps = len(arrays.get(named["actions"], ()))
     columns = {key: its for key, its in arrays.items() if len(its) == steps}
     flags = [columns[named[name]] for name in ENDS if named[name] in columns]
+    for name in UNSURE & columns.keys() if not flags else ():
+        what = "may be true ends, or cuts by the clock: say which behind the source"
+        raise InputError(f"{path}: {name}: {what}: terminals={name} or timeouts={name}")
     if not steps or not flags or named["observations"] not in columns:
         return [whole]
     ended = np.any([Place(path, "all steps").vector(its, "ends") != 0 for its in flags], axis=0)
