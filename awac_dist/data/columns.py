@@ -76,7 +76,7 @@ class Place:
         if gaps.any():
             step = int(gaps.argmax())
             what = f"at step {step} is not the observation of step {step + 1}"
-            remedy = "put the steps in order, and split the episode where one is missing"
+            remedy = "put the steps in order, and set timeouts where one is missing"
             raise self.error(name, what, remedy)
         self._check_rows(successors, steps, name)
         return np.asarray(successors[-1])

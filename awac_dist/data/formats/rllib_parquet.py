@@ -117,7 +117,8 @@ def _opened(path: str, keys: Keys) -> tuple[Steps, str]:
         for name in (key for column in (*REQUIRED, *keys) for key in steps.names[column]):
             if name not in names:
                 there = ", ".join(map(ascii, names[:12]))
-                raise place.error(name, f"is missing, there is {there}", "add it")
+                remedy = "add it, or say behind the source what it is called: COLUMN=KEY"
+                raise place.error(name, f"is missing, there is {there}", remedy)
         if "dones" in names and not {"terminateds", *steps.names["terminals"]} & {*names}:
             remedy = "rename it to terminateds, or split it into terminateds and truncateds"
             raise place.error("dones", "may mean terminated or truncated", remedy)
