@@ -69,7 +69,7 @@ class Session:
             elif self.is_ours and address is not None:
                 _join(address)
                 self._joined = ray.get_runtime_context().gcs_address
-        except InputError:
+        except (InputError, KeyboardInterrupt):
             self._is_over.set()
             raise
         self.parts = [Process(name, child.pid) for name, child in _children().items()]
@@ -175,6 +175,8 @@ def _start() -> None:
     try:
         with _behind_closed_doors():
             ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
+    except SystemExit as error:  # Ray's answer to SIGTERM as soon as it has begun to start
+        raise KeyboardInterrupt from error
     except Exception as error:  # Ray raises this very class where it does not start in time
         raise InputError(
             f"Ray does not start on this machine: {first_line(error)} Its logs are below /tmp/ray "
