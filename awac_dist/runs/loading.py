@@ -57,7 +57,7 @@ class PriorData:
                 )
             outside = self._count("out_of_range", source)
             what = "clipped" if clipped else "kept"
-            actions = f"{outside:,} actions out of bounds ({what})"
+            actions = f"{outside:,} action{'s' * (outside != 1)} out of bounds ({what})"
             yield (
                 f"{source.name}: {self._count('episodes', source):,} episodes, "
                 f"{self._count('transitions', source):,} transitions, "
