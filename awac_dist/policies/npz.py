@@ -52,6 +52,8 @@ def read_policy(path: str) -> FilePolicy:
         return policy
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file: give a policy, or a run") from error
     except Exception as error:  # whatever a file that is no policy makes of its reader
         raise InputError(f"{path}: cannot be read as a policy file: {first_line(error)}") from error
 
