@@ -40,8 +40,11 @@ class MethodConfig(Checked):
 
     Attributes:
         actor: The policy's network.
+        method: The first class whose `Config` it is: known wherever the options are, also in a
+            process that nobody has told of a method's name.
     """
 
+    method: ClassVar[type[Method]]
     actor: ActorConfig = field(default_factory=ActorConfig)
 
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
@@ -78,6 +81,10 @@ class Method(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        if "Config" in vars(cls) and "method" not in vars(cls.Config):
+            cls.Config.method = cls
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from warnings import catch_warnings
 
 import numpy as np
 
@@ -45,7 +46,8 @@ def action_bounds(infos: Sequence[FileInfo], env_id: str | None = None) -> Bound
     if env_id is None and ":" in task:  # Gymnasium would import the module that a file names
         return _stated(infos, f"{task} is not a plain id")
     try:
-        spec = env_spec(task)
+        with catch_warnings(action="ignore"):  # of a name without a version, such as robomimic's
+            spec = env_spec(task)
     except InputError:
         if env_id is not None:
             raise

@@ -75,7 +75,7 @@ class Evaluate(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Checked):
-    """Write the policy of a run as a file of NumPy arrays, which acts without torch and Ray.
+    """Write a run's policy as an .npz that acts without torch and Ray.
 
     Attributes:
         policy: A run folder, or a checkpoint of one.

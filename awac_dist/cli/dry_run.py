@@ -136,7 +136,7 @@ def _processes(config: RunConfig, plan: Plan) -> list[str]:
     return [
         f"processes {counted(plan.workers, 'rollout worker')} of "
         f"{counted(config.rollout.envs_per_worker, 'environment')}, "
-        f"each on {plan.worker_cpus:g} cores",
+        f"each on {plan.worker_cpus:g} core{'' if plan.worker_cpus == 1 else 's'}",
         f"          {counted(plan.shards, 'replay shard')}, 1 learner on {plan.device}, "
         f"{'1' if config.evaluation.episodes else 'no'} evaluator, 1 weight store",
     ]

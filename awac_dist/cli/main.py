@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from awac_dist import __version__
 from awac_dist.errors import InputError, RunFailed, did_you_mean
 from awac_dist.interrupts import ends_at_once
 from awac_dist.reporting.screen import say
@@ -80,6 +81,9 @@ def _run(argv: Sequence[str]) -> int | None:
     if not words or words[0] in ("-h", "--help"):
         say(_overview(group, {name: COMMANDS[group + name].what for name in names}))
         return 0 if words else 2
+    if words == ["--version"]:
+        say(f"awac_dist {__version__}")
+        return 0
     if words[0] not in names:
         hint = did_you_mean(words[0], names, f"there are {', '.join(names)}")
         raise InputError(f"no command {words[0]!r}; {hint}")

@@ -74,7 +74,7 @@ CHANGEABLE = (
 
 @dataclass(frozen=True)
 class Launch:
-    """Train: offline on prior data, then online while rollout workers collect more.
+    """Train on prior data, then online while workers collect more.
 
     These are what may be said of a launch besides the run's own options.
 

@@ -70,9 +70,9 @@ def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) 
 
 def _unread(source: Source) -> Iterator[str]:
     """Files beside those that are read which look like data and are not read."""
-    if not Path(source.name).is_dir():
-        return
     read = {Path(file.path) for file in source.files}
+    if not Path(source.name).is_dir() or Path(source.name).resolve() in read:
+        return  # of a folder that is a dataset as a whole its format knows what belongs to it
     for folder in sorted({path.parent for path in read}):
         for path in sorted(folder.glob("*")):
             if path.suffix in DATA_SUFFIXES and path not in read:

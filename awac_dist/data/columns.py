@@ -48,7 +48,8 @@ class Place:
         for key in keys:
             if key not in names:
                 found = ", ".join(map(ascii, names[:12])) or "nothing"
-                raise self.error(column, f"no {key!a} among {found}", "add it, or name another")
+                remedy = f"add it, or say behind the source what it is called: {column}=KEY"
+                raise self.error(column, f"no {key!a} among {found}", remedy)
 
     def chosen(self, column: str, keys: Sequence[str], there: Mapping[Any, Any]) -> Any:
         """What is under a key; under several, side by side as one column of all their widths."""
@@ -92,7 +93,7 @@ class Place:
         if gaps.any():
             step = int(gaps.argmax())
             what = f"at step {step} is not the observation of step {step + 1}"
-            remedy = "put the steps in order, and split the episode where one is missing"
+            remedy = "put the steps in order, and set timeouts where one is missing"
             raise self.error(name, what, remedy)
         self._check_rows(successors, steps, name)
         return np.asarray(successors[-1])

@@ -153,7 +153,8 @@ def _width(field: pa.Field) -> int:
     """Of the vectors that a column has lists of, 0 if its type does not say."""
     vector = getattr(field.type, "value_type", None)
     if not hasattr(vector, "value_type"):
-        raise ValueError(f"{field.name} is of {field.type}: write a list of lists of floats a row")
+        remedy = "write a row an episode, a list of vectors"
+        raise ValueError(f"{field.name} is of {field.type}: {remedy}")
     return int(getattr(vector, "list_size", 0))
 
 

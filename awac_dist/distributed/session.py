@@ -160,6 +160,8 @@ def _start() -> None:
     try:
         with _behind_closed_doors():
             ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
+    except SystemExit as error:  # Ray's answer to SIGTERM as soon as it has begun to start
+        raise KeyboardInterrupt from error
     except Exception as error:  # Ray raises this very class where it does not start in time
         raise InputError(
             f"Ray does not start on this machine: {first_line(error)} Its logs are below /tmp/ray "

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Acting, Task
 from awac_dist.allocator import keep_freed_memory
@@ -132,8 +131,7 @@ class Learner:
         before = self._method
         if self._replay.normalize_observations and self._normalization is None:
             self._normalization = Normalization.by(self._shards)
-        build = method_class(name_of(method))
-        self._method = build(method, self._task, seed=self._seed, device=self._device)
+        self._method = method.method(method, self._task, seed=self._seed, device=self._device)
         if adopt and before is not None:
             self._method.adopt(before.acting().arrays)
         elif self._initial is not None:

@@ -42,7 +42,10 @@ def save_policy(path: str, spec: PolicySpec, arrays: Mapping[str, Array], versio
 def read_policy(path: str) -> FilePolicy:
     """Read a policy from a path or URI, executing nothing; an InputError if it is none."""
     with naming(f"{path}: cannot be read as a policy file"):
-        arrays = unpack_npz(path, read_sealed(path))
+        try:
+            arrays = unpack_npz(path, read_sealed(path))
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: there is no such file: give a policy, or a run") from error
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
         sizes = policy.input_size, policy.noise_size
         if flaw(policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))):

@@ -14,7 +14,11 @@ from awac_dist.reporting.display import Display, Status
 from awac_dist.reporting.metrics import MetricsLog
 from awac_dist.reporting.wording import counted, duration, mean_and_half_width, success
 
-SHOWN = {"actor/effective_batch": "effective batch", "critic/loss": "critic loss"}
+SHOWN = {
+    "actor/effective_batch": "effective batch",
+    "critic/loss": "critic loss",
+    "rollout/return": "return of rollouts",
+}
 
 
 class Recorder:
@@ -93,15 +97,15 @@ class Recorder:
             self._left[self._status.phase] -= report.updates
         if self._status.unit == "updates":
             self._status.done += report.updates
-        self._status.extras = {
-            words: report.metrics[name] for name, words in SHOWN.items() if name in report.metrics
-        }
+        metrics = report.metrics | self._rollout_metrics()
+        shown = {words: metrics[name] for name, words in SHOWN.items() if name in metrics}
+        self._status.extras = {**self._status.extras, **shown}
         speeds = {
             "learner/updates_per_s": report.updates / report.seconds,
             "learner/wait_share": report.wait_s / report.seconds,
             "learner/copy_share": report.copy_s / report.seconds,
         }
-        self._write(report.metrics | speeds | self._rollout_metrics())
+        self._write(metrics | speeds)
 
     def collected(self, report: RolloutReport, lag: int) -> None:
         """A worker's steps were accepted; its policy was `lag` updates behind."""

@@ -11,7 +11,6 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, distributed, nn
 
-from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.world import ALONE, Task, World
 from awac_dist.envs.make import space_spec
 from awac_dist.nn.actors import make_actor
@@ -64,7 +63,7 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
             actor = make_actor(self.policy_spec, torch.Generator())
             self.networks = nn.ModuleDict({"actor": actor})
             return
-        self.method = method_class(name_of(method))(
+        self.method = method.method(
             method,
             Task(spec, config["discount"]),
             seed=config["seed"],

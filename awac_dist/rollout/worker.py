@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from awac_dist.envs.guard import EnvironmentFault
 from awac_dist.errors import ComponentDied
 from awac_dist.messages import Future, Handle, RolloutReport, StreamState, WeightsReader, shard_of
 from awac_dist.policies import make_policy
@@ -99,6 +100,11 @@ class RolloutWorker:
 
     def ready(self) -> None:
         """Answers once the worker can be given work."""
+
+    def close(self) -> None:
+        """Close the environments, as well as they can be."""
+        with suppress(EnvironmentFault):
+            self._collector.close()
 
     def resume(self, state: StreamState) -> None:
         """Go on with a stream of this worker's number: where it was, or anew."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from awac_dist.config import NOTHING_TO_CLONE
 from awac_dist.envs.trial import Trial
 from awac_dist.errors import ComponentDied, InputError, RunFailed, RuntimeLost, within_memory
 from awac_dist.evaluation.result import Evaluation
-from awac_dist.messages import RolloutReport, UpdateReport
+from awac_dist.messages import Handle, RolloutReport, UpdateReport
 from awac_dist.runs.collecting import Collecting, Counts
 from awac_dist.runs.components import Components
 from awac_dist.runs.evaluating import EvaluatorSupervisor
@@ -86,7 +86,7 @@ class Driver:
             raise RunFailed(f"{error}; {self.learner.left()}") from error
         finally:
             self.loop.hurry()
-            self._flush()
+            self._put_away()
         return None
 
     def _end_early(self, stop: Stopped) -> None:
@@ -103,12 +103,18 @@ class Driver:
         except (ComponentDied, Stopped) as reason:
             self.observer.note(f"the last checkpoint but one is kept: {reason}")
 
-    def _flush(self) -> None:
-        """Have the shards write Parquet. Where they cannot, the same is safe in their journals."""
+    def _put_away(self) -> None:
+        """Have the shards write Parquet, or it stays in journals; the workers close hardware."""
+        self._last_call(self.components.shards, "flush", "what was collected stays in journals")
+        if not self.components.spec.repeatable:
+            self._last_call(self._workers.handles, "close", "an environment was not closed")
+
+    def _last_call(self, handles: Sequence[Handle], method: str, otherwise: str) -> None:
         try:
-            self._ask_shards("flush")
+            for answer in [handle.post(method) for handle in handles]:
+                self.loop.wait(answer)
         except (InputError, RunFailed, ComponentDied, Stopped) as error:
-            self.observer.note(f"what was collected stays in journals: {error}")
+            self.observer.note(f"{otherwise}: {error}")
 
     def _go_through(self) -> None:
         """Go through the phases, from the one of the checkpoint on; again where a learner dies."""

@@ -56,7 +56,8 @@ class PriorData:
                     f"steps: are ends missing? {name},episode_steps={limit} cuts there"
                 )
             outside = self._count("out_of_range", source)
-            actions = f"{outside:,} actions out of bounds ({'clipped' if clipped else 'kept'})"
+            kept = "clipped" if clipped else "kept"
+            actions = f"{outside:,} action{'s' * (outside != 1)} out of bounds ({kept})"
             yield (
                 f"{name}: {self._count('episodes', source):,} episodes, "
                 f"{self._count('transitions', source):,} transitions, "

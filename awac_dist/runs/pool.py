@@ -66,6 +66,11 @@ class WorkerPool:
         return self.count
 
     @property
+    def handles(self) -> list[Handle]:
+        """Those who do the work now."""
+        return [worker.handle for worker in self._workers]
+
+    @property
     def positions(self) -> list[StreamState]:
         """Where each one's stream is, as far as it has reported."""
         return [worker.position for worker in self._workers]

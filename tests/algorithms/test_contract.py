@@ -414,6 +414,11 @@ def test_a_method_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert algorithms.name_of(MineConfig()) == "mine"
 
 
+def test_options_know_their_method_where_nobody_named_it() -> None:
+    assert MineConfig().method is Mine  # as in a learner's process, which never registered it
+    assert BCConfig().method is BC
+
+
 class MineConfig(BCConfig):
     """Of a method that is not ours."""
 

@@ -571,6 +571,19 @@ def test_ray_that_does_not_answer_is_one_line(
     assert says in only_line(capfd)
 
 
+def test_a_stop_while_ray_starts_names_the_command_that_goes_on(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: sys.exit(15))  # its answer to SIGTERM
+    assert main([*SMALL, "--data", data, "--run-dir", str(tmp_path / "run")]) == 130
+    assert (
+        f"To go on:\npython -m awac_dist.launch --resume {tmp_path}/run" in capfd.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("name", ["ObjectStoreFullError", "OutOfDiskError"])
 @pytest.mark.parametrize("where", ["here", "there", "argument"])
 def test_an_object_store_that_is_full_ends_the_run(

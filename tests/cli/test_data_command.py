@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -184,6 +185,14 @@ def test_a_known_task_is_scored_and_its_bounds_are_used(tmp_path: Path) -> None:
     found = facts(path)
     assert found["D4RL score"].startswith("50.0 for the mean return")
     assert "outside the bounds of HalfCheetah-v5" in found["actions"]
+
+
+def test_a_name_without_a_version_is_taken_without_a_word(tmp_path: Path) -> None:
+    spec = replace(UNBOUNDED, env_id="Pendulum", observation_size=3, action_size=1)
+    columns = {"observations": np.zeros((2, 3)), "actions": np.zeros((1, 1))}
+    with warnings.catch_warnings(action="error"):
+        found = facts(write(tmp_path / "a.parquet", [make_episode([1], **columns)], spec))
+    assert found["actions"] == "all inside the bounds of Pendulum"
 
 
 def test_a_task_id_that_would_import_a_module_is_not_made(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import awac_dist
 from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.main import main, told
 from awac_dist.cli.options import parse, to_mapping
@@ -92,6 +93,9 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
     for name, command in COMMANDS.items():
         assert f"\n  {name} " in shown
         assert command.what in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"awac_dist {awac_dist.__version__}\n"
     assert main(["lanch"]) == 2
     assert "no command 'lanch'; did you mean launch?" in capsys.readouterr().err
 

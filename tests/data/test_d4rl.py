@@ -299,6 +299,19 @@ def test_any_damage_gives_episodes_or_a_clear_error(
     assert_episodes_or_a_clear_error(FORMAT, path)
 
 
+def test_a_flat_file_is_found_by_none_of_our_names(tmp_path: Path) -> None:
+    names = {"observations": "obs", "actions": "act", "rewards": "rew", "terminals": "done"}
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        for ours, name in names.items():
+            file[name] = columns()[ours]
+    path = str(tmp_path / "a.hdf5")
+    assert FORMAT.recognises(path)
+    assert FORMAT.describe(path, {ours: (name,) for ours, name in names.items()}).action_size == 2
+    there = "column observations is missing, there is 'act', 'done', 'obs', 'rew': .*COLUMN=KEY$"
+    with pytest.raises(InputError, match=there):
+        FORMAT.describe(path)
+
+
 def test_the_user_says_what_columns_are_called(tmp_path: Path) -> None:
     t = np.arange(STEPS, dtype=np.float32)
     named = {"observations": None, "actions": None, "a": np.stack([t, 10 * t], 1), "b": 0 * t}

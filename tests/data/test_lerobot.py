@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from awac_dist.cli.main import main
 from awac_dist.data import sources
 from awac_dist.data.formats.lerobot import FORMAT
 from awac_dist.errors import InputError
@@ -99,6 +100,15 @@ def test_the_user_chooses_the_keys(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.observations[:, 0], found.observations[:, 1] / 10, 1e-6)
     with pytest.raises(InputError, match="every file: observations: no 'gone' among 'action', "):
         read(path, observations=("gone",))
+
+
+def test_files_beside_a_dataset_are_not_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.parquet").write_text("not a table")
+    path = write(tmp_path / "arm")
+    assert main(["data", "validate", path]) == 0
+    assert f"nothing wrong in {path}" in capsys.readouterr().out
 
 
 def test_a_folder_without_its_data_is_one_line(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def test_a_file_that_pandas_copied_is_what_it_was() -> None:
 
 
 ODD = {
-    "text": ({"observations": "abc"}, "write a list of lists of floats"),
-    "flat": ({"observations": [0.0] * 6}, r"observations is of list<.*>: write a list of lists"),
+    "text": ({"observations": "abc"}, "write a row an episode, a list of vectors"),
+    "flat": ({"observations": [0.0] * 6}, r"observations is of list<.*>: write a row an episode"),
     "deep": ({"rewards": [[0.0]] * 5}, "rewards is a list of list"),
     "ragged": ({"actions": [[0.0]] * 4 + [[0.0, 1.0]]}, "actions are not alike in width"),
     "kind": ({"kind": "expert"}, "kind is 'expert'"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from awac_dist.data import sources
 from awac_dist.data.format import Format
 from awac_dist.data.formats import trajectories
 from awac_dist.data.formats.trajectories import AWAC_NPY, DEMONSTRATIONS, NPZ
@@ -442,6 +443,18 @@ def test_the_user_says_what_columns_are_called(tmp_path: Path, name: str) -> Non
     assert form.describe(path, keys).observation_size == 3
     with pytest.raises(InputError, match="actions: no 'nought' among 'a', "):
         form.describe(path, {**keys, "actions": ("nought",)})
+
+
+def test_an_npz_is_found_by_none_of_our_names(tmp_path: Path) -> None:
+    flat = trajectory(3, init_state_dict=None)
+    columns = {"obs": flat["observations"], "act": flat["actions"], "rew": flat["rewards"]}
+    np.savez(tmp_path / "a.npz", **columns)
+    mine = f"{tmp_path}/a.npz,observations=obs,actions=act,rewards=rew"
+    ((_, _, episode),) = sources.episodes(sources.find(mine))
+    assert len(episode) == 2
+    remedy = "observations: is missing, there is 'obs', 'act', 'rew': .* observations=KEY$"
+    with pytest.raises(InputError, match=remedy):
+        sources.describe(sources.find(f"{tmp_path}/a.npz"))
 
 
 def test_a_policy_is_no_dataset(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def test_arguments_in_a_file_name_no_module(
     assert 'if you trust it, type --env.kwargs \'{"parts"' in told
 
 
-def test_one_robot_is_never_held_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_robot_is_never_held_twice_and_closed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held, most = set[int](), list[int]()
     init, close = PendulumEnv.__init__, PendulumEnv.close
 
@@ -120,3 +122,4 @@ def test_one_robot_is_never_held_twice(tmp_path: Path, monkeypatch: pytest.Monke
     words += ["--workers", "1", "--clone.episodes", "0", "--evaluation.episodes", "0"]
     assert main(["launch", *words, "--offline.updates", "5", "--online.env_steps", "30"]) == 0
     assert most == [1]  # the worker's: the trial's was gone with a process of its own
+    assert not held

@@ -172,7 +172,7 @@ class Recorder(AWAC):
 def test_a_method_gets_what_it_needs_and_steps_are_taken_together(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("awac_dist.algorithms.awac.AWAC", Recorder)
+    monkeypatch.setattr(AWACConfig, "method", Recorder)
     replay = ReplayConfig(n_steps=3, normalize_observations=True)
     learner = trained(data, replay, shards=2)
     change = normalised(data)
@@ -212,7 +212,7 @@ def check_row(batch: Batch, row: int, episodes: Sequence[Episode]) -> None:
 def test_goals_in_hindsight_are_refused_where_returns_are_needed(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("awac_dist.algorithms.awac.AWAC", Recorder)
+    monkeypatch.setattr(AWACConfig, "method", Recorder)
     with pytest.raises(InputError, match=r"leave replay\.goals out"):
         learner_of(data).begin(small(AWACConfig()), 32, goals={"future": 1.0})
 

@@ -54,10 +54,13 @@ class _Bounds(NamedTuple):
 
 
 def _looks_like(path: str) -> bool:
-    """Whether D4RL's columns are there; also HDF5 that nobody can open: `describe` says why."""
+    """Whether it has columns, whatever they are called, or is HDF5 that nobody can open.
+
+    `describe` says which is missing, or why it cannot be opened.
+    """
     try:
         with open_hdf5(path) as file:
-            return any(find(file, name) is not None for name in (*NEEDED, *OPTIONAL))
+            return any(hasattr(find(file, name), "dtype") for name in file)
     except InputError:
         return head(path, len(SIGNATURE)) == SIGNATURE
 

@@ -64,7 +64,9 @@ def _find_numbers(place: str, group: Any, name: str, budget: Budget) -> Any:
     with naming(f"{place}: {name} cannot be read"):
         found = find(group, name)
         if not hasattr(found, "dtype"):
-            raise InputError(f"{place}: column {name} is missing: add it, or drop this file")
+            there = ", ".join(map(ascii, list(group)[:12]))
+            remedy = "add it, or say behind the source what it is called: COLUMN=KEY"
+            raise InputError(f"{place}: column {name} is missing, there is {there}: {remedy}")
         if found.dtype.kind not in "biuf":
             raise InputError(f"{place}: {name} holds {found.dtype}, not numbers: write float32")
         count_bytes(f"{place}: {name}", found, budget)

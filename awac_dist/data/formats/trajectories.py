@@ -30,6 +30,7 @@ from awac_dist.types import Episode, Kind, Origin
 REQUIRED = ("observations", "actions", "rewards")
 ENDS, UNSURE = ("terminals", "timeouts"), {"done", "dones"}
 CHOICES = (*REQUIRED, "next_observations", *ENDS)
+POLICY_NAMES = ("spec.npy", "weight_0.npy")  # ours, and a plain network's
 HEAD_BYTES = 256
 PICKLE_HEAD = re.compile(
     rb"\x80[\x02-\x05]"  # protocols 2 to 5 say so
@@ -163,10 +164,10 @@ def _is_pickle(path: str) -> bool:
 
 
 def _is_npz(path: str) -> bool:
-    """Whether it is a zip of arrays of trajectories, and not those of a policy."""
+    """Whether it is a zip of arrays, whatever they are called, and not of those of a policy."""
     with open_input(path) as file, ZipFile(file) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
-    return bool(names & {*CHOICES})
+        names = archive.namelist()
+    return all(name.endswith(".npy") for name in names) and not {*POLICY_NAMES} & {*names}
 
 
 def _format(name: str, looks_like: Callable[[str], bool], **given: Any) -> Format:
