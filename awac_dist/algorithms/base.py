@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
@@ -31,7 +31,6 @@ Loss: TypeAlias = "Callable[[Batch], tuple[Tensor, Metrics]]"
 Draw: TypeAlias = "Callable[[], Tensor]"
 Gradients: TypeAlias = "Sequence[Tensor | None]"
 Differentiate: TypeAlias = "Callable[[Loss, Batch, Sequence[Tensor]], tuple[Gradients, Metrics]]"
-MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 
 
 @dataclass(frozen=True)
@@ -291,20 +290,3 @@ class Method(ABC):
         digest = int(state["generator"].long().mul(torch.arange(len(state["generator"]))).sum())
         self.generator.manual_seed(digest)
         return False
-
-    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """All that must be finite, the optimisers' first, each with a name for people."""
-        targets = {f"target_{name}": target for name, target in self.targets.items()}
-        named = {
-            f"{name}.{inner}": parameter
-            for name, module in (self.networks | targets).items()
-            for inner, parameter in module.named_parameters()
-        } | self.duals
-        names = {parameter: name for name, parameter in named.items()}
-        for optimizer in self.optimizers.values():
-            for parameter, state in optimizer.state.items():
-                for what, value in state.items():
-                    if isinstance(value, torch.Tensor):
-                        yield f"{MOMENTS.get(what, what)} of {names[parameter]}", value
-        for name, value in named.items():
-            yield f"parameter {name}", value

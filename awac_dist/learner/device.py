@@ -31,11 +31,10 @@ def default_threads() -> int:
     return max(1, min(MOST_THREADS, count_cores() // 2))
 
 
-def thread_counts(wanted: int | None, *, fixed: bool) -> list[int]:
-    """Numbers of threads that a learner may take: a single one where that must not change."""
-    if wanted is not None or fixed:
-        return [wanted or default_threads()]
-    return [1 << n for n in range(4) if 1 << n <= min(MOST_THREADS, count_cores())]
+def thread_counts() -> list[int]:
+    """Numbers of threads that a learner may try, with `default_threads` among them."""
+    most = min(MOST_THREADS, count_cores())
+    return sorted({1, 2, 4, 8, default_threads()} & {*range(1, most + 1)})
 
 
 def count_cores() -> int:

@@ -19,7 +19,7 @@ from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.compilation import Compilation, Job, use_cache
 from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.learner.device import autocast, thread_counts
+from awac_dist.learner.device import autocast, default_threads, thread_counts
 from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
 from awac_dist.learner.threads import ThreadChooser
@@ -71,8 +71,9 @@ class Learner:
     ) -> None:
         keep_freed_memory()
         use_cache()
-        fixed = repeats or device != "cpu"
-        self._threads = ThreadChooser(thread_counts(config.threads, fixed=fixed))
+        first = config.threads or default_threads()
+        stays = config.threads or repeats or device != "cpu"
+        self._threads = ThreadChooser([first] if stays else thread_counts(), first)
         self._compiles = config.compile if config.compile is not None or not repeats else False
         self._compilation: Compilation | None = None
         self._task = Task(spec, config.discount)

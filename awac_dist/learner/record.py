@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -14,6 +14,7 @@ from awac_dist.files import write_file
 from awac_dist.learner.checkpoint import torch_bytes
 from awac_dist.tensors import Metrics
 
+MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 UPDATES_KEPT = 2  # the one after which a number is not finite, and the one before it
 
 
@@ -93,8 +94,26 @@ def _first_bad_tensor(method: Method) -> str:
 
     Tells by the sums, so that one number is read.
     """
-    tensors = dict(method.named_tensors())
+    tensors = dict(named_tensors(method))
     sums = torch.stack([value.detach().sum() for value in tensors.values()])
     if bool(sums.sum().isfinite()):
         return ""
     return next((name for name, value in tensors.items() if not bool(value.isfinite().all())), "")
+
+
+def named_tensors(method: Method) -> Iterator[tuple[str, Tensor]]:
+    """All that must be finite, the optimisers' first, each with a name for people."""
+    targets = {f"target_{name}": target for name, target in method.targets.items()}
+    named = {
+        f"{name}.{inner}": parameter
+        for name, module in (method.networks | targets).items()
+        for inner, parameter in module.named_parameters()
+    } | method.duals
+    names = {parameter: name for name, parameter in named.items()}
+    for optimizer in method.optimizers.values():
+        for parameter, state in optimizer.state.items():
+            for what, value in state.items():
+                if isinstance(value, Tensor):
+                    yield f"{MOMENTS.get(what, what)} of {names[parameter]}", value
+    for name, value in named.items():
+        yield f"parameter {name}", value

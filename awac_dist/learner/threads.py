@@ -20,14 +20,18 @@ class ThreadChooser:
 
     Args:
         counts: Numbers of threads that come into question, ascending.
+        first: The one of them to begin with.
         apply: Called with each that is taken from then on.
     """
 
     def __init__(
-        self, counts: Sequence[int], apply: Callable[[int], None] = torch.set_num_threads
+        self,
+        counts: Sequence[int],
+        first: int,
+        apply: Callable[[int], None] = torch.set_num_threads,
     ) -> None:
         self.counts, self._apply = counts, apply
-        self._best = self._now = len(counts) - 1
+        self._best = self._now = counts.index(first)
         self._up = False
         self._rate = 0.0  # updates/s of the best
         self._updates, self._spent_s = 0, 0.0

@@ -141,7 +141,7 @@ class RunPlace:
 
     def create(self) -> None:
         """Make the folders of a new run, which is whoever's takes the first session."""
-        self._made_local = self._made_local or not self.local.exists()
+        self._made_local = self._made_local or not os.path.exists(self.local)
         for folder in dict.fromkeys((self.shared, str(self.local))):
             create_folder(folder)
 

@@ -29,6 +29,7 @@ from awac_dist.algorithms.skeletons import Joint
 from awac_dist.algorithms.world import World
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
+from awac_dist.learner.record import named_tensors
 from awac_dist.nn.config import NetworkConfig
 from awac_dist.policies import POLICIES, make_policy
 from awac_dist.tensors import Batch
@@ -187,12 +188,12 @@ def test_a_tiny_batch_is_as_good_as_any(method: Method, rows: int) -> None:
     for number in range(3):
         metrics = method.update(batches(method, number, rows))
         assert all(value.isfinite() for value in metrics.values())
-    assert all(value.isfinite().all() for _, value in method.named_tensors())
+    assert all(value.isfinite().all() for _, value in named_tensors(method))
 
 
 def test_all_that_is_kept_is_looked_through_for_what_is_not_finite(method: Method) -> None:
     method.update(batches(method))
-    found = dict(method.named_tensors())
+    found = dict(named_tensors(method))
     moments = [v for o in method.optimizers.values() for s in o.state.values() for v in s.values()]
     kept = {id(value) for value in (*moments, *(v for _, v in tensors(method)))}
     assert {id(value) for value in found.values()} == kept
@@ -203,7 +204,7 @@ def test_all_that_is_kept_is_looked_through_for_what_is_not_finite(method: Metho
 def test_a_network_may_have_any_name() -> None:
     method = make_method(BCConfig())
     method.networks["values"] = torch.nn.Linear(1, 1)
-    assert "parameter values.weight" in dict(method.named_tensors())
+    assert "parameter values.weight" in dict(named_tensors(method))
 
 
 # Several learners.

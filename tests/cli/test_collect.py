@@ -154,7 +154,7 @@ def test_a_worker_that_dies_is_one_clear_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--policy", "nowhere.npz"], "nowhere.npz: cannot be read"),
+        (["--policy", "nowhere.npz"], "nowhere.npz: there is no such file"),
         (["--policy", "{text}"], "cannot be read as a policy file"),
         (["--policy", "{partial}"], "'activation' is missing"),
         (["--policy", "{wide}"], "reads 4 observations and gives 1 actions"),

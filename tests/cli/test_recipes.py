@@ -284,7 +284,7 @@ def test_random_trajectories_follow_the_process(tmp_path: Path) -> None:
     [
         ("smal --policy x.npz", "NAME: 'smal' is not one of pen, door"),
         ("small", "small clones demonstrations: give --policy or --demonstrations"),
-        ("small --policy nowhere.npz", "nowhere.npz: cannot be read"),
+        ("small --policy nowhere.npz", "nowhere.npz: there is no such file"),
         ("small --demonstrations nowhere", "no dataset 'nowhere'"),
         ("small --policy a --demonstrations b", "--demonstrations: not allowed with --policy"),
         ("small --policy a --sigma 0.5", "--sigma has no effect on small"),

@@ -452,7 +452,7 @@ def test_an_npz_is_found_by_none_of_our_names(tmp_path: Path) -> None:
     mine = f"{tmp_path}/a.npz,observations=obs,actions=act,rewards=rew"
     ((_, _, episode),) = sources.episodes(sources.find(mine))
     assert len(episode) == 2
-    remedy = "observations: is missing, there is 'obs', 'act', 'rew': .* observations=KEY$"
+    remedy = "observations: no 'observations' among 'obs', 'act', 'rew': .* observations=KEY$"
     with pytest.raises(InputError, match=remedy):
         sources.describe(sources.find(f"{tmp_path}/a.npz"))
 

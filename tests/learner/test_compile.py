@@ -18,6 +18,7 @@ from awac_dist.algorithms.world import Task
 from awac_dist.learner import compilation
 from awac_dist.learner.compilation import PATIENCE_S, Compilation, Job
 from awac_dist.learner.compile import CompiledGradients
+from awac_dist.learner.record import named_tensors
 from awac_dist.nn.config import CriticConfig
 from awac_dist.replay.layout import Wishes
 
@@ -37,7 +38,7 @@ def updated(
     for number, size in enumerate(sizes):
         count = method.batches_per_update
         method.update([make_batch(size, count * number + n, method.needs) for n in range(count)])
-    return dict(method.named_tensors())
+    return dict(named_tensors(method))
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from awac_dist.learner.device import thread_counts
+from awac_dist.learner import device
 from awac_dist.learner.threads import ThreadChooser
 
 
@@ -14,7 +14,7 @@ class Machine:
     def __init__(self, counts: list[int]) -> None:
         self.now = 0
         self.updates, self.clock = 0, 0.0
-        self.chooser = ThreadChooser(counts, self.take)
+        self.chooser = ThreadChooser(counts, counts[len(counts) // 2], self.take)
 
     def take(self, count: int) -> None:
         self.now = count
@@ -57,9 +57,19 @@ def test_threads_that_drown_are_left_at_once() -> None:
     assert machine.run(60, lambda count: 50 if count == 1 else 2) > 0.9 * 50
 
 
-def test_a_number_that_is_told_or_has_to_repeat_itself_stays() -> None:
-    assert thread_counts(3, fixed=False) == [3]
-    assert len(thread_counts(None, fixed=True)) == 1
+def test_one_number_stays() -> None:
     machine = Machine([2])
     machine.run(20, lambda count: 10)
     assert machine.now == 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "counts"),
+    [(1, [1]), (2, [1, 2]), (3, [1, 2]), (6, [1, 2, 3, 4]), (64, [1, 2, 4, 8])],
+)
+def test_what_is_tried_fits_the_machine(
+    monkeypatch: pytest.MonkeyPatch, cores: int, counts: list[int]
+) -> None:
+    monkeypatch.setattr(device, "count_cores", lambda: cores)
+    assert device.thread_counts() == counts
+    assert device.default_threads() in counts

@@ -17,6 +17,7 @@ from awac_dist.learner import batches
 from awac_dist.learner.config import LearnerConfig, Precision
 from awac_dist.learner.device import autocast
 from awac_dist.learner.learner import Learner
+from awac_dist.learner.record import named_tensors
 from awac_dist.messages import Announced, Cursor, Placement
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.replay.layout import Layout
@@ -84,7 +85,7 @@ def test_the_policy_and_its_density_are_float32() -> None:
         density = policy.log_prob(batch.actions)
     kinds = {policy.mean.dtype, policy.log_std.dtype, values.dtype, density.dtype}
     assert kinds == {torch.float32}
-    assert {value.dtype for _, value in method.named_tensors()} == {torch.float32}
+    assert {value.dtype for _, value in named_tensors(method)} == {torch.float32}
 
 
 @pytest.mark.parametrize("seed", range(3))
