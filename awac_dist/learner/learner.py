@@ -19,7 +19,7 @@ from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
 from awac_dist.learner.compilation import Compilation, Job, use_cache
 from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import LearnerConfig
-from awac_dist.learner.device import autocast, default_threads, thread_counts
+from awac_dist.learner.device import autocast, default_threads, thread_counts, without_denormals
 from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
 from awac_dist.learner.threads import ThreadChooser
@@ -111,6 +111,7 @@ class Learner:
         """
         return self._books.register(rounds)
 
+    @without_denormals()
     def begin(
         self,
         method: MethodConfig,
@@ -183,6 +184,7 @@ class Learner:
         self._batch_size = batch_size
         self._sampler.set_mixture(mixture, newest)
 
+    @without_denormals()
     def update(self, count: int, rounds: Rounds | None = None) -> UpdateReport:
         """Register new fragments as `register` does, take gradient steps and publish the policy.
 
@@ -238,6 +240,7 @@ class Learner:
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, self._acting(), keep=keep)
 
+    @without_denormals()
     def restore_method(self, checkpoint: str) -> None:
         """Go on where the method in training was."""
         state = load_checkpoint(checkpoint)

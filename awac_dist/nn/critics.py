@@ -29,7 +29,7 @@ class EnsembleHead(EnsembleLinear):
     """E linear maps onto one number each: [E, B, n] -> [E, B].
 
     A sum of products: a matrix product with one column reads as much and, with its backward
-    pass, takes four times as long on a CPU (docs/speed.md).
+    pass, takes four times as long on a CPU (docs/speed-lab.md).
     """
 
     def forward(self, inputs: Tensor) -> Tensor:

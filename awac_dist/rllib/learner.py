@@ -20,6 +20,7 @@ from torch import Tensor
 
 from awac_dist.algorithms.base import Method
 from awac_dist.allocator import keep_freed_memory
+from awac_dist.learner.device import without_denormals
 from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.record import CallRecord
 from awac_dist.policies.initial import adapted
@@ -103,6 +104,7 @@ class MethodLearner(TorchLearner):
         for optimizer, schedule in self._optimizer_lr_schedules.items():
             self._set_optimizer_lr(optimizer, schedule.update(timestep=env_steps))
 
+    @without_denormals()
     def _uncompiled_update(
         self, batch: dict[str, Any], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
