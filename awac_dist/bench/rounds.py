@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from typing import Any, TypeAlias
 
 from awac_dist.bench.report import Row
+from awac_dist.errors import InputError, told
 
 Measure: TypeAlias = Callable[[], float]
 PEER = "d3rlpy"  # takes part where it is installed
@@ -71,11 +72,20 @@ class Rounds:
         return Row(what, by * self.median(name), unit, peer=told or peer, **more)
 
 
+def _figure(name: str, answer: Future[float]) -> float:
+    try:
+        return answer.result()
+    except Exception as error:
+        raise InputError(
+            f"{name} cannot be measured: {told(error)}: install what it needs, or leave it out"
+        ) from error
+
+
 def in_turn(contestants: Mapping[str, Callable[[], Measure]], repeats: int) -> Rounds:
     """Measure each once, then each again; a first round is thrown away.
 
-    Each has a process of its own, and so its own allocator and threads. What one raises is raised
-    here, with its traceback as the cause.
+    Each has a process of its own, and so its own allocator and threads. Where one fails, an
+    InputError says so, with its traceback as the cause.
 
     Args:
         contestants: Functions of a module, called in the process: each returns its measurement.
@@ -90,7 +100,7 @@ def in_turn(contestants: Mapping[str, Callable[[], Measure]], repeats: int) -> R
         }
         turns = [
             [
-                process.submit(_measure, contestants[name]).result()
+                _figure(name, process.submit(_measure, contestants[name]))
                 for name, process in processes.items()
             ]
             for _ in range(repeats + 1)

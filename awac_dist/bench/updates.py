@@ -1,4 +1,4 @@
-"""AWAC updates a second: beside d3rlpy's, and beside what the matrix products alone take."""
+"""Updates a second: beside d3rlpy's, a plain loop's, and what the matrix products alone take."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from itertools import cycle
 
 import torch
 
-from awac_dist.algorithms.awac import AWAC, AWACConfig
+from awac_dist.algorithms import method_class, name_of
+from awac_dist.algorithms.awac import AWACConfig
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.algorithms.sac import SACConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.d3rlpy_awac import their_algorithm
 from awac_dist.bench.hardware import hardware
+from awac_dist.bench.plain_sac import PlainSAC
 from awac_dist.bench.products import BATCH, HALF_CHEETAH, WIDEST, flops, multiply, of_update
 from awac_dist.bench.report import Row
 from awac_dist.bench.rounds import PEER, Measure, in_turn, rate
+from awac_dist.learner.compilation import use_cache
+from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import Precision
-from awac_dist.learner.device import autocast
+from awac_dist.learner.device import autocast, without_denormals
 from awac_dist.learner.record import CallRecord
+from awac_dist.nn.config import CriticConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.wording import counted
 from awac_dist.tensors import Batch
@@ -26,31 +33,60 @@ from awac_dist.tensors import Batch
 BATCHES = 16  # that take turns
 SMALL_BATCH = 256  # what a run takes where it is not told
 TARGETS: dict[Precision, float] = {"float32": 1.35, "bfloat16": 2.4}  # times d3rlpy's
+COMPILED_TARGETS = {SMALL_BATCH: {"eager": 1.8, "compiled": 2.5}, BATCH: {"compiled": 1.7}}
+RLPD = SACConfig(
+    critic=CriticConfig(members=10, layer_norm=True), critic_batches=20, target_entropy=None
+)
 SHARE_OF_PEAK = 0.55
 LAYOUT = Layout.of(HALF_CHEETAH)
 
 
-def ours(batch_size: int, threads: int, precision: Precision) -> Measure:
+def ours(
+    batch_size: int,
+    threads: int,
+    precision: Precision = "float32",
+    *,
+    config: MethodConfig = AWACConfig(),  # noqa: B008 - it cannot be changed
+    compiled: bool = False,
+) -> Measure:
     """Measure updates as the learner makes them, metrics included."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     device = torch.device("cpu")
-    method = AWAC(AWACConfig(), Task(HALF_CHEETAH, 0.99), seed=0, device=device)
-    blocks = cycle(_blocks(batch_size))
+    build = method_class(name_of(config))
+    method = build(config, Task(HALF_CHEETAH, 0.99), seed=0, device=device)
+    if compiled:
+        use_cache()
+        method.differentiate = CompiledGradients(method)
+    blocks, each = cycle(_blocks(batch_size)), method.batches_per_update
 
     def update(record: CallRecord) -> None:
-        block = next(blocks)
+        drawn = [next(blocks) for _ in range(each)]
         with autocast(precision, device):
-            metrics = method.update([Batch.from_block(block, LAYOUT)])
-        record.add([block], metrics)
+            metrics = method.update([Batch.from_block(block, LAYOUT) for block in drawn])
+        record.add(drawn, metrics)
 
     def measure() -> float:
         record = CallRecord()
-        done = rate(lambda: update(record))
+        with without_denormals():
+            done = rate(lambda: update(record))
         record.means()
         return done
 
     return measure
+
+
+def plain(batch_size: int, threads: int) -> Measure:
+    """Measure SAC of many critics and batches as a plain loop."""
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    method, blocks = PlainSAC(RLPD), cycle(_blocks(batch_size))
+
+    def update() -> None:
+        drawn = [next(blocks) for _ in range(RLPD.critic_batches)]
+        method.update([Batch.from_block(block, LAYOUT) for block in drawn])
+
+    return lambda: rate(update)
 
 
 def theirs(batch_size: int, threads: int) -> Measure:
@@ -82,6 +118,8 @@ def updates(repeats: int) -> Iterator[Row]:
     machine = hardware()
     yield from _against_peers(machine.cores, machine.lacks_bfloat16, repeats)
     yield from _thread_rows(machine.cores, repeats)
+    yield from _compiled_rows(machine.cores, repeats)
+    yield from _many_critics(machine.cores, repeats)
 
 
 def _against_peers(threads: int, lacking: str, repeats: int) -> Iterator[Row]:
@@ -116,6 +154,36 @@ def _thread_rows(cores: int, repeats: int) -> Iterator[Row]:
         what = f"AWAC, batch {SMALL_BATCH}, float32, {counted(count, 'thread')}"
         peer, told = ("1", "1 thread") if count > 1 else ("", "")
         yield rounds.row(what, "updates/s", str(count), peer, told=told)
+
+
+def _compiled_rows(threads: int, repeats: int) -> Iterator[Row]:
+    for size, targets in COMPILED_TARGETS.items():
+        rounds = in_turn(
+            {
+                "eager": partial(ours, size, threads),
+                "compiled": partial(ours, size, threads, compiled=True),
+                PEER: partial(theirs, size, threads),
+            },
+            repeats,
+        )
+        for name, target in targets.items():
+            what = f"AWAC, batch {size}, {name}, {counted(threads, 'thread')}"
+            yield rounds.row(what, "updates/s", name, PEER, at_least=target)
+
+
+def _many_critics(threads: int, repeats: int) -> Iterator[Row]:
+    rounds = in_turn(
+        {
+            "eager": partial(ours, SMALL_BATCH, threads, config=RLPD),
+            "compiled": partial(ours, SMALL_BATCH, threads, config=RLPD, compiled=True),
+            "plain": partial(plain, SMALL_BATCH, threads),
+        },
+        repeats,
+    )
+    for name, target in (("eager", None), ("compiled", 1.5)):
+        what = f"SAC, 10 critics, 20 batches of {SMALL_BATCH}, {name}"
+        told = "a plain loop"
+        yield rounds.row(what, "updates/s", name, "plain", told=told, at_least=target)
 
 
 def _blocks(batch_size: int) -> list[torch.Tensor]:
