@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from typing import IO, NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ from awac_dist.learner.device import autocast
 from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.tensors import Batch
 
-PATIENCE_S = 10.0  # of updates: what ends sooner is not worth it
+PATIENCE = 1000, 10.0  # updates and seconds of them: what ends sooner is not worth it
 CACHE = Path("~/.cache/awac_dist/compiled")  # what was compiled once is read in the next run
 COMMAND = (sys.executable, "-m", __name__)
 
@@ -66,15 +67,15 @@ class Compilation:
 
     def __init__(self, method: Method, job: Job) -> None:
         self._method, self._job = method, job
-        self._updated_s, self._began = 0.0, 0.0
+        self._updates, self._seconds, self._began = 0, 0.0, 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._words = TemporaryFile()  # noqa: SIM115 - of the process; a pipe could be full
         self._over = method.device.type != "cpu" or not shutil.which(os.environ.get("CXX", "g++"))
 
-    def updated(self, seconds: float) -> str:
-        """So long was spent on updates since the last call; returns what to tell of it."""
-        self._updated_s += seconds
-        if self._over or self._updated_s < PATIENCE_S:
+    def updated(self, updates: int, seconds: float) -> str:
+        """So many were done since the last call, in so long; returns what to tell of it."""
+        self._updates, self._seconds = self._updates + updates, self._seconds + seconds
+        if self._over or self._updates < PATIENCE[0] or self._seconds < PATIENCE[1]:
             return ""
         if self._process is None:
             self._began, self._process = time.monotonic(), _start(self._job, self._words)
@@ -118,14 +119,21 @@ def _start(job: Job, words: IO[bytes]) -> subprocess.Popen[bytes]:
     )
     assert process.stdin is not None
     process.stdin.write(pickle.dumps(job))
-    process.stdin.close()
+    process.stdin.flush()  # and stays open, so that the process ends where its starter does
     return process
+
+
+def _end_with_the_starter() -> None:
+    while os.read(sys.stdin.fileno(), 1):  # nothing comes but the end
+        pass
+    os._exit(1)
 
 
 def main() -> None:
     """Compile the job that comes on standard input."""
     use_cache()
     job: Job = pickle.load(sys.stdin.buffer)
+    Thread(target=_end_with_the_starter, daemon=True).start()
     method = job.build()
     method.differentiate = CompiledGradients(method)
     job.warm(method)

@@ -216,7 +216,7 @@ class Learner:
         self.grad_steps += count
         self.publish()
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
-        note = self._compilation.updated(seconds) if self._compilation else ""
+        note = self._compilation.updated(count, seconds) if self._compilation else ""
         return UpdateReport(self.grad_steps, count, means, seconds, fetch_s - copy_s, copy_s, note)
 
     def _learn_from(self, blocks: Sequence[Tensor], record: CallRecord) -> None:

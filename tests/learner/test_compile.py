@@ -16,7 +16,7 @@ from awac_dist.algorithms.bc import BCConfig
 from awac_dist.algorithms.sac import SACConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.learner import compilation
-from awac_dist.learner.compilation import PATIENCE_S, Compilation, Job
+from awac_dist.learner.compilation import PATIENCE, Compilation, Job
 from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.record import named_tensors
 from awac_dist.nn.config import CriticConfig
@@ -67,11 +67,13 @@ def job_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, Compil
 
 
 def waited(made: Compilation) -> str:
-    assert not made.updated(PATIENCE_S / 2)
-    assert not made.updated(PATIENCE_S / 2)
+    updates, seconds = PATIENCE
+    assert not made.updated(updates, seconds / 2)
+    assert made._process is None
+    assert not made.updated(1, seconds / 2)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if said := made.updated(0.1):
+        if said := made.updated(1, 0.1):
             return said
         time.sleep(0.05)
     raise AssertionError("nobody said anything")
@@ -90,7 +92,7 @@ def test_what_is_compiled_aside_is_taken_over(
     for name, value in job.build().networks["actor"].state_dict().items():
         assert torch.equal(made._method.networks["actor"].state_dict()[name], value)
     assert torch.equal(made._method.generator.get_state(), before["generator"])
-    assert not made.updated(100)
+    assert not made.updated(1, 100)
 
 
 def test_a_compiler_that_fails_leaves_all_as_it_was(
@@ -111,5 +113,18 @@ def test_without_a_compiler_nobody_starts_one(
     monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
     _, made = job_of(tmp_path, monkeypatch)
     for _ in range(3):
-        assert not made.updated(PATIENCE_S)
+        assert not made.updated(*PATIENCE)
     assert made._process is None
+
+
+def test_who_compiles_ends_where_its_starter_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: name)
+    _, made = job_of(tmp_path, monkeypatch)
+    made.updated(*PATIENCE)
+    process = made._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()  # as the system does for one that is gone
+    assert process.wait(60) == 1
