@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Thread
@@ -104,12 +105,19 @@ class Compilation:
 
 
 def use_cache() -> None:
-    """Have torch keep what it compiles where nobody else can put anything."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE.expanduser()))
+    """Have torch keep what it compiles where nobody else can put anything, unless it is told where.
+
+    To be called before torch makes a place of its own.
+    """
+    folder = CACHE.expanduser()
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        with suppress(OSError):  # a home that cannot be written to: torch has its own place
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
 def _start(job: Job, words: IO[bytes]) -> subprocess.Popen[bytes]:
-    Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).mkdir(0o700, parents=True, exist_ok=True)
     process = subprocess.Popen(
         COMMAND,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

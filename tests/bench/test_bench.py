@@ -111,7 +111,7 @@ def test_contestants_take_turns_and_the_first_round_is_no_figure(here: type[Here
 
 def test_contestants_stop_when_one_fails(here: type[Here]) -> None:
     ours, peer = scripted("ours", [1.0], []), scripted("peer", [1.0, 1.0], [])
-    with pytest.raises(InputError, match="ours cannot be measured: StopIteration"):
+    with pytest.raises(StopIteration):
         in_turn({"ours": ours, "peer": peer}, repeats=1)
     assert here.ended == 2
 
