@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from running import small
 
-from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.nn.config import ActorConfig
@@ -36,7 +35,7 @@ def float64() -> Iterator[None]:
 def build(config: MethodConfig, env: EnvSpec = ENV, seed: int = 1, **options: Any) -> Any:
     """The method of a config, whatever its class."""
     task = Task(env, discount=0.99)
-    return method_class(name_of(config))(config, task, seed=seed, device=CPU, **options)
+    return config.method(config, task, seed=seed, device=CPU, **options)
 
 
 def make_method(config: MethodConfig, seed: int = 1, width: int = 8) -> Any:

@@ -8,7 +8,6 @@ from itertools import cycle
 
 import torch
 
-from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.sac import SACConfig
@@ -53,8 +52,7 @@ def ours(
     keep_freed_memory()
     torch.set_num_threads(threads)
     device = torch.device("cpu")
-    build = method_class(name_of(config))
-    method = build(config, Task(HALF_CHEETAH, 0.99), seed=0, device=device)
+    method = config.method(config, Task(HALF_CHEETAH, 0.99), seed=0, device=device)
     if compiled:
         use_cache()
         method.differentiate = CompiledGradients(method)

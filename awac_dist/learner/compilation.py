@@ -17,7 +17,6 @@ from typing import IO, NamedTuple
 
 import torch
 
-from awac_dist.algorithms import method_class, name_of
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.learner.compile import CompiledGradients
@@ -56,8 +55,7 @@ class Job(NamedTuple):
 
     def build(self) -> Method:
         """A method of the same shapes."""
-        build = method_class(name_of(self.config))
-        return build(self.config, self.task, seed=0, device=torch.device("cpu"))
+        return self.config.method(self.config, self.task, seed=0, device=torch.device("cpu"))
 
 
 class Compilation:

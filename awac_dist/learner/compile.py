@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class CompiledGradients:
     that `gradients_of` would get, but for rounding.
 
     Args:
-        method: Whose losses they are; from now on it draws only what is asked for here.
+        method: Whose losses they are.
         backend: Of torch.compile.
     """
 
@@ -47,8 +48,17 @@ class CompiledGradients:
                 backend=self._backend,
             )
         drawn = [draw() for draw in self._draws[key]]
-        self._method.draw = lambda draw: drawn.pop(0)
-        return self._graphs[name](batch)
+        with self._drawing(lambda draw: drawn.pop(0)):
+            return self._graphs[name](batch)
+
+    @contextmanager
+    def _drawing(self, draw: Callable[[Draw], Tensor]) -> Iterator[None]:
+        """Have the method draw in this way meanwhile."""
+        before, self._method.draw = self._method.draw, draw
+        try:
+            yield
+        finally:
+            self._method.draw = before
 
     def _draws_of(self, loss: Loss, batch: Batch) -> list[Draw]:
         before, asked = self._method.generator.get_state(), list[Draw]()
@@ -57,8 +67,7 @@ class CompiledGradients:
             asked.append(draw)
             return draw()
 
-        self._method.draw = note
-        with torch.no_grad():
+        with torch.no_grad(), self._drawing(note):
             loss(batch)
         self._method.generator.set_state(before)
         return asked

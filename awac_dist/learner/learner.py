@@ -74,7 +74,7 @@ class Learner:
         first = config.threads or default_threads()
         stays = config.threads or repeats or device != "cpu"
         self._threads = ThreadChooser([first] if stays else thread_counts(), first)
-        self._compiles = config.compile if config.compile is not None or not repeats else False
+        self._compiles = False if repeats and config.compile is None else config.compile
         self._compilation: Compilation | None = None
         self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,14 +114,20 @@ def fail() -> int:
     raise OSError("of something else")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["launch", "--dry-run"]])
-def test_a_pipe_that_is_closed_ends_a_command_silently(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+@contextmanager
+def nobody_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     reads, writes = os.pipe()
     os.close(reads)
     with open(writes, "w") as pipe, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", pipe)
+        yield
+
+
+@pytest.mark.parametrize("words", [["--help"], ["launch", "--dry-run"]])
+def test_a_pipe_that_is_closed_ends_a_command_silently(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with nobody_reads(monkeypatch):
         assert main(words) == 128 + signal.SIGPIPE
     assert capfd.readouterr() == ("", "")
 
@@ -132,10 +140,7 @@ def test_a_run_that_fails_while_nobody_reads_says_one_line(
         error.add_note("To go on:\nthe command")
         raise error
 
-    reads, writes = os.pipe()
-    os.close(reads)
-    with open(writes, "w") as pipe, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", pipe)
+    with nobody_reads(monkeypatch):
         assert told(lose) == 128 + signal.SIGPIPE
     assert capfd.readouterr() == ("", "awac_dist: it cannot go on\n")
 

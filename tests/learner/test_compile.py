@@ -12,7 +12,7 @@ from methods import make_batch, make_method
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
-from awac_dist.algorithms.bc import BCConfig
+from awac_dist.algorithms.bc import BC, BCConfig
 from awac_dist.algorithms.sac import SACConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.learner import compilation
@@ -21,12 +21,27 @@ from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.record import named_tensors
 from awac_dist.nn.config import CriticConfig
 from awac_dist.replay.layout import Wishes
+from awac_dist.tensors import Batch, Metrics
 
 SUBSET = SACConfig(critic=CriticConfig(members=4, layer_norm=True), critic_batches=2)
 CONFIGS = {name: config_class(name)() for name in METHODS} | {
     "awac-samples": AWACConfig(num_value_samples=3, weights="exp", advantage_clip=0.5, max_q=0.0),
     "sac-subset": SUBSET,
 }
+
+
+class Late(BC):
+    """Draws outside its loss, too."""
+
+    def after_update(self, batch: Batch, metrics: Metrics) -> None:
+        with torch.no_grad():
+            self.actor.weights[-1].add_(self.noise(self.actor.weights[-1]), alpha=0.1)
+
+
+def test_what_is_drawn_outside_a_loss_is_drawn_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BCConfig, "method", Late)
+    eager, traced = (updated(BCConfig(), backend, (5, 5)) for backend in (None, "eager"))
+    assert all(torch.equal(value, traced[name]) for name, value in eager.items())
 
 
 def updated(
