@@ -52,6 +52,13 @@ def test_it_follows_a_machine_that_changes(
         assert machine.run(60, lambda count, r=rates: r[count - 1]) > 0.95 * max(rates)  # type: ignore[misc]
 
 
+def test_a_rate_that_falls_is_not_waited_out() -> None:
+    machine = Machine([1, 2])
+    machine.run(200, lambda count: (54, 92)[count - 1])  # it has long been the best
+    machine.run(6, lambda count: (50, 20)[count - 1])
+    assert machine.chooser.best == 1
+
+
 def test_threads_that_drown_are_left_at_once() -> None:
     machine = Machine([1, 2])
     assert machine.run(60, lambda count: 50 if count == 1 else 2) > 0.9 * 50
