@@ -147,7 +147,7 @@ def parse(argv: Sequence[str]) -> Options:
         _check_stored(files[0], stored, given, known)
     more = given.pop("data", ()) if place else ()
     more = known["data"].typed(more, "--data") if more else ()
-    settings += [Setting(path, f"--{path}", value) for path, value in given.items()]
+    settings += [Setting(path, known[path].option, value) for path, value in given.items()]
     settings += _overrides(launch.override, known)
     method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
