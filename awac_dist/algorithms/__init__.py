@@ -25,6 +25,7 @@ METHODS = {
     "awac": "awac_dist.algorithms.awac:AWAC",
     "bc": "awac_dist.algorithms.bc:BC",
     "iql": "awac_dist.algorithms.iql:IQL",
+    "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
 }
 

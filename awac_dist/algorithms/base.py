@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
+from awac_dist.algorithms.gradients import Differentiate, Draw, Gradients, Loss, gradients_of
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
 from awac_dist.nn.adam import take_steps
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from awac_dist.nn.critics import CriticEnsemble, StateValue
     from awac_dist.nn.distributions import Distribution
     from awac_dist.tensors import Batch, Metrics
-
-Loss: TypeAlias = "Callable[[Batch], tuple[Tensor, Metrics]]"
-Draw: TypeAlias = "Callable[[], Tensor]"
-Gradients: TypeAlias = "Sequence[Tensor | None]"
-Differentiate: TypeAlias = "Callable[[Loss, Batch, Sequence[Tensor]], tuple[Gradients, Metrics]]"
 
 
 @dataclass(frozen=True)
@@ -51,14 +47,6 @@ class MethodConfig(Checked):
         return self.actor.policy_spec(env)
 
 
-def gradients_of(
-    loss: Loss, batch: Batch, parameters: Sequence[Tensor]
-) -> tuple[Gradients, Metrics]:
-    """Gradients of a loss of a batch, None where it does not reach, and its metrics."""
-    value, metrics = loss(batch)
-    return torch.autograd.grad(value, parameters, allow_unused=True), metrics
-
-
 class Method(ABC):
     """Networks, an update that trains them, and a state to go on from.
 
@@ -67,6 +55,10 @@ class Method(ABC):
         needs: Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`.
         segment_length: H, where it needs segments.
         slow_copies: Networks of which `targets` has a slowly moving copy.
+        frozen_copies: Networks of which `targets` has a copy, as "frozen_NAME", that stays what the
+            network began with: a clone, where one was adopted.
+        knows_online: Whether its losses are others online than offline.
+        online: Whether it learns from what is collected with it, meanwhile.
         networks, targets: By name.
         duals: Numbers that it learns or adapts, by name: tensors [].
         optimizers: By the name of what they train.
@@ -80,6 +72,8 @@ class Method(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
+    frozen_copies: ClassVar[tuple[str, ...]] = ()
+    knows_online: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         if "Config" in vars(cls) and "method" not in vars(cls.Config):
@@ -98,10 +92,13 @@ class Method(ABC):
         weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
         made = self.make_networks(weights)
         self.networks = {name: network.to(device) for name, network in made.items()}
+        copies = {name: name for name in self.slow_copies}
+        copies |= {f"frozen_{name}": name for name in self.frozen_copies}
         self.targets = {
-            name: copy.deepcopy(self.networks[name]).requires_grad_(False)
-            for name in self.slow_copies
+            name: copy.deepcopy(self.networks[original]).requires_grad_(False)
+            for name, original in copies.items()
         }
+        self.online = False
         self.duals = self.make_duals()
         self.optimizers = self._make_optimizers()
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -156,7 +153,7 @@ class Method(ABC):
         """The policy's network."""
         from awac_dist.nn.actors import make_actor
 
-        return make_actor(self.config.policy_spec(self.task.spec), generator)
+        return make_actor(self.config.actor.policy_spec(self.task.spec), generator)
 
     def make_critic(
         self, config: CriticConfig, generator: Generator, max_value: float | None = None
@@ -198,6 +195,11 @@ class Method(ABC):
     def target_actor(self) -> Actor:
         """The actor's, where `slow_copies` names it."""
         return cast("Actor", self.targets["actor"])
+
+    @property
+    def frozen_actor(self) -> Actor:
+        """The policy that the actor began as, where `frozen_copies` names it."""
+        return cast("Actor", self.targets["frozen_actor"])
 
     def noise(self, like: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
         """Standard normal numbers [*shape, B, ...] for each of `shape` in the shape of `like`."""
@@ -246,10 +248,10 @@ class Method(ABC):
         take_steps(self.optimizers[name] for name in names)
 
     def move_targets(self) -> None:
-        """Q' <- (1 - tau) Q' + tau Q, and so for every target: tau is of the critic's options."""
-        for name, target in self.targets.items():
+        """Q' <- (1 - tau) Q' + tau Q for each slow copy: tau is of the critic's options."""
+        for name in self.slow_copies:
             rate = cast("Any", self.config).critic.target_update_rate
-            moving, towards = target.parameters(), self.networks[name].parameters()
+            moving, towards = self.targets[name].parameters(), self.networks[name].parameters()
             with torch.no_grad():
                 torch._foreach_lerp_(list(moving), list(towards), rate)
 
@@ -257,11 +259,13 @@ class Method(ABC):
 
     def acting(self) -> Acting:
         """The policy of now; its arrays are those in training."""
-        return Acting(self.actor.spec, self.actor.arrays())
+        return Acting(self.config.policy_spec(self.task.spec), self.actor.arrays())
 
     def adopt(self, arrays: Mapping[str, Any]) -> None:
-        """Start from the policy with these arrays, which is of the same shape."""
+        """Start from the policy with these arrays, which is of the actor's shape."""
         self.actor.load_arrays(arrays)
+        for name in self.frozen_copies:
+            self.targets[f"frozen_{name}"].load_state_dict(self.networks[name].state_dict())
 
     def training_state(self) -> dict[str, Any]:
         """Everything that learns or is random, as it is now: copies of tensors, plain values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add, or_
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from awac_dist.algorithms.base import Method
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from awac_dist.algorithms.gradients import Loss
     from awac_dist.tensors import Batch, Metrics
 
 
@@ -43,9 +44,14 @@ class Joint(Method):
 class Alternating(Method):
     """The critics first, as often as there are batches, then the actor.
 
+    others  a step of each network of `other_losses`, on each batch
     critic  a step and Q' <- (1 - tau) Q' + tau Q, on each batch
     actor   a step on the last batch, against the critics as they are then
     """
+
+    def other_losses(self) -> Mapping[str, Loss]:
+        """Losses of networks that are fitted before the critics, such as a behaviour model."""
+        return {}
 
     @abstractmethod
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -56,10 +62,12 @@ class Alternating(Method):
         """Scalar to be lowered by the actor alone, whatever else it depends on, and metrics."""
 
     def update(self, batches: Sequence[Batch]) -> Metrics:
+        metrics: Metrics = {}
         for batch in batches:
-            critic_metrics = self.descend(self.critic_loss, batch, ["critic"])
+            for name, loss in self.other_losses().items():
+                metrics |= self.descend(loss, batch, [name])
+            metrics |= self.descend(self.critic_loss, batch, ["critic"])
             self.move_targets()
-        actor_metrics = self.descend(self.actor_loss, batch, ["actor"])
-        metrics = critic_metrics | actor_metrics
+        metrics |= self.descend(self.actor_loss, batch, ["actor"])
         self.after_update(batch, metrics)
         return metrics

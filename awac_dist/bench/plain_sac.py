@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 import torch
 from torch import Tensor, nn
 
-from awac_dist.algorithms.sac import SACConfig
+from awac_dist.algorithms.soft import SoftConfig
 from awac_dist.bench.products import HALF_CHEETAH
 from awac_dist.nn.actors import make_actor
 from awac_dist.tensors import Batch
@@ -17,7 +17,7 @@ from awac_dist.tensors import Batch
 class PlainSAC:
     """The arithmetic of our SAC with alpha fixed."""
 
-    def __init__(self, config: SACConfig) -> None:
+    def __init__(self, config: SoftConfig) -> None:
         self._config, spec = config, HALF_CHEETAH
         self.actor = make_actor(config.policy_spec(spec), torch.Generator().manual_seed(0))
         inputs = spec.input_size + spec.action_size

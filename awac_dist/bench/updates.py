@@ -10,7 +10,7 @@ import torch
 
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
-from awac_dist.algorithms.sac import SACConfig
+from awac_dist.algorithms.rlpd import RLPDConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.bench.d3rlpy_awac import their_algorithm
@@ -24,7 +24,6 @@ from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import Precision
 from awac_dist.learner.device import autocast, without_denormals
 from awac_dist.learner.record import CallRecord
-from awac_dist.nn.config import CriticConfig
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.wording import counted
 from awac_dist.tensors import Batch
@@ -33,9 +32,7 @@ BATCHES = 16  # that take turns
 SMALL_BATCH = 256  # what a run takes where it is not told
 TARGETS: dict[Precision, float] = {"float32": 1.35, "bfloat16": 2.4}  # times d3rlpy's
 COMPILED_TARGETS = {SMALL_BATCH: {"eager": 1.8, "compiled": 2.5}, BATCH: {"compiled": 1.7}}
-RLPD = SACConfig(
-    critic=CriticConfig(members=10, layer_norm=True), critic_batches=20, target_entropy=None
-)
+RLPD = RLPDConfig(target_entropy=None, entropy_coef=0.1)
 SHARE_OF_PEAK = 0.55
 LAYOUT = Layout.of(HALF_CHEETAH)
 

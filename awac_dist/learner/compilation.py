@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Thread
@@ -41,16 +42,22 @@ class Job(NamedTuple):
     threads: Sequence[int]
 
     def warm(self, method: Method) -> None:
-        """Compile a method's gradients for each number of threads, and leave all as it was."""
+        """Compile a method's gradients for each number of threads, and leave all as it was.
+
+        Offline and online, where its losses know a difference.
+        """
         layout, threads = Layout.of(self.task.spec, self.wishes), torch.get_num_threads()
-        before = method.training_state()
-        for count in self.threads:
+        before, online = method.training_state(), method.online
+        stages = {online, online or method.knows_online}
+        for count, stage in product(self.threads, stages):
             torch.set_num_threads(count)
+            method.online = stage
             block = torch.zeros(self.batch_size, layout.width, device=method.device)
             batches = [Batch.from_block(block, layout)] * method.batches_per_update
             with autocast(self.precision, method.device):
                 method.update(batches)
         method.load_training_state(before)
+        method.online = online
         torch.set_num_threads(threads)
 
     def build(self) -> Method:

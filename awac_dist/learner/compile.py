@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from awac_dist.algorithms.base import Draw, Gradients, Loss, Method, gradients_of
+from awac_dist.algorithms.base import Method
+from awac_dist.algorithms.gradients import Draw, Gradients, Loss, gradients_of
 from awac_dist.tensors import Batch, Metrics
 
 VARIANTS = 64  # losses, sizes of a batch and numbers of threads that a process compiles for
@@ -28,7 +29,7 @@ class CompiledGradients:
 
     def __init__(self, method: Method, backend: str = "inductor") -> None:
         self._method, self._backend = method, backend
-        self._draws: dict[tuple[str, int], list[Draw]] = {}
+        self._draws: dict[tuple[str, int, bool], list[Draw]] = {}
         self._graphs: dict[str, Callable[[Batch], tuple[Gradients, Metrics]]] = {}
         torch._dynamo.config.trace_autograd_ops = True
         torch._dynamo.config.recompile_limit = VARIANTS
@@ -37,7 +38,7 @@ class CompiledGradients:
         self, loss: Loss, batch: Batch, parameters: Sequence[Tensor]
     ) -> tuple[Gradients, Metrics]:
         name = loss.__name__
-        key = name, len(batch.rewards)
+        key = name, len(batch.rewards), self._method.online
         if key not in self._draws:
             self._draws[key] = self._draws_of(loss, batch)
         if name not in self._graphs:

@@ -172,7 +172,11 @@ class Learner:
         self.method.adopt({**own.arrays, **arrays_of(policy, own.spec, **seen)})
 
     def set_batches(
-        self, batch_size: int, mixture: Mapping[str, float], newest: int | None = None
+        self,
+        batch_size: int,
+        mixture: Mapping[str, float],
+        newest: int | None = None,
+        online: bool = False,
     ) -> None:
         """Change the batches from now on.
 
@@ -180,8 +184,9 @@ class Learner:
             batch_size: Transitions of each.
             mixture: Shares by source; empty is uniform.
             newest: Of online transitions, only the so many that came last; None is all.
+            online: Whether the method learns online now.
         """
-        self._batch_size = batch_size
+        self._batch_size, self.method.online = batch_size, online
         self._sampler.set_mixture(mixture, newest)
 
     @without_denormals()

@@ -104,7 +104,7 @@ class CriticEnsemble(Ensemble):
 
     def some(self, members: Tensor, observations: Tensor, actions: Tensor) -> Tensor:
         """Values of the members with these numbers [M]: [M, B]."""
-        chosen = {name: each[members] for name, each in self.named_parameters()}
+        chosen = {name: each.index_select(0, members) for name, each in self.named_parameters()}
         values: Tensor = functional_call(self, chosen, (observations, actions))
         return values
 

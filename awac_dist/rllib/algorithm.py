@@ -68,6 +68,7 @@ class OfflineToOnline(Algorithm):
         if statistics := self.replay.statistics:
             self.learner_group.foreach_learner(lambda learner: learner.normalize(*statistics))
             self._send_weights()
+        self._online = False
         self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
 
     @property
@@ -87,6 +88,7 @@ class OfflineToOnline(Algorithm):
             self._update(min(left, self.config.updates_per_training_step), OFFLINE_UPDATES)
         else:
             self.replay.sampler.set_mixture(self.config.mixture or {})
+            self._tell_online()
             self._collect()
             owed = RateLimiter(self.config.updates_per_step)
             self._update(owed.updates_due(done[ENV_STEPS], done[ONLINE_UPDATES]), ONLINE_UPDATES)
@@ -95,6 +97,12 @@ class OfflineToOnline(Algorithm):
         self.metrics.log_value("num_grad_steps_lifetime", self.grad_steps, reduce="max", window=1)
         for source, size in self.replay.sampler.sizes().items():
             self.metrics.log_value((REPLAY, source), size, reduce="max", window=1)
+
+    def _tell_online(self) -> None:
+        """Have the learners know that what they learn from is collected meanwhile."""
+        if not self._online:
+            self.learner_group.foreach_learner(lambda learner: learner.go_online())
+            self._online = True
 
     def _collect(self) -> None:
         """Sample once from every env runner into the replay."""

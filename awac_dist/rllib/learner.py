@@ -179,6 +179,10 @@ class MethodLearner(TorchLearner):
         """Where the config has each dual begin."""
         return {name: float(dual) for name, dual in self.method.make_duals().items()}
 
+    def go_online(self) -> None:
+        """Learn from what is collected meanwhile, from now on."""
+        self.method.online = True
+
     def acting(self) -> tuple[PolicySpec, dict[str, Array]]:
         """Shape of the policy, and its arrays by name."""
         acting = self.method.acting()

@@ -69,6 +69,7 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
             "batch_size": config.learner.batch_size,
             "mixture": config.replay.mixture or ({ONLINE: 1.0} if online.round_steps else {}),
             "newest": online.round_steps,
+            "online": True,
         }
         phases.append(Phase("online", algorithm, order, schedule, batches, curve=True))
     return phases

@@ -86,7 +86,7 @@ def test_the_losses_equal_the_equations(
 
 def test_the_target_entropy_is_told_in_half_ranges() -> None:
     """Half ranges of 1 and 2.5: -0.5 for each of two dimensions, and log 2.5."""
-    method = make_method(SACConfig(entropy_coef=2.0))
+    method = make_method(SACConfig(entropy_coef=2.0, target_entropy=-0.5))
     losses = []
     method.step = lambda loss, names: losses.append((loss.item(), *names))  # type: ignore
     method.after_update(make_batch(), {"actor/entropy": torch.tensor(1.0)})

@@ -14,7 +14,7 @@ from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.algorithms.iql import IQLConfig
-from awac_dist.algorithms.sac import SACConfig
+from awac_dist.algorithms.rlpd import RLPDConfig
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.tensors import Batch
 
@@ -151,7 +151,7 @@ def iql(slow: Slow, batches: list[Batch]) -> None:
     slow.move_target()
 
 
-def sac(slow: Slow, batches: list[Batch]) -> None:
+def rlpd(slow: Slow, batches: list[Batch]) -> None:
     config, coef = slow.config, slow.duals["entropy_coef"].detach().exp()
 
     def sample(states: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,7 +187,7 @@ REFERENCES: dict[str, tuple[Callable[[Slow, list[Batch]], None], MethodConfig]] 
     "bc": (bc, BCConfig(ActorConfig(**RATES, weight_decay=0.1))),
     "awac": (awac, AWACConfig(ActorConfig(**RATES, weight_decay=0.1), CRITIC, temperature=0.4)),
     "iql": (iql, IQLConfig(ActorConfig(**RATES, state_dependent_std=True), CRITIC)),
-    "sac": (sac, SACConfig(replace(SACConfig().actor, **RATES), CRITIC, critic_batches=3)),
+    "rlpd": (rlpd, RLPDConfig(replace(RLPDConfig().actor, **RATES), CRITIC, critic_batches=3)),
 }
 
 

@@ -84,7 +84,10 @@ def offences(module: str, source: str) -> list[str]:
 
 def allowed_sibling(module: str, sibling: list[str]) -> bool:
     """Methods share their base and never each other; the registry knows them all."""
-    return sibling in (["base"], ["skeletons"], ["world"]) or module == "algorithms.__init__"
+    return (
+        sibling in ([name] for name in ("base", "gradients", "skeletons", "soft", "world"))
+        or module == "algorithms.__init__"
+    )
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -1,0 +1,26 @@
+"""What a method's steps follow: gradients of its losses, and what these draw at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from awac_dist.tensors import Batch, Metrics
+
+Loss: TypeAlias = "Callable[[Batch], tuple[Tensor, Metrics]]"
+Draw: TypeAlias = "Callable[[], Tensor]"
+Gradients: TypeAlias = "Sequence[Tensor | None]"
+Differentiate: TypeAlias = "Callable[[Loss, Batch, Sequence[Tensor]], tuple[Gradients, Metrics]]"
+
+
+def gradients_of(
+    loss: Loss, batch: Batch, parameters: Sequence[Tensor]
+) -> tuple[Gradients, Metrics]:
+    """Gradients of a loss of a batch, None where it does not reach, and its metrics."""
+    value, metrics = loss(batch)
+    return torch.autograd.grad(value, parameters, allow_unused=True), metrics
