@@ -1,10 +1,11 @@
-"""Fetches the rows that the sampler drew, many batches a call, two calls ahead."""
+"""Fetches the rows that the sampler drew, many batches a request, two requests ahead."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,18 +49,33 @@ class BatchFetcher:
         self._device = device
         self.normalize: Callable[[Tensor], Tensor] = lambda block: block
         self.copy_s = 0.0
+        self._ahead: dict[range, _Answers] = {}  # of batches after those of the last call
+        self._grounds: tuple[Any, ...] = ()  # that these were drawn on
 
     def fetch(self, first: int, count: int, batch_size: int) -> Iterator[Tensor]:
-        """Yield batches number first to first + count - 1 as blocks [B, width]."""
-        numbers, each = range(first, first + count), self._batches_per_request
+        """Yield batches number first to first + count - 1 as blocks [B, width].
+
+        Where nothing has changed since the call before, the next one's are asked for as well.
+        """
+        grounds = (self._sampler.version, self.layout, batch_size)
+        stays, self._grounds = grounds == self._grounds, grounds
+        ahead, self._ahead = self._ahead if stays else {}, {}
         waiting: deque[tuple[int, _Answers]] = deque()
-        for start in range(0, count, each):
-            wanted = numbers[start : start + each]
-            waiting.append((len(wanted), self._ask(wanted, batch_size)))
+        for wanted in self._requests(first, count):
+            answers = ahead.pop(wanted, None) or self._ask(wanted, batch_size)
+            waiting.append((len(wanted), answers))
             if len(waiting) == REQUESTS_IN_FLIGHT:
                 yield from self._receive(*waiting.popleft(), batch_size)
+        if stays:
+            coming = self._requests(first + count, count)[:REQUESTS_IN_FLIGHT]
+            self._ahead = {wanted: self._ask(wanted, batch_size) for wanted in coming}
         while waiting:
             yield from self._receive(*waiting.popleft(), batch_size)
+
+    def _requests(self, first: int, count: int) -> list[range]:
+        """Batches that are asked for together."""
+        numbers, each = range(first, first + count), self._batches_per_request
+        return [numbers[start : start + each] for start in range(0, count, each)]
 
     def _ask(self, numbers: range, batch_size: int) -> _Answers:
         draw = self._sampler.draw(numbers.start, batch_size, len(numbers))

@@ -67,6 +67,9 @@ class Sampler:
         sources: Those of the prior data in order -> how much likelier each transition of theirs is
             drawn than one of weight 1, within an "offline" or uniform share: a mixture's own
             shares stay as they are.
+
+    Attributes:
+        version: Draws of one and the same batch are equal as long as this stays.
     """
 
     def __init__(
@@ -80,15 +83,17 @@ class Sampler:
         self._mixture: dict[str, float] = {}
         self._goals: dict[str, float] = {}
         self._newest: int | None = None
+        self.version = 0
 
     def add(self, placements: Iterable[Placement]) -> None:
         """Register fragments; the order of online ones matters to the draws that follow."""
-        touched = set()
+        touched = set[str]()
         for place in placements:
             touched.add(place.source)
             self._table(place.source).append(place)
             half = place.shard, place.source == ONLINE
             self._ends[half] = max(self._ends[half], place.row + place.length + 1)
+        self.version += bool(touched)
         for source in touched - {ONLINE}:
             self._tables[source].sort()
         online = self._tables.get(ONLINE)
@@ -137,10 +142,12 @@ class Sampler:
         if unknown:
             raise ValueError(f"no source {sorted(unknown)[0]!r}; there are {sorted(self._tables)}")
         self._mixture, self._newest = dict(mixture), newest
+        self.version += 1
 
     def set_goals(self, shares: Mapping[str, float]) -> None:
         """Give transitions of a goal task goals of these `GOALS`, by share; empty: their own."""
         self._goals = dict(shares)
+        self.version += 1
 
     def draw(self, batch_number: int, batch_size: int, batches: int = 1) -> Draw:
         """Rows of some batches, with replacement; the same whether drawn at once or one by one.

@@ -45,6 +45,11 @@ def test_a_sync_run_repeats_bit_for_bit_and_the_seed_matters(
     assert not np.array_equal(first, inline(replace(config, seed=1), tmp_path / "c"))
 
 
+def test_a_compiled_sync_run_repeats_bit_for_bit(config: RunConfig, tmp_path: Path) -> None:
+    config = replace(config, learner=replace(config.learner, compile=True))
+    assert np.array_equal(inline(config, tmp_path / "a"), inline(config, tmp_path / "b"))
+
+
 def test_the_number_of_shards_changes_no_number(config: RunConfig, tmp_path: Path) -> None:
     one = inline(config, tmp_path / "one")
     assert np.array_equal(one, inline(replace(config, shards=3), tmp_path / "three"))
