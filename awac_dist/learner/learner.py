@@ -260,8 +260,7 @@ class Learner:
 
     def policy_vector(self) -> Array:
         """The policy that acts as a flat vector [P]."""
-        acting = self._acting()
-        return acting.spec.flatten(acting.in_numpy())
+        return self._acting().vector()
 
     def publish(self) -> None:
         """Hand the policy to whoever acts.
@@ -269,7 +268,8 @@ class Learner:
         Raises:
             RunFailed: It is not finite.
         """
-        vector = self.policy_vector()
+        acting = self._acting()
+        vector = acting.vector()
         if not np.isfinite(vector).all():
             raise RunFailed(f"the policy after update {self.grad_steps:,} is not finite")
-        self._weights.post("publish", self.grad_steps, vector).result()
+        self._weights.post("publish", self.grad_steps, acting.spec, vector).result()
