@@ -166,10 +166,10 @@ class Learner:
             self._compilation = Compilation(self.method, job)
 
     def _start_from(self, path: str) -> None:
-        own, normalization = self.method.acting(), self._normalization
+        actor, normalization = self.method.actor, self._normalization
         seen = {} if normalization is None else normalization.arrays
-        policy = open_initial(path, own.spec)
-        self.method.adopt({**own.arrays, **arrays_of(policy, own.spec, **seen)})
+        policy = open_initial(path, actor.spec)
+        self.method.adopt({**actor.arrays(), **arrays_of(policy, actor.spec, **seen)})
 
     def set_batches(
         self,
