@@ -25,7 +25,7 @@ from awac_dist.algorithms.support import LATENTS, Support, SupportConfig
 from awac_dist.nn.config import ActorConfig
 from awac_dist.policies.perturbed_vae import DECODER
 from awac_dist.policies.spec import PolicySpec
-from awac_dist.ranges import Count, Rate
+from awac_dist.ranges import Rate, Several
 from awac_dist.types import EnvSpec
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class BCQConfig(SupportConfig):
 
     actor: ActorConfig = ActorConfig((400, 300))
     max_perturbation: Rate = 0.05
-    candidates: Count = 100
+    candidates: Several = 100
 
     def policy_spec(self, env: EnvSpec) -> PolicySpec:
         return self.critic.choosing(

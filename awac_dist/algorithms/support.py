@@ -26,7 +26,7 @@ from awac_dist.algorithms.world import Acting
 from awac_dist.losses import behaviour, td
 from awac_dist.nn.config import CriticConfig, NetworkConfig
 from awac_dist.policies.perturbed_vae import MOST_LATENT
-from awac_dist.ranges import Count, Rate
+from awac_dist.ranges import Count, Rate, Several
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -53,7 +53,7 @@ class SupportConfig(MethodConfig):
     behaviour: NetworkConfig = NetworkConfig((750, 750))
     min_share: Rate = 0.75
     target_candidates: Count = 10
-    candidates: Count = 10
+    candidates: Several = 10
 
 
 class Support(Alternating):

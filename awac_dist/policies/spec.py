@@ -11,6 +11,8 @@ import numpy as np
 from awac_dist.policies import policy_class
 from awac_dist.types import Array
 
+MOST_CANDIDATES = 10_000  # a file that says more would take the memory
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -39,6 +41,8 @@ class PolicySpec:
         sizes = {len(self.action_low), len(self.action_high), self.action_size}
         if len(sizes) > 1:
             raise ValueError(f"a policy of {self.action_size} actions has bounds of {sizes}")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise ValueError(f"a policy has {self.candidates} candidates: 1 to {MOST_CANDIDATES}")
 
     @property
     def input_size(self) -> int:

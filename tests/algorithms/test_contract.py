@@ -387,14 +387,15 @@ def test_the_policy_that_acts_is_the_one_in_training(method: Method) -> None:
 
 def test_what_acts_is_made_of_the_networks_that_are_named(method: Method) -> None:
     """RLlib sends these to whoever acts."""
-    observations, noise = make_batch().observations, torch.zeros(24, acts(method).noise_size)
-    noise = noise.to(observations.dtype)
-    parts = {**method.targets, **method.networks}
+    observations, size = make_batch().observations, acts(method).noise_size
+    noise = torch.randn(len(observations), size, dtype=observations.dtype)
     with torch.no_grad():
         before = method.act(observations, noise)
-        for name in parts.keys() - set(method.acts_with):
-            for parameter in parts[name].parameters():
-                parameter.fill_(torch.nan)
+        frozen = set(method.acts_with) - method.networks.keys()
+        for group, needed in ((method.networks, method.acts_with), (method.targets, frozen)):
+            for name in group.keys() - needed:
+                for parameter in group[name].parameters():
+                    parameter.mul_(-2)
         assert torch.equal(method.act(observations, noise), before)
 
 

@@ -127,6 +127,8 @@ def test_a_policy_returns_from_its_file(kind: str, normalised: bool, tmp_path: P
         ({"exec": 1}, "unexpected keyword argument 'exec'"),
         ({"layer_sizes": [3, 9, 2]}, "a gaussian policy has arrays"),
         ({"bias_0": np.zeros(3)}, "a gaussian policy has arrays"),
+        ({"candidates": 0}, "a policy has 0 candidates: 1 to 10000"),
+        ({"candidates": 10**9}, "a policy has 1000000000 candidates"),
         ({"action_low": [0.0]}, "a policy of 2 actions has bounds of {1, 2}"),
         ({"bias_0": np.array(["one"] * 8)}, "cannot be read as a policy file"),
     ],
