@@ -103,8 +103,8 @@ class ChoosingPolicy(NetworkPolicy):
 
     def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
         """The choice among the candidates of the one noise [E, A], which is what gets evaluated."""
-        noise = self.mean_noise(self.spec)
-        return self.sample(observations, np.broadcast_to(noise, (len(observations), len(noise))))
+        noise = np.broadcast_to(self._mean_noise, (len(observations), self.noise_size))
+        return self.sample(observations, noise)
 
     def _by_candidate(self, noise: Array) -> Array:
         """The noise of a step [E, N * n] as that of each candidate: [N, E, n]."""

@@ -54,7 +54,8 @@ class NetworkPolicy:
     def __init__(self, spec: PolicySpec, vector: Array, version: int) -> None:
         self.spec, self.version = spec, version
         self.input_size = spec.input_size
-        self.action_size, self.noise_size = spec.action_size, len(self.mean_noise(spec))
+        self._mean_noise = self.mean_noise(spec)
+        self.action_size, self.noise_size = spec.action_size, len(self._mean_noise)
         self.low, self.high = np.array([spec.action_low, spec.action_high], np.float32)
         self._centre, self._half_range = (self.high + self.low) / 2, (self.high - self.low) / 2
         arrays = self.arrays = spec.unflatten(vector)

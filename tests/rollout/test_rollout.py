@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from awac_dist.data.fragments import join_fragments
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Placement, StreamState, Weights
 from awac_dist.policies import noise
+from awac_dist.policies.deterministic import DeterministicPolicy
 from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.policies.noise import UniformNoise, WhiteNoise
 from awac_dist.policies.spec import PolicySpec
@@ -451,3 +453,16 @@ def test_a_success_that_only_the_last_step_tells_is_kept(monkeypatch: pytest.Mon
     assert fragments[0].successes is None
     (whole,) = join_fragments(fragments)
     np.testing.assert_array_equal(whole.successes, [*[np.nan] * 4, 1])
+
+
+def test_a_worker_acts_by_the_kind_of_policy_that_comes() -> None:
+    worker, (shard,), weights = make_worker()
+    other = replace(POLICY_SPEC, kind="deterministic", layer_sizes=(4, 5, 2), exploration_std=0.0)
+    for serial, spec in enumerate((POLICY_SPEC, other, POLICY_SPEC)):
+        vector = np.random.default_rng(serial).normal(0, 0.3, spec.size).astype(np.float32)
+        weights.newest = Weights(serial, serial, spec, vector)
+        worker.collect_episodes(1, "prior", "halfway")
+    fragment = shard.fragments[1]
+    vector = np.random.default_rng(1).normal(0, 0.3, other.size).astype(np.float32)
+    wanted = DeterministicPolicy(other, vector, 1).mean(fragment.observations[:-1])
+    np.testing.assert_allclose(fragment.actions, wanted, rtol=1e-6)
