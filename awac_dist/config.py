@@ -167,6 +167,8 @@ class RunConfig(Checked):
         """What is wrong: (dotted path, value and what is legal)."""
         yield from super().problems()
         names = [split(argument)[0] for argument in self.data]
+        if self.init is not None and not self.algorithm.method.adopts:
+            yield "init", f"{self.init} has no effect: this algorithm starts from no policy"
         if not names and self.offline.updates:
             yield "data", "is empty: give some, or --offline.updates 0"
         for name in sorted(name for name in set(names) if names.count(name) > 1):

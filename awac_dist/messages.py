@@ -198,6 +198,7 @@ class Weights(NamedTuple):
 
     serial: int  # counts publications
     version: int  # grad_steps behind the weights
+    spec: Any  # the `PolicySpec` that says what is computed from them: a clone's is another one
     vector: Array  # [P]
 
 

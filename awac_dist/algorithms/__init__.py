@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 METHODS = {
     "awac": "awac_dist.algorithms.awac:AWAC",
     "bc": "awac_dist.algorithms.bc:BC",
+    "bcq": "awac_dist.algorithms.bcq:BCQ",
+    "bear": "awac_dist.algorithms.bear:BEAR",
     "iql": "awac_dist.algorithms.iql:IQL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",

@@ -35,8 +35,7 @@ class MethodConfig(Checked):
 
     Attributes:
         actor: The policy's network.
-        method: The first class whose `Config` it is: known wherever the options are, also in a
-            process that nobody has told of a method's name.
+        method: The first class whose `Config` it is: known in every process that has the options.
     """
 
     method: ClassVar[type[Method]]
@@ -51,19 +50,17 @@ class Method(ABC):
     """Networks, an update that trains them, and a state to go on from.
 
     Attributes:
-        Config: Class of its options.
         needs: Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`.
         segment_length: H, where it needs segments.
         slow_copies: Networks of which `targets` has a slowly moving copy.
-        frozen_copies: Networks of which `targets` has a copy, as "frozen_NAME", that stays what the
-            network began with: a clone, where one was adopted.
+        frozen_copies: Likewise, as "frozen_NAME", that stays what it began as: a clone, if adopted.
+        adopts: Whether it can start from another policy.
+        acts_with: Networks and frozen copies that `act` calls, by name.
         knows_online: Whether its losses are others online than offline.
         online: Whether it learns from what is collected with it, meanwhile.
-        networks, targets: By name.
+        networks, targets: By name; `optimizers` by the name of what they train.
         duals: Numbers that it learns or adapts, by name: tensors [].
-        optimizers: By the name of what they train.
-        before_step: Called between a backward pass and the steps that follow it, with the
-            parameters that these will change.
+        before_step: Called before a step, with the parameters that it will change.
         differentiate: `gradients_of`, or the same compiled.
         draw: Calls a function that draws at random, or hands out what it drew before.
     """
@@ -73,6 +70,8 @@ class Method(ABC):
     segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
     frozen_copies: ClassVar[tuple[str, ...]] = ()
+    adopts: ClassVar[bool] = True
+    acts_with: ClassVar[tuple[str, ...]] = ("actor",)
     knows_online: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -92,8 +91,8 @@ class Method(ABC):
         weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
         made = self.make_networks(weights)
         self.networks = {name: network.to(device) for name, network in made.items()}
-        copies = {name: name for name in self.slow_copies}
-        copies |= {f"frozen_{name}": name for name in self.frozen_copies}
+        frozen = {f"frozen_{name}": name for name in self.frozen_copies}
+        copies = {name: name for name in self.slow_copies} | frozen
         self.targets = {
             name: copy.deepcopy(self.networks[original]).requires_grad_(False)
             for name, original in copies.items()
@@ -122,9 +121,10 @@ class Method(ABC):
         adam = partial(torch.optim.Adam, fused=True)  # one call updates all; decay is L2
         made: dict[str, Optimizer] = {}
         for name, network in self.networks.items():
-            part = getattr(self.config, name)
-            decay = part.weight_decay
-            made[name] = adam(network.parameters(), part.learning_rate, weight_decay=decay)
+            its = getattr(self.config, name)
+            made[name] = adam(
+                network.parameters(), its.learning_rate, weight_decay=its.weight_decay
+            )
         for name, dual in self.duals.items():
             if dual.requires_grad:
                 made[name] = adam([dual], getattr(self.config, f"{name}_learning_rate"))
@@ -261,11 +261,15 @@ class Method(ABC):
         """The policy of now; its arrays are those in training."""
         return Acting(self.config.policy_spec(self.task.spec), self.actor.arrays())
 
+    def act(self, observations: Tensor, noise: Tensor) -> Tensor:
+        """What that policy does [B, A], for its noise [B, N]."""
+        return cast("Tensor", self.actor(observations).at(noise))
+
     def adopt(self, arrays: Mapping[str, Any]) -> None:
         """Start from the policy with these arrays, which is of the actor's shape."""
         self.actor.load_arrays(arrays)
-        for name in self.frozen_copies:
-            self.targets[f"frozen_{name}"].load_state_dict(self.networks[name].state_dict())
+        for name in {"actor", "frozen_actor"} & self.targets.keys():
+            self.targets[name].load_state_dict(self.actor.state_dict())
 
     def training_state(self) -> dict[str, Any]:
         """Everything that learns or is random, as it is now: copies of tensors, plain values."""
@@ -273,8 +277,8 @@ class Method(ABC):
             group: {name: part.state_dict() for name, part in getattr(self, group).items()}
             for group in ("networks", "targets", "optimizers")
         }
-        states |= {"duals": self.duals, "generator": self.generator.get_state()}
-        return {"device": self.device.type, **copy.deepcopy(states)}
+        more = {"duals": self.duals, "generator": self.generator.get_state()}
+        return {"device": self.device.type, **copy.deepcopy(states | more)}
 
     def load_training_state(self, state: Mapping[str, Any]) -> bool:
         """Go on where `training_state` was taken.

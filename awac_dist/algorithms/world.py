@@ -36,6 +36,10 @@ class Acting(NamedTuple):
         """The arrays as those who act have them."""
         return {name: value.detach().cpu().numpy() for name, value in self.arrays.items()}
 
+    def vector(self) -> Array:
+        """The same as one flat vector [P]."""
+        return self.spec.flatten(self.in_numpy())
+
 
 class World:
     """Who shares a batch: here nobody, all B rows of it are here.

@@ -170,14 +170,14 @@ def broadcast(repeats: int) -> Iterator[Row]:
     vector = np.full(shape.size, 0.01, np.float32)
     with closing(RayRuntime()) as runtime:
         store = runtime.start(WeightStore)
-        policies = PublishedPolicy(shape, runtime.weights_reader(store))
-        store.post("publish", 0, vector).result()
+        policies = PublishedPolicy(runtime.weights_reader(store))
+        store.post("publish", 0, shape, vector).result()
         workers = start_workers(runtime, HALF_CHEETAH, MANY, policies)
         _step_ms(workers, 0)  # each has reset its environment
         published, newer, known = [], [], []
         for version in range(1, repeats + 1):
             began = time.perf_counter()
-            store.post("publish", version, vector).result()
+            store.post("publish", version, shape, vector).result()
             published.append(1e3 * (time.perf_counter() - began))
             newer.append(_step_ms(workers, version))
             known.append(_step_ms(workers, version))

@@ -55,7 +55,7 @@ def inputs(options: Options) -> tuple[Trial, list[Source]]:
         raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")
     place = options.resume
     if config.init and place is None:  # else the run's folder has it
-        open_initial(config.init, config.algorithm.policy_spec(task.spec))
+        open_initial(config.init, config.algorithm.actor.policy_spec(task.spec))
     record = None if place is None else place.read(RECORD)
     if place is None or record is None:  # a new run, or one of an older version
         more = [argument for argument in options.more_data if argument not in config.data]

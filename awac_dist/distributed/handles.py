@@ -12,6 +12,7 @@ import ray
 
 from awac_dist.errors import ComponentDied, InputError, NotFinite, RunFailed
 from awac_dist.messages import Weights
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
 
@@ -81,9 +82,9 @@ class RayHandle:
 class SharedWeightStore(WeightStore):
     """One whose vector lies in the object store once, however many workers read it."""
 
-    def publish(self, version: int, vector: Array) -> int:
+    def publish(self, version: int, spec: PolicySpec, vector: Array) -> int:
         boxed: Any = [ray.put(vector)]  # or Ray would bring the vector to the store
-        return super().publish(version, boxed)
+        return super().publish(version, spec, boxed)
 
 
 @dataclass
@@ -94,7 +95,7 @@ class SharedWeightsReader:
 
     def pull(self, newer_than: int) -> Weights | None:
         while (answer := self.store.post("pull", newer_than).result()) is not None:
-            serial, version, (reference,) = answer
+            serial, version, spec, (reference,) = answer
             with suppress(ray.exceptions.ObjectLostError):  # the store died with what it held
-                return Weights(serial, version, ray.get(reference))
+                return Weights(serial, version, spec, ray.get(reference))
         return None

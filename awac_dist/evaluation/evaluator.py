@@ -9,7 +9,6 @@ from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.messages import Finished, WeightsReader
 from awac_dist.policies import make_policy
 from awac_dist.policies.policy import Policy
-from awac_dist.policies.spec import PolicySpec
 from awac_dist.rollout.collector import Collector
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec
@@ -46,7 +45,6 @@ class Evaluator:
     A plain object; `distributed.actors` gives it a process of its own.
 
     Args:
-        policy: The shape of what is published.
         seed: The run's.
         step_timeout_s: As a rollout worker's.
     """
@@ -56,14 +54,13 @@ class Evaluator:
     def __init__(
         self,
         spec: EnvSpec,
-        policy: PolicySpec,
         weights: WeightsReader,
         *,
         seed: int,
         num_envs: int = SIDE_BY_SIDE,
         step_timeout_s: float | None = None,
     ) -> None:
-        self._env_id, self._policy_spec, self._weights = spec.env_id, policy, weights
+        self._env_id, self._weights = spec.env_id, weights
         watchdog = Watchdog(step_timeout_s if self.owns_process else None)
         self._collector = Collector(spec, num_envs, stream_of(seed), noise=None, watchdog=watchdog)
         self._policy: Policy | None = None
@@ -82,7 +79,7 @@ class Evaluator:
         newest = self._weights.pull(-1)
         if newest is None:
             return None
-        self._policy = make_policy(self._policy_spec, newest.vector, newest.version)
+        self._policy = make_policy(newest.spec, newest.vector, newest.version)
         return newest.version
 
     def run(self, label: str, episodes: int) -> Evaluation | None:

@@ -166,10 +166,10 @@ class Learner:
             self._compilation = Compilation(self.method, job)
 
     def _start_from(self, path: str) -> None:
-        own, normalization = self.method.acting(), self._normalization
+        actor, normalization = self.method.actor, self._normalization
         seen = {} if normalization is None else normalization.arrays
-        policy = open_initial(path, own.spec)
-        self.method.adopt({**own.arrays, **arrays_of(policy, own.spec, **seen)})
+        policy = open_initial(path, actor.spec)
+        self.method.adopt({**actor.arrays(), **arrays_of(policy, actor.spec, **seen)})
 
     def set_batches(
         self,
@@ -260,8 +260,7 @@ class Learner:
 
     def policy_vector(self) -> Array:
         """The policy that acts as a flat vector [P]."""
-        acting = self._acting()
-        return acting.spec.flatten(acting.in_numpy())
+        return self._acting().vector()
 
     def publish(self) -> None:
         """Hand the policy to whoever acts.
@@ -269,7 +268,8 @@ class Learner:
         Raises:
             RunFailed: It is not finite.
         """
-        vector = self.policy_vector()
+        acting = self._acting()
+        vector = acting.vector()
         if not np.isfinite(vector).all():
             raise RunFailed(f"the policy after update {self.grad_steps:,} is not finite")
-        self._weights.post("publish", self.grad_steps, vector).result()
+        self._weights.post("publish", self.grad_steps, acting.spec, vector).result()

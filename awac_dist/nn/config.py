@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.ranges import Checked, Count, Finite, NotNegative, Positive, Rate
@@ -87,3 +87,25 @@ class CriticConfig(NetworkConfig):
     members: Count = 2
     layer_norm: bool = False
     target_update_rate: Rate = 5e-3
+
+    def choosing(
+        self, kind: str, actor: PolicySpec, candidates: int, members: int, **more: Any
+    ) -> PolicySpec:
+        """Shape of a policy of a kind that has so many of the critics choose among candidates.
+
+        Args:
+            kind: Of `policies.choosing.ChoosingPolicy`.
+            actor: Shape of the network that proposes them.
+            candidates: N.
+            members: M: the least value of the first M critics counts.
+            more: Fields of the kind's own.
+        """
+        return replace(
+            actor,
+            kind=kind,
+            candidates=candidates,
+            critic_hidden=self.hidden,
+            critic_members=members,
+            critic_layer_norm=self.layer_norm,
+            **more,
+        )

@@ -60,18 +60,18 @@ class SquashedGaussian(Distribution):
     """
 
     def __init__(self, inner: DiagonalGaussian, centre: Tensor, half_range: Tensor) -> None:
-        self._inner, self._centre, self._half_range = inner, centre, half_range
+        self.inner, self._centre, self._half_range = inner, centre, half_range
         self.mean, self.log_std = self._squashed(inner.mean), inner.log_std
 
     def at(self, noise: Tensor) -> Tensor:
-        return self._squashed(self._inner.at(noise))
+        return self._squashed(self.inner.at(noise))
 
     def log_prob(self, actions: Tensor) -> Tensor:
         inside = ((actions - self._centre) / self._half_range).clamp(-INSIDE, INSIDE)
         return self._log_prob(inside.atanh())
 
     def at_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        raw = self._inner.at(noise)
+        raw = self.inner.at(noise)
         return self._squashed(raw), self._log_prob(raw)
 
     def _squashed(self, raw: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class SquashedGaussian(Distribution):
     def _log_prob(self, raw: Tensor) -> Tensor:
         """Log N(u) - log |da/du|, where log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u))."""
         slope = 2 * (math.log(2) - raw - softplus(-2 * raw)) + self._half_range.log()
-        return self._inner.log_prob(raw) - slope.sum(dim=-1)
+        return self.inner.log_prob(raw) - slope.sum(dim=-1)
 
 
 class Deterministic(Distribution):

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from awac_dist.policies.spec import PolicySpec
     from awac_dist.types import Array
 
-POLICIES = {  # kind -> its class; each has a twin in `nn.actors.ACTORS`
+POLICIES = {  # kind -> its class; one that is no `ChoosingPolicy` has a twin in `nn.actors.ACTORS`
+    "best_of_n": "awac_dist.policies.best_of_n:BestOfNPolicy",
     "gaussian": "awac_dist.policies.gaussian:GaussianPolicy",
     "squashed_gaussian": "awac_dist.policies.squashed_gaussian:SquashedGaussianPolicy",
     "deterministic": "awac_dist.policies.deterministic:DeterministicPolicy",
+    "perturbed_vae": "awac_dist.policies.perturbed_vae:PerturbedVAEPolicy",
 }
 
 

@@ -16,14 +16,17 @@ OF_STD = ("kind", "state_dependent_std", "log_std_min", "log_std_max")  # what i
 
 
 def open_initial(name: str, wanted: PolicySpec) -> NetworkPolicy:
-    """A policy of ours, named as for `find_policy`, whose layers are those of another one.
+    """The actor of a policy of ours, named as for `find_policy`, with the layers of another one.
 
     An InputError says that there is none, or where it differs.
     """
     policy = read_policy(find_policy(name))
     if not isinstance(policy, NetworkPolicy):
         raise InputError(f"{name}: is no policy of ours: a run starts from a run's, or from none")
-    found, of_task = policy.spec, (wanted.input_size, wanted.action_size)
+    actor = policy.actor()
+    if actor is None:
+        raise InputError(f"{name}: no network of it acts by itself: give another policy")
+    found, of_task = actor.spec, (wanted.input_size, wanted.action_size)
     if (found.input_size, found.action_size) != of_task:
         raise InputError(
             f"{name}: reads {found.input_size} observations and gives {found.action_size} actions, "
@@ -41,7 +44,7 @@ def open_initial(name: str, wanted: PolicySpec) -> NetworkPolicy:
             f"{name}: has hidden layers of {own}, this run's policy has {others}: "
             f"give --algorithm.actor.hidden {own}"
         )
-    return policy
+    return actor
 
 
 def arrays_of(

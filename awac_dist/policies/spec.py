@@ -11,6 +11,8 @@ import numpy as np
 from awac_dist.policies import policy_class
 from awac_dist.types import Array
 
+MOST_CANDIDATES = 10_000  # a file that says more would take the memory
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -25,11 +27,22 @@ class PolicySpec:
     log_std_max: float = 0.0
     exploration_std: float = 0.1  # what a deterministic policy's samples add, in half ranges
     normalize_observations: bool = False  # the arrays hold a shift and a scale of them
+    # of kinds that choose among candidates: see `ChoosingPolicy`
+    candidates: int = 1  # N
+    critic_hidden: tuple[int, ...] = ()  # widths of the critics' hidden layers
+    critic_members: int = 1  # M critics, whose least value counts
+    critic_layer_norm: bool = False
+    # of a perturbed VAE
+    decoder_hidden: tuple[int, ...] = ()
+    latent_size: int = 0  # Z
+    max_perturbation: float = 0.0  # phi, in half ranges
 
     def __post_init__(self) -> None:
         sizes = {len(self.action_low), len(self.action_high), self.action_size}
         if len(sizes) > 1:
             raise ValueError(f"a policy of {self.action_size} actions has bounds of {sizes}")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise ValueError(f"a policy has {self.candidates} candidates: 1 to {MOST_CANDIDATES}")
 
     @property
     def input_size(self) -> int:

@@ -17,6 +17,4 @@ class SquashedGaussianPolicy(NetworkPolicy):
 
     def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
         hidden = self._last_hidden(observations)
-        raw = self._raw(hidden)
-        raw += self._std(hidden) * noise
-        return self._squashed(raw)
+        return self._squashed(self._raw(hidden) + self._std(hidden) * noise)

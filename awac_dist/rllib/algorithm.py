@@ -175,8 +175,10 @@ class OfflineToOnline(Algorithm):
         """Go on with the policy of a file or checkpoint of ours, or of the newest one of a run.
 
         Raises:
-            InputError: There is none, or its shape is another one.
+            InputError: There is none, its shape is another one, or the method starts from none.
         """
+        if not self.config.as_run().algorithm.method.adopts:
+            raise InputError(f"{path}: this algorithm starts from no policy")
         policy, (own, _) = read_policy(find_policy(path)), self._ask(MethodLearner.acting)
         read = own.normalize_observations
         if (

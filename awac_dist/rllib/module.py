@@ -1,4 +1,4 @@
-"""The RLModule: a method's networks where a Learner trains them, the actor where somebody acts."""
+"""The RLModule: a method's networks where a Learner trains them, those that act where it acts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, distributed, nn
 
 from awac_dist.algorithms.world import ALONE, Task, World
 from awac_dist.envs.make import space_spec
-from awac_dist.nn.actors import make_actor
+from awac_dist.policies import policy_class
 from awac_dist.policies.network import MOST_STDS
 
 
@@ -45,56 +45,63 @@ class Spread(World):
 
 
 class MethodModule(TorchRLModule, InferenceOnlyAPI):
-    """`method` is one of the registry; where somebody acts, `networks` holds its actor alone.
+    """`method` is one of the registry; where somebody acts, only the networks that act stay.
 
-    Inference acts by the policy's mean, exploration by a sample of it. A sample may leave the
+    Inference acts as the policy is evaluated, exploration by a sample of it. A sample may leave the
     bounds: the replay keeps it, the environment gets it clipped.
     """
 
     def setup(self) -> None:
         config = self.model_config
         spec = space_spec("the environment", self.observation_space, self.action_space)
-        method = config["algorithm"]
-        self.policy_spec = method.policy_spec(spec)
+        options = config["algorithm"]
+        self.policy_spec = options.policy_spec(spec)
+        mean_noise = policy_class(self.policy_spec.kind).mean_noise(self.policy_spec)
+        self.register_buffer("mean_noise", torch.from_numpy(mean_noise), persistent=False)
         if config["normalized"]:
             self.register_buffer("observation_shift", torch.zeros(spec.input_size))
             self.register_buffer("observation_scale", torch.ones(spec.input_size))
-        if self.inference_only:
-            actor = make_actor(self.policy_spec, torch.Generator())
-            self.networks = nn.ModuleDict({"actor": actor})
-            return
-        self.method = method.method(
-            method,
+        self.method = options.method(
+            options,
             Task(spec, config["discount"]),
             seed=config["seed"],
             device=torch.device("cpu"),  # the Learner moves it
-            world=Spread() if config["spread"] else ALONE,
+            world=Spread() if config["spread"] and not self.inference_only else ALONE,
         )
-        self.networks = nn.ModuleDict(self.method.networks)
-        self.targets = nn.ModuleDict(self.method.targets)
+        acting = set(self.method.acts_with)
+        self._acting = {"networks": acting, "targets": acting - self.method.networks.keys()}
+        for group, names in self._acting.items():
+            parts = getattr(self.method, group)
+            kept = {n: parts[n] for n in parts if n in names or not self.inference_only}
+            setattr(self, group, nn.ModuleDict(kept))
+        if self.inference_only:
+            return
         for name, dual in self.method.duals.items():
             register = self.register_parameter if dual.requires_grad else self.register_buffer
             register(name, dual)
 
     def get_non_inference_attributes(self) -> list[str]:
         if self.inference_only:
-            return []  # none of them was made
-        others = [f"networks.{name}" for name in self.networks if name != "actor"]
-        return [*others, "targets", *self.method.duals]
+            return []  # they were not kept
+        parts = [(group, name) for group in self._acting for name in getattr(self.method, group)]
+        others = [f"{group}.{name}" for group, name in parts if name not in self._acting[group]]
+        return [*others, *self.method.duals]
 
     @torch.no_grad()
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTIONS: self._policy(batch).mean}
+        seen = self._seen(batch)
+        return {Columns.ACTIONS: self.method.act(seen, self.mean_noise.expand(len(seen), -1))}
 
     @torch.no_grad()
     def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        policy = self._policy(batch)
-        return {Columns.ACTIONS: policy.at(torch.randn_like(policy.mean))}
+        seen = self._seen(batch)
+        noise = torch.randn(len(seen), len(self.mean_noise), device=seen.device)
+        return {Columns.ACTIONS: self.method.act(seen, noise)}
 
-    def _policy(self, batch: dict[str, Any]) -> Any:
-        """The distributions [B] of actions, on observations as the task gives them."""
-        seen = batch[Columns.OBS]
+    def _seen(self, batch: dict[str, Any]) -> Tensor:
+        """Observations [B, O] as networks get them, of those that the task gives."""
+        seen: Tensor = batch[Columns.OBS]
         if self.model_config["normalized"]:
             seen = (seen - self.observation_shift) / self.observation_scale
             seen = seen.clamp(-float(MOST_STDS), float(MOST_STDS))
-        return self.networks["actor"](seen)
+        return seen

@@ -13,7 +13,6 @@ from awac_dist.messages import Future, Handle, RolloutReport, StreamState, Weigh
 from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
-from awac_dist.policies.spec import PolicySpec
 from awac_dist.rollout.collector import Collected, Collector
 from awac_dist.rollout.watchdog import Watchdog
 from awac_dist.types import EnvSpec, Episode, Kind
@@ -37,7 +36,6 @@ class FixedPolicy:
 class PublishedPolicy:
     """The newest policy that the learner published, pulled if newer."""
 
-    spec: PolicySpec
     weights: WeightsReader
     _serial: int = -1
     _policy: Policy | None = None
@@ -54,7 +52,7 @@ class PublishedPolicy:
             with suppress(ComponentDied):
                 newer = self.weights.pull(self._serial)
             if newer is not None:
-                self._policy = make_policy(self.spec, newer.vector, newer.version)
+                self._policy = make_policy(newer.spec, newer.vector, newer.version)
                 self._serial = newer.serial
             if self._policy is not None:
                 return self._policy

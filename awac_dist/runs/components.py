@@ -48,9 +48,7 @@ class Components:
         self._reader = self.runtime.weights_reader(self.weights)
         began_with_data = not all(source.joined for source in self.sources)
         normalize = config.replay.normalize_observations and began_with_data
-        policy = config.algorithm.policy_spec(self.spec)
         self._replay = replace(config.replay, normalize_observations=normalize)
-        self._policy = replace(policy, normalize_observations=normalize)
         self.shards = [self._start_shard(index) for index in range(plan.shards)]
         first = INCARNATIONS_PER_SESSION * self.session
         self.workers = WorkerPool(self._start_worker, plan.workers, self.shards, first)
@@ -82,7 +80,6 @@ class Components:
         return self.runtime.start(
             Evaluator,
             self.spec,
-            self._policy,
             self._reader,
             seed=self.config.seed,
             num_envs=min(SIDE_BY_SIDE, max(evaluation.episodes, evaluation.curve_episodes)),
@@ -110,7 +107,7 @@ class Components:
             self.spec,
             rollout.envs_per_worker,
             self.shards,
-            PublishedPolicy(self._policy, self._reader),
+            PublishedPolicy(self._reader),
             seed=self.config.seed,
             worker=number,
             incarnation=incarnation,

@@ -48,7 +48,7 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
     cloning = Training("clone", config.clone_method, of_clone)
     options = {
         "batch_size": offline.batch_size or config.learner.batch_size,
-        "adopt": clone.initialize_actor,
+        "adopt": clone.initialize_actor and config.algorithm.method.adopts,
         "goals": config.replay.goals,
     }
     algorithm = Training("algorithm", config.algorithm, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from awac_dist.messages import Weights
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
 
@@ -17,12 +18,12 @@ class WeightStore:
     def __init__(self) -> None:
         self._newest: Weights | None = None
 
-    def publish(self, version: int, vector: Array) -> int:
+    def publish(self, version: int, spec: PolicySpec, vector: Array) -> int:
         """Replace the policy; returns the serial number of the publication."""
         serial = time.time_ns()
         if self._newest is not None:
             serial = max(serial, self._newest.serial + 1)
-        self._newest = Weights(serial, version, vector)
+        self._newest = Weights(serial, version, spec, vector)
         return serial
 
     def pull(self, newer_than: int) -> Weights | None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from methods import build, flat, make_batch, make_method, modules, one_step_task
+from methods import ENV, build, flat, make_batch, make_method, modules, one_step_task
 from running import small
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,8 +31,10 @@ from awac_dist.algorithms.world import World
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.learner.record import named_tensors
+from awac_dist.nn.actors import ACTORS
 from awac_dist.nn.config import NetworkConfig
-from awac_dist.policies import POLICIES, make_policy
+from awac_dist.policies import make_policy
+from awac_dist.policies.network import NetworkPolicy
 from awac_dist.tensors import Batch
 from awac_dist.types import EnvSpec
 
@@ -39,9 +42,11 @@ KINDS = {
     f"{name}-{kind}": replace(config, actor=replace(config.actor, kind=kind))
     for name in METHODS
     for config in [config_class(name)()]
-    for kind in POLICIES
+    for kind in ACTORS
 }
-CONFIGS = {name: config for name, config in KINDS.items() if not list(config.problems())}
+LEGAL = {name: config for name, config in KINDS.items() if not list(config.problems())}
+ACTING = {(name.split("-")[0], its.policy_spec(ENV)): name for name, its in LEGAL.items()}
+CONFIGS = {name: LEGAL[name] for name in ACTING.values()}  # one for each policy that acts
 METRICS = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
 EXPLAINED = set(re.findall(r"`(\w+/\w+)`", "".join(re.findall(r"^\|([^|]*)", METRICS, re.M))))
 
@@ -368,16 +373,50 @@ def test_questions_are_noticed(question: Callable[[Tensor], Any]) -> None:
 
 def test_the_policy_that_acts_is_the_one_in_training(method: Method) -> None:
     after(method, 1)
-    acting = method.acting()
-    other = make_method(method.config, seed=5)
-    other.adopt({name: value.numpy() for name, value in acting.arrays.items()})
-    observations = make_batch().observations
-    with torch.no_grad():
-        mean = method.actor(observations).mean
-        assert torch.equal(other.actor(observations).mean, mean)
+    acting, twin = method.acting(), acts(method)
     assert acting.spec == method.config.policy_spec(method.task.spec)
-    twin = make_policy(acting.spec, acting.spec.flatten(acting.arrays), version=1)
-    np.testing.assert_allclose(twin.mean(observations.numpy()), mean.numpy(), rtol=1e-4, atol=1e-5)
+    observations = make_batch().observations
+    noise = torch.randn(len(observations), twin.noise_size, dtype=observations.dtype)
+    still = torch.from_numpy(twin.mean_noise(acting.spec)).expand(len(observations), -1)
+    with torch.no_grad():
+        sample, mean = (method.act(observations, its.to(noise.dtype)) for its in (noise, still))
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    close(twin.sample(observations.numpy(), noise.numpy()), sample.numpy())
+    close(twin.mean(observations.numpy()), mean.numpy())
+
+
+def test_what_acts_is_made_of_the_networks_that_are_named(method: Method) -> None:
+    """RLlib sends these to whoever acts."""
+    observations, size = make_batch().observations, acts(method).noise_size
+    noise = torch.randn(len(observations), size, dtype=observations.dtype)
+    with torch.no_grad():
+        before = method.act(observations, noise)
+        frozen = set(method.acts_with) - method.networks.keys()
+        for group, needed in ((method.networks, method.acts_with), (method.targets, frozen)):
+            for name in group.keys() - needed:
+                for parameter in group[name].parameters():
+                    parameter.mul_(-2)
+        assert torch.equal(method.act(observations, noise), before)
+
+
+def test_a_policy_that_is_adopted_is_that_of_the_actor(config: MethodConfig) -> None:
+    method, other = make_method(config), make_method(config, seed=5)
+    clone = make_method(BCConfig(config.actor), seed=9)
+    assert method.adopts == (acts(method).actor() is not None)
+    if not method.adopts:
+        return
+    for policy in (clone, other):  # a clone, or what such a method left
+        method.adopt({name: value.numpy() for name, value in policy.acting().arrays.items()})
+        begun = [method.networks["actor"]]
+        begun += [its for name, its in method.targets.items() if name in ("actor", "frozen_actor")]
+        for network in begun:
+            assert torch.equal(network.flat_vector(), policy.actor.flat_vector())
+
+
+def acts(method: Method) -> NetworkPolicy:
+    """The policy that acts, in NumPy."""
+    acting = method.acting()
+    return make_policy(acting.spec, acting.vector(), version=1)
 
 
 # It learns.
@@ -390,9 +429,8 @@ def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
     for _ in range(400):
         count = method.batches_per_update
         method.update([one_step_task(128, rng, noise=0.3) for _ in range(count)])
-    states = torch.linspace(-1, 1, 21).unsqueeze(1)
-    error = (method.actor(states).mean - states / 2).abs()
-    assert error.max().item() < 0.15
+    states = np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
+    assert np.abs(acts(method).mean(states) - states / 2).max() < 0.15
 
 
 def test_reading_options_executes_no_torch() -> None:

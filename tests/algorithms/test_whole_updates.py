@@ -13,9 +13,10 @@ from torch import Tensor, tensor
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.bc import BCConfig
+from awac_dist.algorithms.bear import BEARConfig
 from awac_dist.algorithms.iql import IQLConfig
 from awac_dist.algorithms.rlpd import RLPDConfig
-from awac_dist.nn.config import ActorConfig, CriticConfig
+from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.tensors import Batch
 
 LOW, HIGH = (tensor(b, dtype=torch.float64) for b in (ENV.action_low, ENV.action_high))
@@ -55,8 +56,9 @@ class Slow:
 
     def move_target(self) -> None:
         tau = self.config.critic.target_update_rate
-        for old, new in zip(self.targets["critic"], self.nets["critic"], strict=True):
-            old.data = (1 - tau) * old.data + tau * new.data
+        for name, target in self.targets.items():
+            for old, new in zip(target, self.nets[name], strict=True):
+                old.data = (1 - tau) * old.data + tau * new.data
 
     def flat(self) -> Tensor:
         lists = (*self.nets.values(), *self.targets.values(), list(self.duals.values()))
@@ -181,11 +183,77 @@ def rlpd(slow: Slow, batches: list[Batch]) -> None:
     slow.adam("entropy_coef", alpha_loss, config.entropy_coef_learning_rate)()
 
 
+def bear(slow: Slow, batches: list[Batch]) -> None:
+    (b,), config, nets, targets = batches, slow.config, slow.nets, slow.targets
+    s, a, s2, size = b.observations, b.actions, b.next_observations, len(b.rewards)
+    half = (HIGH - LOW) / 2
+
+    def plain(net: Parameters, *inputs: Tensor) -> Tensor:
+        w1, b1, w2, b2, w3, b3 = net
+        hidden = torch.relu(torch.relu(torch.cat(inputs, dim=1) @ w1.T + b1) @ w2.T + b2)
+        return hidden @ w3.T + b3
+
+    def sampled(net: Parameters, states: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        raw, std = head(net, states, config.actor)
+        inner = raw + std * noise
+        return inner, (HIGH + LOW) / 2 + half * torch.tanh(inner)
+
+    units = (a - (HIGH + LOW) / 2) / half
+    code = plain(nets["behaviour"][:6], s, units)
+    mean, std = code[:, :4], code[:, 4:].clamp(-4, 15).exp()
+    decoded = torch.tanh(plain(nets["behaviour"][6:], s, mean + std * slow.noise(size, 4)))
+    divergence = 0.5 * (mean**2 + std**2 - 1 - 2 * torch.log(std))
+    loss = ((decoded - units) ** 2).mean() + 0.5 * divergence.mean()
+    slow.adam("behaviour", loss, config.behaviour.learning_rate)()
+
+    values = []
+    for noise in slow.noise(config.target_candidates, size, 2):
+        _, a2 = sampled(targets["actor"], s2, noise)
+        q = torch.stack(q_values(targets["critic"], s2, a2))
+        values.append(0.75 * q.min(dim=0).values + 0.25 * q.max(dim=0).values)
+    y = (b.rewards + b.discounts * torch.stack(values).max(dim=0).values).detach()
+    loss = sum(((q - y) ** 2).mean() for q in q_values(nets["critic"], s, a))
+    slow.adam("critic", loss, config.critic.learning_rate)()
+
+    count = config.divergence_samples
+    samples = [sampled(nets["actor"], s, noise) for noise in slow.noise(count, size, 2)]
+    latents = slow.noise(count, size, 4).clamp(-0.5, 0.5)
+    modelled = [plain(nets["behaviour"][6:], s, its).detach() for its in latents]
+
+    def likeness(one: list[Tensor], other: list[Tensor]) -> Tensor:
+        apart = [(x - y).abs().sum(dim=1) for x in one for y in other]
+        return torch.stack([torch.exp(-its / (2 * config.bandwidth)) for its in apart]).mean(dim=0)
+
+    inner = [its for its, _ in samples]
+    squares = likeness(inner, inner) + likeness(modelled, modelled) - 2 * likeness(inner, modelled)
+    mmd = torch.sqrt(squares + 1e-6).mean()
+    q = torch.stack([smallest(q_values(nets["critic"], s, its)) for _, its in samples]).mean()
+    climbs = 1.0 if slow.duals["updates"].item() >= config.divergence_updates else 0.0
+    weight = slow.duals["penalty_weight"]
+    loss = weight.exp().detach() * mmd - climbs * q
+    slow.adam("actor", loss, config.actor.learning_rate)()
+    slow.move_target()
+    loss = -weight.exp() * (mmd.detach() - config.epsilon)
+    slow.adam("penalty_weight", loss, config.penalty_weight_learning_rate)()
+    slow.duals["updates"].data += 1
+
+
 RATES = {"learning_rate": 1e-2}
 CRITIC = CriticConfig(**RATES, members=3, target_update_rate=0.1)
 REFERENCES: dict[str, tuple[Callable[[Slow, list[Batch]], None], MethodConfig]] = {
     "bc": (bc, BCConfig(ActorConfig(**RATES, weight_decay=0.1))),
     "awac": (awac, AWACConfig(ActorConfig(**RATES, weight_decay=0.1), CRITIC, temperature=0.4)),
+    "bear": (
+        bear,
+        BEARConfig(
+            actor=replace(BEARConfig().actor, **RATES),
+            critic=CRITIC,
+            behaviour=NetworkConfig(**RATES),
+            penalty_weight_learning_rate=0.1,
+            bandwidth=1.0,
+            epsilon=0.3,
+        ),
+    ),
     "iql": (iql, IQLConfig(ActorConfig(**RATES, state_dependent_std=True), CRITIC)),
     "rlpd": (rlpd, RLPDConfig(replace(RLPDConfig().actor, **RATES), CRITIC, critic_batches=3)),
 }

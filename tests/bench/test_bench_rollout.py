@@ -14,6 +14,7 @@ from awac_dist.distributed import handles
 from awac_dist.distributed.handles import SharedWeightStore
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import RolloutReport
+from awac_dist.policies.spec import PolicySpec
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.rollout.collector import Collector
 from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
@@ -139,8 +140,9 @@ def test_a_publication_is_serialised_once_for_all_workers(monkeypatch: pytest.Mo
     put: list[np.ndarray] = []
     monkeypatch.setattr(handles.ray, "put", lambda vector: put.append(vector) or "reference")
     store, vector = SharedWeightStore(), np.zeros(3, np.float32)
-    serial = store.publish(7, vector)
-    assert [store.pull(-1) for _ in range(32)] == [(serial, 7, ["reference"])] * 32
+    spec = PolicySpec("deterministic", (2, 1), (-1.0,), (1.0,))
+    serial = store.publish(7, spec, vector)
+    assert [store.pull(-1) for _ in range(32)] == [(serial, 7, spec, ["reference"])] * 32
     assert store.pull(serial) is None
     assert len(put) == 1
     assert put[0] is vector

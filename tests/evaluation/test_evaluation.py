@@ -212,15 +212,15 @@ def test_no_noise_is_the_mean_to_the_bit(state_dependent: bool) -> None:
 
 
 class Published:
-    def __init__(self, vector: Array | None = None) -> None:
-        self._vector = make_vector() if vector is None else vector
+    def __init__(self, spec: PolicySpec = PENDULUM) -> None:
+        self._spec = spec
 
     def pull(self, newer_than: int) -> Weights | None:
-        return Weights(0, 5, self._vector)
+        return Weights(0, 5, self._spec, make_vector(self._spec))
 
 
 def evaluate_as_a_run(episodes: int, seed: int) -> Evaluation:
-    evaluator = Evaluator(env_spec("Pendulum-v1"), PENDULUM, Published(), seed=seed)
+    evaluator = Evaluator(env_spec("Pendulum-v1"), Published(), seed=seed)
     evaluator.load()
     while (found := evaluator.run("online", episodes)) is None:
         """There are episodes left."""
@@ -228,7 +228,7 @@ def evaluate_as_a_run(episodes: int, seed: int) -> Evaluation:
 
 
 def test_a_long_evaluation_comes_in_pieces_and_is_the_same() -> None:
-    evaluator = Evaluator(env_spec("Pendulum-v1"), PENDULUM, Published(), seed=3)
+    evaluator = Evaluator(env_spec("Pendulum-v1"), Published(), seed=3)
     evaluator.load()
     assert evaluator.run("online", 12) is None
     evaluator.load()  # begins anew
@@ -256,7 +256,7 @@ def always_fails() -> str:
 def test_an_evaluator_whose_environment_always_fails_says_so_in_one_line() -> None:
     spec = PolicySpec("gaussian", (4, 8, 2), (-0.5, -1.0), (0.5, 2.0))
     env = env_spec(always_fails())
-    evaluator = Evaluator(env, spec, Published(make_vector(spec)), seed=0, num_envs=2)
+    evaluator = Evaluator(env, Published(spec), seed=0, num_envs=2)
     evaluator.load()
     line = f"{env.env_id} failed in {MAX_FAULTS} episodes in a row; the last: ValueError: the motor"
     with pytest.raises(RunFailed, match=line):
@@ -288,10 +288,10 @@ policy = PolicySpec("gaussian", (3, 8, 1), (-2.0,), (2.0,))
 
 class Published:
     def pull(self, newer_than):
-        return Weights(0, 0, np.zeros(policy.size, np.float32))
+        return Weights(0, 0, policy, np.zeros(policy.size, np.float32))
 
 Evaluator.owns_process = True
-evaluator = Evaluator(env_spec("Pendulum-v1"), policy, Published(), seed=0, step_timeout_s=0.5)
+evaluator = Evaluator(env_spec("Pendulum-v1"), Published(), seed=0, step_timeout_s=0.5)
 evaluator.load()
 print("loaded", flush=True)
 PendulumEnv.step = hanging_step
@@ -422,13 +422,13 @@ def test_a_hanging_evaluator_is_replaced_and_the_evaluation_done_again(ray_sessi
 
     runtime = RayRuntime()
     store = runtime.start(WeightStore)
-    store.post("publish", 5, make_vector()).result()
+    store.post("publish", 5, PENDULUM, make_vector()).result()
     reader, spec = runtime.weights_reader(store), env_spec("Pendulum-v1")
     handles: list[Any] = []
 
     def start() -> Any:
         options = {"seed": 9, "num_envs": 2, "step_timeout_s": 1.0}
-        handles.append(runtime.start(Evaluator, spec, PENDULUM, reader, **options))
+        handles.append(runtime.start(Evaluator, spec, reader, **options))
         return handles[-1]
 
     def hang(evaluator: Any) -> None:

@@ -85,7 +85,8 @@ def offences(module: str, source: str) -> list[str]:
 def allowed_sibling(module: str, sibling: list[str]) -> bool:
     """Methods share their base and never each other; the registry knows them all."""
     return (
-        sibling in ([name] for name in ("base", "gradients", "skeletons", "soft", "world"))
+        sibling
+        in ([name] for name in ("base", "gradients", "skeletons", "soft", "support", "world"))
         or module == "algorithms.__init__"
     )
 

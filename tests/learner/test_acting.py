@@ -26,7 +26,7 @@ class Store:
 
     vector: Array
 
-    def publish(self, version: int, vector: Array) -> None:
+    def publish(self, version: int, spec: object, vector: Array) -> None:
         self.vector = vector
 
 

@@ -133,7 +133,7 @@ class SlowShard:
 class Store:
     """Takes every policy."""
 
-    def publish(self, version: int, vector: np.ndarray) -> None:
+    def publish(self, version: int, spec: object, vector: np.ndarray) -> None:
         assert vector.dtype == np.float32
 
 

@@ -1,6 +1,7 @@
 """Actors: each kind equals its NumPy twin, and its densities are those of the textbook."""
 
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -9,18 +10,20 @@ from scipy.stats import norm
 from torch import Tensor
 
 from awac_dist.nn.actors import ACTORS, Actor, make_actor
+from awac_dist.nn.config import ActorConfig
 from awac_dist.nn.distributions import (
     Deterministic,
     DiagonalGaussian,
     Distribution,
     SquashedGaussian,
 )
-from awac_dist.policies import POLICIES, make_policy
+from awac_dist.policies import POLICIES, make_policy, policy_class
+from awac_dist.policies.choosing import ChoosingPolicy
 from awac_dist.policies.spec import PolicySpec
 
 LOW, HIGH = (-1.0, -2.0), (1.0, 3.0)
 CENTRE, HALF_RANGE = np.array([0.0, 0.5]), np.array([1.0, 2.5])
-KINDS = pytest.mark.parametrize("kind", POLICIES)
+KINDS = pytest.mark.parametrize("kind", ACTORS)
 STD_OF_STATE = pytest.mark.parametrize("state_dependent_std", [False, True])
 
 
@@ -45,8 +48,11 @@ def bent(spec: PolicySpec) -> Actor:
     return actor
 
 
-def test_every_kind_has_its_twin() -> None:
-    assert list(ACTORS) == list(POLICIES)
+def test_every_kind_has_its_twin_or_chooses() -> None:
+    """What chooses is made of several networks: its twin is its method's, `Method.act`."""
+    chooses = [kind for kind in POLICIES if issubclass(policy_class(kind), ChoosingPolicy)]
+    assert sorted([*ACTORS, *chooses]) == sorted(POLICIES)
+    assert get_args(get_type_hints(ActorConfig)["kind"]) == tuple(ACTORS)
 
 
 @KINDS
@@ -109,7 +115,7 @@ def test_a_new_actor_acts_near_the_centre_with_the_middle_log_std(
 
 def test_means_stay_within_the_bounds_and_a_gaussians_samples_may_leave_them() -> None:
     observations, (low, high) = 100 * torch.randn(512, 3, generator=seeded(1)), (LOW, HIGH)
-    for kind in POLICIES:
+    for kind in ACTORS:
         policy = bent(make_spec(kind))(observations)
         mean, sample = policy.mean.detach().numpy(), policy.at(normal(512, 2)).detach().numpy()
         assert ((mean >= low) & (mean <= high)).all()

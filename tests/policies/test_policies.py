@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -21,11 +22,21 @@ from awac_dist.policies.npz import find_policy, policy_bytes, read_policy, save_
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
+CHOOSING: dict[str, Any] = {  # what kinds that choose have more
+    "candidates": 5,
+    "critic_hidden": (7, 6),
+    "critic_members": 2,
+    "critic_layer_norm": True,
+    "decoder_hidden": (9,),
+    "latent_size": 3,
+    "max_perturbation": 0.3,
+}
 KINDS = pytest.mark.parametrize("kind", POLICIES)
 
 
 def make_spec(kind: str = "gaussian", *, normalised: bool = False) -> PolicySpec:
-    return PolicySpec(kind, (3, 8, 2), (-0.5, -1.0), (0.5, 2.0), normalize_observations=normalised)
+    sizes, bounds = (3, 8, 2), ((-0.5, -1.0), (0.5, 2.0))
+    return PolicySpec(kind, sizes, *bounds, normalize_observations=normalised, **CHOOSING)
 
 
 def make_arrays(spec: PolicySpec, seed: int = 0) -> dict[str, Array]:
@@ -73,7 +84,7 @@ def test_normalisation_is_the_policys(kind: str) -> None:
     plain = make_policy(spec, spec.flatten(arrays), 0)
     named = arrays | {"observation_shift": shift, "observation_scale": scale}
     policy = make_policy(normalised, normalised.flatten(named), 0)
-    noise = np.random.default_rng(2).normal(size=(50, 2)).astype(np.float32)
+    noise = np.random.default_rng(2).normal(size=(50, plain.noise_size)).astype(np.float32)
     inputs = np.clip((observed() - shift) / scale, -10, 10)
     assert (np.abs(inputs) == 10).any()
     np.testing.assert_array_equal(policy.mean(observed()), plain.mean(inputs))
@@ -81,11 +92,13 @@ def test_normalisation_is_the_policys(kind: str) -> None:
 
 
 @KINDS
-def test_no_noise_is_the_mean_to_the_bit(kind: str) -> None:
+def test_the_mean_is_a_sample_of_its_own_noise_to_the_bit(kind: str) -> None:
     for state_dependent in (True, False):
         spec = replace(make_spec(kind), state_dependent_std=state_dependent)
         policy = make_policy(spec, spec.flatten(make_arrays(spec)), 0)
-        sampled = policy.sample(observed(), np.zeros((50, 2), np.float32))
+        noise = policy.mean_noise(spec)
+        assert not noise[: len(noise) // spec.candidates].any()
+        sampled = policy.sample(observed(), np.tile(noise, (50, 1)))
         np.testing.assert_array_equal(sampled, policy.mean(observed()))
 
 
@@ -114,6 +127,8 @@ def test_a_policy_returns_from_its_file(kind: str, normalised: bool, tmp_path: P
         ({"exec": 1}, "unexpected keyword argument 'exec'"),
         ({"layer_sizes": [3, 9, 2]}, "a gaussian policy has arrays"),
         ({"bias_0": np.zeros(3)}, "a gaussian policy has arrays"),
+        ({"candidates": 0}, "a policy has 0 candidates: 1 to 10000"),
+        ({"candidates": 10**9}, "a policy has 1000000000 candidates"),
         ({"action_low": [0.0]}, "a policy of 2 actions has bounds of {1, 2}"),
         ({"bias_0": np.array(["one"] * 8)}, "cannot be read as a policy file"),
     ],
@@ -189,7 +204,7 @@ def test_a_policy_that_is_no_number_is_refused(kind: str, tmp_path: Path) -> Non
     for name, array in make_arrays(spec).items():
         path = str(tmp_path / "policy.npz")
         save_policy(path, spec, {**make_arrays(spec), name: np.full_like(array, np.nan)}, 1)
-        with pytest.raises(InputError, match="it acts by NaN or infinity"):
+        with pytest.raises(InputError, match="it holds NaN or infinity"):
             read_policy(path)
 
 
@@ -226,7 +241,7 @@ def test_one_observation_or_many_the_mean_or_a_sample(kind: str, tmp_path: Path)
     assert one.shape == (2,)
     np.testing.assert_allclose(one, many[3], rtol=1e-5, atol=1e-6)
     sampled = policy(observed(), rng=np.random.default_rng(4))
-    noise = np.random.default_rng(4).standard_normal((50, 2), np.float32)
+    noise = np.random.default_rng(4).standard_normal((50, twin.noise_size), np.float32)
     bounds = np.float32(spec.action_low), np.float32(spec.action_high)
     drawn = twin.sample(observed(), noise)
     np.testing.assert_array_equal(sampled, np.clip(drawn, *bounds))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from awac_dist.data.fragments import join_fragments
 from awac_dist.envs.make import env_spec
 from awac_dist.messages import Placement, StreamState, Weights
 from awac_dist.policies import noise
+from awac_dist.policies.deterministic import DeterministicPolicy
 from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.policies.noise import UniformNoise, WhiteNoise
 from awac_dist.policies.spec import PolicySpec
@@ -244,7 +246,7 @@ def make_worker(num_shards: int = 1, worker: int = 0) -> tuple[RolloutWorker, An
         env_spec(TERMINATES),
         1,
         shards,
-        PublishedPolicy(POLICY_SPEC, weights),
+        PublishedPolicy(weights),
         seed=0,
         worker=worker,
     )
@@ -255,7 +257,7 @@ def test_a_worker_takes_only_newer_weights() -> None:
     worker, (shard,), weights = make_worker()
     versions = []
     for serial, version in ((4, 100), (4, 100), (7, 250), (7, 250)):
-        weights.newest = Weights(serial, version, make_vector(version))
+        weights.newest = Weights(serial, version, POLICY_SPEC, make_vector(version))
         versions.append(worker.collect_steps(1, "online", "online").policy_version)
     assert weights.asked == [-1, 4, 4, 7]
     assert versions == [100, 100, 250, 250]
@@ -266,7 +268,7 @@ def test_newer_weights_change_how_a_worker_acts() -> None:
     actions = []
     for seed in (0, 0, 1):
         worker, (shard,), weights = make_worker()
-        weights.newest = Weights(0, 0, make_vector(seed))
+        weights.newest = Weights(0, 0, POLICY_SPEC, make_vector(seed))
         worker.collect_steps(1, "online", "online")
         actions.append(shard.fragments[0].actions)
     assert np.array_equal(actions[0], actions[1])
@@ -283,7 +285,7 @@ def test_a_worker_that_waits_in_vain_for_a_policy_says_so(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("worker", "counts"), [(0, [2, 2, 1]), (1, [1, 2, 2]), (5, [2, 1, 2])])
 def test_fragments_go_to_the_shards_in_turn(worker: int, counts: list[int]) -> None:
     made, shards, weights = make_worker(num_shards=3, worker=worker)
-    weights.newest = Weights(0, 0, make_vector())
+    weights.newest = Weights(0, 0, POLICY_SPEC, make_vector())
     for _ in range(5):
         made.collect_episodes(1, "prior", "halfway")
     assert [len(shard.fragments) for shard in shards] == counts
@@ -292,7 +294,7 @@ def test_fragments_go_to_the_shards_in_turn(worker: int, counts: list[int]) -> N
 
 def test_a_report_holds_totals() -> None:
     worker, (shard,), weights = make_worker()
-    weights.newest = Weights(0, 0, make_vector())
+    weights.newest = Weights(0, 0, POLICY_SPEC, make_vector())
     report = worker.collect_steps(12, "online", "online")
     assert [len(fragment) for fragment in shard.fragments] == [5, 5, 2]
     assert report.fragments == 3
@@ -451,3 +453,16 @@ def test_a_success_that_only_the_last_step_tells_is_kept(monkeypatch: pytest.Mon
     assert fragments[0].successes is None
     (whole,) = join_fragments(fragments)
     np.testing.assert_array_equal(whole.successes, [*[np.nan] * 4, 1])
+
+
+def test_a_worker_acts_by_the_kind_of_policy_that_comes() -> None:
+    worker, (shard,), weights = make_worker()
+    other = replace(POLICY_SPEC, kind="deterministic", layer_sizes=(4, 5, 2), exploration_std=0.0)
+    for serial, spec in enumerate((POLICY_SPEC, other, POLICY_SPEC)):
+        vector = np.random.default_rng(serial).normal(0, 0.3, spec.size).astype(np.float32)
+        weights.newest = Weights(serial, serial, spec, vector)
+        worker.collect_episodes(1, "prior", "halfway")
+    fragment = shard.fragments[1]
+    vector = np.random.default_rng(1).normal(0, 0.3, other.size).astype(np.float32)
+    wanted = DeterministicPolicy(other, vector, 1).mean(fragment.observations[:-1])
+    np.testing.assert_allclose(fragment.actions, wanted, rtol=1e-6)

@@ -647,14 +647,14 @@ class Store:
 
 def test_a_fresh_worker_waits_for_the_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("awac_dist.rollout.worker.POLL_S", 0.0)
-    weights = Weights(0, 70, np.zeros(SPEC.size, np.float32))
-    policy = PublishedPolicy(SPEC, Store(None, ComponentDied(), None, weights)).newest()
+    weights = Weights(0, 70, SPEC, np.zeros(SPEC.size, np.float32))
+    policy = PublishedPolicy(Store(None, ComponentDied(), None, weights)).newest()
     assert policy.version == 70
 
 
 def test_a_worker_acts_on_with_its_policy_while_nobody_keeps_the_newest() -> None:
-    first, second = (Weights(n, 70 + n, np.zeros(SPEC.size, np.float32)) for n in range(2))
-    policies = PublishedPolicy(SPEC, Store(first, ComponentDied(), None, second))
+    first, second = (Weights(n, 70 + n, SPEC, np.zeros(SPEC.size, np.float32)) for n in range(2))
+    policies = PublishedPolicy(Store(first, ComponentDied(), None, second))
     assert [policies.newest().version for _ in range(4)] == [70, 70, 70, 71]
 
 
