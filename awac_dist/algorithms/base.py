@@ -201,12 +201,12 @@ class Method(ABC):
         """The policy that the actor began as, where `frozen_copies` names it."""
         return cast("Actor", self.targets["frozen_actor"])
 
-    def noise(self, like: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
-        """Standard normal numbers [*shape, B, ...] for each of `shape` in the shape of `like`."""
+    def noise(self, like: Tensor, shape: tuple[int, ...] = (), *, uniform: bool = False) -> Tensor:
+        """Normal numbers, or uniform ones in [0, 1): [*shape, B, ...] for `like` [B, ...]."""
         whole = (*shape, self.world.size * len(like), *like.shape[1:])
+        draw, own = torch.rand if uniform else torch.randn, self.generator
         device, dtype = like.device, like.dtype
-        own = self.generator
-        drawn = self.draw(lambda: torch.randn(whole, generator=own, device=device, dtype=dtype))
+        drawn = self.draw(lambda: draw(whole, generator=own, device=device, dtype=dtype))
         return self.world.mine(drawn, dim=len(shape))
 
     def some_of(self, total: int, count: int) -> Tensor:
@@ -218,9 +218,11 @@ class Method(ABC):
         """Draw actions [*shape, B, A]; gradients reach the policy."""
         return policy.at(self.noise(policy.mean, shape))
 
-    def sample_with_log_prob(self, policy: Distribution) -> tuple[Tensor, Tensor]:
-        """Draw actions [B, A], and log pi [B] of them; gradients reach the policy."""
-        return policy.at_with_log_prob(self.noise(policy.mean))
+    def sample_with_log_prob(
+        self, policy: Distribution, shape: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Actions as of `sample`, and log pi [*shape, B] of them; gradients reach the policy."""
+        return policy.at_with_log_prob(self.noise(policy.mean, shape))
 
     def descend(self, loss: Loss, batch: Batch, names: Iterable[str]) -> Metrics:
         """Take one step of the named optimisers down the loss of a batch; returns its metrics."""
