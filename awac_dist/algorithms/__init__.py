@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 METHODS = {
     "awac": "awac_dist.algorithms.awac:AWAC",
     "bc": "awac_dist.algorithms.bc:BC",
+    "cal_ql": "awac_dist.algorithms.cal_ql:CalQL",
+    "cql": "awac_dist.algorithms.cql:CQL",
     "iql": "awac_dist.algorithms.iql:IQL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
+    "sac_bc": "awac_dist.algorithms.sac_bc:SACBC",
+    "wsrl": "awac_dist.algorithms.wsrl:WSRL",
 }
 
 _LOADING = RLock()

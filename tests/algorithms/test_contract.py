@@ -389,7 +389,7 @@ def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
     rng = np.random.default_rng(0)
     for _ in range(400):
         count = method.batches_per_update
-        method.update([one_step_task(128, rng, noise=0.3) for _ in range(count)])
+        method.update([one_step_task(128, rng, 0.3, method.needs) for _ in range(count)])
     states = torch.linspace(-1, 1, 21).unsqueeze(1)
     error = (method.actor(states).mean - states / 2).abs()
     assert error.max().item() < 0.15
