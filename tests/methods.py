@@ -19,7 +19,7 @@ ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
 ROWS = 24
 SIZES = {"O": 3, "A": 2, "H": 1}
-FLAGS = {"is_online", "has_next_action"}  # columns of 1 and 0
+FLAGS = {"is_online", "has_next_action", "held_out"}  # columns of 1 and 0
 
 
 @contextmanager

@@ -30,6 +30,7 @@ METHODS = {
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
     "sac_bc": "awac_dist.algorithms.sac_bc:SACBC",
+    "sope": "awac_dist.algorithms.sope:SOPE",
     "wsrl": "awac_dist.algorithms.wsrl:WSRL",
 }
 

@@ -59,6 +59,7 @@ class Method(ABC):
             network began with: a clone, where one was adopted.
         knows_online: Whether its losses are others online than offline.
         online: Whether it learns from what is collected with it, meanwhile.
+        pauses, critics_alone: Whether updates can be of the critics alone; whether they are now.
         networks, targets: By name.
         duals: Numbers that it learns or adapts, by name: tensors [].
         optimizers: By the name of what they train.
@@ -74,6 +75,7 @@ class Method(ABC):
     slow_copies: ClassVar[tuple[str, ...]] = ()
     frozen_copies: ClassVar[tuple[str, ...]] = ()
     knows_online: ClassVar[bool] = False
+    pauses: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         if "Config" in vars(cls) and "method" not in vars(cls.Config):
@@ -98,7 +100,7 @@ class Method(ABC):
             name: copy.deepcopy(self.networks[original]).requires_grad_(False)
             for name, original in copies.items()
         }
-        self.online = False
+        self.online = self.critics_alone = False
         self.duals = self.make_duals()
         self.optimizers = self._make_optimizers()
         self.generator = torch.Generator(device).manual_seed(seed)
