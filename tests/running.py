@@ -36,7 +36,7 @@ SMALL = shlex.split(
     "--learner.updates_per_call 10 --evaluation.episodes 1 --evaluation.curve_episodes 1 "
     "--evaluation.every_updates 30"
 )
-FEW = {"critic_batches": 3, "num_samples": 5, "backup_samples": 2}
+FEW = {"critic_batches": 3, "num_actions": 3, "backup_actions": 2, "members": 5}
 ALL_UPDATES = 20 + 40 + 120
 
 
@@ -68,12 +68,16 @@ def write_demonstrations(path: Path, episodes: int = 3) -> str:
 
 
 def small(config: MethodConfig, width: int = 16) -> MethodConfig:
-    """The method's options with all networks of two narrow layers, few batches, and few samples."""
+    """The method with networks of two narrow layers, few batches, members and samples."""
     parts = {field.name: getattr(config, field.name) for field in fields(config)}
     networks = {name: part for name, part in parts.items() if isinstance(part, NetworkConfig)}
-    narrow = {name: replace(part, hidden=(width, width)) for name, part in networks.items()}
-    few = {n: min(most, parts[n]) for n, most in FEW.items() if n in parts}
-    return replace(config, **narrow, **few)
+    narrow = {n: replace(part, hidden=(width, width), **few(part)) for n, part in networks.items()}
+    return replace(config, **narrow, **few(config))
+
+
+def few(part: Any) -> dict[str, int]:
+    """The options of which `FEW` has the largest value for tests."""
+    return {n: min(most, getattr(part, n)) for n, most in FEW.items() if hasattr(part, n)}
 
 
 def small_config(data: str) -> RunConfig:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class CalQLConfig(ConservativeConfig):
     """Calibrated Q-learning."""
 
-    backup_samples: Count = 10
+    backup_actions: Count = 10
 
 
 class CalQL(Conservative):

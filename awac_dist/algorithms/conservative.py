@@ -42,8 +42,8 @@ class ConservativeConfig(SoftConfig):
         conservative_weight: w; where it starts if `action_gap` is set.
         action_gap: By how much the log sum may lie above Q of the data, which moves w; or None.
         conservative_weight_learning_rate: Step size of w's logarithm.
-        num_samples: N of each kind that the sum is taken over.
-        backup_samples: Next actions of which the target takes the best.
+        num_actions: N of each kind that the sum is taken over.
+        backup_actions: Next actions of which the target takes the best.
         clone_updates: Updates in the beginning in which the actor climbs log pi of the data
             instead of Q.
     """
@@ -54,8 +54,8 @@ class ConservativeConfig(SoftConfig):
     conservative_weight: NotNegative = 5.0
     action_gap: Finite | None = None
     conservative_weight_learning_rate: Positive = 3e-4
-    num_samples: Count = 10
-    backup_samples: Count = 1
+    num_actions: Count = 10
+    backup_actions: Count = 1
     clone_updates: Natural = 0
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -120,13 +120,13 @@ class Conservative(Soft):
         return dual.detach().exp().clamp(max=MAX_WEIGHT)
 
     @property
-    def backup_samples(self) -> int:
+    def backup_actions(self) -> int:
         """Next actions of which the target takes the best now."""
-        return self.config.backup_samples
+        return self.config.backup_actions
 
     def gaps_of(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
         """How far the log sum lies above Q of the data [E, B]: [E]."""
-        states, count = batch.observations, self.config.num_samples
+        states, count = batch.observations, self.config.num_actions
         ended = (batch.discounts == 0).unsqueeze(1)
         following = torch.where(ended, states, batch.next_observations)
         where = 2 * self.noise(batch.actions, (count,), uniform=True) - 1
@@ -156,6 +156,6 @@ class Conservative(Soft):
         return td.one_step_target(found["returns"], found["return_discounts"], values)
 
     def values_of(self, states: Tensor) -> Tensor:
-        shape = (self.backup_samples,)
+        shape = (self.backup_actions,)
         actions, log_probs = self.sample_with_log_prob(self.actor(states), shape)
         return self.soft_values(states, actions, log_probs).amax(dim=0)  # of [N, B]

@@ -38,14 +38,14 @@ class WSRLConfig(ConservativeConfig):
         critic_batches: Steps of the critics for one of the actor online; offline it is one.
         calibrated: Whether returns are a floor of Q offline (Cal-QL), or not (CQL: the authors'
             choice for locomotion, where returns of cut episodes say little).
-        online_backup_samples: Next actions of which the target takes the best online.
+        online_backup_actions: Next actions of which the target takes the best online.
     """
 
     critic: CriticConfig = CriticConfig(learning_rate=3e-4, layer_norm=True, members=10)
     critic_batches: Count = 4
-    backup_samples: Count = 10
+    backup_actions: Count = 10
     calibrated: bool = True
-    online_backup_samples: Count = 1
+    online_backup_actions: Count = 1
 
 
 class WSRL(Conservative):
@@ -65,8 +65,8 @@ class WSRL(Conservative):
         return not self.online
 
     @property
-    def backup_samples(self) -> int:
-        return self.config.online_backup_samples if self.online else self.config.backup_samples
+    def backup_actions(self) -> int:
+        return self.config.online_backup_actions if self.online else self.config.backup_actions
 
     def floor_of(self, batch: Batch) -> Tensor | None:
         return self.returns_of(batch) if self.config.calibrated else None

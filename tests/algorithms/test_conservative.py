@@ -57,9 +57,9 @@ class Reference:
 
     def values(self, states: np.ndarray) -> np.ndarray:
         """V'(s): the best of some actions."""
-        samples = self.config.backup_samples
+        samples = self.config.backup_actions
         if self.method.online and isinstance(self.config, WSRLConfig):
-            samples = self.config.online_backup_samples
+            samples = self.config.online_backup_actions
         drawn = self.drawn(states, samples)
         q = [numpy_q(self.method.target_critic, states, actions) for actions, _ in drawn]
         if self.config.target_members < len(q[0]):
@@ -72,7 +72,7 @@ class Reference:
 
     def penalty(self, q_data: np.ndarray, floored: bool) -> float:
         """Sum over the critics of log sum exp - Q(s, a)."""
-        count = self.config.num_samples
+        count = self.config.num_actions
         where = torch.rand((count, *self.a.shape), generator=self.draws, dtype=torch.float64)
         uniform = LOW + (HIGH - LOW) * where.numpy()
         following = np.where((self.d == 0)[:, None], self.s, self.s2)
@@ -134,8 +134,8 @@ def test_the_critics_loss_equals_the_equations(
     config = kind(
         actor=ActorConfig(kind=actor, state_dependent_std=True, log_std_max=0.5),
         critic=CriticConfig(members=members, layer_norm=samples > 1),
-        num_samples=samples,
-        backup_samples=5 - samples,
+        num_actions=samples,
+        backup_actions=5 - samples,
         conservative_weight=0.6,
         action_gap=gap,
         conservative_weight_learning_rate=0.2,
@@ -170,7 +170,7 @@ def test_warm_start_is_conservative_offline_and_plain_online(
     calibrated: bool, samples: int
 ) -> None:
     config = WSRLConfig(
-        critic=CriticConfig(members=4), calibrated=calibrated, online_backup_samples=samples
+        critic=CriticConfig(members=4), calibrated=calibrated, online_backup_actions=samples
     )
     method = make_method(config)
     batch = batch_of(method)
@@ -215,7 +215,7 @@ def test_the_weight_brings_the_gap_where_it_is_wanted() -> None:
         conservative_weight=0.05, action_gap=1.5, conservative_weight_learning_rate=3e-2
     )
     fast = replace(config.critic, learning_rate=1e-2)
-    method = build(small(replace(config, critic=fast, num_samples=4), 16), BANDIT)
+    method = build(small(replace(config, critic=fast, num_actions=4), 16), BANDIT)
     rng = np.random.default_rng(0)
     gaps = [
         method.update([one_step_task(64, rng, 0.1)])["critic/conservative_gap"].item()
@@ -228,7 +228,7 @@ def test_the_weight_brings_the_gap_where_it_is_wanted() -> None:
 def trained(config: ConservativeConfig, low: float, high: float, updates: int = 150) -> Any:
     """Learns from actions within bounds alone, of which the reward is the action."""
     fast = replace(config.critic, learning_rate=1e-2)
-    quiet = {"target_entropy": None, "entropy_coef": 0.01, "num_samples": 4}
+    quiet = {"target_entropy": None, "entropy_coef": 0.01, "num_actions": 4}
     method = build(small(replace(config, critic=fast, **quiet), 16), BANDIT)
     rng, rows, ended = np.random.default_rng(0), torch.zeros(64, 1), torch.zeros(64)
     for _ in range(updates):
