@@ -72,6 +72,11 @@ class OnlineConfig(Checked):
         round_steps: On-policy learning: collect rounds of so many steps, all with one policy, and
             learn from the newest round alone before the next (with the demonstrations, too, where
             replay.mixture says so); None learns from everything, while it is collected.
+        pause_steps: Every so many of them the workers wait while updates are made of the critics
+            alone; None never does so. For methods that can, such as sope.
+        pause_updates: Updates of such a pause, at most.
+        pause_patience: End it sooner, once the loss of held-out data has not fallen for so many
+            updates; None never does so.
         error_buffer: Updates by which the learner may be behind before workers wait; None is
             what a fragment of every worker is worth. Async mode only: in sync mode they take turns.
         stop_at_return: End the run once an evaluation reaches this mean return; None never.
@@ -82,17 +87,26 @@ class OnlineConfig(Checked):
     warmup_steps: Natural = 0
     updates_per_step: Moderate = 1.0
     round_steps: Count | None = None
+    pause_steps: Count | None = None
+    pause_updates: Count = 75_000
+    pause_patience: Count | None = 10_000
     error_buffer: Natural | None = None
     stop_at_return: Finite | None = None
     max_minutes: Moderate | None = None
 
     @property
     def updates(self) -> int:
-        """Gradient steps of the whole phase."""
-        steps = self.env_steps - self.warmup_steps
+        """Gradient steps of the whole phase, at most: a pause may end sooner."""
+        steps, stretch = self.env_steps - self.warmup_steps, self.round_steps or self.pause_steps
+        if stretch is None:
+            return self._owed(steps)
+        each, rest = self._owed(stretch), self._owed(steps % stretch)
         if self.round_steps is None:
-            return int(steps * self.updates_per_step + 1e-9)
-        return steps // self.round_steps * int(self.round_steps * self.updates_per_step + 1e-9)
+            return steps // stretch * (each + self.pause_updates) + rest
+        return steps // stretch * each
+
+    def _owed(self, steps: int) -> int:
+        return int(steps * self.updates_per_step + 1e-9)
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,8 @@ class RunConfig(Checked):
         yield from _share_problems("replay.mixture", self.replay.mixture or {}, sources)
         yield from _share_problems("replay.goals", self.replay.goals or {}, GOALS)
         yield from _contradictions(self)
+        if self.online.pause_steps is not None:
+            yield from _pause_contradictions(self, self.online.pause_steps)
 
 
 def _share_problems(
@@ -215,3 +231,14 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     if config.replay.capacity <= fragment_steps:
         legal = f"above rollout.fragment_steps ({fragment_steps})"
         yield "replay.capacity", f"{config.replay.capacity} is not {legal}"
+
+
+def _pause_contradictions(config: RunConfig, steps: int) -> Iterator[tuple[str, str]]:
+    online = config.online
+    if not config.algorithm.method.pauses:
+        yield "online.pause_steps", "this method has no updates of the critics alone"
+    if online.round_steps is not None:
+        yield "online.pause_steps", f"{steps} has no effect in rounds"
+    if steps * online.updates_per_step < 1:
+        told = f"{online.updates_per_step} owes no update for {steps} steps"
+        yield "online.updates_per_step", told

@@ -173,6 +173,7 @@ class UpdateReport(NamedTuple):
     wait_s: float  # of them, waiting for the shards
     copy_s: float = 0.0  # of them, bringing the shards' answers together and to the device
     note: str = ""  # what a person may want to know
+    let_off: int = 0  # further updates of a pause, which would change nothing
 
 
 Rounds = Sequence[Sequence[StreamState]]

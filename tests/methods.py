@@ -19,6 +19,7 @@ ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
 ROWS = 24
 SIZES = {"O": 3, "A": 2, "H": 1}
+FLAGS = {"is_online", "has_next_action", "held_out"}  # columns of 1 and 0
 
 
 @contextmanager
@@ -75,19 +76,28 @@ def make_batch(rows: int = ROWS, seed: int = 1, needs: Iterable[str] = ()) -> Ba
     )
     shapes = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
     extra = {
-        name: torch.from_numpy(rng.normal(size=(rows, *map(SIZES.__getitem__, shape))))
+        name: rng.normal(size=(rows, *map(SIZES.__getitem__, shape)))
         for name, shape in shapes.items()
     }
-    return Batch(*map(torch.from_numpy, columns), extra)
+    extra |= {name: (extra[name] > 0) * 1.0 for name in FLAGS & extra.keys()}
+    return Batch(
+        *map(torch.from_numpy, columns), {n: torch.from_numpy(v) for n, v in extra.items()}
+    )
 
 
-def one_step_task(rows: int, rng: np.random.Generator, noise: float | None = None) -> Batch:
-    """Draw transitions of a bandit of which the best action is s / 2.
+def one_step_task(
+    rows: int,
+    rng: np.random.Generator,
+    noise: float | None = None,
+    needs: Iterable[str] = (),
+) -> Batch:
+    """Draw transitions of a bandit of which the best action is s / 2, each a whole episode.
 
     Args:
         rows: Transitions.
         rng: Draws them.
         noise: Of the actions around the best one, inside the bounds; None draws them uniformly.
+        needs: Extra columns.
     """
     states = rng.uniform(-1, 1, size=(rows, 1))
     if noise is None:
@@ -96,7 +106,13 @@ def one_step_task(rows: int, rng: np.random.Generator, noise: float | None = Non
         actions = (states / 2 + noise * rng.normal(size=(rows, 1))).clip(-0.95, 0.95)
     rewards = -((actions - states / 2) ** 2)[:, 0]
     columns = states, actions, rewards, np.zeros(rows), np.zeros((rows, 1))
-    return Batch(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
+    shapes = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
+    known = {"returns": rewards, "initial_observations": states}
+    extra = {name: known.get(name, np.zeros((rows, *(1 for _ in s)))) for name, s in shapes.items()}
+    return Batch(
+        *(torch.from_numpy(column.astype(np.float32)) for column in columns),
+        {name: torch.from_numpy(column.astype(np.float32)) for name, column in extra.items()},
+    )
 
 
 # An independent transcription of the networks: NumPy, one member at a time.

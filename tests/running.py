@@ -37,9 +37,12 @@ SMALL = shlex.split(
     "--evaluation.every_updates 30"
 )
 FEW = {  # at most so many
+    "backup_actions": 2,
     "critic_batches": 3,
     "divergence_samples": 3,
     "divergence_updates": 3,
+    "members": 5,
+    "num_actions": 3,
     "target_candidates": 3,
 }
 ALL_UPDATES = 20 + 40 + 120
@@ -73,12 +76,16 @@ def write_demonstrations(path: Path, episodes: int = 3) -> str:
 
 
 def small(config: MethodConfig, width: int = 16) -> MethodConfig:
-    """The method's options with all networks of two narrow layers, and few of what takes time."""
+    """The method with networks of two narrow layers, few batches, members and samples."""
     parts = {field.name: getattr(config, field.name) for field in fields(config)}
     networks = {name: part for name, part in parts.items() if isinstance(part, NetworkConfig)}
-    narrow = {name: replace(part, hidden=(width, width)) for name, part in networks.items()}
-    few = {name: min(most, parts[name]) for name, most in FEW.items() if name in parts}
-    return replace(config, **narrow, **few)
+    narrow = {n: replace(part, hidden=(width, width), **few(part)) for n, part in networks.items()}
+    return replace(config, **narrow, **few(config))
+
+
+def few(part: Any) -> dict[str, int]:
+    """The options of which `FEW` has the largest value for tests."""
+    return {n: min(most, getattr(part, n)) for n, most in FEW.items() if hasattr(part, n)}
 
 
 def small_config(data: str) -> RunConfig:

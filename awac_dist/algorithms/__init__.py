@@ -26,9 +26,14 @@ METHODS = {
     "bc": "awac_dist.algorithms.bc:BC",
     "bcq": "awac_dist.algorithms.bcq:BCQ",
     "bear": "awac_dist.algorithms.bear:BEAR",
+    "cal_ql": "awac_dist.algorithms.cal_ql:CalQL",
+    "cql": "awac_dist.algorithms.cql:CQL",
     "iql": "awac_dist.algorithms.iql:IQL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
+    "sac_bc": "awac_dist.algorithms.sac_bc:SACBC",
+    "sope": "awac_dist.algorithms.sope:SOPE",
+    "wsrl": "awac_dist.algorithms.wsrl:WSRL",
 }
 
 _LOADING = RLock()

@@ -58,6 +58,7 @@ class Method(ABC):
         acts_with: Networks and frozen copies that `act` calls, by name.
         knows_online: Whether its losses are others online than offline.
         online: Whether it learns from what is collected with it, meanwhile.
+        pauses, critics_alone: Whether updates can be of the critics alone; whether they are now.
         networks, targets: By name; `optimizers` by the name of what they train.
         duals: Numbers that it learns or adapts, by name: tensors [].
         before_step: Called before a step, with the parameters that it will change.
@@ -73,6 +74,7 @@ class Method(ABC):
     adopts: ClassVar[bool] = True
     acts_with: ClassVar[tuple[str, ...]] = ("actor",)
     knows_online: ClassVar[bool] = False
+    pauses: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         if "Config" in vars(cls) and "method" not in vars(cls.Config):
@@ -97,7 +99,7 @@ class Method(ABC):
             name: copy.deepcopy(self.networks[original]).requires_grad_(False)
             for name, original in copies.items()
         }
-        self.online = False
+        self.online = self.critics_alone = False
         self.duals = self.make_duals()
         self.optimizers = self._make_optimizers()
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -201,12 +203,12 @@ class Method(ABC):
         """The policy that the actor began as, where `frozen_copies` names it."""
         return cast("Actor", self.targets["frozen_actor"])
 
-    def noise(self, like: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
-        """Standard normal numbers [*shape, B, ...] for each of `shape` in the shape of `like`."""
+    def noise(self, like: Tensor, shape: tuple[int, ...] = (), *, uniform: bool = False) -> Tensor:
+        """Normal numbers, or uniform ones in [0, 1): [*shape, B, ...] for `like` [B, ...]."""
         whole = (*shape, self.world.size * len(like), *like.shape[1:])
+        draw, own = torch.rand if uniform else torch.randn, self.generator
         device, dtype = like.device, like.dtype
-        own = self.generator
-        drawn = self.draw(lambda: torch.randn(whole, generator=own, device=device, dtype=dtype))
+        drawn = self.draw(lambda: draw(whole, generator=own, device=device, dtype=dtype))
         return self.world.mine(drawn, dim=len(shape))
 
     def some_of(self, total: int, count: int) -> Tensor:
@@ -218,9 +220,11 @@ class Method(ABC):
         """Draw actions [*shape, B, A]; gradients reach the policy."""
         return policy.at(self.noise(policy.mean, shape))
 
-    def sample_with_log_prob(self, policy: Distribution) -> tuple[Tensor, Tensor]:
-        """Draw actions [B, A], and log pi [B] of them; gradients reach the policy."""
-        return policy.at_with_log_prob(self.noise(policy.mean))
+    def sample_with_log_prob(
+        self, policy: Distribution, shape: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Actions as of `sample`, and log pi [*shape, B] of them; gradients reach the policy."""
+        return policy.at_with_log_prob(self.noise(policy.mean, shape))
 
     def descend(self, loss: Loss, batch: Batch, names: Iterable[str]) -> Metrics:
         """Take one step of the named optimisers down the loss of a batch; returns its metrics."""

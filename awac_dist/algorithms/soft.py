@@ -112,16 +112,24 @@ class Soft(Alternating):
 
     def targets_of(self, batch: Batch) -> Tensor:
         """The target y [B] of a batch, without gradient."""
-        states = batch.next_observations
         with torch.no_grad():
-            actions, log_probs = self.sample_with_log_prob(self.actor(states))  # [B, A], [B]
-            next_values = self.target_values(states, actions).amin(dim=0)
-            if self.config.entropy_in_target:
-                next_values = next_values - self.entropy_coef * log_probs
-            return td.one_step_target(batch.rewards, batch.discounts, next_values)
+            next_values = self.values_of(batch.next_observations)
+        return td.one_step_target(batch.rewards, batch.discounts, next_values)
+
+    def values_of(self, states: Tensor) -> Tensor:
+        """V'(s) [B] by the targets, of the policy's own actions."""
+        actions, log_probs = self.sample_with_log_prob(self.actor(states))  # [B, A], [B]
+        return self.soft_values(states, actions, log_probs)
+
+    def soft_values(self, states: Tensor, actions: Tensor, log_probs: Tensor) -> Tensor:
+        """The least Q' [..., B] of actions [..., B, A], less alpha log pi [..., B] of them."""
+        values = self.target_values(states, actions).amin(dim=0)
+        if self.config.entropy_in_target:
+            values = values - self.entropy_coef * log_probs
+        return values
 
     def target_values(self, states: Tensor, actions: Tensor) -> Tensor:
-        """Q' [M, B] of actions [B, A], of as many members as the target takes."""
+        """Q' [M, ..., B] of actions [..., B, A], of as many members as the target takes."""
         total, wanted = self.config.critic.members, self.config.target_members
         if wanted >= total:
             values: Tensor = self.target_critic(states, actions)

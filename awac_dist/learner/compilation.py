@@ -44,20 +44,20 @@ class Job(NamedTuple):
     def warm(self, method: Method) -> None:
         """Compile a method's gradients for each number of threads, and leave all as it was.
 
-        Offline and online, where its losses know a difference.
+        Offline and online, where its losses know a difference, and in a pause.
         """
         layout, threads = Layout.of(self.task.spec, self.wishes), torch.get_num_threads()
-        before, online = method.training_state(), method.online
+        before, online, alone = method.training_state(), method.online, method.critics_alone
         stages = {online, online or method.knows_online}
-        for count, stage in product(self.threads, stages):
+        for count, stage, pauses in product(self.threads, stages, {False, method.pauses}):
             torch.set_num_threads(count)
-            method.online = stage
+            method.online, method.critics_alone = stage, pauses
             block = torch.zeros(self.batch_size, layout.width, device=method.device)
             batches = [Batch.from_block(block, layout)] * method.batches_per_update
             with autocast(self.precision, method.device):
                 method.update(batches)
         method.load_training_state(before)
-        method.online = online
+        method.online, method.critics_alone = online, alone
         torch.set_num_threads(threads)
 
     def build(self) -> Method:

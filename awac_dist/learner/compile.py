@@ -29,7 +29,7 @@ class CompiledGradients:
 
     def __init__(self, method: Method, backend: str = "inductor") -> None:
         self._method, self._backend = method, backend
-        self._draws: dict[tuple[str, int, bool], list[Draw]] = {}
+        self._draws: dict[tuple[str, int, bool, bool], list[Draw]] = {}
         self._graphs: dict[str, Callable[[Batch], tuple[Gradients, Metrics]]] = {}
         torch._dynamo.config.trace_autograd_ops = True
         torch._dynamo.config.recompile_limit = VARIANTS
@@ -38,7 +38,8 @@ class CompiledGradients:
         self, loss: Loss, batch: Batch, parameters: Sequence[Tensor]
     ) -> tuple[Gradients, Metrics]:
         name = loss.__name__
-        key = name, len(batch.rewards), self._method.online
+        method = self._method
+        key = name, len(batch.rewards), method.online, method.critics_alone
         if key not in self._draws:
             self._draws[key] = self._draws_of(loss, batch)
         if name not in self._graphs:

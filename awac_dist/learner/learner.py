@@ -21,6 +21,7 @@ from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import LearnerConfig
 from awac_dist.learner.device import autocast, default_threads, thread_counts, without_denormals
 from awac_dist.learner.normalization import Normalization
+from awac_dist.learner.pause import Pause
 from awac_dist.learner.record import CallRecord
 from awac_dist.learner.threads import ThreadChooser
 from awac_dist.messages import Handle, Holdings, Rounds, UpdateReport
@@ -88,6 +89,7 @@ class Learner:
         self._weights, self._evidence, self._initial = weights, evidence, initial
         self._method: Method | None = None
         self._batch_size = config.batch_size
+        self._pause = Pause()
         self.grad_steps = 0
 
     @property
@@ -177,6 +179,7 @@ class Learner:
         mixture: Mapping[str, float],
         newest: int | None = None,
         online: bool = False,
+        patience: int | None = None,
     ) -> None:
         """Change the batches from now on.
 
@@ -185,13 +188,17 @@ class Learner:
             mixture: Shares by source; empty is uniform.
             newest: Of online transitions, only the so many that came last; None is all.
             online: Whether the method learns online now.
+            patience: Updates of a pause without a better held-out loss that end it; None: none do.
         """
-        self._batch_size, self.method.online = batch_size, online
+        self._batch_size, self.method.online, self._pause.patience = batch_size, online, patience
         self._sampler.set_mixture(mixture, newest)
 
     @without_denormals()
-    def update(self, count: int, rounds: Rounds | None = None) -> UpdateReport:
+    def update(self, count: int, rounds: Rounds | None = None, pause: int = 0) -> UpdateReport:
         """Register new fragments as `register` does, take gradient steps and publish the policy.
+
+        Of a pause, of which `pause` updates are left with these, the critics alone take them;
+        none is taken where they have nothing more to give.
 
         Raises:
             RunFailed: A batch, a loss or a parameter is not finite; nothing of this call is
@@ -199,6 +206,7 @@ class Learner:
         """
         start = time.perf_counter()
         self._books.register(rounds)
+        count, self.method.critics_alone = self._pause.begin_call(count, pause), pause > 0
         each = self.method.batches_per_update
         blocks = self._fetcher.fetch(self.grad_steps * each, count * each, self._batch_size)
         record = CallRecord(self.grad_steps, self._evidence)
@@ -222,7 +230,9 @@ class Learner:
         self.publish()
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
         note = self._compilation.updated(count, seconds) if self._compilation else ""
-        return UpdateReport(self.grad_steps, count, means, seconds, fetch_s - copy_s, copy_s, note)
+        off = self._pause.let_off(count, means)
+        wait_s = fetch_s - copy_s
+        return UpdateReport(self.grad_steps, count, means, seconds, wait_s, copy_s, note, off)
 
     def _learn_from(self, blocks: Sequence[Tensor], record: CallRecord) -> None:
         with autocast(self._config.precision, self._device):
@@ -241,6 +251,7 @@ class Learner:
             "method": self.method.training_state(),
             "grad_steps": self.grad_steps,
             "books": self._books.state(),
+            "pause": self._pause.state(),
         }
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, self._acting(), keep=keep)
@@ -251,6 +262,7 @@ class Learner:
         state = load_checkpoint(checkpoint)
         self.method.load_training_state(state["method"])
         self.grad_steps = state["grad_steps"]
+        self._pause.restore(state["pause"])
         self.publish()
 
     def _acting(self) -> Acting:

@@ -16,16 +16,23 @@ def one_step_target(rewards: Tensor, discounts: Tensor, next_values: Tensor) -> 
     return (rewards + discounts * next_values).detach()
 
 
-def squared_error(values: Tensor, targets: Tensor) -> tuple[Tensor, Metrics]:
+def squared_error(
+    values: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
     """Sum over the ensemble of the mean squared error, with no factor 1/2 (rlkit).
 
     Args:
         values: [E, B] ensemble at the logged actions.
         targets: [B] what each of them should say; no gradient flows into it.
+        weights: [B] of the rows, whose mean is 1; None is 1 each.
     """
     check_shapes("E B, B", values, targets)
     targets = targets.detach()
-    loss = (values - targets).square().mean(dim=1).sum()
+    errors = (values - targets).square()
+    if weights is not None:
+        check_shapes("E B, B", values, weights)
+        errors = errors * weights.detach()
+    loss = errors.mean(dim=1).sum()
     return loss, {
         "critic/loss": loss.detach(),
         "critic/value_mean": values.detach().mean(),

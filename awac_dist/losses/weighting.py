@@ -54,6 +54,16 @@ def weights(
     return scaled.exp().clamp(max=max_weight)
 
 
+def of_rows(chosen: Tensor) -> Tensor:
+    """Weights [B] with which a mean over the batch is one over the chosen rows.
+
+    Args:
+        chosen: [B] 1 for these, 0 for the others; where it is none, all weights are 0.
+    """
+    check_shapes("B", chosen)
+    return (chosen / chosen.mean().clamp(min=1 / len(chosen))).detach()
+
+
 def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Metrics]:
     """-mean(w log pi(a|s)) over the logged actions, [B] each; no gradient flows into w."""
     check_shapes("B, B", log_probs, weights)

@@ -19,6 +19,7 @@ from awac_dist.replay.ring import RingBuffer
 from awac_dist.types import Array
 
 RETURNS = "returns"  # put aside for each row: to the end of its fragment
+HELD_OUT_SHARE, HELD_OUT_STEPS = 0.1, 100  # of all experience, and of an episode, together
 
 
 @dataclass(frozen=True)
@@ -164,5 +165,26 @@ def is_online(taken: Taken) -> dict[str, Array]:
     return {"is_online": np.array(taken.ring.first_row > 0)}
 
 
-FILLS = returns, final_observations, initial_observations, next_actions, segments, is_online
+def held_out(taken: Taken) -> dict[str, Array]:
+    """1 for a tenth of the experience, always the same, and 0 for all else.
+
+    Stretches of 100 steps are held out as a whole: neighbours are much alike.
+    """
+    stretches = (taken.rest.steps // HELD_OUT_STEPS).astype(np.uint64)
+    lots = taken.rest.names + stretches * np.uint64(0x9E3779B97F4A7C15)  # wraps around
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # as SplitMix64
+        lots = (lots ^ (lots >> np.uint64(shift))) * np.uint64(factor)
+    lots ^= lots >> np.uint64(31)
+    return {"held_out": lots < np.uint64(HELD_OUT_SHARE * 2**64)}
+
+
+FILLS = (
+    returns,
+    final_observations,
+    initial_observations,
+    next_actions,
+    segments,
+    is_online,
+    held_out,
+)
 COLUMNS: dict[str, Callable[[Taken], dict[str, Array]]] = {fill.__name__: fill for fill in FILLS}

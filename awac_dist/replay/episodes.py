@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 
@@ -22,11 +23,13 @@ class EpisodeIndex:
     Attributes:
         ends: [e] known steps of each episode; like all tables with room for more behind them.
         initial: [O, e] observations with which they began.
+        names: [e] numbers that follow from their streams, wherever they are kept.
     """
 
     def __init__(self, observation_size: int) -> None:
         self._fragments, self.ends = np.zeros((5, 0), np.int64), np.zeros(0, np.int64)
         self.initial = np.zeros((observation_size, 0), np.float32)
+        self.names = np.zeros(0, np.uint64)
         self._count = self._episodes = 0
         # Streams that go on -> last fragment (NONE once that is dropped), episode.
         self._open: dict[object, tuple[int, int]] = {}
@@ -64,6 +67,7 @@ class EpisodeIndex:
         }
         self._fragments, self._count = kept, kept.shape[1]
         self.ends, self.initial = self.ends[wanted], self.initial[:, wanted]
+        self.names = self.names[wanted]
         self._episodes = len(wanted)
 
     def rest(self, rows: np.ndarray, known: int | None = None) -> Rest:
@@ -88,6 +92,9 @@ class EpisodeIndex:
         number = self._episodes
         self.ends, self.initial = room(self.ends, number), room(self.initial, number)
         self.initial[:, number] = initial
+        self.names = room(self.names, number)
+        name = blake2b(repr(stream).encode(), digest_size=8).digest()
+        self.names[number] = int.from_bytes(name, "little")
         self._episodes += 1
         return number
 
@@ -120,6 +127,16 @@ class Rest:
     def initial(self) -> Array:
         """Observations [n, O] with which the episodes began; the first that is known of each."""
         return np.asarray(self._index.initial[:, self._fragments[EPISODE, self._mine]].T)
+
+    @property
+    def names(self) -> np.ndarray:
+        """Numbers [n] of the episodes, the same in every run and in every shard."""
+        return np.asarray(self._index.names[self._fragments[EPISODE, self._mine]])
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps [n] of the episodes that lie before the transitions."""
+        return np.asarray(self._fragments[START, self._mine] + self._offsets)
 
     def ahead(self, steps: np.ndarray) -> np.ndarray:
         """Rows [n] of what is `steps` [n] behind the transitions, `remaining` at the most.

@@ -23,6 +23,7 @@ NEEDS = {  # what a method may need -> the columns that it brings; O, A, H as in
         "segment_mask": "H",
     },
     "is_online": {"is_online": ""},
+    "held_out": {"held_out": ""},
 }
 
 

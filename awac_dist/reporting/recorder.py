@@ -94,7 +94,7 @@ class Recorder:
         """The learner took some steps."""
         self.grad_steps = report.grad_steps
         if self._status.phase in self._left:
-            self._left[self._status.phase] -= report.updates
+            self._left[self._status.phase] -= report.updates + report.let_off
         if self._status.unit == "updates":
             self._status.done += report.updates
         metrics = report.metrics | self._rollout_metrics()

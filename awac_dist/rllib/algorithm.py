@@ -69,7 +69,7 @@ class OfflineToOnline(Algorithm):
             self.learner_group.foreach_learner(lambda learner: learner.normalize(*statistics))
             self._send_weights()
         self._online = False
-        self._batches_per_update: int = self._ask(lambda learner: learner.method.batches_per_update)
+        self._batches_per_update = self._ask_batches()
 
     @property
     def grad_steps(self) -> int:
@@ -103,6 +103,11 @@ class OfflineToOnline(Algorithm):
         if not self._online:
             self.learner_group.foreach_learner(lambda learner: learner.go_online())
             self._online = True
+            self._batches_per_update = self._ask_batches()  # others online, with some methods
+
+    def _ask_batches(self) -> int:
+        found: int = self._ask(lambda learner: learner.method.batches_per_update)
+        return found
 
     def _collect(self) -> None:
         """Sample once from every env runner into the replay."""

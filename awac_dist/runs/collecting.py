@@ -91,7 +91,8 @@ class Collecting:
         self._idle = [everyone] if self.together else [[worker] for worker in everyone]
         self._rounds: list[_Round] = []
         self._updates: deque[Future] = deque()
-        self._posted = 0  # updates that are asked for and not done
+        self._posted: deque[int] = deque()  # updates that each of these was asked for
+        self._pauses = False  # whether the last of these is of the critics alone
 
     def run(self) -> None:
         """Go on until all is collected and every update that is owed is done.
@@ -99,7 +100,7 @@ class Collecting:
         It can be called again with a new learner after one died.
         """
         self._updates.clear()
-        self._posted = 0
+        self._posted.clear()
         while self._left() or self._rounds or self._updates or self._updates_due():
             self._start_rounds()
             self._start_updates()
@@ -115,7 +116,7 @@ class Collecting:
 
     def _updates_due(self) -> int:
         counts = self.control.counts()
-        asked = counts.updates + self._posted
+        asked = counts.updates + sum(self._posted)
         return max(0, self.schedule.updates_due(counts.steps, asked))  # a resumed run may ask less
 
     def _start_rounds(self) -> None:
@@ -138,14 +139,18 @@ class Collecting:
 
     def _start_updates(self) -> None:
         while (due := self._updates_due()) and len(self._updates) < self._calls_ahead:
-            count = min(self.updates_per_call, due)
-            self._updates.append(self.control.update(count))
-            self._posted += count
+            if self._updates and self._pauses:  # which may let off what comes then
+                return
+            asked = self.control.counts().updates + sum(self._posted)
+            left, self._pauses = self.schedule.stretch(asked)
+            count = min(self.updates_per_call, due, left)
+            self._updates.append(self.control.update(count, left if self._pauses else 0))
+            self._posted.append(count)
 
     def _finish_updates(self, done: Sequence[Future]) -> None:
         while self._updates and self._updates[0] in done:
             report: UpdateReport = self._updates.popleft().result()
-            self._posted -= report.updates
+            self._posted.popleft()
             self.control.learned(report)
 
     def _finish_rounds(self, done: Sequence[Future]) -> None:

@@ -198,6 +198,7 @@ class Driver:
         if not goes_on:
             progress.phase = phase.name
             progress.phase_from = progress.evaluated_at = progress.grad_steps
+            progress.let_off = 0
         unit, total = phase.order.unit, phase.order.total
         self.observer.phase(phase.name, total, unit, progress.done(unit))
         if self.learner.training != phase.training.name:
@@ -221,6 +222,7 @@ class Driver:
     def learned(self, report: UpdateReport) -> None:
         """Take note of updates, and start an evaluation when one is due."""
         self.progress.grad_steps = report.grad_steps
+        self.progress.let_off += report.let_off
         self.observer.updated(report)
         if report.note:
             self.observer.note(report.note)

@@ -78,9 +78,9 @@ class LearnerSupervisor:
         news = self._news()
         return self.call("register", None if everything else news)
 
-    def update(self, count: int) -> Future:
-        """Register what is new and take `count` gradient steps."""
-        return self._handle.post("update", count, self._news())
+    def update(self, count: int, pause: int = 0) -> Future:
+        """Register what is new and take `count` gradient steps, of a pause with so many left."""
+        return self._handle.post("update", count, self._news(), pause)
 
     def save(self, progress: Mapping[str, Any]) -> None:
         """Have a checkpoint written, once the one before it is there."""

@@ -10,7 +10,14 @@ from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import CLONE, RunConfig
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.runs.collecting import Order
-from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, Schedule, UpdatesAlone
+from awac_dist.runs.schedule import (
+    FROZEN,
+    OnPolicy,
+    Pauses,
+    RateLimiter,
+    Schedule,
+    UpdatesAlone,
+)
 
 NAMES = ("load", "clone", "collect", "offline", "warm-up", "online")
 
@@ -70,6 +77,7 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
             "mixture": config.replay.mixture or ({ONLINE: 1.0} if online.round_steps else {}),
             "newest": online.round_steps,
             "online": True,
+            "patience": online.pause_patience,
         }
         phases.append(Phase("online", algorithm, order, schedule, batches, curve=True))
     return phases
@@ -82,10 +90,19 @@ def reached(phases: Sequence[Phase], name: str) -> int:
 
 def _schedule(config: RunConfig, workers: int) -> Schedule:
     """Of the online phase: rounds, or a bound on the updates that the learner may be behind."""
+    online = config.online
+    if online.round_steps is not None:
+        each = int(online.round_steps * online.updates_per_step + 1e-9)
+        return OnPolicy(online.round_steps, each)
+    limiter = _limiter(config, workers)
+    if online.pause_steps is not None:
+        return Pauses(limiter, online.pause_steps, online.pause_updates)
+    return limiter
+
+
+def _limiter(config: RunConfig, workers: int) -> RateLimiter:
     online, rollout = config.online, config.rollout
     ratio = online.updates_per_step
-    if online.round_steps is not None:
-        return OnPolicy(online.round_steps, int(online.round_steps * ratio + 1e-9))
     if config.mode == "sync":
         return RateLimiter(ratio)
     if online.error_buffer is not None:

@@ -18,9 +18,13 @@ class Schedule(Protocol):
         """Updates that are owed for the steps inserted, besides those done or asked for."""
         ...
 
+    def stretch(self, updates: int) -> tuple[int, bool]:
+        """How many updates of one kind come next, and whether they are of the critics alone."""
+        return sys.maxsize, False
+
 
 @dataclass(frozen=True)
-class RateLimiter:
+class RateLimiter(Schedule):
     """Reverb's law: updates follow insertions within a bound.
 
     Holds 0 <= ratio x inserted - updates, and lets it grow only up to `buffer` updates and what
@@ -33,17 +37,22 @@ class RateLimiter:
     buffer: float = 0.0  # updates that may be owed when a worker starts to collect
 
     def room(self, steps: int, updates: int) -> int:
-        return sys.maxsize if self._owed(steps) - updates <= self.buffer else 0
+        return sys.maxsize if self.allows(self.updates_due(steps, updates)) else 0
 
     def updates_due(self, steps: int, updates: int) -> int:
-        return self._owed(steps) - updates
+        return self.owed(steps) - updates
 
-    def _owed(self, steps: int) -> int:
+    def owed(self, steps: int) -> int:
+        """Updates that follow so many steps, in all."""
         return int(self.ratio * steps + 1e-9)
+
+    def allows(self, owed: int) -> bool:
+        """Whether a worker may start to collect while so many updates are owed."""
+        return owed <= self.buffer
 
 
 @dataclass(frozen=True)
-class OnPolicy:
+class OnPolicy(Schedule):
     """Rounds: so many steps with one policy, then so many updates."""
 
     steps: int
@@ -57,7 +66,36 @@ class OnPolicy:
 
 
 @dataclass(frozen=True)
-class UpdatesAlone:
+class Pauses(Schedule):
+    """A rate limiter, and a pause of the workers after each so many steps.
+
+    A round of updates is what the limiter owes for these steps, and then up to so many of the
+    critics alone. Those that a pause was let off count as done.
+    """
+
+    limiter: RateLimiter
+    steps: int
+    updates: int  # of a pause
+
+    def room(self, steps: int, updates: int) -> int:
+        left = (updates // self._round + 1) * self.steps - steps
+        return left if self.limiter.allows(self.updates_due(steps, updates)) else 0
+
+    def updates_due(self, steps: int, updates: int) -> int:
+        rounds, rest = divmod(steps, self.steps)
+        return rounds * self._round + self.limiter.owed(rest) - updates
+
+    def stretch(self, updates: int) -> tuple[int, bool]:
+        done, usual = updates % self._round, self._round - self.updates
+        return (usual - done, False) if done < usual else (self._round - done, True)
+
+    @property
+    def _round(self) -> int:
+        return self.limiter.owed(self.steps) + self.updates
+
+
+@dataclass(frozen=True)
+class UpdatesAlone(Schedule):
     """So many updates, and nothing is collected."""
 
     total: int

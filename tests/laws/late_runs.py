@@ -37,6 +37,7 @@ from awac_dist.runs.plan import make_plan
 from awac_dist.types import Array, Episode, Origin
 
 EPISODES, ENV_STEPS, WARMUP_STEPS, RATIO = 5, 40, 10, 0.5
+PAUSE_STEPS, PAUSE_UPDATES = 9, 4
 Mode = Literal["sync", "async"]
 Key = tuple[int, ...]
 Fragments = dict[str, dict[Key, int]]  # source -> key -> steps
@@ -70,6 +71,7 @@ class Case:
     awac: bool = False  # else BC, which is quicker and reads the batches, too
     offline: bool = True
     warmup: bool = False
+    pauses: bool = False
     repeatable: bool = True
 
 
@@ -110,6 +112,8 @@ def config_of(case: Case, session: Session) -> RunConfig:
             env_steps=ENV_STEPS,
             warmup_steps=WARMUP_STEPS * case.warmup,
             updates_per_step=RATIO,
+            pause_steps=PAUSE_STEPS if case.pauses else None,
+            pause_updates=PAUSE_UPDATES,
             max_minutes=seconds[0] / 60 if seconds else None,
         ),
         algorithm=small(AWACConfig() if case.awac else BCConfig(), width=4),
@@ -140,7 +144,8 @@ class Inspector(Witness):
         if progress.phase == "online":
             done = progress.grad_steps - progress.phase_from
             steps = progress.env_steps - self._online.warmup_steps
-            assert done <= RATIO * steps, "more updates than steps allow"
+            pauses = steps // PAUSE_STEPS if self._online.pause_steps else 0
+            assert done <= RATIO * steps + pauses * PAUSE_UPDATES, "more updates than steps allow"
 
     def inspect(self, *, ended: bool = False) -> None:
         """Log = books = counters, and every fragment once."""

@@ -11,6 +11,15 @@ import awac_dist
 ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
 MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
+SHARED_BY_METHODS = {
+    "base",
+    "conservative",
+    "gradients",
+    "skeletons",
+    "soft",
+    "support",
+    "world",
+}
 
 FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
@@ -84,11 +93,7 @@ def offences(module: str, source: str) -> list[str]:
 
 def allowed_sibling(module: str, sibling: list[str]) -> bool:
     """Methods share their base and never each other; the registry knows them all."""
-    return (
-        sibling
-        in ([name] for name in ("base", "gradients", "skeletons", "soft", "support", "world"))
-        or module == "algorithms.__init__"
-    )
+    return sibling[0] in SHARED_BY_METHODS or module == "algorithms.__init__"
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -55,6 +55,7 @@ def draw_case(rng: Random, mode: Mode, what: str) -> Case:
         clone=clone,
         offline=offline,
         warmup=warmup,
+        pauses=rng.random() < 0.3,
         capacity=rng.choice((1_000_000, 22)),
         repeatable=rng.random() < 0.8,
         awac=rng.random() < 0.2,

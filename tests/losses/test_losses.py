@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from awac_dist.losses import td, weighting
+from awac_dist.losses import conservative, td, weighting
 from awac_dist.tensors import check_shapes
 
 
@@ -82,6 +82,64 @@ def test_weighted_regression_of_two_samples_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [((1, 0, 0, 1), [2.0, 0.0, 0.0, 2.0]), ((1, 1, 1, 1), [1.0] * 4), ((0, 0, 0, 0), [0.0] * 4)],
+)
+def test_weights_of_some_rows_make_a_mean_over_these(chosen: Any, expected: list[float]) -> None:
+    assert weighting.of_rows(tensor(*chosen)).tolist() == expected
+
+
+def conservative_gaps(floor: Tensor | None, *, gradient: bool = False) -> tuple[Tensor, ...]:
+    """Two critics, of two rows; the second row and critic are the first, less 1."""
+    rise = torch.tensor([[0.0, -1.0], [-1.0, -2.0]], dtype=torch.float64)  # [E, B]
+    q_uniform, q_policy = (
+        (rise.unsqueeze(1) + value).requires_grad_(gradient) for value in (0.0, math.log(3))
+    )
+    log_probs = tensor([-math.log(2)] * 2, gradient=gradient)
+    q_data = (rise + 1.0).requires_grad_(gradient)
+    found, metrics = conservative.gaps(
+        q_data,
+        q_uniform,
+        q_policy,
+        uniform_log_prob=-math.log(2),
+        log_probs=log_probs,
+        floor=floor,
+    )
+    return found, metrics["critic/conservative_gap"], q_data, q_uniform, q_policy, log_probs
+
+
+def test_conservative_gaps_by_hand() -> None:
+    # log(exp(0) * 2 + 3 * 2) - 1, and the same of all that is 1 less
+    found, mean, *_ = conservative_gaps(None)
+    assert found.tolist() == pytest.approx([math.log(8) - 1] * 2)
+    assert mean.item() == pytest.approx(math.log(8) - 1)
+
+
+def test_a_floor_lifts_the_policys_actions_by_hand() -> None:
+    # critic 0: 3 and 3/e become 5, so log(2 + 10) - 1 and log(2/e + 10) - 0
+    floor = tensor(math.log(5), math.log(5))
+    found, _, *_ = conservative_gaps(floor)
+    expected = [
+        (math.log(12) - 1 + math.log(2 / math.e + 10)) / 2,
+        (math.log(2 / math.e + 10) + math.log(2 / math.e**2 + 10) + 1) / 2,
+    ]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_conservative_gaps_move_values_alone_and_none_below_the_floor() -> None:
+    floor = tensor(math.log(2), math.log(2), gradient=True)  # lies between 3 and 3 / e
+    found, _, q_data, q_uniform, q_policy, log_probs = conservative_gaps(floor, gradient=True)
+    found[0].backward()
+    assert floor.grad is None
+    assert log_probs.grad is None
+    assert q_data.grad.tolist() == [[-0.5, -0.5], [0.0, 0.0]]
+    assert q_uniform.grad[0].tolist() == [
+        pytest.approx([1 / 8, 1 / 2 * (2 / math.e) / (2 / math.e + 4)])
+    ]
+    assert q_policy.grad[0].tolist() == [pytest.approx([3 / 8, 0.0])]
+
+
+@pytest.mark.parametrize(
     ("weights", "rows"), [((3, 3, 3, 3), 4), ((0, 7, 0, 0), 1), ((1, 1, 0, 0), 2)]
 )
 def test_effective_batch_counts_the_rows_that_speak(weights: Any, rows: int) -> None:
@@ -138,6 +196,13 @@ WEIGHTS = {"normalisation": "softmax", "max_weight": 1.0}
         pytest.param(
             lambda: weighting.weights(ROW, temperature=torch.ones(1), **WEIGHTS),
             id="temperature",
+        ),
+        pytest.param(lambda: weighting.of_rows(COLUMN), id="chosen"),
+        pytest.param(
+            lambda: conservative.gaps(
+                torch.ones(3, 2), *[torch.ones(3, 4, 2)] * 2, uniform_log_prob=0.0, log_probs=ROW
+            ),
+            id="log_probs of drawn actions",
         ),
         pytest.param(lambda: weighting.weighted_regression(COLUMN, ROW), id="log_probs"),
         pytest.param(lambda: weighting.weighted_regression(ROW, COLUMN), id="weights"),
@@ -199,6 +264,12 @@ def test_weighted_regression_moves_the_log_probs_only() -> None:
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS}),
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS, "normalisation": "exp"}),
         (weighting.weighted_regression, (ROW, ROW), {}),
+        (weighting.of_rows, (ROW,), {}),
+        (
+            conservative.gaps,
+            (torch.zeros(3, 2), torch.zeros(3, 4, 2), torch.zeros(3, 4, 2)),
+            {"uniform_log_prob": 0.0, "log_probs": torch.zeros(4, 2), "floor": ROW},
+        ),
         (weighting.temperature_step, (SCALAR, SCALAR), {"wanted": 8.0}),
     ],
 )

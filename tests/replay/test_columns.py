@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from random import Random
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -218,7 +219,24 @@ def wanted(
         "segment_rewards": [s.reward for s in segment] + [0.0] * missing,
         "segment_mask": [1.0] * len(segment) + [0.0] * missing,
         "is_online": float(row >= ONLINE_ROWS),
+        "held_out": float(lot_of(row >= ONLINE_ROWS, *map(int, run_step(story, row))) < 0.1),
     }
+
+
+def run_step(story: Story, row: int) -> tuple[float, ...]:
+    """What episodes and steps are called in their observations."""
+    run, position = story.places[row]
+    return run[position].observation[:2]
+
+
+def lot_of(online: bool, tag: int, step: int) -> float:
+    """A number in [0, 1) that a hundred steps of an episode share, by plain integers."""
+    name = repr((SOURCES[online], (tag % 10, 0, tag // 10)))
+    lot = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+    lot = (lot + step // 100 * 0x9E3779B97F4A7C15) % 2**64
+    lot = (lot ^ lot >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    lot = (lot ^ lot >> 27) * 0x94D049BB133111EB % 2**64
+    return (lot ^ lot >> 31) / 2**64
 
 
 def columns_of(block: Array, layout: Layout) -> dict[str, Array]:
@@ -313,6 +331,20 @@ def test_columns_equal_plain_loops_while_old_rows_are_released(seed: int) -> Non
             story._tell(piece, skip=False)
             rows = rows_to_take(story, None)[-40:]
             check(story, Wishes(needs, n_steps=6, segment_length=4), random.choices(rows, k=3))
+
+
+def test_a_tenth_is_held_out_by_stretches_of_an_episode_however_it_arrives() -> None:
+    wishes = Wishes(frozenset({"held_out"}))
+    found = []
+    whole, cut = Piece(1, 30_000, "", False, 10**6), Piece(1, 70, "", False, 10**6)
+    for pieces in ([whole], [cut] * 429):
+        story = Story(SPEC, pieces)
+        rows = np.array(list(story.places))[:30_000]
+        found.append(story.shard.take(rows, None, wishes)[:, -1])
+    np.testing.assert_array_equal(*found)
+    stretches = found[0].reshape(300, 100)
+    assert (stretches == stretches[:, :1]).all()
+    assert 0.05 < found[0].mean() < 0.15
 
 
 @given(PIECES, WISHES, LIMITS, st.randoms())

@@ -1,4 +1,6 @@
-from awac_dist.runs.schedule import FROZEN, OnPolicy, RateLimiter, UpdatesAlone
+import pytest
+
+from awac_dist.runs.schedule import FROZEN, OnPolicy, Pauses, RateLimiter, UpdatesAlone
 
 
 def test_updates_are_owed_for_inserted_steps_only() -> None:
@@ -46,6 +48,35 @@ def test_rounds_take_turns_with_their_updates() -> None:
     assert rounds.updates_due(100, 3) == 4
     assert rounds.room(100, 6) == 0
     assert rounds.room(100, 7) == 100
+
+
+@pytest.mark.parametrize(("buffer", "room"), [(0.0, 0), (30.0, 60)])
+def test_pauses_take_turns_with_steps_and_their_updates(buffer: float, room: int) -> None:
+    """Rounds of 100 steps, 50 updates, and 7 of the critics alone."""
+    pauses = Pauses(RateLimiter(0.5, buffer), steps=100, updates=7)
+    assert pauses.room(0, 0) == 100
+    assert pauses.room(40, 0) == room  # 20 updates are owed
+    assert pauses.room(40, 20) == 60
+    assert pauses.updates_due(99, 40) == 9
+    assert pauses.updates_due(100, 50) == 7
+    assert pauses.updates_due(250, 0) == 2 * 57 + 25
+    for updates in (0, 49, 50, 56):
+        assert pauses.room(100, updates) == 0  # everybody waits until the pause is over
+    assert pauses.room(100, 57) == 100
+    assert [pauses.stretch(updates) for updates in (0, 49, 50, 56, 57)] == [
+        (50, False),
+        (1, False),
+        (7, True),
+        (1, True),
+        (50, False),
+    ]
+
+
+def test_without_pauses_all_updates_are_of_one_kind() -> None:
+    for schedule in (RateLimiter(1.0), OnPolicy(10, 5), UpdatesAlone(40)):
+        left, alone = schedule.stretch(3)
+        assert left > 10**9
+        assert not alone
 
 
 def test_a_phase_of_updates_alone_has_no_room_for_steps() -> None:
