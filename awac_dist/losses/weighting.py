@@ -16,18 +16,39 @@ Normalisation = Literal["softmax", "exp"]
 LOG_TEMPERATURE_BOUNDS = (math.log(1e-6), math.log(1e6))  # equal advantages would go on for ever
 
 
-def advantages(q_data: Tensor, q_policy: Tensor, *, clip: float | None = None) -> Tensor:
-    """A(s, a) = min_e Q_e(s, a) - mean_n min_e Q_e(s, a_n): [B], without gradient.
+def advantages(
+    q_data: Tensor,
+    q_policy: Tensor,
+    *,
+    clip: float | None = None,
+    soft: Tensor | None = None,
+) -> Tensor:
+    """A(s, a) = min_e Q_e(s, a) - V(s): [B], without gradient.
 
     Args:
         q_data: [E, B] critic ensemble at the logged actions.
         q_policy: [E, N, B] critic ensemble at N actions of the policy.
         clip: Upper bound on the advantage, or None (the release clips at 0.5 on the hand).
+        soft: None has V(s) = mean_n min_e Q_e(s, a_n). A temperature [], lambda, has
+            V(s) = lambda log mean_n exp(min_e Q_e(s, a_n) / lambda): exp(A / lambda) then is
+            divided by Z(s), the mean of what it is for the policy's own actions.
     """
     check_shapes("E B, E N B", q_data, q_policy)
-    values = q_policy.amin(dim=0).mean(dim=0)  # [B]
+    of_actions = q_policy.amin(dim=0)  # [N, B]
+    if soft is None:
+        values = of_actions.mean(dim=0)  # [B]
+    else:
+        check_shapes("", soft)
+        values = soft * ((of_actions / soft).logsumexp(dim=0) - math.log(len(of_actions)))
     difference = (q_data.amin(dim=0) - values).detach()  # [B]
     return difference if clip is None else difference.clamp(max=clip)
+
+
+def standardised(advantages: Tensor, smallest: float = 1e-5) -> Tensor:
+    """(A - mean) / (std + smallest) over the rows [B] given, without gradient."""
+    check_shapes("B", advantages)
+    centred = (advantages - advantages.mean()).detach()
+    return centred / (centred.square().mean().sqrt() + smallest)
 
 
 def weights(

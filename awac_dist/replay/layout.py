@@ -20,7 +20,9 @@ NEEDS = {  # what a method may need -> the columns that it brings; O, A, H as in
         "segment_observations": "H O",
         "segment_actions": "H A",
         "segment_rewards": "H",
+        "segment_discounts": "H",
         "segment_mask": "H",
+        "segment_final_observations": "O",
     },
     "is_online": {"is_online": ""},
 }

@@ -26,6 +26,7 @@ from awac_dist.tensors import Batch, Metrics
 SUBSET = RLPDConfig(critic=CriticConfig(members=4, layer_norm=True), critic_batches=2)
 CONFIGS = {name: config_class(name)() for name in METHODS} | {
     "awac-samples": AWACConfig(num_value_samples=3, weights="exp", advantage_clip=0.5, max_q=0.0),
+    "awac-soft": AWACConfig(num_value_samples=3, value="soft"),
     "sac-subset": SUBSET,
 }
 
