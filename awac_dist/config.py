@@ -71,7 +71,8 @@ class OnlineConfig(Checked):
         updates_per_step: Gradient steps for each environment step after that.
         round_steps: On-policy learning: collect rounds of so many steps, all with one policy, and
             learn from the newest round alone before the next (with the demonstrations, too, where
-            replay.mixture says so); None learns from everything, while it is collected.
+            replay.mixture says so), each step once in a batch of so many; None learns from
+            everything, while it is collected.
         error_buffer: Updates by which the learner may be behind before workers wait; None is
             what a fragment of every worker is worth. Async mode only: in sync mode they take turns.
         stop_at_return: End the run once an evaluation reaches this mean return; None never.

@@ -67,11 +67,11 @@ def write_demonstrations(path: Path, episodes: int = 3) -> str:
 
 
 def small(config: MethodConfig, width: int = 16) -> MethodConfig:
-    """The method's options with all networks of two narrow layers, and few batches an update."""
+    """The method's options with narrow networks, few batches an update and a near horizon."""
     parts = {field.name: getattr(config, field.name) for field in fields(config)}
     networks = {name: part for name, part in parts.items() if isinstance(part, NetworkConfig)}
     narrow = {name: replace(part, hidden=(width, width)) for name, part in networks.items()}
-    few = {name: min(3, parts[name]) for name in ("critic_batches",) if name in parts}
+    few = {name: min(3, parts[name]) for name in ("critic_batches", "horizon") if name in parts}
     return replace(config, **narrow, **few)
 
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 METHODS = {
     "awac": "awac_dist.algorithms.awac:AWAC",
+    "awr": "awac_dist.algorithms.awr:AWR",
     "bc": "awac_dist.algorithms.bc:BC",
+    "dapg": "awac_dist.algorithms.dapg:DAPG",
     "iql": "awac_dist.algorithms.iql:IQL",
+    "marwil": "awac_dist.algorithms.marwil:MARWIL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
 }

@@ -25,7 +25,8 @@ def gae(
     Args:
         values: [B, H + 1] V of the states and, right behind the last step that there is, of the
             state that it led to.
-        rewards, discounts: [B, H]; the discount is 0 where the task truly ended.
+        rewards: [B, H]
+        discounts: [B, H] 0 where the task truly ended.
         mask: [B, H] 1 for the steps that there are, the first of all.
         trace: lambda, in [0, 1]: 0 is one step, 1 are all.
     """
@@ -48,7 +49,7 @@ def segment_advantages(
     mask, final = columns["segment_mask"], columns["segment_final_observations"]
     states = torch.cat((columns["segment_observations"], final.unsqueeze(1)), dim=1)
     with torch.no_grad():
-        values = value(states.flatten(0, 1)).unflatten(0, states.shape[:2])  # [B, H + 1]
+        values = value(states.flatten(0, 1)).view(states.shape[:2])  # [B, H + 1]
     there = torch.cat((mask, torch.zeros_like(mask[:, :1])), dim=1)
     values = torch.where(there > 0, values, values[:, -1:])
     return gae(

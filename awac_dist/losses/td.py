@@ -31,3 +31,23 @@ def squared_error(values: Tensor, targets: Tensor) -> tuple[Tensor, Metrics]:
         "critic/value_mean": values.detach().mean(),
         "critic/target_mean": targets.mean(),
     }
+
+
+def value_error(
+    values: Tensor, targets: Tensor, rows: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """Mean squared error of V, with no factor 1/2.
+
+    Args:
+        values: [B]
+        targets: [B] what each should say; no gradient flows into it.
+        rows: [B] how much each counts, one on average; None is all alike.
+    """
+    check_shapes("B, B", values, targets)
+    errors = (values - targets.detach()).square()
+    loss = (errors if rows is None else rows * errors).mean()
+    return loss, {
+        "value/loss": loss.detach(),
+        "value/value_mean": values.detach().mean(),
+        "value/target_mean": targets.detach().mean(),
+    }

@@ -52,8 +52,8 @@ def updated(
     if backend:
         method.differentiate = CompiledGradients(method, backend)
     for number, size in enumerate(sizes):
-        count = method.batches_per_update
-        method.update([make_batch(size, count * number + n, method.needs) for n in range(count)])
+        count, wishes = method.batches_per_update, (method.needs, method.segment_length)
+        method.update([make_batch(size, count * number + n, *wishes) for n in range(count)])
     return dict(named_tensors(method))
 
 

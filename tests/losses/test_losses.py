@@ -71,8 +71,12 @@ def test_weights_of_soft_advantages_are_divided_by_the_z_of_their_state() -> Non
 
 def test_standardised_advantages_by_hand() -> None:
     # mean 3, standard deviation 2 of all there is
-    assert weighting.standardised(tensor(1, 1, 5, 5), 0.0).tolist() == [-1, -1, 1, 1]
+    assert weighting.standardised(tensor(1, 1, 5, 5)).tolist() == pytest.approx(
+        [-1, -1, 1, 1], 1e-5
+    )
     assert weighting.standardised(tensor(7)).tolist() == [0]
+    some = weighting.standardised(tensor(1, 1, 5, 11), tensor(2, 0, 2, 0))  # of 1 and 5
+    assert some.tolist() == pytest.approx([-1, -1, 1, 4], 1e-5)
     assert not weighting.standardised(tensor(1, 2, gradient=True)).requires_grad
 
 
