@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from awac_dist.tensors import Metrics, check_shapes
 
 if TYPE_CHECKING:
@@ -43,11 +45,11 @@ def value_error(
         targets: [B] what each should say; no gradient flows into it.
         rows: [B] how much each counts, one on average; None is all alike.
     """
-    check_shapes("B, B", values, targets)
-    errors = (values - targets.detach()).square()
-    loss = (errors if rows is None else rows * errors).mean()
+    rows = torch.ones_like(values) if rows is None else rows
+    check_shapes("B, B, B", values, targets, rows)
+    loss = (rows * (values - targets.detach()).square()).mean()
     return loss, {
         "value/loss": loss.detach(),
-        "value/value_mean": values.detach().mean(),
-        "value/target_mean": targets.detach().mean(),
+        "value/value_mean": (rows * values.detach()).mean(),
+        "value/target_mean": (rows * targets.detach()).mean(),
     }

@@ -63,7 +63,7 @@ def test_the_losses_equal_the_equations_while_the_norm_moves(
 
 
 def test_the_papers_rate_moves_the_norm_although_all_else_is_float32() -> None:
-    method = build(small(MARWILConfig(), 8))
+    method = build(small(MARWILConfig(), 8), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
     batch = one_step_task(16, np.random.default_rng(0), None, method.needs)
     method.update([batch])
     moved = 100 - method.duals["squared_norm"].item()
@@ -71,7 +71,7 @@ def test_the_papers_rate_moves_the_norm_although_all_else_is_float32() -> None:
 
 
 def test_advantages_that_overflow_the_exponential_weigh_as_much_as_may_be() -> None:
-    method = build(small(MARWILConfig(), 8))
+    method = build(small(MARWILConfig(), 8), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
     batch = one_step_task(16, np.random.default_rng(0), None, method.needs)
     batch.columns["returns"][:] = 1e6
     metrics = method.update([batch])

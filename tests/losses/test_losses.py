@@ -30,6 +30,43 @@ def test_squared_error_of_two_critics_by_hand() -> None:
     assert metrics["critic/target_mean"].item() == 2.5
 
 
+def test_the_error_of_v_by_hand() -> None:
+    values, targets = tensor(1, 5, gradient=True), tensor(3, 4, gradient=True)
+    loss, metrics = td.value_error(values, targets)
+    assert loss.item() == 2.5
+    assert metrics["value/value_mean"].item() == 3
+    assert metrics["value/target_mean"].item() == 3.5
+    loss, metrics = td.value_error(values, targets, tensor(2, 0))  # of the first row alone
+    assert (loss.item(), metrics["value/value_mean"].item()) == (4, 1)
+    assert metrics["value/target_mean"].item() == 3
+    loss.backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [-4, 0]
+    assert targets.grad is None
+
+
+def test_rows_that_are_chosen_count_one_on_average() -> None:
+    assert weighting.of_rows(tensor(1, 0, 1, 0)).tolist() == [2, 0, 2, 0]
+    assert weighting.of_rows(tensor(0, 0)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("own", "scale", "expected"),
+    [  # of 1, 5 and 9, whose mean is 5 and whose variance 32 / 3
+        ([1, 1, 1, 0], "largest", [-(1.5**0.5), 0, 1.5**0.5, 0.2 * 1.5**0.5]),
+        ([1, 1, 1, 0], "one", [-(1.5**0.5), 0, 1.5**0.5, 0.2]),
+        ([0, 0, 0, 0], "largest", [0.2] * 4),
+        ([1, 0, 1, 0], "largest", [-1, 0.2, 1, 0.2]),
+    ],
+)
+def test_weights_with_demonstrations_by_hand(
+    own: list[float], scale: Any, expected: list[float]
+) -> None:
+    advantages, weight = tensor(1, 5, 9, 70), torch.tensor(0.2, dtype=torch.float64)
+    weights = weighting.with_demonstrations(advantages, tensor(*own), weight, scale)
+    assert weights.tolist() == pytest.approx(expected, rel=1e-5)
+
+
 def test_advantages_of_two_samples_by_hand() -> None:
     q_data = tensor([3, 1], [2, 5])  # minima 2, 1
     q_policy = tensor([[1, 0], [4, -2]], [[0, 2], [9, -4]])  # minima [0, 0], [4, -4]: 2, -2
@@ -241,6 +278,9 @@ def test_weighted_regression_moves_the_log_probs_only() -> None:
         (weighting.advantages, (torch.zeros(3, 2), torch.zeros(3, 4, 2)), {"clip": 0.5}),
         (weighting.advantages, (torch.zeros(3, 2), torch.zeros(3, 4, 2)), {"soft": SCALAR}),
         (weighting.standardised, (ROW,), {}),
+        (weighting.of_rows, (ROW,), {}),
+        (weighting.with_demonstrations, (ROW, ROW, SCALAR), {"scale": "largest"}),
+        (td.value_error, (ROW, ROW), {}),
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS}),
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS, "normalisation": "exp"}),
         (weighting.weighted_regression, (ROW, ROW), {}),
