@@ -71,7 +71,8 @@ class OnlineConfig(Checked):
         updates_per_step: Gradient steps for each environment step after that.
         round_steps: On-policy learning: collect rounds of so many steps, all with one policy, and
             learn from the newest round alone before the next (with the demonstrations, too, where
-            replay.mixture says so); None learns from everything, while it is collected.
+            replay.mixture says so), each step once in a batch of so many; None learns from
+            everything, while it is collected.
         pause_steps: Every so many of them the workers wait while updates are made of the critics
             alone; None never does so. For methods that can, such as sope.
         pause_updates: Updates of such a pause, at most.

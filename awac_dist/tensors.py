@@ -37,6 +37,17 @@ class Batch:
             columns=layout.views(block),
         )
 
+    def part(self, rows: slice) -> Batch:
+        """Some of the transitions, without a copy."""
+        return Batch(
+            self.observations[rows],
+            self.actions[rows],
+            self.rewards[rows],
+            self.discounts[rows],
+            self.next_observations[rows],
+            {name: column[rows] for name, column in self.columns.items()},
+        )
+
 
 def check_shapes(letters: str, *tensors: Tensor) -> None:
     """Check tensors against shapes such as "B, E B, E N B": equal letters, equal sizes.

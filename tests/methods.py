@@ -18,8 +18,7 @@ from awac_dist.types import EnvSpec
 ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
 ROWS = 24
-SIZES = {"O": 3, "A": 2, "H": 1}
-FLAGS = {"is_online", "has_next_action", "held_out"}  # columns of 1 and 0
+FLAGS = {"has_next_action", "held_out"}  # columns of 1 and 0
 
 
 @contextmanager
@@ -63,26 +62,24 @@ def flat(method: Method) -> torch.Tensor:
     return torch.cat([t.detach().flatten() for t in (*tensors, *method.duals.values())])
 
 
-def make_batch(rows: int = ROWS, seed: int = 1, needs: Iterable[str] = ()) -> Batch:
+def make_batch(
+    rows: int = ROWS, seed: int = 1, needs: Iterable[str] = (), segment_length: int = 1
+) -> Batch:
     """Draw a batch in float64, of which every third transition ended the task."""
     rng = np.random.default_rng(seed)
-    discounts = np.where(np.arange(rows) % 3 == 0, 0.0, 0.99)
+    ended = np.arange(rows) % 3 == 0
     columns = (
         rng.normal(size=(rows, 3)),
         rng.uniform(-1, 1, size=(rows, 2)),
         rng.normal(size=rows),
-        discounts,
+        np.where(ended, 0.0, 0.99),
         rng.normal(size=(rows, 3)),
     )
-    shapes = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
-    extra = {
-        name: rng.normal(size=(rows, *map(SIZES.__getitem__, shape)))
-        for name, shape in shapes.items()
-    }
-    extra |= {name: (extra[name] > 0) * 1.0 for name in FLAGS & extra.keys()}
-    return Batch(
-        *map(torch.from_numpy, columns), {n: torch.from_numpy(v) for n, v in extra.items()}
-    )
+    shapes = shapes_of(needs, {"O": 3, "A": 2, "H": segment_length})
+    extra = {name: rng.normal(size=(rows, *shape)) for name, shape in shapes.items()}
+    batch = Batch(*map(torch.from_numpy, columns), as_tensors(extra))
+    make_legal(batch, np.where(ended, 1, rng.integers(1, segment_length + 1, size=rows)))
+    return batch
 
 
 def one_step_task(
@@ -90,6 +87,8 @@ def one_step_task(
     rng: np.random.Generator,
     noise: float | None = None,
     needs: Iterable[str] = (),
+    segment_length: int = 1,
+    actor: Any = None,
 ) -> Batch:
     """Draw transitions of a bandit of which the best action is s / 2, each a whole episode.
 
@@ -98,21 +97,59 @@ def one_step_task(
         rng: Draws them.
         noise: Of the actions around the best one, inside the bounds; None draws them uniformly.
         needs: Extra columns.
+        segment_length: H, where these are segments.
+        actor: Acted in every other transition, those that are online; None: nobody did.
     """
     states = rng.uniform(-1, 1, size=(rows, 1))
     if noise is None:
         actions = rng.uniform(-1, 1, size=(rows, 1))
     else:
         actions = (states / 2 + noise * rng.normal(size=(rows, 1))).clip(-0.95, 0.95)
+    if actor is not None:
+        noise_of_half = torch.from_numpy(rng.normal(size=(rows // 2, 1)).astype(np.float32))
+        with torch.no_grad():
+            policy = actor(torch.from_numpy(states[1::2].astype(np.float32)))
+            actions[1::2] = policy.at(noise_of_half).numpy()
     rewards = -((actions - states / 2) ** 2)[:, 0]
     columns = states, actions, rewards, np.zeros(rows), np.zeros((rows, 1))
-    shapes = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
+    shapes = shapes_of(needs, {"O": 1, "A": 1, "H": segment_length})
     known = {"returns": rewards, "initial_observations": states}
-    extra = {name: known.get(name, np.zeros((rows, *(1 for _ in s)))) for name, s in shapes.items()}
-    return Batch(
-        *(torch.from_numpy(column.astype(np.float32)) for column in columns),
-        {name: torch.from_numpy(column.astype(np.float32)) for name, column in extra.items()},
-    )
+    extra = {name: known.get(name, np.zeros((rows, *shape))) for name, shape in shapes.items()}
+    batch = Batch(*as_tensors(dict(enumerate(columns)), "f4").values(), as_tensors(extra, "f4"))
+    make_legal(batch, np.ones(rows))
+    return batch
+
+
+def shapes_of(needs: Iterable[str], sizes: dict[str, int]) -> dict[str, list[int]]:
+    """Shapes of the columns that are needed, behind the rows."""
+    columns = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
+    return {name: [sizes[letter] for letter in shape] for name, shape in columns.items()}
+
+
+def as_tensors(columns: Any, dtype: str = "f8") -> Any:
+    return {name: torch.from_numpy(column.astype(dtype)) for name, column in columns.items()}
+
+
+def make_legal(batch: Batch, known: np.ndarray) -> None:
+    """Have columns, if they are there, hold what they may.
+
+    A segment begins with its transition; so many steps [B] of it are known. Half is online.
+    """
+    columns = batch.columns
+    if "segment_mask" in columns:
+        steps, count = torch.arange(columns["segment_mask"].shape[1]), torch.from_numpy(known)
+        columns["segment_mask"][:] = steps < count.unsqueeze(1)
+        columns["segment_discounts"][:] = 0.99 * columns["segment_mask"]
+        for name in ("observations", "actions", "rewards", "discounts"):
+            columns[f"segment_{name}"][:, 0] = getattr(batch, name)
+        alone = count == 1
+        columns["segment_final_observations"][alone] = batch.next_observations[alone]
+    if "returns" in columns:
+        columns["return_discounts"][:] = batch.discounts
+    for name in FLAGS & columns.keys():
+        columns[name][:] = columns[name] > 0
+    if "is_online" in columns:
+        columns["is_online"][:] = torch.arange(len(known)) % 2
 
 
 # An independent transcription of the networks: NumPy, one member at a time.

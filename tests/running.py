@@ -41,6 +41,7 @@ FEW = {  # at most so many
     "critic_batches": 3,
     "divergence_samples": 3,
     "divergence_updates": 3,
+    "horizon": 3,
     "members": 5,
     "num_actions": 3,
     "target_candidates": 3,

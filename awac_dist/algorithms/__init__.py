@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 METHODS = {
     "awac": "awac_dist.algorithms.awac:AWAC",
+    "awr": "awac_dist.algorithms.awr:AWR",
     "bc": "awac_dist.algorithms.bc:BC",
     "bcq": "awac_dist.algorithms.bcq:BCQ",
     "bear": "awac_dist.algorithms.bear:BEAR",
     "cal_ql": "awac_dist.algorithms.cal_ql:CalQL",
     "cql": "awac_dist.algorithms.cql:CQL",
+    "dapg": "awac_dist.algorithms.dapg:DAPG",
     "iql": "awac_dist.algorithms.iql:IQL",
+    "marwil": "awac_dist.algorithms.marwil:MARWIL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
     "sac_bc": "awac_dist.algorithms.sac_bc:SACBC",

@@ -8,7 +8,9 @@ There is no entropy bonus, neither in the actor nor in the target.
 Departures from the paper's equations, each one an option:
     weights are normalised over the batch, as in the authors' code (`weights`);
     the temperature can follow the critic's scale (`effective_batch`), because with dense
-    rewards a fixed one collapses the weights onto one or two rows of the batch.
+    rewards a fixed one collapses the weights onto one or two rows of the batch;
+    the paper leaves out Z(s) = E_{a~pi} exp(A(s, a) / lambda), by which its derivation divides
+    the weights of a state: `value` "soft" has it, from actions of that very state.
 Departure from the authors' code: the target starts as a copy of the critic.
 """
 
@@ -46,9 +48,10 @@ class AWACConfig(MethodConfig):
             the temperature after each update; None keeps the temperature.
         weights: "softmax" over the batch (release), or "exp" of A / lambda (paper).
         max_weight: Upper bound of the "exp" weights.
-        value: V(s) from actions drawn from the policy ("sample"), or from its mean action
-            ("mean": the release on the hand).
-        num_value_samples: Actions averaged for V(s) where `value` is "sample".
+        value: V(s) from actions drawn from the policy ("sample"), from its mean action
+            ("mean": the release on the hand), or lambda log mean exp(Q / lambda) of those
+            drawn ("soft": weights divided by Z(s), of 10 samples in the paper's ablation).
+        num_value_samples: Actions drawn for V(s) where `value` is not "mean".
         advantage_clip: Upper bound on the advantage (release on the hand: 0.5), or None.
         max_q: Upper bound on the critics' output where no return can exceed it (hand: 0), or None.
     """
@@ -59,7 +62,7 @@ class AWACConfig(MethodConfig):
     effective_batch: Share | None = 0.5
     weights: weighting.Normalisation = "softmax"
     max_weight: Positive = 100.0
-    value: Literal["sample", "mean"] = "sample"
+    value: Literal["sample", "mean", "soft"] = "sample"
     num_value_samples: Count = 1
     advantage_clip: Finite | None = None
     max_q: Finite | None = None
@@ -100,17 +103,22 @@ class AWAC(Joint):
         return td.squared_error(q_data, targets)
 
     def actor_loss(self, batch: Batch, q_data: Tensor) -> tuple[Tensor, Metrics]:
-        policy = self.actor(batch.observations)
+        policy, temperature = self.actor(batch.observations), self.duals["log_temperature"].exp()
         with torch.no_grad():
             if self.config.value == "mean":
                 chosen = policy.mean.unsqueeze(0)  # [1, B, A]
             else:
                 chosen = self.sample(policy, (self.config.num_value_samples,))
             q_policy = self.critic(batch.observations, chosen)  # [E, N, B]
-        advantages = weighting.advantages(q_data, q_policy, clip=self.config.advantage_clip)
+        advantages = weighting.advantages(
+            q_data,
+            q_policy,
+            clip=self.config.advantage_clip,
+            soft=temperature if self.config.value == "soft" else None,
+        )
         weights = weighting.weights(  # over the whole batch
             self.world.gather(advantages),
-            temperature=self.duals["log_temperature"].exp(),
+            temperature=temperature,
             normalisation=self.config.weights,
             max_weight=self.config.max_weight,
         )
@@ -121,7 +129,7 @@ class AWAC(Joint):
             "actor/advantage_mean": advantages.mean(),
             "actor/advantage_std": spread(advantages),
             "actor/std": policy.log_std.detach().exp().mean(),
-            "actor/temperature": self.duals["log_temperature"].exp(),
+            "actor/temperature": temperature,
         }
 
     def after_update(self, batch: Batch, metrics: Metrics) -> None:

@@ -51,7 +51,6 @@ class Method(ABC):
 
     Attributes:
         needs: Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`.
-        segment_length: H, where it needs segments.
         slow_copies: Networks of which `targets` has a slowly moving copy.
         frozen_copies: Likewise, as "frozen_NAME", that stays what it began as: a clone, if adopted.
         adopts: Whether it can start from another policy.
@@ -68,7 +67,6 @@ class Method(ABC):
 
     Config: ClassVar[type[MethodConfig]]
     needs: ClassVar[frozenset[str]] = frozenset()
-    segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
     frozen_copies: ClassVar[tuple[str, ...]] = ()
     adopts: ClassVar[bool] = True
@@ -101,7 +99,7 @@ class Method(ABC):
         }
         self.online = self.critics_alone = False
         self.duals = self.make_duals()
-        self.optimizers = self._make_optimizers()
+        self.optimizers = self.make_optimizers()
         self.generator = torch.Generator(device).manual_seed(seed)
         self.before_step: Callable[[Sequence[Tensor]], None] = lambda parameters: None
         self.differentiate: Differentiate = gradients_of
@@ -118,7 +116,7 @@ class Method(ABC):
         """
         return {}
 
-    def _make_optimizers(self) -> dict[str, Optimizer]:
+    def make_optimizers(self) -> dict[str, Optimizer]:
         """One Adam a network, as the field of its name says, and one a dual that has a gradient."""
         adam = partial(torch.optim.Adam, fused=True)  # one call updates all; decay is L2
         made: dict[str, Optimizer] = {}
@@ -135,6 +133,11 @@ class Method(ABC):
     @property
     def batches_per_update(self) -> int:
         """How many batches an update learns from."""
+        return 1
+
+    @property
+    def segment_length(self) -> int:
+        """H, where it needs segments."""
         return 1
 
     @abstractmethod

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from awac_dist.tensors import Metrics, check_shapes
 
 if TYPE_CHECKING:
@@ -37,4 +39,24 @@ def squared_error(
         "critic/loss": loss.detach(),
         "critic/value_mean": values.detach().mean(),
         "critic/target_mean": targets.mean(),
+    }
+
+
+def value_error(
+    values: Tensor, targets: Tensor, rows: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """Mean squared error of V, with no factor 1/2.
+
+    Args:
+        values: [B]
+        targets: [B] what each should say; no gradient flows into it.
+        rows: [B] how much each counts, one on average; None is all alike.
+    """
+    rows = torch.ones_like(values) if rows is None else rows
+    check_shapes("B, B, B", values, targets, rows)
+    loss = (rows * (values - targets.detach()).square()).mean()
+    return loss, {
+        "value/loss": loss.detach(),
+        "value/value_mean": (rows * values.detach()).mean(),
+        "value/target_mean": (rows * targets.detach()).mean(),
     }

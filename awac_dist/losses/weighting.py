@@ -13,21 +13,78 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Normalisation = Literal["softmax", "exp"]
+Scale = Literal["largest", "one"]
+SMALLEST_STD = 1e-5
 LOG_TEMPERATURE_BOUNDS = (math.log(1e-6), math.log(1e6))  # equal advantages would go on for ever
 
 
-def advantages(q_data: Tensor, q_policy: Tensor, *, clip: float | None = None) -> Tensor:
-    """A(s, a) = min_e Q_e(s, a) - mean_n min_e Q_e(s, a_n): [B], without gradient.
+def advantages(
+    q_data: Tensor,
+    q_policy: Tensor,
+    *,
+    clip: float | None = None,
+    soft: Tensor | None = None,
+) -> Tensor:
+    """A(s, a) = min_e Q_e(s, a) - V(s): [B], without gradient.
 
     Args:
         q_data: [E, B] critic ensemble at the logged actions.
         q_policy: [E, N, B] critic ensemble at N actions of the policy.
         clip: Upper bound on the advantage, or None (the release clips at 0.5 on the hand).
+        soft: None has V(s) = mean_n min_e Q_e(s, a_n). A temperature [], lambda, has
+            V(s) = lambda log mean_n exp(min_e Q_e(s, a_n) / lambda): exp(A / lambda) then is
+            divided by Z(s), the mean of what it is for the policy's own actions.
     """
     check_shapes("E B, E N B", q_data, q_policy)
-    values = q_policy.amin(dim=0).mean(dim=0)  # [B]
+    of_actions = q_policy.amin(dim=0)  # [N, B]
+    if soft is None:
+        values = of_actions.mean(dim=0)  # [B]
+    else:
+        check_shapes("", soft)
+        values = soft * ((of_actions / soft).logsumexp(dim=0) - math.log(len(of_actions)))
     difference = (q_data.amin(dim=0) - values).detach()  # [B]
     return difference if clip is None else difference.clamp(max=clip)
+
+
+def standardised(advantages: Tensor, rows: Tensor | None = None) -> Tensor:
+    """(A - mean) / standard deviation [B], without gradient; 0 where all are equal.
+
+    Args:
+        advantages: [B]
+        rows: [B] weights of mean one of those whose mean and deviation they are; None is all.
+    """
+    rows = torch.ones_like(advantages) if rows is None else rows
+    check_shapes("B, B", advantages, rows)
+    centred = (advantages - (rows * advantages).mean()).detach()
+    return centred / ((rows * centred.square()).mean().sqrt() + SMALLEST_STD)
+
+
+def of_rows(chosen: Tensor) -> Tensor:
+    """What each row counts where a mean over all [B] is to be one over those that are chosen.
+
+    Args:
+        chosen: [B] 1 for these, 0 for the others; where there are none, all count alike.
+    """
+    check_shapes("B", chosen)
+    rows = torch.where(chosen.amax() > 0, chosen, torch.ones_like(chosen))
+    return (rows / rows.mean()).detach()
+
+
+def with_demonstrations(advantages: Tensor, own: Tensor, weight: Tensor, scale: Scale) -> Tensor:
+    """Weights [B] of log pi in DAPG's policy gradient, without gradient.
+
+    Args:
+        advantages: [B]; weights of own rows are these, `standardised` among themselves.
+        own: [B] 1 for what the policy did itself, 0 for demonstrations.
+        weight: [] of a demonstration, as it is or times the largest of the other weights (one,
+            where there is none), as the scale says.
+        scale: "one" or "largest".
+    """
+    check_shapes("B, B, ", advantages, own, weight)
+    mine = own * standardised(advantages, of_rows(own))
+    if scale == "largest":
+        weight = weight * torch.where(own.amax() > 0, mine.amax(), torch.ones_like(weight))
+    return mine + (1 - own) * weight.detach()
 
 
 def weights(

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 def take_steps(optimizers: Iterable[Optimizer]) -> None:
     """One step of each, as `torch.optim.Adam(parameters, fused=True).step()` takes it.
 
-    To the bit, and with its state. Hooks of optimisers and their closures are not called.
+    To the bit, and with its state. Hooks of optimisers and their closures are not called. Other
+    optimisers take their own steps.
     """
-    groups = [(optimizer, group) for optimizer in optimizers for group in optimizer.param_groups]
+    groups = []
+    for optimizer in optimizers:
+        if isinstance(optimizer, torch.optim.Adam):
+            groups += [(optimizer, group) for group in optimizer.param_groups]
+        else:
+            optimizer.step()
     with torch.no_grad():
         for optimizer, group in groups:
             parameters = [p for p in group["params"] if p.grad is not None]

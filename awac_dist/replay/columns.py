@@ -148,15 +148,21 @@ def next_actions(taken: Taken) -> dict[str, Array]:
 
 
 def segments(taken: Taken) -> dict[str, Array]:
-    """The transitions and those that follow them, H in all; 0 where the mask is 0."""
+    """The transitions and those that follow them, H in all; 0 where the mask is 0.
+
+    The final observation is the one behind the last of them that is there.
+    """
     layout, length = taken.layout, taken.layout.wishes.segment_length
     alive = taken.alive[:, :length]
+    last = taken.stretch[np.arange(len(alive)), alive.sum(axis=1) - 1]
     ahead = np.where(alive[:, :, None], taken.stretch[:, :length, : layout.row_width], 0)
     return {
         "segment_observations": ahead[:, :, layout.observations],
         "segment_actions": ahead[:, :, layout.actions],
         "segment_rewards": ahead[:, :, layout.rewards],
+        "segment_discounts": ahead[:, :, layout.discounts],
         "segment_mask": alive,
+        "segment_final_observations": last[:, layout.next_observations],
     }
 
 

@@ -45,12 +45,18 @@ class _Pool(NamedTuple):
     sources: list[str]
     ends: np.ndarray  # [s] of each known source in the pool's own numbers
     shifts: np.ndarray  # [s] from those to the numbers through all tables
+    is_round: bool  # of on-policy learning
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Transitions [n] with replacement."""
+        """Transitions [n] with replacement; of a round as equally often as can be."""
         if not len(self.ends) or not self.ends[-1]:
             raise LookupError(f"no transitions to draw from {self.sources}: load or collect first")
-        numbers: np.ndarray = rng.integers(self.ends[-1], size=count)
+        total = int(self.ends[-1])
+        numbers: np.ndarray
+        if self.is_round:  # a batch of its size is the whole of it
+            numbers = rng.permutation(total)[np.arange(count) % total]
+        else:
+            numbers = rng.integers(total, size=count)
         if self.shifts.any():
             numbers += self.shifts[np.searchsorted(self.ends, numbers, side="right")]
         return numbers
@@ -152,6 +158,9 @@ class Sampler:
     def draw(self, batch_number: int, batch_size: int, batches: int = 1) -> Draw:
         """Rows of some batches, with replacement; the same whether drawn at once or one by one.
 
+        Of the newest online transitions, where they are a group of the mixture, none is drawn twice
+        in a batch before all are.
+
         Raises:
             LookupError: A source that must give a share holds nothing.
         """
@@ -225,7 +234,7 @@ class Sampler:
         ends = np.cumsum(sizes)
         through_all = dict(zip(self._tables, self._table_ends(), strict=True))
         shifts = np.array([through_all[source] for source in known]) - ends
-        return _Pool(sources, ends, shifts)
+        return _Pool(sources, ends, shifts, self._newest is not None and known == [ONLINE])
 
     def _table_ends(self) -> np.ndarray:
         """Where each table ends in the numbers of all transitions."""

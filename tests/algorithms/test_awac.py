@@ -27,7 +27,9 @@ FIXED = AWACConfig(temperature=0.4, effective_batch=None)
 
 CRITIC_OPTIONS = list(product((False, True), (False, True), (1, 2, 5), (None, 0.0)))
 ACTOR_OPTIONS = list(
-    product(("softmax", "exp"), (("mean", 1), ("sample", 1), ("sample", 4)), (None, 0.5))
+    product(
+        ("softmax", "exp"), (("mean", 1), ("sample", 1), ("sample", 4), ("soft", 4)), (None, 0.5)
+    )
 )
 
 
@@ -60,6 +62,9 @@ def numpy_advantages(method: AWAC, batch: Batch) -> np.ndarray:
             mean + std * normal(next_draws(method), config.num_value_samples, *mean.shape)
         )
     q = [numpy_q(method.critic, s, actions, config.max_q).min(axis=0) for actions in (a, *chosen)]
+    if config.value == "soft":
+        temperature = np.exp(method.duals["log_temperature"].item())
+        return q[0] - temperature * np.log(np.mean(np.exp(np.array(q[1:]) / temperature), axis=0))
     return q[0] - np.mean(q[1:], axis=0)
 
 

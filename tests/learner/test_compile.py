@@ -26,6 +26,7 @@ from awac_dist.tensors import Batch, Metrics
 SUBSET = RLPDConfig(critic=CriticConfig(members=4, layer_norm=True), critic_batches=2)
 CONFIGS = {name: config_class(name)() for name in METHODS} | {
     "awac-samples": AWACConfig(num_value_samples=3, weights="exp", advantage_clip=0.5, max_q=0.0),
+    "awac-soft": AWACConfig(num_value_samples=3, value="soft"),
     "sac-subset": SUBSET,
 }
 
@@ -51,8 +52,8 @@ def updated(
     if backend:
         method.differentiate = CompiledGradients(method, backend)
     for number, size in enumerate(sizes):
-        count = method.batches_per_update
-        method.update([make_batch(size, count * number + n, method.needs) for n in range(count)])
+        count, wishes = method.batches_per_update, (method.needs, method.segment_length)
+        method.update([make_batch(size, count * number + n, *wishes) for n in range(count)])
     return dict(named_tensors(method))
 
 

@@ -30,11 +30,91 @@ def test_squared_error_of_two_critics_by_hand() -> None:
     assert metrics["critic/target_mean"].item() == 2.5
 
 
+def test_the_error_of_v_by_hand() -> None:
+    values, targets = tensor(1, 5, gradient=True), tensor(3, 4, gradient=True)
+    loss, metrics = td.value_error(values, targets)
+    assert loss.item() == 2.5
+    assert metrics["value/value_mean"].item() == 3
+    assert metrics["value/target_mean"].item() == 3.5
+    loss, metrics = td.value_error(values, targets, tensor(2, 0))  # of the first row alone
+    assert (loss.item(), metrics["value/value_mean"].item()) == (4, 1)
+    assert metrics["value/target_mean"].item() == 3
+    loss.backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [-4, 0]
+    assert targets.grad is None
+
+
+def test_rows_that_are_chosen_count_one_on_average() -> None:
+    assert weighting.of_rows(tensor(1, 0, 1, 0)).tolist() == [2, 0, 2, 0]
+    assert weighting.of_rows(tensor(0, 0)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("own", "scale", "expected"),
+    [  # of 1, 5 and 9, whose mean is 5 and whose variance 32 / 3
+        ([1, 1, 1, 0], "largest", [-(1.5**0.5), 0, 1.5**0.5, 0.2 * 1.5**0.5]),
+        ([1, 1, 1, 0], "one", [-(1.5**0.5), 0, 1.5**0.5, 0.2]),
+        ([0, 0, 0, 0], "largest", [0.2] * 4),
+        ([1, 0, 1, 0], "largest", [-1, 0.2, 1, 0.2]),
+    ],
+)
+def test_weights_with_demonstrations_by_hand(
+    own: list[float], scale: Any, expected: list[float]
+) -> None:
+    advantages, weight = tensor(1, 5, 9, 70), torch.tensor(0.2, dtype=torch.float64)
+    weights = weighting.with_demonstrations(advantages, tensor(*own), weight, scale)
+    assert weights.tolist() == pytest.approx(expected, rel=1e-5)
+
+
 def test_advantages_of_two_samples_by_hand() -> None:
     q_data = tensor([3, 1], [2, 5])  # minima 2, 1
     q_policy = tensor([[1, 0], [4, -2]], [[0, 2], [9, -4]])  # minima [0, 0], [4, -4]: 2, -2
     assert weighting.advantages(q_data, q_policy).tolist() == [0.0, 3.0]
     assert weighting.advantages(q_data, q_policy, clip=0.5).tolist() == [0.0, 0.5]
+
+
+def test_soft_advantages_of_two_samples_by_hand() -> None:
+    # lambda 2: exp(Q / 2) of the policy's actions is 1 and 3, their mean 2; V = 2 log 2
+    q_policy = tensor([[0, 0], [2 * math.log(3), 2 * math.log(7)]])  # 1 and 7: V = 2 log 4
+    soft = torch.tensor(2.0, dtype=torch.float64)
+    found = weighting.advantages(tensor([2 * math.log(6)] * 2), q_policy, soft=soft)
+    assert found.tolist() == pytest.approx([2 * math.log(3), 2 * math.log(1.5)])
+
+
+def test_weights_of_soft_advantages_are_divided_by_the_z_of_their_state() -> None:
+    """Q = -c (a - m)^2 and a policy N(mu, sigma^2), where Z is known; each state has its own."""
+    generator = torch.Generator().manual_seed(0)
+    temperature = torch.tensor(0.7, dtype=torch.float64)
+    mean, std = tensor(0.0, 1.0, -2.0), tensor(0.5, 1.0, 0.2)
+    steepness, best = tensor(1.0, 0.3, 2.0), tensor(0.4, 0.0, -2.0)
+
+    def q(actions: Tensor) -> Tensor:
+        return -steepness * (actions - best).square()
+
+    noise = torch.randn(200_000, 3, generator=generator, dtype=torch.float64)
+    taken, drawn = tensor(0.1, 0.2, 0.3), q(mean + std * noise)
+    advantages = weighting.advantages(q(taken)[None], drawn[None], soft=temperature)
+    weights = weighting.weights(
+        advantages, temperature=temperature, normalisation="exp", max_weight=1e9
+    )
+    v = drawn.mean(dim=0)
+    k = steepness / temperature
+    widened = 1 + 2 * k * std.square()  # E exp(-k (a - m)^2) of a normal a
+    z = widened.rsqrt() * (-k * (mean - best).square() / widened).exp() * (-v / temperature).exp()
+    expected = ((q(taken) - v) / temperature).exp() / z
+    torch.testing.assert_close(weights, expected, rtol=1e-2, atol=0)
+
+
+def test_standardised_advantages_by_hand() -> None:
+    # mean 3, standard deviation 2 of all there is
+    assert weighting.standardised(tensor(1, 1, 5, 5)).tolist() == pytest.approx(
+        [-1, -1, 1, 1], 1e-5
+    )
+    assert weighting.standardised(tensor(7)).tolist() == [0]
+    some = weighting.standardised(tensor(1, 1, 5, 11), tensor(2, 0, 2, 0))  # of 1 and 5
+    assert some.tolist() == pytest.approx([-1, -1, 1, 4], 1e-5)
+    assert not weighting.standardised(tensor(1, 2, gradient=True)).requires_grad
 
 
 def test_the_advantage_clip_is_an_upper_bound_only() -> None:
@@ -261,6 +341,11 @@ def test_weighted_regression_moves_the_log_probs_only() -> None:
         (td.one_step_target, (ROW, ROW, ROW), {}),
         (td.squared_error, (torch.zeros(3, 2), ROW), {}),
         (weighting.advantages, (torch.zeros(3, 2), torch.zeros(3, 4, 2)), {"clip": 0.5}),
+        (weighting.advantages, (torch.zeros(3, 2), torch.zeros(3, 4, 2)), {"soft": SCALAR}),
+        (weighting.standardised, (ROW,), {}),
+        (weighting.of_rows, (ROW,), {}),
+        (weighting.with_demonstrations, (ROW, ROW, SCALAR), {"scale": "largest"}),
+        (td.value_error, (ROW, ROW), {}),
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS}),
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS, "normalisation": "exp"}),
         (weighting.weighted_regression, (ROW, ROW), {}),

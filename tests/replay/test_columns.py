@@ -217,7 +217,9 @@ def wanted(
         "segment_observations": [s.observation for s in segment] + [nothing] * missing,
         "segment_actions": [[s.action] for s in segment] + [[0.0]] * missing,
         "segment_rewards": [s.reward for s in segment] + [0.0] * missing,
+        "segment_discounts": [s.discount for s in segment] + [0.0] * missing,
         "segment_mask": [1.0] * len(segment) + [0.0] * missing,
+        "segment_final_observations": segment[-1].following,
         "is_online": float(row >= ONLINE_ROWS),
         "held_out": float(lot_of(row >= ONLINE_ROWS, *map(int, run_step(story, row))) < 0.1),
     }

@@ -348,6 +348,22 @@ def test_only_the_newest_online_transitions_are_drawn_where_that_is_asked_for() 
     assert set(sampler.draw(0, 500).rows) == newest
 
 
+def test_a_batch_of_a_rounds_size_is_the_round_and_demonstrations_beside_it() -> None:
+    sampler = Sampler(seed=0, online_capacity=1000)
+    sampler.add([Placement("prior", 0, 0, 3), Placement(ONLINE, 0, 1000, 40)])
+    sampler.set_mixture({"offline": 0.2, ONLINE: 0.8}, newest=12)
+    draws = [sampler.draw(number, 15).rows for number in range(300)]
+    for rows in draws:
+        assert sorted(rows[rows >= 1000]) == list(range(1028, 1040))  # each once
+    assert len({tuple(rows) for rows in draws}) == 300
+    assert {sum(rows < 1000) for rows in draws} == {3}
+    assert any(len(set(rows[rows < 1000])) < 3 for rows in draws)  # these with replacement
+    sampler.set_mixture({ONLINE: 1.0}, newest=12)
+    parts = np.concatenate([sampler.draw(number, 5).rows for number in range(2400)])
+    assert chisquare(np.bincount(parts - 1028, minlength=12)).pvalue > 1e-3
+    assert set(np.bincount(sampler.draw(0, 30).rows - 1028)) == {2, 3}  # two and a half rounds
+
+
 def test_a_weight_makes_each_transition_of_a_source_likelier() -> None:
     sampler = Sampler(seed=0, online_capacity=1000, sources={"light": 1.0, "heavy": 4.0})
     sampler.add([Placement("light", 0, 0, 100), Placement("heavy", 1, 0, 50)])
