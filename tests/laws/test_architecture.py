@@ -50,8 +50,11 @@ MAY_IMPORT = {
     "experiments": COMPONENTS | {"cli", "distributed", "runs"},
     "__init__": {"data", "envs", "policies", *FOUNDATIONS},
 }
-# `python -m` looks for them there; they only call
-ENTRY_POINTS = {"data.__main__": "cli", "evaluation.__main__": "cli", "plotting.__main__": "cli"}
+# `python -m`, or `awac-dist`, looks for them there; they only call
+ENTRY_POINTS = {
+    **{f"{room}.__main__": "cli" for room in ("data", "evaluation", "plotting")},
+    "cli.experiments": "experiments",
+}
 
 
 def imports(source: str) -> Iterator[str]:
