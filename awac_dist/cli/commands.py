@@ -255,4 +255,5 @@ COMMANDS = {
     "experiments run": Command("experiments", experiments.Run),
     "experiments plot": Command("experiments", experiments.Plot),
     "experiments table": Command("experiments", experiments.Table),
+    "experiments pages": Command("experiments", experiments.Pages),
 }

@@ -66,3 +66,16 @@ class Plot(OfExperiment):
 @dataclass(frozen=True, kw_only=True)
 class Table(OfExperiment):
     """Write the table of an experiment from its csv."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages(Checked):
+    """Write docs/methods/, a page for each method.
+
+    They are made from code, presets, docs/metrics.md and docs/results/methods.csv.
+
+    Attributes:
+        out: Folder for the pages; None is docs/methods.
+    """
+
+    out: str | None = None

@@ -25,6 +25,11 @@ def run(given: Any) -> int | None:
             _plot(given)
         case options.Table():
             _table(given)
+        case options.Pages():
+            from awac_dist.experiments.pages import write_pages
+
+            for path in write_pages(Path(given.out or ROOT / "docs" / "methods")):
+                say(str(path))
     return None
 
 

@@ -98,6 +98,12 @@ def read_results(path: Path) -> list[Row]:
         ]
 
 
+def select(rows: Iterable[Row], **wanted: str) -> list[Row]:
+    """Rows of which some columns have these values."""
+    assert wanted.keys() <= {*KEY, "phase", "method"}
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
 def _value(name: str, cell: str) -> Any:
     if name in ("budget", "task", "variant", "method", "seed", "phase", "machine"):
         return cell

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from awac_dist.experiments.experiment import Experiment, Variant
-from awac_dist.experiments.results import Row
+from awac_dist.experiments.results import Row, select
 from awac_dist.experiments.statistics import (
     SWITCH_STEPS,
     Interval,
@@ -20,7 +20,6 @@ from awac_dist.experiments.statistics import (
     by_seed,
     figures,
     interquartile,
-    select,
 )
 from awac_dist.plotting.learning_curve import CLONE, TEXT, dress
 from awac_dist.reporting.wording import counted, number
@@ -55,7 +54,7 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
         lines += [f"The paper's claim: {experiment.claim}", ""]
     lines += [f"![{experiment.name}]({experiment.name}.png)", ""]
     for task in dict.fromkeys(row["task"] for row in rows):
-        lines += [*_table_of_task(experiment, select(rows, task=task), task, budget), ""]
+        lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
     machines = sorted({row["machine"] for row in rows if row["machine"]})
     episodes = max(row["episodes"] for row in rows if row["episodes"])
     lines += [
@@ -69,9 +68,10 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table_of_task(
+def table_of_task(
     experiment: Experiment, rows: Sequence[Row], task: str, budget: str
 ) -> Iterator[str]:
+    """The table of one task."""
     found = {its: select(rows, variant=its.label) for its in experiment.variants}
     cells = {its: summary(part, task) for its, part in found.items() if part}
     heads = [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, trim_mean
 
 from awac_dist.cli.paper_table import paper_row
-from awac_dist.experiments.results import KEY, Row
+from awac_dist.experiments.results import Row
 
 Numbers = NDArray[np.float64]
 SWITCH_STEPS = 5_000  # online, in which a dip is looked for
@@ -50,12 +50,6 @@ def by_seed(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         found.setdefault(row["seed"], []).append(row)
     return found
-
-
-def select(rows: Iterable[Row], **wanted: str) -> list[Row]:
-    """Rows of which some columns have these values."""
-    assert wanted.keys() <= {*KEY, "phase", "method"}
-    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
 
 def curve(rows: Sequence[Row], column: str) -> tuple[Numbers, Numbers]:

@@ -10,7 +10,10 @@ import awac_dist
 
 ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
-MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
+MAY_IMPORT_TORCH = {
+    *("tensors", "nn", "losses", "algorithms", "learner", "rllib"),
+    *("bench", "experiments"),
+}
 
 FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
