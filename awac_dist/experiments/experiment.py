@@ -43,6 +43,8 @@ class Experiment:
     seeds: int = 3
     panels: Mapping[str, str] = field(default_factory=lambda: {"return": "return of an episode"})
     # columns of the results that are drawn, in words; metrics of updates go by their names
+    levels: Mapping[str, Mapping[float, str]] = field(default_factory=dict)  # lines in a panel
+    wide: frozenset[str] = frozenset()  # panels whose values span orders of magnitude
 
     @property
     def metrics(self) -> list[str]:
@@ -73,6 +75,8 @@ class Experiment:
                 if name not in names:
                     hint = did_you_mean(name, names, f"there are {', '.join(sorted(names))}")
                     raise InputError(f"experiment {self.name} has no {name}; {hint}")
+        if budget not in self.budgets:
+            raise InputError(f"experiment {self.name} has budgets {', '.join(self.budgets)} alone")
         for seed in range(self.seeds if seeds is None else seeds):
             for name in [task] if task else self.tasks:
                 for variant in self.variants:

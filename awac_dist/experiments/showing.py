@@ -27,15 +27,6 @@ from awac_dist.reporting.wording import counted, number
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
-HEADS = {
-    "clone": "clone",
-    "offline": "offline",
-    "online": "online",
-    "dip": "dip",
-    "regret": "regret",
-    "seconds": "s",
-    "memory": "MB",
-}
 WORDS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
     "by a bootstrap over seeds. Each is evaluated in {episodes} of the mean action at the end of\n"
@@ -56,7 +47,7 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
     for task in dict.fromkeys(row["task"] for row in rows):
         lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
     machines = sorted({row["machine"] for row in rows if row["machine"]})
-    episodes = max(row["episodes"] for row in rows if row["episodes"])
+    episodes = max((row["episodes"] for row in rows if row["episodes"]), default=0)
     lines += [
         WORDS.format(episodes=counted(int(episodes), "episode")),
         "",
@@ -73,13 +64,13 @@ def table_of_task(
 ) -> Iterator[str]:
     """The table of one task."""
     found = {its: select(rows, variant=its.label) for its in experiment.variants}
-    cells = {its: summary(part, task) for its, part in found.items() if part}
-    heads = [
-        name for name in HEADS if any(np.isfinite(each[name].middle) for each in cells.values())
-    ]
+    metrics = experiment.metrics
+    cells = {its: summary(part, task, metrics) for its, part in found.items() if part}
+    known = [name for each in cells.values() for name in each if np.isfinite(each[name].middle)]
+    heads = [name for name in figures(rows, task, metrics) if name in known]
     yield f"{task}, budget {budget}:"
     yield ""
-    yield f"| variant | {' | '.join(map(HEADS.__getitem__, heads))} | seeds | |"
+    yield f"| variant | {' | '.join(heads)} | seeds | |"
     yield f"| --- |{' ---: |' * (len(heads) + 1)} --- |"
     for its, each in cells.items():
         told = [_cell(each[name]) for name in heads]
@@ -87,15 +78,11 @@ def table_of_task(
         yield f"| {its.label} | {' | '.join(told)} |"
 
 
-def summary(rows: Sequence[Row], task: str) -> dict[str, Interval]:
+def summary(rows: Sequence[Row], task: str, metrics: Sequence[str] = ()) -> dict[str, Interval]:
     """The figures of a variant over its seeds."""
-    each = [figures(its, task) for its in by_seed(rows).values()]
-    return {
-        name: interquartile(
-            np.array([its[name] for its in each if np.isfinite(its[name])] or [np.nan])
-        )
-        for name in HEADS
-    }
+    each = [figures(its, task, metrics) for its in by_seed(rows).values()]
+    known = {name: [its[name] for its in each if np.isfinite(its[name])] for name in each[0]}
+    return {name: interquartile(np.array(its or [np.nan])) for name, its in known.items()}
 
 
 def remark(variant: Variant, budget: str) -> str:
@@ -132,6 +119,11 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
     for axes, (task, column, part) in zip(grid, panels, strict=False):
         its = select(rows, task=task)
         _draw(axes, {each.label: select(its, variant=each.label) for each in part}, column)
+        for level, words in experiment.levels.get(column, {}).items():
+            axes.axhline(level, color=TEXT, ls="--", lw=1, label=words)
+        if len(part) > 1 or column in experiment.levels:
+            axes.legend(frameon=False, fontsize=8)
+        axes.set_yscale("symlog" if column in experiment.wide else "linear")
         what = experiment.panels[column]
         axes.set_title(part[0].label if apart else f"{what}, {task}", loc="left", fontsize=10)
     for axes in list(grid)[len(panels) :]:
@@ -156,8 +148,6 @@ def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> Non
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x) / 1000:g}k")
     axes.set_xlabel("updates offline  |  steps online", fontsize=8)
     dress(axes)
-    if len(variants) > 1:
-        axes.legend(frameon=False, fontsize=8)
 
 
 def clones(rows: Sequence[Row]) -> Numbers:

@@ -15,6 +15,7 @@ from awac_dist.experiments.results import Row
 Numbers = NDArray[np.float64]
 SWITCH_STEPS = 5_000  # online, in which a dip is looked for
 RESAMPLES = 2_000
+PHASES = ("offline", "online")
 
 
 class Interval(NamedTuple):
@@ -78,16 +79,16 @@ def band(rows: Sequence[Row], column: str) -> tuple[Numbers, Interval]:
     return places, interquartile(values)
 
 
-def figures(rows: Sequence[Row], task: str) -> dict[str, float]:
-    """What the table says of one run.
+def figures(rows: Sequence[Row], task: str, metrics: Iterable[str] = ()) -> dict[str, float]:
+    """What the table says of one run: returns and what they cost, and metrics as phases ended.
 
     dip     its return before the switch, less the least within 5,000 steps after it; 0 if none is
     regret  what the mean return online lacks of the paper's expert
     """
 
     def last(phase: str, column: str = "return") -> float:
-        known = [row[column] for row in rows if row["phase"] == phase and row[column] is not None]
-        return float(known[-1]) if known else np.nan
+        known = [row.get(column) for row in rows if row["phase"] == phase]
+        return float(([np.nan] + [value for value in known if value is not None])[-1])
 
     offline, paper = last("offline"), paper_row(task)
     evaluated = [row for row in rows if row["return"] is not None and row["phase"] == "online"]
@@ -99,6 +100,7 @@ def figures(rows: Sequence[Row], task: str) -> dict[str, float]:
         "online": last("online"),
         "dip": float(np.maximum(0.0, offline - min(after))) if after else np.nan,
         "regret": paper.expert - mean if paper and paper.measure == "return" else np.nan,
-        "seconds": max(row["wall_s"] for row in rows),
-        "memory": next((row["memory_mb"] for row in rows if row["memory_mb"]), np.nan),
+        **{f"{name}, {phase}": last(phase, name) for name in metrics for phase in PHASES},
+        "s": max(row["wall_s"] for row in rows),
+        "MB": next((row["memory_mb"] for row in rows if row["memory_mb"]), np.nan),
     }

@@ -57,6 +57,8 @@ def test_runs_are_chosen_and_seeds_come_one_after_the_other(tmp_path: Path) -> N
     assert runs[1].folder(tmp_path) == tmp_path / "two/small/Pendulum-v1/b-less/seed-0"
     with pytest.raises(InputError, match="experiment two has no awca; did you mean awac"):
         next(TWO.runs("small", methods=["awca"]))
+    with pytest.raises(InputError, match="experiment two has budgets small, paper alone"):
+        next(TWO.runs("medium"))
     with pytest.raises(InputError, match="no experiment method; did you mean methods"):
         experiment("method")
 
@@ -300,9 +302,11 @@ def test_figures_of_one_run_by_hand() -> None:
     assert found["dip"] == 1000 - 700  # 500 comes later than 5,000 steps after the switch
     assert found["regret"] == 9962 - 700
     assert (found["clone"], found["offline"], found["online"]) == (100, 1000, 500)
-    assert (found["seconds"], np.isnan(found["memory"])) == (3.0, True)
+    assert (found["s"], np.isnan(found["MB"])) == (3.0, True)
     rises = [*ONE[:3], made("online", 30, 100, 2000.0)]
     assert figures(rises, "HalfCheetah-v5")["dip"] == 0
+    losses = [each | {"critic/loss": each["env_steps"]} for each in ONE]
+    assert figures(losses, "Pendulum-v1", ["critic/loss"])["critic/loss, online"] == 9_000
     alone = figures(ONE[3:], "Pendulum-v1")
     assert np.isnan([alone["offline"], alone["dip"], alone["regret"]]).all()
 
@@ -343,7 +347,7 @@ def test_the_table_says_what_the_csv_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [2, 9])
 def test_a_figure_is_drawn_of_few_and_of_many(tmp_path: Path, count: int) -> None:
     variants = [Variant(str(number), "awac") for number in range(count)]
-    its = Experiment("many", "all", variants, {"small": ""}, panels={"return": "return"})
+    its = Experiment("many", "all", variants, {"small": ""}, levels={"return": {600.0: "here"}})
     rows = [
         each | {"variant": str(number), "seed": str(seed)}
         for number in range(count)
