@@ -9,7 +9,7 @@ import yaml
 from awac_dist.algorithms import METHODS
 from awac_dist.errors import InputError, did_you_mean, reason
 from awac_dist.experiments.experiment import PRESETS, Experiment, Variant
-from awac_dist.experiments.signatures import SIGNATURES
+from awac_dist.experiments.signatures import PARITY, SIGNATURES
 
 CLONE = "--clone.updates 3000 --clone.episodes 100"
 CURVE = "--evaluation.every_updates 1000 --evaluation.curve_episodes 5 --evaluation.episodes 40"
@@ -56,7 +56,7 @@ MORE = (  # further ways to use a method of the registry
 def own_phases(method: str) -> Variant:
     """A method in the comparison, with those of its phases that its preset has."""
     if method in OWN:
-        return Variant(method, method, *OWN[method], FEWER.get(method, ""))
+        return Variant(method, method, *OWN[method], small=FEWER.get(method, ""))
     try:
         preset = yaml.safe_load((PRESETS / f"{method}.yaml").read_text())
     except OSError as error:
@@ -72,7 +72,7 @@ def own_phases(method: str) -> Variant:
     if preset.get("clone", {}).get("updates") == 0:
         words.append("--clone.initialize_actor false")
         notes.append("does not start as the clone")
-    return Variant(method, method, " ".join(words), "; ".join(notes), FEWER.get(method, ""))
+    return Variant(method, method, " ".join(words), "; ".join(notes), small=FEWER.get(method, ""))
 
 
 def methods() -> Experiment:
@@ -94,7 +94,7 @@ def methods() -> Experiment:
 
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {"methods": methods} | {
     name: lambda its=its: its
-    for name, its in SIGNATURES.items()
+    for name, its in {**SIGNATURES, PARITY.name: PARITY}.items()
     if all(each.method in METHODS for each in its.variants)
 }
 

@@ -27,6 +27,7 @@ class Variant:
     method: str  # of the registry
     words: str = ""  # of the command line, which win over those of task and budget
     note: str = ""  # what a reader of the table has to know
+    peer: bool = False  # of others' code, which puts its rows into the results itself
     small: str = ""  # further words in the small budget, where it is dear; the table says so
 
 
@@ -79,7 +80,7 @@ class Experiment:
             raise InputError(f"experiment {self.name} has budgets {', '.join(self.budgets)} alone")
         for seed in range(self.seeds if seeds is None else seeds):
             for name in [task] if task else self.tasks:
-                for variant in self.variants:
+                for variant in [its for its in self.variants if not its.peer]:
                     if not methods or {variant.label, variant.method} & {*methods}:
                         yield Run(self, budget, name, variant, seed, words)
 

@@ -36,19 +36,20 @@ def rows_of_run(run: Run, folder: Path) -> list[Row]:
     found += _metrics(rows, run.experiment.metrics)
     found.sort(key=lambda row: (row["grad_steps"], row["wall_s"]))
     its = dict(zip(KEY, run.key, strict=True)) | {"method": run.variant.method}
-    found[-1] |= {"memory_mb": _memory_mb(folder), "machine": _machine(folder)}
+    if found:
+        found[-1] |= {"memory_mb": _memory_mb(folder), "machine": _machine(folder)}
     return [its | row for row in found]
 
 
 def _evaluation(row: Row) -> Row:
-    count, half = row["eval/episodes"], row["eval/return_half_width"]
+    count, half = int(row["eval/episodes"]), row["eval/return_half_width"]
     known = half is not None and count > 1
     std = half * math.sqrt(count) / stdtrit(count - 1, 0.975) if known else None
     return _place(row) | {
         "return": _short(row["eval/return"]),
         "return_std": _short(std),
         "success": _short(row.get("eval/success_final")),
-        "episodes": int(count),
+        "episodes": count,
     }
 
 

@@ -18,7 +18,7 @@ from awac_dist.experiments.processes import launch, memory_bytes, stop
 from awac_dist.files import sealed, write_file
 from awac_dist.learner.checkpoint import load_progress
 
-POLL_S, MEMORY_EVERY_S = 0.5, 5.0
+POLL_S, MEMORY_EVERY_S = 0.5, 10.0
 FAILED, COST, LOG = ".failed", ".json", ".log"  # beside the folder of a run
 PATHS = ("--config", "--run-dir")  # of words, which say where and not what
 

@@ -10,6 +10,12 @@ DEMONSTRATIONS = "--clone.updates 0 --clone.episodes 0 --learner.discount 0.9"
 OFFLINE = f"{DEMONSTRATIONS} --online.env_steps 0 --evaluation.episodes 0"
 RETURNS = {73.0: "returns of the data"}  # discounted by 0.9, the mean over the demonstrations
 OWN_Q = {"actor/value_mean": "Q of the policy's own actions"}
+TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256"
+MODEL = "--algorithm.behaviour.hidden 256 256"
+AS_D3RLPY = (
+    "--algorithm.actor.learning_rate 1e-4 --algorithm.critic.learning_rate 3e-4 "
+    "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 5000"
+)
 RLPD = "--offline.updates 5000 --algorithm.critic_batches 1"
 
 OVERESTIMATION = Experiment(
@@ -85,6 +91,32 @@ SWITCH = Experiment(
      "--offline.updates 10000 --online.env_steps 10000 --evaluation.every_updates 500 "
      "--evaluation.curve_episodes 3 --evaluation.episodes 10"},
     claim="(WSRL's) some thousand steps of the policy as it is bridge the switch without old data",
+)  # fmt: skip
+
+PARITY = Experiment(
+    "parity",
+    "our methods beside d3rlpy's offline and stable-baselines3's SAC online, settings alike",
+    [
+        Variant("iql", "iql"),
+        Variant("iql, d3rlpy", "iql", peer=True),
+        Variant("cql", "cql", f"{TWO_LAYERS} --algorithm.clone_updates 0"),
+        Variant("cql, d3rlpy", "cql", peer=True),
+        Variant("td3_bc", "td3_bc", "--offline.updates 7500", "an update is two of the critics"),
+        Variant("td3_bc, d3rlpy", "td3_bc", peer=True),
+        Variant("bcq", "bcq", f"{TWO_LAYERS} {MODEL} --algorithm.candidates 10"),
+        Variant("bcq, d3rlpy", "bcq", peer=True),
+        Variant("bear", "bear", f"{TWO_LAYERS} {MODEL} {AS_D3RLPY}"),
+        Variant("bear, d3rlpy", "bear", note="its actor keeps an entropy", peer=True),
+        Variant(
+            "sac",
+            "sac",
+            "--data --offline.updates 0 --online.env_steps 100000 "
+            "--replay.normalize_observations false",
+        ),
+        Variant("sac, stable-baselines3", "sac", peer=True),
+    ],
+    {"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
+     "--offline.updates 15000 --online.env_steps 0 --evaluation.curve_episodes 5"},
 )  # fmt: skip
 
 CHEAPER = {  # method -> words, for two cores

@@ -1,6 +1,7 @@
 """Experiments: their words, their runs, their results, and what is drawn and told of these."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from running import SMALL, write_demonstrations
 from awac_dist.cli.main import main
 from awac_dist.cli.options import parse
 from awac_dist.errors import InputError
-from awac_dist.experiments import catalogue, running
+from awac_dist.experiments import catalogue, peers, running
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.experiment import ROOT, Experiment, Variant, runs_folder
 from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_run, store
 from awac_dist.experiments.running import beside, hold
 from awac_dist.experiments.showing import figure, table
+from awac_dist.experiments.signatures import PARITY
 from awac_dist.experiments.statistics import band, curve, figures, interquartile
 from awac_dist.files import seal
 
@@ -387,3 +389,26 @@ def test_an_experiment_from_its_runs_to_its_figure(
     assert (tmp_path / "short.png").exists()
     assert main(["experiments", "list"]) == 0
     assert "it works" in capsys.readouterr().out
+
+
+def test_others_code_leaves_rows_of_the_same_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(method: str, seed: int, total: int, note: Callable[..., None]) -> None:
+        assert (method, seed, total) == ("td3_bc", 0, 12)  # two of theirs an update
+        for step in range(1, total + 1):
+            note(step, lambda seen: np.zeros(1))
+
+    monkeypatch.setattr(peers, "train_offline", train)
+    monkeypatch.setattr(peers, "TASK", "Pendulum-v1")
+    monkeypatch.setattr(peers, "EPISODES", 2)
+    monkeypatch.setattr(peers, "version", lambda package: "2.8")
+    path = tmp_path / "parity.csv"
+    peers.run(peers.Peers(methods=("td3_bc",), seeds=1, steps=6, every=4, results=str(path)))
+    first, last = read_results(path)
+    assert (first["grad_steps"], first["episodes"]) == (4, 5)
+    assert (last["grad_steps"], last["episodes"], last["phase"]) == (6, 2, "offline")
+    assert last["return"] < -500
+    assert last["machine"].endswith("d3rlpy 2.8")
+    assert "| td3_bc, d3rlpy | -" in table(PARITY, [first, last], "small")
+    assert not [run for run in PARITY.runs("small") if run.variant.peer]
