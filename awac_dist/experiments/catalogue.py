@@ -87,8 +87,8 @@ def methods() -> Experiment:
             "paper": f"{MAIN_JOB} --offline.updates 25000 --online.env_steps 500000 "
             "--evaluation.every_updates 10000",
         },
-        claim="AWAC learns from 15 demonstrations and 100 trajectories of a clone offline, goes on "
-        "improving online without a dip, and is ahead of all that it is compared with",
+        claim="(AWAC, Figure 5) it learns offline from 15 demonstrations and 100 trajectories of a "
+        "clone, improves online without a dip, and is ahead of all that it is compared with",
     )
 
 

@@ -27,8 +27,8 @@ class Variant:
     method: str  # of the registry
     words: str = ""  # of the command line, which win over those of task and budget
     note: str = ""  # what a reader of the table has to know
-    peer: bool = False  # of others' code, which puts its rows into the results itself
     small: str = ""  # further words in the small budget, where it is dear; the table says so
+    peer: bool = False  # of others' code, which puts its rows into the results itself
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Experiment:
     shows: str
     variants: Sequence[Variant]
     budgets: Mapping[Budget, str]  # words, and with them how long a run is
-    claim: str = ""  # the paper's, where it has one
+    claim: str = ""  # a paper's, where one has it
     tasks: Mapping[str, str] = field(default_factory=lambda: {"HalfCheetah-v5": ""})  # id -> words
     seeds: int = 3
     panels: Mapping[str, str] = field(default_factory=lambda: {"return": "return of an episode"})

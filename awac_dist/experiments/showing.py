@@ -27,13 +27,15 @@ from awac_dist.reporting.wording import counted, number
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
-WORDS = (
+STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
-    "by a bootstrap over seeds. Each is evaluated in {episodes} of the mean action at the end of\n"
-    "a phase. dip: the return before the switch to online less the least within\n"
-    f"{SWITCH_STEPS:,} steps after it. regret: what the mean return online lacks of the paper's\n"
-    "expert. s: of a whole run on one core, evaluations included, other runs beside it. MB: at\n"
-    "the peak, all processes of the run."
+    "by a bootstrap over seeds. s: of a whole run on one core, evaluations included, others\n"
+    "beside it. MB: at the peak, all processes of the run."
+)
+RETURNS = (
+    "Returns are those of {episodes} of the mean action at the end of a phase. dip: the return\n"
+    f"before the switch to online less the least within {SWITCH_STEPS:,} steps after it. regret:\n"
+    "what the mean return online lacks of the paper's expert."
 )
 
 
@@ -42,14 +44,15 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
     rows = select(rows, budget=budget)
     lines = [f"# {experiment.name}: {experiment.shows}", ""]
     if experiment.claim:
-        lines += [f"The paper's claim: {experiment.claim}", ""]
+        lines += [f"The claim: {experiment.claim}.", ""]
     lines += [f"![{experiment.name}]({experiment.name}.png)", ""]
     for task in dict.fromkeys(row["task"] for row in rows):
         lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
     machines = sorted({row["machine"] for row in rows if row["machine"]})
-    episodes = max((row["episodes"] for row in rows if row["episodes"]), default=0)
+    if episodes := max((row["episodes"] for row in rows if row["episodes"]), default=0):
+        lines += [RETURNS.format(episodes=counted(int(episodes), "episode"))]
     lines += [
-        WORDS.format(episodes=counted(int(episodes), "episode")),
+        STATISTICS,
         "",
         f"Made on: {'; '.join(machines)}.",
         "",
@@ -144,9 +147,12 @@ def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> Non
         axes.plot(at, its.middle, color=colour, lw=1.6, label=label)
         if column == "return" and len(clone := clones(rows)) and len(variants) == 1:
             axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)
-    axes.axvline(0, color=CLONE, lw=1, ls=":")
+    phases = {row["phase"] for rows in variants.values() for row in rows}
+    if {"offline", "online"} <= phases:
+        axes.axvline(0, color=CLONE, lw=1, ls=":")
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x) / 1000:g}k")
-    axes.set_xlabel("updates offline  |  steps online", fontsize=8)
+    words = {"offline": "updates offline", "online": "steps online"}
+    axes.set_xlabel("  |  ".join(words[name] for name in words if name in phases), fontsize=8)
     dress(axes)
 
 

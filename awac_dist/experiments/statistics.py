@@ -56,11 +56,12 @@ def by_seed(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def curve(rows: Sequence[Row], column: str) -> tuple[Numbers, Numbers]:
     """Where a run was and what a column says there: updates before the switch are below 0.
 
-    The clone is none of it: its policy is another one.
+    Without a switch they count from where the clone ended, which is none of it: its policy is
+    another one.
     """
     known = [row for row in rows if row.get(column) is not None and row["phase"] != "clone"]
-    offline = [row["grad_steps"] for row in rows if row["phase"] == "offline"]
-    switch = max(offline, default=0.0)
+    before = "offline" if any(row["phase"] == "online" for row in rows) else "clone"
+    switch = max((row["grad_steps"] for row in rows if row["phase"] == before), default=0.0)
     at = [
         row["grad_steps"] - switch if row["phase"] == "offline" else row["env_steps"]
         for row in known

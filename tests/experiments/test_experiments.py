@@ -289,6 +289,8 @@ def test_a_curve_has_its_updates_left_of_the_switch() -> None:
     assert at.tolist() == [-5, 0, 3_000, 5_000, 9_000]
     assert values.tolist() == [400, 1000, 700, 900, 500]
     assert curve(ONE[:1] + ONE[3:], "return")[0].tolist() == [3_000, 5_000, 9_000]
+    assert curve(ONE[:3], "return")[0].tolist() == [5, 10]  # of updates, where there is no switch
+    assert curve(ONE[1:3], "return")[0].tolist() == [15, 20]
 
 
 def test_a_band_lies_on_the_places_of_the_first_seed() -> None:
