@@ -206,26 +206,23 @@ def _common(config: Any, field: Field) -> Any:
 
 
 def metrics(method: str) -> Iterator[str]:
-    """The rows of docs/metrics.md of what an update reports."""
-    wanted = emitted(method)
-    rows = (ROOT / "docs" / "metrics.md").read_text().splitlines()
-    head = next(line for line in rows if line.startswith("| metric "))
-    yield from (head, "| --- | --- | --- |")
-    for line in rows:
-        name, *cells = line.strip("| ").split(" | ")
-        names = re.findall(r"`([^`]+)`", name) if line.startswith("| `") else []
+    """The rows of docs/metrics.md of what an update reports, those first that name the method."""
+    wanted, rows = emitted(method), list[tuple[bool, list[str], list[str]]]()
+    yield from ("| metric | what it says | healthy |", "| --- | --- | --- |")
+    for line in (ROOT / "docs" / "metrics.md").read_text().splitlines():
+        if line.startswith("| `"):
+            name, *cells = line.strip("| ").split(" | ")
+            names, methods = (re.findall(r"`([^`]+)`", part) for part in name.partition("(")[::2])
+            if not methods or method in methods:
+                rows.append((not methods, names, cells))
+    for _, names, cells in sorted(rows, key=lambda row: row[0]):
         if own := [each for each in names if each in wanted]:
-            yield _row_of(own, names, cells)
             wanted -= {*own}
+            parts = cells[0].split("; ")
+            if len(parts) == len(names):  # one for each
+                cells = ["; ".join(parts[names.index(each)] for each in own), *cells[1:]]
+            yield f"| {', '.join(f'`{each}`' for each in own)} | {' | '.join(cells)} |"
     assert not wanted, f"docs/metrics.md has no row of {sorted(wanted)}"
-
-
-def _row_of(own: list[str], names: list[str], cells: list[str]) -> str:
-    """A row of docs/metrics.md as far as it is about a method's own metrics."""
-    parts = cells[0].split("; ")
-    if len(parts) == len(names):
-        cells = ["; ".join(parts[names.index(each)] for each in own), *cells[1:]]
-    return f"| {', '.join(f'`{each}`' for each in own)} | {' | '.join(cells)} |"
 
 
 def emitted(method: str) -> set[str]:

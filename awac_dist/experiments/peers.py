@@ -28,12 +28,10 @@ import gymnasium
 import numpy as np
 import torch
 
+from awac_dist.bench.whole_curves import played, their_episodes
 from awac_dist.cli.main import call
 from awac_dist.cli.parser import positional
-from awac_dist.config import RunConfig
-from awac_dist.data.sources import open_source, read_share
-from awac_dist.envs.make import env_spec
-from awac_dist.errors import InputError, did_you_mean
+from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import ROOT
 from awac_dist.experiments.results import Row, store
 from awac_dist.experiments.signatures import PARITY
@@ -73,9 +71,8 @@ class Peers(Checked):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from super().problems()
-        for name in self.methods:
-            if name not in (known := [*THEIRS, "sac"]):
-                yield "methods", f"no method {name}; {did_you_mean(name, known)}"
+        for name in {*self.methods} - {*THEIRS, "sac"}:
+            yield "methods", f"no method {name}; there are sac, {', '.join(THEIRS)}"
 
 
 def run(options: Peers) -> None:
@@ -100,7 +97,8 @@ def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
     def note(steps: int, predict: Predict) -> None:
         if steps % (options.every * each) and steps < total:
             return
-        returns = play(env, predict, CURVE_EPISODES if steps < total else EPISODES)
+        count = CURVE_EPISODES if steps < total else EPISODES
+        returns = played(env, predict, count, first=1_000_000)
         rows.append(
             {
                 **its,
@@ -126,19 +124,6 @@ def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
     yield from rows
 
 
-def play(env: Any, predict: Predict, episodes: int) -> list[float]:
-    """Returns of whole episodes of a policy's mean action."""
-    returns = []
-    for number in range(episodes):
-        observation, _ = env.reset(seed=1_000_000 + number)
-        total, ended = 0.0, False
-        while not ended:
-            observation, reward, terminated, truncated, _ = env.step(predict(observation))
-            total, ended = total + float(reward), terminated or truncated
-        returns.append(total)
-    return returns
-
-
 def train_offline(method: str, seed: int, total: int, note: Note) -> None:
     """Train d3rlpy's on the demonstrations, observations in their standard deviations as ours."""
     with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
@@ -149,24 +134,13 @@ def train_offline(method: str, seed: int, total: int, note: Note) -> None:
         algorithm = kind(observation_scaler=scaler, **options).create(device="cpu:0")
         d3rlpy.seed(seed)
         algorithm.fit(
-            d3rlpy.dataset.create_infinite_replay_buffer(demonstrations(d3rlpy.dataset.Episode)),
+            d3rlpy.dataset.create_infinite_replay_buffer(their_episodes()),
             n_steps=total,
             n_steps_per_epoch=total,
             callback=lambda its, _, step: note(step, lambda seen: its.predict(seen[None])[0]),
             logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
             show_progress=False,
         )
-
-
-def demonstrations(kind: Any) -> list[Any]:
-    """The embedded demonstrations as d3rlpy's episodes."""
-    spec = env_spec(TASK)
-    found = [read_share(open_source(name, spec), spec, 0, 1) for name in RunConfig().data]
-    return [
-        kind(its.observations[:-1].copy(), its.actions, its.rewards[:, None], its.terminated)
-        for episodes in found
-        for _, its in episodes
-    ]
 
 
 def train_sac(method: str, seed: int, total: int, note: Note) -> None:

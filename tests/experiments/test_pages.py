@@ -47,10 +47,29 @@ def test_lines_that_are_indented_keep_their_structure() -> None:
     assert pages.blocks(text) == wanted
 
 
-def test_a_row_of_metrics_is_told_as_far_as_it_is_a_method_s_own() -> None:
-    cells = ["the first; the second", "small"]
-    assert pages._row_of(["b"], ["a", "b"], cells) == "| `b` | the second | small |"
-    assert pages._row_of(["b"], ["a", "b"], ["of both", ""]) == "| `b` | of both |  |"
+def test_rows_of_metrics_are_told_as_far_as_they_are_a_method_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        "| `a`, `b` | the first; the second | small |",
+        "| `c`, `d` | of both | large |",
+        "| `d` (`iql`) | its own | 1 |",
+        "| `e` (`awac`) | another's | 2 |",
+        "| `e` | common | 3 |",
+    ]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "metrics.md").write_text("\n".join(rows))
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "emitted", lambda method: {"b", "c", "d", "e"})
+    assert list(pages.metrics("iql"))[2:] == [
+        "| `d` | its own | 1 |",
+        "| `b` | the second | small |",
+        "| `c` | of both | large |",
+        "| `e` | common | 3 |",
+    ]
+    monkeypatch.setattr(pages, "emitted", lambda method: {"f"})
+    with pytest.raises(AssertionError, match="has no row of"):
+        list(pages.metrics("iql"))
 
 
 def test_a_page_names_what_is_a_method_s_own() -> None:

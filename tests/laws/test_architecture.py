@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "launch": {"cli"},
     "bench": COMPONENTS | {"allocator", "cli", "distributed", "rllib", "runs"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses", "runs"},
-    "experiments": COMPONENTS | {"cli", "distributed", "runs"},
+    "experiments": COMPONENTS | {"bench", "cli", "distributed", "runs"},
     "__init__": {"data", "envs", "policies", *FOUNDATIONS},
 }
 # `python -m`, or `awac-dist`, looks for them there; they only call
