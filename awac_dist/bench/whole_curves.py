@@ -133,17 +133,22 @@ class Watch:
         self._began += time.perf_counter() - stopped
 
     def _mean_return(self, algorithm: Any) -> float:
-        total = 0.0
-        for _ in range(EPISODES):
-            self._evaluation += 1
-            observation, _ = self._env.reset(seed=1_000_000 + self._evaluation)
-            ended = False
-            while not ended:
-                action = algorithm.predict(observation[None])[0]
-                observation, reward, terminated, truncated, _ = self._env.step(action)
-                total += float(reward)
-                ended = terminated or truncated
-        return total / EPISODES
+        first = 1_000_001 + self._evaluation
+        self._evaluation += EPISODES
+        returns = played(self._env, lambda seen: algorithm.predict(seen[None])[0], EPISODES, first)
+        return float(np.mean(returns))
+
+
+def played(env: Any, predict: Callable[[Any], Any], episodes: int, first: int) -> list[float]:
+    """Returns of whole episodes of somebody's policy, whose seeds follow the first."""
+    returns = []
+    for seed in range(first, first + episodes):
+        (observation, _), total, ended = env.reset(seed=seed), 0.0, False
+        while not ended:
+            observation, reward, terminated, truncated, _ = env.step(predict(observation))
+            total, ended = total + float(reward), terminated or truncated
+        returns.append(total)
+    return returns
 
 
 def theirs(plan: Plan, seed: int) -> Curve:
@@ -164,7 +169,7 @@ def train_theirs(plan: Plan, seed: int, callback: Callable[[Any, int, int], None
         from d3rlpy.logging import NoopAdapterFactory
 
         set_seed(seed)
-        prior = _their_episodes() if plan.offline else None
+        prior = their_episodes() if plan.offline else None
         replay = create_fifo_replay_buffer(1_000_000, episodes=prior, env=env)
         algorithm = their_algorithm(BATCH, TEMPERATURE)
         options: dict[str, Any] = {
@@ -179,7 +184,8 @@ def train_theirs(plan: Plan, seed: int, callback: Callable[[Any, int, int], None
         algorithm.fit_online(env, replay, n_steps=plan.online, update_start_step=start, **options)
 
 
-def _their_episodes() -> list[Any]:
+def their_episodes() -> list[Any]:
+    """The embedded demonstrations as d3rlpy has episodes."""
     from d3rlpy.dataset import Episode
 
     spec = env_spec(ENV)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from awac_dist.cli import experiment_options as experiments
 from awac_dist.cli import options
 from awac_dist.cli.parser import headline, positional
 from awac_dist.config import CloneConfig
@@ -75,7 +76,7 @@ class Evaluate(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Checked):
-    """Write a run's policy as an .npz that acts without torch and Ray.
+    """Write a run's policy as an .npz that needs no torch, no Ray.
 
     Attributes:
         policy: A run folder, or a checkpoint of one.
@@ -250,4 +251,9 @@ COMMANDS = {
     "data convert": Command("convert", Convert),
     "data collect": Command("collect", Collect),
     "data recipe": Command("recipe", Make),
+    "experiments list": Command("experiments", experiments.List),
+    "experiments run": Command("experiments", experiments.Run),
+    "experiments plot": Command("experiments", experiments.Plot),
+    "experiments table": Command("experiments", experiments.Table),
+    "experiments pages": Command("experiments", experiments.Pages),
 }

@@ -75,7 +75,8 @@ def _run(argv: Sequence[str]) -> int | None:
         from awac_dist.cli.commands import COMMANDS
         from awac_dist.cli.parser import read
 
-    group = "data " if argv[:1] == ["data"] else ""
+    groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
+    group = f"{argv[0]} " if argv and argv[0] in groups else ""
     words = list(argv)[bool(group) :]
     names = [name.removeprefix(group) for name in COMMANDS if name.startswith(group)]
     if not words or words[0] in ("-h", "--help"):
@@ -100,7 +101,8 @@ def _run(argv: Sequence[str]) -> int | None:
 
 def _overview(group: str, commands: Mapping[str, str]) -> str:
     lines = [f"usage: {PROGRAM} {group}COMMAND ...", "", "commands:"]
-    lines += [f"  {name:<15}{what}" for name, what in commands.items()]
+    width = max(map(len, commands)) + 2
+    lines += [f"  {name:<{width}}{what}" for name, what in commands.items()]
     return "\n".join([*lines, "", f"See {PROGRAM} {group}COMMAND --help."])
 
 

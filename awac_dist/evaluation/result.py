@@ -102,6 +102,7 @@ class Evaluation:
             "eval/return": self.mean,
             "eval/return_half_width": self.half_width,
             "eval/length": sum(self.lengths) / len(self.lengths),
+            "eval/episodes": len(self.returns),
         }
         if self.faults:
             values["eval/dropped_episodes"] = len(self.faults)

@@ -1,1 +1,1 @@
-"""Experiments about the system itself."""
+"""What is compared with what: lists of runs, their results, figures and tables; chaos."""

@@ -15,7 +15,6 @@ import json
 import math
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from awac_dist.experiments.campaign import Campaign, Death, RunSize, is_clean
+from awac_dist.experiments.processes import launch, stop
 from awac_dist.experiments.run_record import (
     EVALUATION,
     UPDATES,
@@ -59,18 +59,6 @@ MAX_FAILURES = 5  # of one run
 RECOVERY_S = 180.0  # after which a death counts as not recovered from
 
 
-def launch(arguments: Sequence[str], log: Path) -> psutil.Popen:
-    """Start `python -m awac_dist.launch`; what it prints is appended to a log."""
-    with log.open("ab") as output:
-        return psutil.Popen(
-            [sys.executable, "-m", "awac_dist.launch", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for who watches, and ends the run in order
-        )
-
-
 def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[psutil.Process]:
     """Processes of a kind that a launcher started, or itself, by process id.
 
@@ -86,13 +74,6 @@ def of_kind(launcher: psutil.Popen, kind: str, *, ready: bool = False) -> list[p
             if is_one and not (ready and STARTING in title):
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)
-
-
-def stop(launcher: psutil.Popen) -> None:
-    """End a run in order, as a cluster does that takes its machine back."""
-    if launcher.poll() is None:
-        launcher.terminate()
-        launcher.wait()
 
 
 @dataclass

@@ -133,6 +133,7 @@ def test_three_definitions_by_hand() -> None:
             "eval/return": -3.0,
             "eval/return_half_width": 2.776445 * np.sqrt(2.5 / 5),  # Student's t of 4
             "eval/length": 40.0,
+            "eval/episodes": 5,
             "eval/success_final": 0.4,
             "eval/success_any": 0.8,
             "eval/success_sustained": 0.4,

@@ -10,15 +10,13 @@ import awac_dist
 
 ROOT = Path(awac_dist.__file__).parent
 MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
-MAY_IMPORT_TORCH = {"bench", "tensors", "nn", "losses", "algorithms", "learner", "rllib"}
+MAY_IMPORT_TORCH = {
+    *("tensors", "nn", "losses", "algorithms", "learner", "rllib"),
+    *("bench", "experiments"),
+}
 SHARED_BY_METHODS = {
-    "base",
-    "conservative",
-    "gradients",
-    "skeletons",
-    "soft",
-    "support",
-    "world",
+    *("base", "gradients", "world"),
+    *("skeletons", "soft", "conservative", "support"),
 }
 
 FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}
@@ -56,11 +54,14 @@ MAY_IMPORT = {
     "launch": {"cli"},
     "bench": COMPONENTS | {"allocator", "cli", "distributed", "rllib", "runs"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses", "runs"},
-    "experiments": COMPONENTS | {"cli", "distributed", "runs"},
+    "experiments": COMPONENTS | {"bench", "cli", "distributed", "runs"},
     "__init__": {"data", "envs", "policies", *FOUNDATIONS},
 }
-# `python -m` looks for them there; they only call
-ENTRY_POINTS = {"data.__main__": "cli", "evaluation.__main__": "cli", "plotting.__main__": "cli"}
+# `python -m`, or `awac-dist`, looks for them there; they only call
+ENTRY_POINTS = {
+    **{f"{room}.__main__": "cli" for room in ("data", "evaluation", "plotting")},
+    "cli.experiments": "experiments",
+}
 
 
 def imports(source: str) -> Iterator[str]:

@@ -1,0 +1,95 @@
+"""What `awac-dist experiments ...` does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from awac_dist.cli import experiment_options as options
+from awac_dist.errors import InputError, writable
+from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
+from awac_dist.experiments.experiment import LOOK, ROOT, runs_folder
+from awac_dist.reporting.screen import say
+
+
+def run(given: Any) -> int | None:
+    """Do what one of the commands says."""
+    match given:
+        case options.List():
+            for name in EXPERIMENTS:
+                say(f"{name:15} {experiment(name).shows}")
+        case options.Run():
+            return _run(given)
+        case options.Plot():
+            _plot(given)
+        case options.Table():
+            _table(given)
+        case options.Pages():
+            from awac_dist.experiments.pages import write_pages
+
+            for path in write_pages(Path(given.out or ROOT / "docs" / "methods")):
+                say(str(path))
+    return None
+
+
+def _run(given: options.Run) -> int:
+    from awac_dist.experiments.results import rows_of_run, store
+    from awac_dist.experiments.running import hold
+
+    its, out = experiment(given.name), runs_folder(given.out)
+    runs = its.runs(
+        given.budget,
+        methods=given.methods,
+        task=given.task,
+        seeds=given.seeds,
+        words=given.words or "",
+    )
+    path = out / its.name / f"{LOOK}.csv" if given.words else _file(given, "csv")
+    failed = hold(
+        runs,
+        out,
+        jobs=given.jobs,
+        again=given.again,
+        say=say,
+        finished=lambda run, folder: store(path, rows_of_run(run, folder), its),
+    )
+    say(f"results: {path}")
+    for line in failed:
+        say(f"failed: {line}", sys.stderr)
+    return int(bool(failed))
+
+
+def _plot(given: options.Plot) -> None:
+    from awac_dist.experiments.showing import figure
+
+    path = _file(given, "png")
+    with writable(str(path)):
+        figure(experiment(given.name), _rows(given), given.budget, path)
+    say(str(path))
+
+
+def _table(given: options.Table) -> None:
+    from awac_dist.experiments.showing import table
+
+    path, text = _file(given, "md"), table(experiment(given.name), _rows(given), given.budget)
+    with writable(str(path)):
+        path.write_text(text)
+    say(text)
+    say(str(path))
+
+
+def _file(given: options.OfExperiment, ending: str) -> Path:
+    """The csv is one for all budgets; figure and table of another than `small` say which."""
+    budget = "" if given.budget == "small" or ending == "csv" else f"-{given.budget}"
+    folder = Path(given.results or ROOT / "docs" / "results")
+    return folder / f"{given.name}{budget}.{ending}"
+
+
+def _rows(given: options.OfExperiment) -> list[dict[str, Any]]:
+    from awac_dist.experiments.results import read_results
+
+    rows = read_results(path := _file(given, "csv"))
+    if not any(row["budget"] == given.budget for row in rows):
+        raise InputError(f"{path} has no run of budget {given.budget}: `run` makes some")
+    return rows

@@ -1,0 +1,124 @@
+"""An experiment as data: what it shows, and the runs that it is made of."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from awac_dist.errors import InputError, did_you_mean
+
+ROOT = Path(__file__).parents[2]  # of the checkout, where presets and results lie
+PRESETS = ROOT / "configs" / "algorithms"
+Budget: TypeAlias = Literal["small", "medium", "paper"]
+ALONE = "--workers 1 --learner.threads 1"  # a run has one core; as many go side by side as fit
+LOOK = "look"  # stands for the budget of runs with further words
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A line of the table: a method, and what it is told on top of its preset."""
+
+    label: str
+    method: str  # of the registry
+    words: str = ""  # of the command line, which win over those of task and budget
+    note: str = ""  # what a reader of the table has to know
+    small: str = ""  # further words in the small budget, where it is dear; the table says so
+    peer: bool = False  # of others' code, which puts its rows into the results itself
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is compared on what, how long and how often."""
+
+    name: str
+    shows: str
+    variants: Sequence[Variant]
+    budgets: Mapping[Budget, str]  # words, and with them how long a run is
+    claim: str = ""  # a paper's, where one has it
+    tasks: Mapping[str, str] = field(default_factory=lambda: {"HalfCheetah-v5": ""})  # id -> words
+    seeds: int = 3
+    panels: Mapping[str, str] = field(default_factory=lambda: {"return": "return of an episode"})
+    # columns of the results that are drawn, in words; metrics of updates go by their names
+    levels: Mapping[str, Mapping[float, str]] = field(default_factory=dict)  # lines in a panel
+    wide: frozenset[str] = frozenset()  # panels whose values span orders of magnitude
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics of updates that its results keep."""
+        return [name for name in self.panels if "/" in name]
+
+    def runs(
+        self,
+        budget: Budget,
+        *,
+        methods: Sequence[str] = (),
+        task: str | None = None,
+        seeds: int | None = None,
+        words: str = "",
+    ) -> Iterator[Run]:
+        """The runs of so many seeds, one seed of all after the other.
+
+        Args:
+            budget: How long each is.
+            methods: Those of these methods or labels alone; all where there is none.
+            task: Of this task alone.
+            seeds: Other than its own number.
+            words: Instead of the budget's, to try things out.
+        """
+        known = {name for its in self.variants for name in (its.label, its.method)}
+        for given, names in ((methods, known), ((task,) if task else (), self.tasks)):
+            for name in given:
+                if name not in names:
+                    hint = did_you_mean(name, names, f"there are {', '.join(sorted(names))}")
+                    raise InputError(f"experiment {self.name} has no {name}; {hint}")
+        if budget not in self.budgets:
+            raise InputError(f"experiment {self.name} has budgets {', '.join(self.budgets)} alone")
+        for seed in range(self.seeds if seeds is None else seeds):
+            for name in [task] if task else self.tasks:
+                for variant in [its for its in self.variants if not its.peer]:
+                    if not methods or {variant.label, variant.method} & {*methods}:
+                        yield Run(self, budget, name, variant, seed, words)
+
+
+class Run(NamedTuple):
+    """One run of an experiment."""
+
+    experiment: Experiment
+    budget: Budget
+    task: str
+    variant: Variant
+    seed: int
+    more: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells it from the others, as the results say it."""
+        return LOOK if self.more else self.budget, self.task, self.variant.label, str(self.seed)
+
+    def __str__(self) -> str:
+        return " ".join((self.experiment.name, *self.key))
+
+    @property
+    def words(self) -> list[str]:
+        """What the launcher is told, but for the run's folder."""
+        its, budget = self.variant, self.experiment.budgets[self.budget]
+        dear = its.small if self.budget == "small" else ""
+        told = (ALONE, self.experiment.tasks[self.task], budget, self.more, its.words, dear)
+        preset = ["--config", str(PRESETS / f"{its.method}.yaml"), "--env", self.task]
+        return [*preset, "--seed", str(self.seed), *shlex.split(" ".join(told))]
+
+    def folder(self, out: Path) -> Path:
+        """Where it lies: its log is beside it."""
+        budget, task, label, seed = (re.sub(r"[^\w.+-]+", "-", word) for word in self.key)
+        return out / self.experiment.name / budget / task / label / f"seed-{seed}"
+
+
+def runs_folder(given: str | None) -> Path:
+    """Where runs lie: as given, or below AWAC_DIST_RUNS, or in the user's cache."""
+    ours = os.environ.get("AWAC_DIST_RUNS", "~/.cache/awac_dist")
+    return Path(given or f"{ours}/experiments").expanduser().resolve()

@@ -1,0 +1,162 @@
+"""`python -m awac_dist.experiments.peers`: others' code on the job of the experiment `parity`.
+
+d3rlpy's IQL, CQL, TD3+BC, BCQ and BEAR learn offline from the embedded demonstrations,
+stable-baselines3's SAC from nothing online, each with its own defaults but for what `THEIRS` says.
+Their rows join those of `awac-dist experiments run parity` in docs/results/parity.csv. Neither is
+a dependency: each wants a virtual environment of its own that sees ours,
+
+    python -m venv --system-site-packages peers && peers/bin/pip install --no-deps PACKAGE
+    OMP_NUM_THREADS=1 peers/bin/python -m awac_dist.experiments.peers iql --seeds 3
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from awac_dist.bench.whole_curves import played, their_episodes
+from awac_dist.cli.main import call
+from awac_dist.cli.parser import positional
+from awac_dist.errors import InputError
+from awac_dist.experiments.experiment import ROOT
+from awac_dist.experiments.results import Row, store
+from awac_dist.experiments.signatures import PARITY
+from awac_dist.ranges import Checked, Count
+
+TASK = "HalfCheetah-v5"
+EPISODES, CURVE_EPISODES = 40, 5
+THEIRS: dict[str, tuple[str, dict[str, Any]]] = {  # method -> d3rlpy's config, and its options
+    "iql": ("IQL", {}),
+    "cql": ("CQL", {"alpha_learning_rate": 0.0}),  # its conservative weight stays 5
+    "td3_bc": ("TD3PlusBC", {}),
+    "bcq": ("BCQ", {"n_action_samples": 10, "batch_size": 256}),
+    "bear": ("BEAR", {"n_action_samples": 10, "n_mmd_action_samples": 10, "warmup_steps": 5_000}),
+}
+STEPS_AN_UPDATE = {"td3_bc": 2}  # theirs, of the critics, for one of ours
+Predict = Callable[[Any], Any]
+Note = Callable[[int, Predict], None]  # steps of training, and the policy then
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peers(Checked):
+    """Run others' code on the job of the experiment `parity`.
+
+    Attributes:
+        methods: Of d3rlpy iql, cql, td3_bc, bcq and bear; of stable-baselines3 sac.
+        seeds: How many of each.
+        steps: Updates offline, or steps of sac online; None is what the experiment has.
+        every: Of these, between two evaluations.
+        results: The csv; None is docs/results/parity.csv.
+    """
+
+    methods: tuple[str, ...] = positional()
+    seeds: Count = 3
+    steps: Count | None = None
+    every: Count = 2_500
+    results: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        for name in {*self.methods} - {*THEIRS, "sac"}:
+            yield "methods", f"no method {name}; there are sac, {', '.join(THEIRS)}"
+
+
+def run(options: Peers) -> None:
+    """Train and evaluate all, one after the other; each adds its rows once it ends."""
+    path = Path(options.results or ROOT / "docs" / "results" / f"{PARITY.name}.csv").resolve()
+    torch.set_num_threads(1)
+    for seed in range(options.seeds):
+        for method in options.methods:
+            rows = list(learned(method, seed, options))
+            store(path, rows, PARITY)
+            print(f"{rows[-1]['variant']}, seed {seed}: {rows[-1]['return']:,.0f}", flush=True)
+
+
+def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
+    """Rows of one run."""
+    package = "stable-baselines3" if method == "sac" else "d3rlpy"
+    began, rows, env = time.monotonic(), list[Row](), gymnasium.make(TASK)
+    total = options.steps or (100_000 if method == "sac" else 15_000)
+    total *= (each := STEPS_AN_UPDATE.get(method, 1))
+    its = {"budget": "small", "task": TASK, "variant": f"{method}, {package}", "method": method}
+
+    def note(steps: int, predict: Predict) -> None:
+        if steps % (options.every * each) and steps < total:
+            return
+        count = CURVE_EPISODES if steps < total else EPISODES
+        returns = played(env, predict, count, first=1_000_000)
+        rows.append(
+            {
+                **its,
+                "seed": str(seed),
+                "phase": "online" if method == "sac" else "offline",
+                "env_steps": steps if method == "sac" else 0,
+                "grad_steps": steps // each,
+                "wall_s": round(time.monotonic() - began, 1),
+                "return": round(float(np.mean(returns)), 2),
+                "return_std": round(float(np.std(returns, ddof=1)), 2),
+                "episodes": len(returns),
+            }
+        )
+
+    try:
+        train = train_sac if method == "sac" else train_offline
+        train(method, seed, total, note)
+    except ImportError as error:
+        raise InputError(f"{package} is not installed here: {error}") from error
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    machine = f"{os.cpu_count()} cores, torch {torch.__version__}, {package} {version(package)}"
+    rows[-1] |= {"memory_mb": round(peak), "machine": machine}
+    yield from rows
+
+
+def train_offline(method: str, seed: int, total: int, note: Note) -> None:
+    """Train d3rlpy's on the demonstrations, observations in their standard deviations as ours."""
+    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
+        d3rlpy: Any = import_module("d3rlpy")
+        name, options = THEIRS[method]
+        scaler = d3rlpy.preprocessing.StandardObservationScaler()
+        kind = getattr(d3rlpy.algos, f"{name}Config")
+        algorithm = kind(observation_scaler=scaler, **options).create(device="cpu:0")
+        d3rlpy.seed(seed)
+        algorithm.fit(
+            d3rlpy.dataset.create_infinite_replay_buffer(their_episodes()),
+            n_steps=total,
+            n_steps_per_epoch=total,
+            callback=lambda its, _, step: note(step, lambda seen: its.predict(seen[None])[0]),
+            logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+            show_progress=False,
+        )
+
+
+def train_sac(method: str, seed: int, total: int, note: Note) -> None:
+    """Train stable-baselines3's SAC from nothing."""
+    theirs: Any = import_module("stable_baselines3")
+    algorithm = theirs.SAC("MlpPolicy", gymnasium.make(TASK), seed=seed, device="cpu")
+
+    def predict(seen: Any) -> Any:
+        return algorithm.predict(seen, deterministic=True)[0]
+
+    def after_step(*_: Any) -> bool:
+        note(algorithm.num_timesteps, predict)
+        return True
+
+    algorithm.learn(total, callback=after_step)
+
+
+if __name__ == "__main__":
+    sys.exit(call(Peers, run, "python -m awac_dist.experiments.peers"))

@@ -1,0 +1,44 @@
+"""Runs as processes: started, looked after, ended in order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+def launch(arguments: Sequence[str], log: Path, **environment: str) -> psutil.Popen:
+    """Start `python -m awac_dist.launch`; what it prints is appended to a log."""
+    with log.open("ab") as output:
+        return psutil.Popen(
+            [sys.executable, "-m", "awac_dist.launch", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C is for who watches, and ends the run in order
+        )
+
+
+def stop(*launchers: psutil.Popen) -> None:
+    """End runs in order, as a cluster does that takes its machine back."""
+    going = [launcher for launcher in launchers if launcher.poll() is None]
+    for launcher in going:
+        launcher.terminate()
+    for launcher in going:
+        launcher.wait()
+
+
+def memory_bytes(launcher: psutil.Popen) -> int:
+    """What a run's processes take together now, each page that they share counted once."""
+    total = 0
+    with suppress(psutil.Error):  # it is gone
+        for process in (launcher, *launcher.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += process.memory_full_info().pss
+    return total

@@ -1,0 +1,135 @@
+"""The results of an experiment: one small csv, from the records of its runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from awac_dist.experiments.experiment import Experiment, Run
+from awac_dist.experiments.running import COST, beside
+from awac_dist.files import write_file
+from awac_dist.reporting.rows import METRICS_FILE, read_table
+
+KEY = ("budget", "task", "variant", "seed")  # of a run
+COLUMNS = (
+    *("budget", "task", "variant", "method", "seed", "phase"),
+    *("env_steps", "grad_steps", "wall_s", "return", "return_std", "success", "episodes"),
+    *("memory_mb", "machine"),  # of the run, in its last row
+)
+METRIC_ROWS = 40  # of a phase, each the mean over its stretch of updates
+Row = dict[str, Any]
+
+
+def rows_of_run(run: Run, folder: Path) -> list[Row]:
+    """What the results keep of a finished run: its evaluations, and the metrics that are wanted."""
+    rows = read_table(folder / METRICS_FILE).rows
+    evaluations = {(row["phase"], row["grad_steps"]): row for row in rows if "eval/return" in row}
+    found = [_evaluation(row) for row in evaluations.values()]
+    found += _metrics(rows, run.experiment.metrics)
+    found.sort(key=lambda row: (row["grad_steps"], row["wall_s"]))
+    its = dict(zip(KEY, run.key, strict=True)) | {"method": run.variant.method}
+    if found:
+        found[-1] |= {"memory_mb": _memory_mb(folder), "machine": _machine(folder)}
+    return [its | row for row in found]
+
+
+def _evaluation(row: Row) -> Row:
+    count, half = int(row["eval/episodes"]), row["eval/return_half_width"]
+    known = half is not None and count > 1
+    std = half * math.sqrt(count) / stdtrit(count - 1, 0.975) if known else None
+    return _place(row) | {
+        "return": _short(row["eval/return"]),
+        "return_std": _short(std),
+        "success": _short(row.get("eval/success_final")),
+        "episodes": count,
+    }
+
+
+def _metrics(rows: Sequence[Row], names: Sequence[str]) -> Iterator[Row]:
+    """Means of metrics over equal stretches of each phase, placed at the end of each stretch."""
+    updates = [row for row in rows if any(row.get(name) is not None for name in names)]
+    for phase in dict.fromkeys(row["phase"] for row in updates):
+        its = [row for row in updates if row["phase"] == phase]
+        for stretch in np.array_split(np.arange(len(its)), min(METRIC_ROWS, len(its))):
+            part = [its[number] for number in stretch]
+            known = {
+                name: [row[name] for row in part if row.get(name) is not None] for name in names
+            }
+            means = {name: _short(np.mean(values)) for name, values in known.items() if values}
+            yield _place(part[-1]) | means
+
+
+def _place(row: Row) -> Row:
+    counters = {name: row[name] for name in ("phase", "env_steps", "grad_steps")}
+    return counters | {"wall_s": round(row["elapsed_s"], 1)}
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def _memory_mb(folder: Path) -> int | None:
+    cost = beside(folder, COST)
+    peak = json.loads(cost.read_text())["peak_bytes"] if cost.exists() else 0
+    return round(peak / 1e6) or None
+
+
+def _machine(folder: Path) -> str:
+    """Of its last session: cores, versions, commit."""
+    facts = json.loads(sorted(folder.glob("provenance*.json"))[-1].read_text())
+    commit = (facts["git"] or {}).get("commit", "")[:7] or facts["versions"]["awac_dist"]
+    return f"{facts['cpus']} cores, torch {facts['versions']['torch']}, awac_dist {commit}"
+
+
+def read_results(path: Path) -> list[Row]:
+    """Rows of a csv; numbers as such, None where a cell is empty; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {name: _value(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def select(rows: Iterable[Row], **wanted: str) -> list[Row]:
+    """Rows of which some columns have these values."""
+    assert wanted.keys() <= {*KEY, "phase", "method"}
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in ("budget", "task", "variant", "method", "seed", "phase", "machine"):
+        return cell
+    return float(cell) if cell else None
+
+
+def store(path: Path, rows: Iterable[Row], experiment: Experiment) -> None:
+    """Put rows of runs into a csv, in the place of what it has of these runs."""
+    new = list(rows)
+    keys = {tuple(row[name] for name in KEY) for row in new}
+    kept = [row for row in read_results(path) if tuple(row[name] for name in KEY) not in keys]
+    order = [its.label for its in experiment.variants]
+
+    def place(row: Row) -> tuple[Any, ...]:
+        known = order.index(row["variant"]) if row["variant"] in order else len(order)
+        return row["budget"], row["task"], known, row["variant"], int(row["seed"])
+
+    text = io.StringIO()
+    names = [*COLUMNS, *experiment.metrics]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in sorted([*kept, *new], key=place):
+        writer.writerow({name: _cell(row.get(name)) for name in names})
+    write_file(str(path), text.getvalue().encode())
+
+
+def _cell(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

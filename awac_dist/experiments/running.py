@@ -1,0 +1,156 @@
+"""Runs of an experiment, side by side: what is finished is skipped, what was stopped goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psutil import Popen
+
+from awac_dist.errors import InputError
+from awac_dist.experiments.experiment import Run
+from awac_dist.experiments.processes import launch, memory_bytes, stop
+from awac_dist.files import sealed, write_file
+from awac_dist.learner.checkpoint import load_progress
+
+POLL_S, MEMORY_EVERY_S = 0.5, 10.0
+FAILED, COST, LOG = ".failed", ".json", ".log"  # beside the folder of a run
+PATHS = ("--config", "--run-dir")  # of words, which say where and not what
+
+
+def beside(folder: Path, ending: str) -> Path:
+    """A file about a run, beside its folder."""
+    return folder.with_name(folder.name + ending)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run came to its end."""
+    try:
+        return bool(load_progress(sealed(f"{folder}/checkpoints")[-1])["finished"])
+    except (InputError, LookupError, OSError):
+        return False
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether there is a run to go on with."""
+    return (folder / "config.yaml").exists()
+
+
+def begun_otherwise(folder: Path, run: Run) -> bool:
+    """Whether the run in a folder was told something else than this experiment would."""
+    try:
+        begun = json.loads((folder / "provenance.json").read_text())["argv"]
+    except (OSError, ValueError, LookupError):
+        return False
+
+    def what(words: list[str]) -> list[str]:
+        return [
+            word for before, word in zip(["", *words], words, strict=False) if before not in PATHS
+        ]
+
+    return what(begun) != what([*run.words, "--run-dir", ""])
+
+
+def last_line(log: Path) -> str:
+    """Why a run ended, in its own words: ours begin with the program's name."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    clear = [line for line in lines if line.startswith("awac_dist: ")]
+    return (clear or lines or ["it said nothing"])[-1]
+
+
+@dataclass
+class Going:
+    """A run that goes on."""
+
+    run: Run
+    folder: Path
+    process: Popen = field(init=False)
+    peak_bytes: int = 0
+    _looked_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        beside(self.folder, FAILED).unlink(missing_ok=True)
+        if (cost := beside(self.folder, COST)).exists() and has_begun(self.folder):
+            self.peak_bytes = json.loads(cost.read_text())["peak_bytes"]
+        new = [*self.run.words, "--run-dir", str(self.folder)]
+        words = ["--resume", str(self.folder)] if has_begun(self.folder) else new
+        log = beside(self.folder, LOG)
+        log.unlink(missing_ok=True)  # of a session before
+        self.process = launch(words, log, OMP_NUM_THREADS="1")
+
+    def has_ended(self) -> bool:
+        """Whether it has; what it takes is looked at meanwhile."""
+        if time.monotonic() - self._looked_s > MEMORY_EVERY_S:
+            self._looked_s = time.monotonic()
+            self.peak_bytes = max(self.peak_bytes, memory_bytes(self.process))
+        return self.process.poll() is not None
+
+    def close(self) -> str:
+        """Note what it took; why it failed, or nothing."""
+        cost = json.dumps({"peak_bytes": self.peak_bytes})
+        write_file(str(beside(self.folder, COST)), cost.encode())
+        if self.process.returncode == 0:
+            return ""
+        why = last_line(beside(self.folder, LOG))
+        write_file(str(beside(self.folder, FAILED)), why.encode())
+        return why
+
+
+def hold(
+    runs: Iterable[Run],
+    out: Path,
+    *,
+    jobs: int | None,
+    again: bool,
+    say: Callable[[str], object],
+    finished: Callable[[Run, Path], object],
+) -> list[str]:
+    """Run what is not finished, so many at once; Ctrl-C stops all in order.
+
+    Args:
+        runs: In the order in which they are begun.
+        out: Folder for the runs.
+        jobs: How many go on at once; None is one a core.
+        again: Whether those that failed before are tried again.
+        say: Is told what begins and ends.
+        finished: Is told of each that came to its end, now or earlier.
+
+    Returns:
+        A line for each that failed, now or earlier.
+    """
+    failed, waiting, going = [], [], list[Going]()
+    for run in runs:
+        folder = run.folder(out)
+        if begun_otherwise(folder, run):
+            failed.append(f"{run}: {folder} was begun with other words: move it away")
+        elif is_finished(folder):
+            finished(run, folder)
+        elif (marked := beside(folder, FAILED)).exists() and not again:
+            failed.append(f"{run}: {marked.read_text()} ({beside(folder, LOG)})")
+        else:
+            waiting.append(run)
+    say(f"{len(waiting)} runs to do, in {out}")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while waiting or going:
+            while waiting and len(going) < (jobs or len(os.sched_getaffinity(0))):
+                going.append(Going(run := waiting.pop(0), run.folder(out)))
+                say(f"begun: {run}")
+            time.sleep(POLL_S)
+            for its in [its for its in going if its.has_ended()]:
+                going.remove(its)
+                if why := its.close():
+                    failed.append(f"{its.run}: {why} ({beside(its.folder, LOG)})")
+                else:
+                    finished(its.run, its.folder)
+                say(f"{'failed' if why else 'finished'}: {its.run}; {len(waiting)} wait")
+    finally:
+        stop(*(its.process for its in going))
+        signal.signal(signal.SIGTERM, before)
+    return failed

@@ -1,0 +1,162 @@
+"""The figure and the table of an experiment, from its csv alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from awac_dist.experiments.experiment import Experiment, Variant
+from awac_dist.experiments.results import Row, select
+from awac_dist.experiments.statistics import (
+    SWITCH_STEPS,
+    Interval,
+    Numbers,
+    band,
+    by_seed,
+    figures,
+    interquartile,
+)
+from awac_dist.plotting.learning_curve import CLONE, TEXT, dress
+from awac_dist.reporting.wording import counted, number
+
+COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
+TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
+ACROSS = 4  # panels in a row
+STATISTICS = (
+    "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
+    "by a bootstrap over seeds. s: of a whole run on one core, evaluations included, others\n"
+    "beside it. MB: at the peak, all processes of the run."
+)
+RETURNS = (
+    "Returns are those of {episodes} of the mean action at the end of a phase. dip: the return\n"
+    f"before the switch to online less the least within {SWITCH_STEPS:,} steps after it. regret:\n"
+    "what the mean return online lacks of the paper's expert."
+)
+
+
+def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
+    """The Markdown page of an experiment's results of a budget."""
+    rows = select(rows, budget=budget)
+    lines = [f"# {experiment.name}: {experiment.shows}", ""]
+    if experiment.claim:
+        lines += [f"The claim: {experiment.claim}.", ""]
+    lines += [f"![{experiment.name}]({experiment.name}.png)", ""]
+    for task in dict.fromkeys(row["task"] for row in rows):
+        lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
+    machines = sorted({row["machine"] for row in rows if row["machine"]})
+    if episodes := max((row["episodes"] for row in rows if row["episodes"]), default=0):
+        lines += [RETURNS.format(episodes=counted(int(episodes), "episode"))]
+    lines += [
+        STATISTICS,
+        "",
+        f"Made on: {'; '.join(machines)}.",
+        "",
+    ]
+    lines += [f"Again: `awac-dist experiments run {experiment.name} --budget {budget}`, then"]
+    lines += [f"`awac-dist experiments table {experiment.name} --budget {budget}`."]
+    return "\n".join(lines) + "\n"
+
+
+def table_of_task(
+    experiment: Experiment, rows: Sequence[Row], task: str, budget: str
+) -> Iterator[str]:
+    """The table of one task."""
+    found = {its: select(rows, variant=its.label) for its in experiment.variants}
+    metrics = experiment.metrics
+    cells = {its: summary(part, task, metrics) for its, part in found.items() if part}
+    known = [name for each in cells.values() for name in each if np.isfinite(each[name].middle)]
+    heads = [name for name in figures(rows, task, metrics) if name in known]
+    yield f"{task}, budget {budget}:"
+    yield ""
+    yield f"| variant | {' | '.join(heads)} | seeds | |"
+    yield f"| --- |{' ---: |' * (len(heads) + 1)} --- |"
+    for its, each in cells.items():
+        told = [_cell(each[name]) for name in heads]
+        told += [str(len(by_seed(found[its]))), remark(its, budget)]
+        yield f"| {its.label} | {' | '.join(told)} |"
+
+
+def summary(rows: Sequence[Row], task: str, metrics: Sequence[str] = ()) -> dict[str, Interval]:
+    """The figures of a variant over its seeds."""
+    each = [figures(its, task, metrics) for its in by_seed(rows).values()]
+    known = {name: [its[name] for its in each if np.isfinite(its[name])] for name in each[0]}
+    return {name: interquartile(np.array(its or [np.nan])) for name, its in known.items()}
+
+
+def remark(variant: Variant, budget: str) -> str:
+    """What a reader has to know of a variant."""
+    small = f"here `{variant.small}`" if variant.small and budget == "small" else ""
+    return "; ".join(filter(None, (variant.note, small)))
+
+
+def _cell(its: Interval) -> str:
+    middle, low, high = map(float, its)
+    if not np.isfinite(middle):
+        return "-"
+    around = [number(end, like=middle) for end in (low, high) if np.isfinite(end)]
+    return number(middle) + (f" ({' to '.join(around)})" if around else "")
+
+
+def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path) -> None:
+    """Draw the curves of all variants, of a few in one panel, of many in a panel each."""
+    rows = select(rows, budget=budget)
+    variants = [its for its in experiment.variants if select(rows, variant=its.label)]
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    shown = [(task, column) for task in tasks for column in experiment.panels]
+    apart = len(variants) > TOGETHER
+    panels = [
+        (task, column, part)
+        for task, column in shown
+        for part in ([[its] for its in variants] if apart else [variants])
+    ]
+    across = min(ACROSS, len(panels))
+    down = -(-len(panels) // across)
+    size = (3.4 * across + 1, 2.6 * down + 0.6) if apart else (5.2 * across, 4.2 * down)
+    drawing = Figure(figsize=size, dpi=110, layout="constrained")
+    grid = drawing.subplots(down, across, squeeze=False, sharey=apart and len(shown) == 1).flat
+    for axes, (task, column, part) in zip(grid, panels, strict=False):
+        its = select(rows, task=task)
+        _draw(axes, {each.label: select(its, variant=each.label) for each in part}, column)
+        for level, words in experiment.levels.get(column, {}).items():
+            axes.axhline(level, color=TEXT, ls="--", lw=1, label=words)
+        if len(part) > 1 or column in experiment.levels:
+            axes.legend(frameon=False, fontsize=8)
+        axes.set_yscale("symlog" if column in experiment.wide else "linear")
+        what = experiment.panels[column]
+        axes.set_title(part[0].label if apart else f"{what}, {task}", loc="left", fontsize=10)
+    for axes in list(grid)[len(panels) :]:
+        axes.set_axis_off()
+    what = ", ".join(experiment.panels.values()) if apart else experiment.shows
+    drawing.suptitle(f"{experiment.name}: {what}", color=TEXT, fontsize=12, parse_math=False)
+    drawing.savefig(path)
+
+
+def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> None:
+    """Curves with bands over seeds; the switch to online is at 0, updates stand left of it."""
+    for (label, rows), colour in zip(variants.items(), COLOURS, strict=False):
+        at, its = band(rows, column)
+        for side in (at <= 0, at >= 0):
+            axes.fill_between(
+                at[side], its.low[side], its.high[side], color=colour, alpha=0.2, lw=0
+            )
+        axes.plot(at, its.middle, color=colour, lw=1.6, label=label)
+        if column == "return" and len(clone := clones(rows)) and len(variants) == 1:
+            axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)
+    phases = {row["phase"] for rows in variants.values() for row in rows}
+    if {"offline", "online"} <= phases:
+        axes.axvline(0, color=CLONE, lw=1, ls=":")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x) / 1000:g}k")
+    words = {"offline": "updates offline", "online": "steps online"}
+    axes.set_xlabel("  |  ".join(words[name] for name in words if name in phases), fontsize=8)
+    dress(axes)
+
+
+def clones(rows: Sequence[Row]) -> Numbers:
+    """Returns of the clone of each seed [n]."""
+    its: list[Any] = [row["return"] for row in select(rows, phase="clone")]
+    return np.array([value for value in its if value is not None], np.float64)

@@ -1,0 +1,138 @@
+"""Signatures: what each method is known for, in runs of minutes, mostly by metrics of updates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from awac_dist.experiments.experiment import Experiment, Variant
+
+DEMONSTRATIONS = (  # alone; targets follow four times as fast as usual, or Q would need an hour
+    "--clone.updates 0 --clone.episodes 0 --algorithm.critic.target_update_rate 0.02"
+)
+OFFLINE = f"{DEMONSTRATIONS} --online.env_steps 0 --evaluation.episodes 0"
+RETURNS = {743.0: "returns of the data"}  # discounted, their mean over what is far from a cut
+OWN_Q = {"actor/value_mean": "Q of the policy's own actions"}
+TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256"
+MODEL = "--algorithm.behaviour.hidden 256 256"
+AS_D3RLPY = (
+    "--algorithm.actor.learning_rate 1e-4 --algorithm.critic.learning_rate 3e-4 "
+    "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 5000"
+)
+RLPD = (  # without the help of a least of two
+    "--offline.updates 6000 --algorithm.critic_batches 1 --algorithm.target_members 1"
+)
+
+OVERESTIMATION = Experiment(
+    "overestimation",
+    "SAC overrates its own actions offline, CQL underrates them, Cal-QL stays at the returns",
+    [
+        Variant("sac", "sac", "--offline.updates 6000"),
+        Variant("cql", "cql", "--algorithm.clone_updates 0"),
+        Variant("cal_ql", "cal_ql"),
+    ],
+    {"small": f"{OFFLINE} --offline.updates 6000"},
+    panels={**OWN_Q, "critic/value_mean": "Q of the data"},
+    levels={"actor/value_mean": RETURNS, "critic/value_mean": RETURNS},
+    wide=frozenset({"actor/value_mean", "critic/value_mean"}),
+)
+LAYER_NORM = Experiment(
+    "layer-norm",
+    "layer norm bounds Q off the data",
+    [
+        Variant("layer norm", "rlpd", RLPD),
+        Variant("none", "rlpd", f"{RLPD} --algorithm.critic.layer_norm false"),
+    ],
+    {"small": OFFLINE},
+    claim="(RLPD) without an offline penalty, layer norm keeps Q of unseen actions in bounds",
+    panels=OWN_Q,
+    levels={"actor/value_mean": RETURNS},
+    wide=frozenset({"actor/value_mean"}),
+)
+EXPECTILE = Experiment(
+    "expectile",
+    "IQL's V is the mean of Q over the data's actions at 0.5, and rises towards its maximum",
+    [Variant(f"{tau:g}", "iql", f"--algorithm.expectile {tau}") for tau in (0.5, 0.7, 0.9)],
+    {"small": f"{OFFLINE} --offline.updates 5000"},
+    panels={
+        "actor/advantage_mean": "mean of Q - V: below 0 where V is above the mean",
+        "actor/advantage_std": "its spread over the batch: above it some Q remain",
+    },
+    levels={"actor/advantage_mean": {0.0: "V is the mean"}},
+)
+MMD = Experiment(
+    "mmd",
+    "BEAR holds the MMD of its policy from the data at the bound, tight or loose",
+    [
+        Variant(f"{bound:g}", "bear", f"--algorithm.epsilon {bound} --offline.updates 5000")
+        for bound in (0.05, 0.15)
+    ],
+    {"small": f"{OFFLINE} --algorithm.divergence_updates 1000"},
+    panels={"actor/divergence": "MMD", "actor/penalty_weight": "weight alpha"},
+    levels={"actor/divergence": {0.05: "0.05", 0.15: "0.15"}},
+    wide=frozenset({"actor/penalty_weight"}),
+)
+BEHAVIOUR = Experiment(
+    "behaviour",
+    "a behaviour model that is fitted to all data knows what is collected online less well",
+    [
+        Variant("prior data", "brac", '--replay.mixture \'{"offline": 1, "online": 0}\''),
+        Variant("half online", "brac", '--replay.mixture \'{"offline": 0.5, "online": 0.5}\''),
+    ],
+    {"small": f"{DEMONSTRATIONS} --offline.updates 5000 --online.env_steps 5000 "
+     "--evaluation.episodes 0"},
+    claim="(AWAC, Figure 2, plot 4) the log-likelihood of the behaviour model on online data falls",
+    panels={"behaviour/loss": "-log b of the batch's actions"},
+)  # fmt: skip
+SWITCH = Experiment(
+    "switch",
+    "WSRL goes online without a dip where SAC of a pre-trained critic dips",
+    [
+        Variant("wsrl", "wsrl", "--online.warmup_steps 2500"),
+        Variant("no warm-up", "wsrl", "--online.warmup_steps 0"),
+        Variant("sac, offline too", "sac", "--clone.initialize_actor true"),
+    ],
+    {"small": "--clone.updates 3000 --clone.episodes 20 --clone.initialize_actor false "
+     "--offline.updates 10000 --online.env_steps 10000 --evaluation.every_updates 500 "
+     "--evaluation.curve_episodes 3 --evaluation.episodes 10"},
+    claim="(WSRL) some thousand steps of the policy as it is bridge the switch without old data",
+)  # fmt: skip
+
+PARITY = Experiment(
+    "parity",
+    "our methods beside d3rlpy's offline and stable-baselines3's SAC online, settings alike",
+    [
+        Variant("iql", "iql"),
+        Variant("iql, d3rlpy", "iql", peer=True),
+        Variant("cql", "cql", f"{TWO_LAYERS} --algorithm.clone_updates 0"),
+        Variant("cql, d3rlpy", "cql", peer=True),
+        Variant("td3_bc", "td3_bc", "--offline.updates 7500", "an update is two of the critics"),
+        Variant("td3_bc, d3rlpy", "td3_bc", peer=True),
+        Variant("bcq", "bcq", f"{TWO_LAYERS} {MODEL} --algorithm.candidates 10"),
+        Variant("bcq, d3rlpy", "bcq", peer=True),
+        Variant("bear", "bear", f"{TWO_LAYERS} {MODEL} {AS_D3RLPY}"),
+        Variant("bear, d3rlpy", "bear", note="its actor keeps an entropy", peer=True),
+        Variant(
+            "sac",
+            "sac",
+            "--data --offline.updates 0 --online.env_steps 100000 "
+            "--replay.normalize_observations false",
+        ),
+        Variant("sac, stable-baselines3", "sac", peer=True),
+    ],
+    {"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
+     "--offline.updates 15000 --online.env_steps 0 --evaluation.curve_episodes 5"},
+)  # fmt: skip
+
+CHEAPER = {  # method -> words, for two cores
+    "wsrl": "--algorithm.critic.members 2 --algorithm.num_samples 4 --algorithm.backup_samples 2",
+    "cql": "--algorithm.num_samples 4",
+    "cal_ql": "--algorithm.num_samples 4 --algorithm.backup_samples 4",
+    "rlpd": "--algorithm.critic.members 4",
+}
+SIGNATURES = {
+    its.name: replace(
+        its,
+        variants=[replace(each, small=CHEAPER.get(each.method, "")) for each in its.variants],
+    )
+    for its in (OVERESTIMATION, LAYER_NORM, EXPECTILE, MMD, BEHAVIOUR, SWITCH)
+}

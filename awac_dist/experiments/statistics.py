@@ -1,0 +1,107 @@
+"""What the field asks of results: interquartile means, bootstrap intervals, dips, regret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap, trim_mean
+
+from awac_dist.cli.paper_table import paper_row
+from awac_dist.experiments.results import Row
+
+Numbers = NDArray[np.float64]
+SWITCH_STEPS = 5_000  # online, in which a dip is looked for
+RESAMPLES = 2_000
+PHASES = ("offline", "online")
+
+
+class Interval(NamedTuple):
+    """An interquartile mean over seeds, and its 95 % interval; NaN where one seed gives none."""
+
+    middle: Numbers
+    low: Numbers
+    high: Numbers
+
+
+def interquartile(*strata: Numbers) -> Interval:
+    """IQM of seeds [n, ...], and a bootstrap that draws seeds anew within each task's stratum.
+
+    Agarwal et al., 2021 (https://arxiv.org/abs/2108.13264). Of fewer than four numbers in all it is
+    their mean.
+    """
+
+    def middle(*resampled: Numbers, axis: int = 0) -> Numbers:
+        return np.asarray(trim_mean(np.concatenate(resampled, axis), 0.25, axis))
+
+    its = middle(*strata)
+    if min(map(len, strata)) < 2:
+        return Interval(its, *np.full((2, *its.shape), np.nan))
+    found = bootstrap(
+        strata, middle, n_resamples=RESAMPLES, axis=0, vectorized=True, method="percentile", rng=0
+    )
+    return Interval(its, *found.confidence_interval)
+
+
+def by_seed(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each seed of one variant."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["seed"], []).append(row)
+    return found
+
+
+def curve(rows: Sequence[Row], column: str) -> tuple[Numbers, Numbers]:
+    """Where a run was and what a column says there: updates before the switch are below 0.
+
+    Without a switch they count from where the clone ended, which is none of it: its policy is
+    another one.
+    """
+    known = [row for row in rows if row.get(column) is not None and row["phase"] != "clone"]
+    before = "offline" if any(row["phase"] == "online" for row in rows) else "clone"
+    switch = max((row["grad_steps"] for row in rows if row["phase"] == before), default=0.0)
+    at = [
+        row["grad_steps"] - switch if row["phase"] == "offline" else row["env_steps"]
+        for row in known
+    ]
+    return np.array(at), np.array([row[column] for row in known], np.float64)
+
+
+def band(rows: Sequence[Row], column: str) -> tuple[Numbers, Interval]:
+    """The curve of a variant over its seeds, on the places of the first [n]."""
+    curves = [curve(its, column) for its in by_seed(rows).values()]
+    curves = [(at, values) for at, values in curves if len(at)]
+    if not curves:
+        return np.empty(0), Interval(*np.empty((3, 0)))
+    places = np.unique(curves[0][0])
+    values = np.stack([np.interp(places, *its) for its in curves])  # [seeds, n]
+    return places, interquartile(values)
+
+
+def figures(rows: Sequence[Row], task: str, metrics: Iterable[str] = ()) -> dict[str, float]:
+    """What the table says of one run: returns and what they cost, and metrics as phases ended.
+
+    dip     its return before the switch, less the least within 5,000 steps after it; 0 if none is
+    regret  what the mean return online lacks of the paper's expert
+    """
+
+    def last(phase: str, column: str = "return") -> float:
+        known = [row.get(column) for row in rows if row["phase"] == phase]
+        return float(([np.nan] + [value for value in known if value is not None])[-1])
+
+    offline, paper = last("offline"), paper_row(task)
+    evaluated = [row for row in rows if row["return"] is not None and row["phase"] == "online"]
+    after = [row["return"] for row in evaluated if row["env_steps"] <= SWITCH_STEPS]
+    mean = np.mean([row["return"] for row in evaluated]) if evaluated else np.nan
+    return {
+        "clone": last("clone"),
+        "offline": offline,
+        "online": last("online"),
+        "dip": float(np.maximum(0.0, offline - min(after))) if after else np.nan,
+        "regret": paper.expert - mean if paper and paper.measure == "return" else np.nan,
+        **{f"{name}, {phase}": last(phase, name) for name in metrics for phase in PHASES},
+        "s": max(row["wall_s"] for row in rows),
+        "MB": next((row["memory_mb"] for row in rows if row["memory_mb"]), np.nan),
+    }

@@ -1,0 +1,416 @@
+"""Experiments: their words, their runs, their results, and what is drawn and told of these."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from running import SMALL, write_demonstrations
+
+from awac_dist.cli.main import main
+from awac_dist.cli.options import parse
+from awac_dist.errors import InputError
+from awac_dist.experiments import catalogue, peers, running
+from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
+from awac_dist.experiments.experiment import ROOT, Experiment, Variant, runs_folder
+from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_run, store
+from awac_dist.experiments.running import beside, hold
+from awac_dist.experiments.showing import figure, table
+from awac_dist.experiments.signatures import PARITY
+from awac_dist.experiments.statistics import band, curve, figures, interquartile
+from awac_dist.files import seal
+
+TWO = Experiment(
+    "two",
+    "two ways",
+    [Variant("a", "awac"), Variant("b, less", "bc", "--seed 5", "half of it", "--workers 3")],
+    {"small": "--offline.updates 7", "paper": "--offline.updates 9"},
+    tasks={"Pendulum-v1": "--mode sync", "HalfCheetah-v5": ""},
+    seeds=2,
+    panels={"return": "return", "critic/loss": "loss"},
+)
+
+
+def test_words_of_a_variant_win_over_those_of_the_budget() -> None:
+    runs = {run.key: parse(run.words).config for run in TWO.runs("small")}
+    assert len(runs) == 2 * 2 * 2
+    first = runs["small", "Pendulum-v1", "a", "1"]
+    assert (first.seed, first.mode, first.workers, first.offline.updates) == (1, "sync", 1, 7)
+    less = runs["small", "HalfCheetah-v5", "b, less", "1"]
+    assert (less.seed, less.mode, less.workers, less.offline.updates) == (5, "async", 3, 7)
+    longer = parse(next(TWO.runs("paper", methods=["bc"])).words).config
+    assert (longer.workers, longer.offline.updates) == (1, 9)
+    look = next(TWO.runs("small", words="--offline.updates 8 --seed 6", methods=["b, less"]))
+    config = parse(look.words).config
+    assert (look.key[0], config.offline.updates, config.seed) == ("look", 8, 5)
+
+
+def test_runs_are_chosen_and_seeds_come_one_after_the_other(tmp_path: Path) -> None:
+    runs = list(TWO.runs("small", task="Pendulum-v1", seeds=3))
+    assert [(run.seed, run.variant.label) for run in runs[:3]] == [
+        (0, "a"),
+        (0, "b, less"),
+        (1, "a"),
+    ]
+    assert {run.variant.label for run in TWO.runs("small", methods=["bc"])} == {"b, less"}
+    assert runs[1].folder(tmp_path) == tmp_path / "two/small/Pendulum-v1/b-less/seed-0"
+    with pytest.raises(InputError, match="experiment two has no awca; did you mean awac"):
+        next(TWO.runs("small", methods=["awca"]))
+    with pytest.raises(InputError, match="experiment two has budgets small, paper alone"):
+        next(TWO.runs("medium"))
+    with pytest.raises(InputError, match="no experiment method; did you mean methods"):
+        experiment("method")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_run_of_every_experiment_could_begin(name: str) -> None:
+    its = experiment(name)
+    labels = [variant.label for variant in its.variants]
+    assert len(labels) == len({run.folder(ROOT) for run in its.runs("small", seeds=1)}) / len(
+        its.tasks
+    )
+    for budget in its.budgets:
+        for run in its.runs(budget, seeds=1):
+            parse(run.words)
+    assert {path.stem for path in (ROOT / "docs/results").glob(f"{name}.csv")} <= {name}
+
+
+def test_runs_lie_where_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("AWAC_DIST_RUNS", raising=False)
+    assert runs_folder(None) == Path("/home/me/.cache/awac_dist/experiments")
+    monkeypatch.setenv("AWAC_DIST_RUNS", "/data")
+    assert runs_folder(None) == Path("/data/experiments")
+    assert runs_folder("~/here") == Path("/home/me/here")
+
+
+class Fake:
+    """In the place of the launcher: what each run does is a line for a shell."""
+
+    def __init__(self, does: dict[str, str]) -> None:
+        self.does, self.began = does, list[tuple[str, bool]]()
+        self.processes: list[psutil.Popen] = []
+
+    def launch(self, words: list[str], log: Path, **environment: str) -> psutil.Popen:
+        resumed = words[0] == "--resume"
+        folder = Path(words[words.index("--resume" if resumed else "--run-dir") + 1])
+        label = folder.parent.name
+        self.began.append((label, resumed))
+        assert environment == {"OMP_NUM_THREADS": "1"}
+        if not resumed:
+            folder.mkdir(parents=True)
+            (folder / "config.yaml").touch()
+            (folder / "provenance.json").write_text(json.dumps({"argv": words}))
+        if self.does[label] == "exit 0":
+            end(folder)
+        with log.open("w") as output:
+            self.processes.append(psutil.Popen(["sh", "-c", self.does[label]], stdout=output))
+        return self.processes[-1]
+
+
+def end(folder: Path) -> None:
+    seal(f"{folder}/checkpoints/000000007", {"progress.json": b'{"finished": true}'})
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    fake = Fake({"a": "exit 0", "b-less": "exit 0"})
+    monkeypatch.setattr(running, "launch", fake.launch)
+    monkeypatch.setattr(running, "POLL_S", 0.01)
+    return fake
+
+
+def held(out: Path, **options: Any) -> tuple[list[str], list[str]]:
+    """Which runs are finished, and what is said of those that failed."""
+    finished: list[str] = []
+    options = {"jobs": 1, "again": False, "say": lambda line: None} | options
+    runs = TWO.runs("small", task="Pendulum-v1", seeds=1)
+    note = lambda run, folder: finished.append(run.variant.label)  # noqa: E731
+    return finished, hold(runs, out, finished=note, **options)
+
+
+def test_a_finished_run_is_not_repeated(tmp_path: Path, fake: Fake) -> None:
+    assert held(tmp_path) == (["a", "b, less"], [])
+    assert fake.began == [("a", False), ("b-less", False)]
+    assert held(tmp_path) == (["a", "b, less"], [])
+    assert len(fake.began) == 2
+
+
+def test_a_failed_run_is_named_and_repeated_when_asked(tmp_path: Path, fake: Fake) -> None:
+    fake.does["a"] = "echo begins; echo awac_dist: no room; echo To go on:; exit 1"
+    log = tmp_path / "two/small/Pendulum-v1/a/seed-0.log"
+    line = f"two small Pendulum-v1 a 0: awac_dist: no room ({log})"
+    assert held(tmp_path) == (["b, less"], [line])
+    assert held(tmp_path) == (["b, less"], [line])
+    assert len(fake.began) == 2
+    fake.does["a"] = "exit 0"
+    assert held(tmp_path, again=True) == (["b, less", "a"], [])
+    assert fake.began[2:] == [("a", True)]
+    assert held(tmp_path) == (["a", "b, less"], [])
+
+
+def test_what_was_begun_with_other_words_is_left_alone(tmp_path: Path, fake: Fake) -> None:
+    held(tmp_path)
+    provenance = tmp_path / "two/small/Pendulum-v1/a/seed-0/provenance.json"
+    argv = json.loads(provenance.read_text())["argv"]
+    moved = ["/elsewhere/awac.yaml" if word.endswith(".yaml") else word for word in argv]
+    provenance.write_text(json.dumps({"argv": moved}))
+    assert held(tmp_path) == (["a", "b, less"], [])
+    provenance.write_text(json.dumps({"argv": [*argv, "--offline.updates", "8"]}))
+    finished, (line,) = held(tmp_path)
+    assert finished == ["b, less"]
+    assert line.endswith("was begun with other words: move it away")
+
+
+def test_ctrl_c_stops_all_in_order_and_they_go_on_later(tmp_path: Path, fake: Fake) -> None:
+    fake.does = dict.fromkeys(fake.does, "trap 'exit 143' TERM; sleep 60 & wait")
+
+    def interrupt(line: str) -> None:
+        if line.startswith("begun") and len(fake.began) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        held(tmp_path, jobs=2, say=interrupt)
+    assert {process.returncode for process in fake.processes} <= {143, -15}  # it may not trap yet
+    fake.does = dict.fromkeys(fake.does, "exit 0")
+    assert held(tmp_path) == (["a", "b, less"], [])
+    assert fake.began[2:] == [("a", True), ("b-less", True)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_so_many_go_on_at_once(tmp_path: Path, fake: Fake, jobs: int) -> None:
+    fake.does = dict.fromkeys(fake.does, "sleep 0.1")
+    lines: list[str] = []
+    held(tmp_path, jobs=jobs, say=lambda line: lines.append(line.partition(":")[0]))
+    assert lines[1:3] == (["begun", "finished"] if jobs == 1 else ["begun", "begun"])
+
+
+def row(phase: str, updates: int, steps: int, seconds: float, **values: float | None) -> Row:
+    return {
+        "phase": phase,
+        "grad_steps": updates,
+        "env_steps": steps,
+        "elapsed_s": seconds,
+        **values,
+    }
+
+
+def evaluated(mean: float, half: float | None = None, episodes: int = 2) -> dict[str, float | None]:
+    names = ("eval/return", "eval/return_half_width", "eval/episodes")
+    return dict(zip(names, (mean, half, episodes), strict=True))
+
+
+def write_run(folder: Path, rows: list[Row]) -> None:
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows))
+    facts = {"cpus": 2, "versions": {"torch": "2.7"}, "git": {"commit": "0123456789"}}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    beside(folder, ".json").write_text(json.dumps({"peak_bytes": 1_234_567_890}))
+
+
+def test_results_are_the_evaluations_and_means_of_metrics(tmp_path: Path) -> None:
+    updates = [
+        row("offline", 10 * n, 0, 5.0 + n, **{"critic/loss": float(n)}) for n in range(1, 81)
+    ]
+    write_run(
+        tmp_path / "run",
+        [
+            row("clone", 5, 0, 5.0, **evaluated(10.0, 12.706205 * 3 / np.sqrt(2))),
+            *updates,
+            row("offline", 800, 0, 90.04, **evaluated(40.0), **{"eval/success_final": 0.5}),
+            row("online", 900, 100, 95.0, **evaluated(7.0)),
+            row("online", 900, 100, 99.0, **evaluated(50.0, episodes=1)),
+        ],
+    )
+    rows = rows_of_run(next(TWO.runs("small")), tmp_path / "run")
+    clone, *curve, offline, online = rows
+    assert {name: clone[name] for name in ("budget", "variant", "method", "seed")} == {
+        "budget": "small",
+        "variant": "a",
+        "method": "awac",
+        "seed": "0",
+    }
+    assert (clone["return"], clone["return_std"], clone["episodes"]) == (10.0, 3.0, 2)
+    assert [each["critic/loss"] for each in curve] == [2 * n + 1.5 for n in range(40)]
+    assert [each["grad_steps"] for each in curve] == [20 * (n + 1) for n in range(40)]
+    assert (offline["wall_s"], offline["success"]) == (90.0, 0.5)
+    assert (online["return"], online["return_std"]) == (50.0, None)
+    assert (online["memory_mb"], online["machine"]) == (
+        1235,
+        "2 cores, torch 2.7, awac_dist 0123456",
+    )
+
+
+def test_a_run_s_rows_take_the_place_of_those_before(tmp_path: Path) -> None:
+    path = tmp_path / "two.csv"
+
+    def rows(label: str, seed: int, mean: float) -> list[Row]:
+        return [dict.fromkeys(COLUMNS) | made("online", 0, 0, mean, label, seed)]
+
+    store(path, rows("b, less", 0, 1.0), TWO)
+    store(path, rows("a", 1, 2.5) + rows("a", 0, 3.0), TWO)
+    store(path, rows("a", 1, 4.0), TWO)
+    found = read_results(path)
+    assert [(each["variant"], each["seed"], each["return"]) for each in found] == [
+        ("a", "0", 3.0),
+        ("a", "1", 4.0),
+        ("b, less", "0", 1.0),
+    ]
+    assert path.read_text().startswith(f"{','.join(COLUMNS)},critic/loss\n")
+    before = path.read_bytes()
+    store(path, [], TWO)
+    assert path.read_bytes() == before
+
+
+def made(
+    phase: str, updates: int, steps: int, mean: float | None, label: str = "a", seed: int = 0
+) -> Row:
+    its = {"budget": "small", "task": "HalfCheetah-v5", "variant": label, "method": "awac"}
+    place = {"seed": str(seed), "phase": phase, "env_steps": float(steps)}
+    at = {"grad_steps": float(updates), "wall_s": updates / 10, "return": mean, "episodes": 3.0}
+    return its | place | at | {"memory_mb": None, "machine": ""}
+
+
+ONE = [
+    made("clone", 10, 0, 100.0),
+    made("offline", 15, 0, 400.0),
+    made("offline", 20, 0, 1000.0),
+    made("online", 20, 3_000, 700.0),
+    made("online", 25, 5_000, 900.0),
+    made("online", 30, 9_000, 500.0),
+]
+
+
+def test_a_curve_has_its_updates_left_of_the_switch() -> None:
+    at, values = curve(ONE, "return")
+    assert at.tolist() == [-5, 0, 3_000, 5_000, 9_000]
+    assert values.tolist() == [400, 1000, 700, 900, 500]
+    assert curve(ONE[:1] + ONE[3:], "return")[0].tolist() == [3_000, 5_000, 9_000]
+    assert curve(ONE[:3], "return")[0].tolist() == [5, 10]  # of updates, where there is no switch
+    assert curve(ONE[1:3], "return")[0].tolist() == [15, 20]
+
+
+def test_a_band_lies_on_the_places_of_the_first_seed() -> None:
+    other = [made("offline", 17, 0, 0.0, seed=1), made("online", 20, 6_000, 600.0, seed=1)]
+    at, its = band([*ONE, *other], "return")
+    assert at.tolist() == [-5, 0, 3_000, 5_000, 9_000]
+    assert its.middle.tolist() == [200, 500, 500, 700, 550]
+    assert its.low.tolist() == [0, 0, 300, 500, 500]
+
+
+def test_figures_of_one_run_by_hand() -> None:
+    found = figures(ONE, "HalfCheetah-v5")
+    assert found["dip"] == 1000 - 700  # 500 comes later than 5,000 steps after the switch
+    assert found["regret"] == 9962 - 700
+    assert (found["clone"], found["offline"], found["online"]) == (100, 1000, 500)
+    assert (found["s"], np.isnan(found["MB"])) == (3.0, True)
+    rises = [*ONE[:3], made("online", 30, 100, 2000.0)]
+    assert figures(rises, "HalfCheetah-v5")["dip"] == 0
+    losses = [each | {"critic/loss": each["env_steps"]} for each in ONE]
+    assert figures(losses, "Pendulum-v1", ["critic/loss"])["critic/loss, online"] == 9_000
+    alone = figures(ONE[3:], "Pendulum-v1")
+    assert np.isnan([alone["offline"], alone["dip"], alone["regret"]]).all()
+
+
+def test_the_interquartile_mean_by_hand() -> None:
+    assert interquartile(np.array([1.0, 2.0, 4.0, 100.0])).middle == 3
+    assert interquartile(np.array([1.0, 2.0, 6.0])).middle == 3
+    one = interquartile(np.array([[1.0, 2.0]]))
+    assert one.middle.tolist() == [1.0, 2.0]
+    assert np.isnan([one.low, one.high]).all()
+
+
+def test_the_bootstrap_draws_within_each_stratum() -> None:
+    """Two tasks whose seeds agree within each leave nothing to chance, however far apart."""
+    apart = interquartile(np.array([1.0, 1.0, 1.0]), np.array([5.0, 5.0, 5.0]))
+    assert (apart.low, apart.middle, apart.high) == (3, 3, 3)
+    numbers = np.arange(8.0)
+    low, high = interquartile(numbers)[1:]
+    assert 0 < low < 3.5 < high < 7
+    assert interquartile(numbers) == interquartile(numbers)  # the page is the same again
+
+
+def test_the_table_says_what_the_csv_does(tmp_path: Path) -> None:
+    rows = [*ONE, *[each | {"seed": "1", "variant": "b, less", "budget": "paper"} for each in ONE]]
+    rows += [{**each, "variant": "b, less", "machine": "this one"} for each in ONE[3:]]
+    text = table(TWO, rows, "small")
+    assert "| a | 100 | 1,000 | 500 | 300 | 9,262 | 3.00 | 1 |  |" in text
+    assert (
+        "| b, less | - | - | 500 | - | 9,262 | 3.00 | 1 | half of it; here `--workers 3` |" in text
+    )
+    assert "3 episodes" in text
+    assert "Made on: this one." in text
+    assert "| b, less | 100 | 1,000 | 500 | 300 | 9,262 | 3.00 | 1 | half of it |" in table(
+        TWO, rows, "paper"
+    )
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_a_figure_is_drawn_of_few_and_of_many(tmp_path: Path, count: int) -> None:
+    variants = [Variant(str(number), "awac") for number in range(count)]
+    its = Experiment("many", "all", variants, {"small": ""}, levels={"return": {600.0: "here"}})
+    rows = [
+        each | {"variant": str(number), "seed": str(seed)}
+        for number in range(count)
+        for seed in range(3)
+        for each in ONE
+    ]
+    figure(its, rows, "small", tmp_path / "many.png")
+    assert (tmp_path / "many.png").stat().st_size > 10_000
+
+
+def test_an_experiment_from_its_runs_to_its_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SMALL, "--runtime", "inline", "--data", write_demonstrations(tmp_path / "d.parquet")]
+    its = Experiment(
+        "short",
+        "it works",
+        [Variant("awac", "awac")],
+        {"small": " ".join(words)},
+        tasks={"Pendulum-v1": ""},
+        panels={"return": "return", "critic/loss": "loss"},
+    )
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "short", lambda: its)
+
+    def run(command: str, *more: str) -> int:
+        return main(["experiments", command, "short", "--results", str(tmp_path), *more])
+
+    assert run("plot") == 2
+    assert "has no run of budget small" in capsys.readouterr().err
+    assert run("run", "--out", str(tmp_path / "out"), "--seeds", "1") == 0
+    assert run("plot") == run("table") == 0
+    rows = read_results(tmp_path / "short.csv")
+    assert {each["phase"] for each in rows} == {"clone", "offline", "online"}
+    assert any(each["critic/loss"] is not None for each in rows)
+    assert rows[-1]["memory_mb"] > 1
+    assert "| awac |" in (tmp_path / "short.md").read_text()
+    assert (tmp_path / "short.png").exists()
+    assert main(["experiments", "list"]) == 0
+    assert "it works" in capsys.readouterr().out
+
+
+def test_others_code_leaves_rows_of_the_same_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(method: str, seed: int, total: int, note: Callable[..., None]) -> None:
+        assert (method, seed, total) == ("td3_bc", 0, 12)  # two of theirs an update
+        for step in range(1, total + 1):
+            note(step, lambda seen: np.zeros(1))
+
+    monkeypatch.setattr(peers, "train_offline", train)
+    monkeypatch.setattr(peers, "TASK", "Pendulum-v1")
+    monkeypatch.setattr(peers, "EPISODES", 2)
+    monkeypatch.setattr(peers, "version", lambda package: "2.8")
+    path = tmp_path / "parity.csv"
+    peers.run(peers.Peers(methods=("td3_bc",), seeds=1, steps=6, every=4, results=str(path)))
+    first, last = read_results(path)
+    assert (first["grad_steps"], first["episodes"]) == (4, 5)
+    assert (last["grad_steps"], last["episodes"], last["phase"]) == (6, 2, "offline")
+    assert last["return"] < -500
+    assert last["machine"].endswith("d3rlpy 2.8")
+    assert "| td3_bc, d3rlpy | -" in table(PARITY, [first, last], "small")
+    assert not [run for run in PARITY.runs("small") if run.variant.peer]
