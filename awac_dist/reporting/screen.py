@@ -100,6 +100,31 @@ class Screen:
             _open_again()
 
 
+class Caller:
+    """In place of a `Screen` where a program calls: its output stays its own.
+
+    Lines are printed as the program itself prints, if it wants them, else they go to the log.
+    """
+
+    is_gone, last_word = False, None
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._log = None if verbose else io.StringIO()
+        self.stream: TextIO = self._log or sys.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def divert(self, path: Path) -> None:
+        """Write to the end of the file at `path` from now on, if nobody wants to read."""
+        if self._log is not None:
+            self.stream = path.open("a", encoding="utf-8")
+
+    def __exit__(self, *exception: object) -> None:
+        if self._log is not None:
+            self.stream.close()
+
+
 def _point_to(descriptor: int) -> None:
     os.dup2(descriptor, STDOUT)
     os.dup2(descriptor, STDERR)
