@@ -24,7 +24,7 @@ from awac_dist.evaluation.result import Evaluation
 from awac_dist.files import read_file
 from awac_dist.policies.acting import SavedPolicy
 from awac_dist.policies.npz import find_policy, read_policy
-from awac_dist.reporting.rows import METRICS_FILE, read_table
+from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace
 from awac_dist.reporting.screen import Caller, say
 
@@ -66,7 +66,8 @@ def train(
     if env is not None:
         options["env"] = env if isinstance(env, str | Mapping) else register_own(env)
     base = config if config is None or isinstance(config, RunConfig) else _path(config)
-    return _trained(by_code(base, options), verbose)
+    plain = {name: fspath(x) if isinstance(x, PathLike) else x for name, x in options.items()}
+    return _trained(by_code(base, plain), verbose)
 
 
 def evaluate(
@@ -137,7 +138,8 @@ class Run:
         """Everything that it measured: a row each time, NaN where a row says nothing."""
         import pandas as pd  # slow to import
 
-        return pd.DataFrame(read_table(f"{self.folder}/{METRICS_FILE}").rows)
+        rows = read_table(f"{self.folder}/{METRICS_FILE}").rows
+        return pd.DataFrame(rows, columns=None if rows else ["phase", *COUNTERS])
 
     def evaluate(self, **options: Any) -> Evaluation:
         """As `evaluate`, its newest policy."""

@@ -106,6 +106,8 @@ def train(options: Options, screen: Screen | Caller, stop: StopRequest) -> Train
     """Do everything."""
     task, sources = inputs(options)
     config = replace(options.config, data=tuple(source.argument for source in sources))
+    if config.runtime == "ray":
+        task = task._replace(spec=able_to_travel(task.spec))
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
@@ -148,8 +150,7 @@ def _session(
         if session:
             files = list_files(f"{folder}/{EXPERIENCE}")
             finish_journals(files, task.spec, note)  # of shards that died
-        spec = task.spec if config.runtime == "inline" else able_to_travel(task.spec)
-        components = Components(runtime, config, spec, plan, folder, sources, session)
+        components = Components(runtime, config, task.spec, plan, folder, sources, session)
         if components.placement:
             note(components.placement)
         stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
