@@ -109,19 +109,18 @@ class Caller:
     is_gone, last_word = False, None
 
     def __init__(self, *, verbose: bool) -> None:
-        self._log = None if verbose else io.StringIO()
-        self.stream: TextIO = self._log or sys.stdout
+        self._verbose, self.stream = verbose, sys.stdout
 
     def __enter__(self) -> Self:
         return self
 
     def divert(self, path: Path) -> None:
         """Write to the end of the file at `path` from now on, if nobody wants to read."""
-        if self._log is not None:
+        if not self._verbose:
             self.stream = path.open("a", encoding="utf-8")
 
     def __exit__(self, *exception: object) -> None:
-        if self._log is not None:
+        if not self._verbose and self.stream is not sys.stdout:
             self.stream.close()
 
 
