@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 from os.path import expanduser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from awac_dist.interrupts import ends_at_once
 
@@ -16,6 +16,7 @@ with ends_at_once():
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from awac_dist.api import Run, evaluate, train
     from awac_dist.policies.acting import SavedPolicy
 
 __version__ = "0.1.0"
@@ -24,12 +25,25 @@ __all__ = [
     "Episode",
     "InputError",
     "Origin",
+    "Run",
     "__version__",
+    "evaluate",
+    "load_data",
     "load_policy",
+    "train",
     "write_episodes",
 ]
 
 register_tasks()
+
+
+def __getattr__(name: str) -> Any:
+    """What trains is imported once it is asked for: who acts, or writes data, needs none of it."""
+    if name not in ("Run", "evaluate", "train"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from awac_dist import api
+
+    return getattr(api, name)
 
 
 def load_policy(source: str | PathLike[str]) -> SavedPolicy:
@@ -46,6 +60,21 @@ def load_policy(source: str | PathLike[str]) -> SavedPolicy:
     from awac_dist.policies.npz import find_policy, read_policy
 
     return SavedPolicy(read_policy(find_policy(expanduser(fspath(source)))))
+
+
+def load_data(source: str | PathLike[str]) -> list[Episode]:
+    """The episodes of some data in any format that is read, as arrays.
+
+    Args:
+        source: As `--data` names it: a file, a folder, a glob, the folder of a run, the name of an
+            embedded dataset; options follow after commas.
+
+    Raises:
+        InputError: There is none, or it cannot be read.
+    """
+    from awac_dist.data.sources import episodes, find
+
+    return [episode for *_, episode in episodes(find(fspath(source)))]
 
 
 def write_episodes(path: str | PathLike[str], episodes: Iterable[Episode], spec: EnvSpec) -> None:

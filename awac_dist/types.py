@@ -32,6 +32,8 @@ class EnvSpec:
             on hardware, no recorded action is ever done again.
         action_dtype: In which the task compares actions with its bounds.
         kwargs: What the environment is made with, besides what it is registered with.
+        registration: How it is registered, for processes that do not know it, pickled by one that
+            does; empty where its id says enough.
     """
 
     env_id: str
@@ -44,6 +46,7 @@ class EnvSpec:
     repeatable: bool = True
     action_dtype: str = "float32"
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    registration: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def input_size(self) -> int:

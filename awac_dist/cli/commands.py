@@ -76,19 +76,19 @@ class Evaluate(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Checked):
-    """Write a run's policy as an .npz that needs no torch, no Ray.
+    """Write a run's policy as a file that acts anywhere.
 
     Attributes:
-        policy: A run folder, or a checkpoint of one.
-        out: FILE.npz, a path or URI.
+        policy: A run folder, a checkpoint of one, or an .npz policy.
+        out: FILE.npz for NumPy alone, FILE.onnx, or FILE.pt for TorchScript; a path or URI.
     """
 
     policy: str = positional()
     out: str = positional()
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        if not self.out.endswith(".npz"):
-            yield "out", f"{self.out} does not end in .npz"
+        if not self.out.endswith((".npz", ".onnx", ".pt")):
+            yield "out", f"{self.out} does not end in .npz, .onnx or .pt"
 
 
 @dataclass(frozen=True, kw_only=True)

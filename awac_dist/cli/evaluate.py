@@ -60,6 +60,11 @@ class _Job(NamedTuple):
     filmed: int  # the first of them, played one by one
 
 
+def evaluation(options: Evaluate, stream: TextIO) -> Evaluation:
+    """Play; a stream that is a terminal shows how far it is."""
+    return _play(_job(options), stream)
+
+
 def run(options: Evaluate) -> None:
     """Play, and say how it went."""
     with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here

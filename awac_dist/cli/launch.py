@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from types import FrameType
+from typing import NamedTuple
 
 from awac_dist.cli.dry_run import inputs, plan_of
 from awac_dist.cli.options import Options, to_mapping
@@ -21,10 +23,12 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.record import RECORD, record_of
 from awac_dist.data.sources import EXPERIENCE, Source
+from awac_dist.envs.registration import able_to_travel
 from awac_dist.envs.trial import Trial
 from awac_dist.errors import InputError, RunFailed, RuntimeLost, needed, writable
 from awac_dist.files import read_file, write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
+from awac_dist.learner.device import threads_put_back
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.policies.npz import find_policy
 from awac_dist.reporting.display import Display, open_display
@@ -33,7 +37,7 @@ from awac_dist.reporting.provenance import write_provenance
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
-from awac_dist.reporting.screen import Screen, say
+from awac_dist.reporting.screen import Caller, Screen, say
 from awac_dist.reporting.summary import summary
 from awac_dist.reporting.wording import counted, to_go_on
 from awac_dist.runs.components import INITIAL_POLICY, Components
@@ -53,17 +57,18 @@ class StopRequest:
 
     signal_number: int | None = None
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen | Caller) -> None:
         self.screen = screen
 
     def __enter__(self) -> StopRequest:
-        self._before = {number: signal.getsignal(number) for number in POLITE}
+        hears = threading.current_thread() is threading.main_thread()  # no other may
+        self._before = {number: signal.getsignal(number) for number in POLITE if hears}
         self.listen()
         return self
 
     def listen(self) -> None:
         """Be the one who handles the signals, again where somebody else took them over."""
-        for number in POLITE:
+        for number in self._before:
             if number != signal.SIGHUP or self._before[number] != signal.SIG_IGN:  # as by nohup
                 signal.signal(number, self._handle)
 
@@ -82,18 +87,27 @@ class StopRequest:
         self.signal_number = number
 
 
+class Trained(NamedTuple):
+    """A run that ended in order."""
+
+    folder: str  # a path or URI
+    summary: str
+
+
 def run(options: Options) -> int:
     """Train; returns 0, or 128 and the signal that ended the run."""
     with Screen() as screen, StopRequest(screen) as stop:
-        text = train(options, screen, stop)
-    say(text)
+        trained = train(options, screen, stop)
+    say(trained.summary)
     return 0 if stop.signal_number is None else 128 + stop.signal_number
 
 
-def train(options: Options, screen: Screen, stop: StopRequest) -> str:
-    """Do everything; returns the closing summary."""
+def train(options: Options, screen: Screen | Caller, stop: StopRequest) -> Trained:
+    """Do everything."""
     task, sources = inputs(options)
     config = replace(options.config, data=tuple(source.argument for source in sources))
+    if config.runtime == "ray":
+        task = task._replace(spec=able_to_travel(task.spec))
     if config.address is None and named_address() is None:
         plan_of(config, local_resources())  # what cannot be had is said before anything starts
     place = options.resume or _new_place(config)
@@ -101,11 +115,13 @@ def train(options: Options, screen: Screen, stop: StopRequest) -> str:
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
         open_display(screen.stream, title) as display,
+        threads_put_back(),
     ):
         starts = 1
         while True:
             try:
-                return _session(config, task, sources, place, display, stop)
+                summary = _session(config, task, sources, place, display, stop)
+                return Trained(place.shared, summary)
             except RuntimeLost as lost:
                 if stop.asked() or not lost.again or starts == MAX_STARTS:
                     raise
@@ -143,7 +159,9 @@ def _session(
 
 
 @contextmanager
-def _begun(place: RunPlace, options: Options, record: str, screen: Screen) -> Iterator[None]:
+def _begun(
+    place: RunPlace, options: Options, record: str, screen: Screen | Caller
+) -> Iterator[None]:
     """Take the run's place into use; InputError where it is in use, or cannot be written.
 
     A new run that did not come to run leaves it as it was. One that began and cannot go on is told
@@ -177,12 +195,14 @@ def _recorded(
     config: RunConfig, place: RunPlace, display: Display, stop: StopRequest, newest: str | None
 ) -> Iterator[tuple[Runtime, Recorder]]:
     """What starts the components, and writes down what they do; the place has all of it then."""
+    tell = stop.screen.last_word
 
     def last_word(why: str) -> None:
-        stop.screen.last_word(f"awac_dist: {why}\n{to_go_on(place.shared, *config.env.to_type)}")
+        assert tell is not None
+        tell(f"awac_dist: {why}\n{to_go_on(place.shared, *config.env.to_type)}")
 
     inline = config.runtime == "inline"
-    runtime = start_runtime(inline=inline, address=config.address, last_word=last_word)
+    runtime = start_runtime(inline=inline, address=config.address, last_word=tell and last_word)
     with ExitStack() as at_end:  # last in, first out, whichever of them fails
         at_end.callback(place.keep)
         at_end.callback(runtime.close)

@@ -15,13 +15,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
-from awac_dist.algorithms import METHODS, config_class, name_of
-from awac_dist.cli import plain_yaml
+from awac_dist.algorithms import METHODS, name_of
 from awac_dist.cli.parser import Field, Parser, add_options, headline, parts, walk
+from awac_dist.cli.settings import (
+    METHOD,
+    TASK,
+    Setting,
+    config_of,
+    defaults_of,
+    flattened,
+    known_options,
+    read_yaml,
+)
 from awac_dist.config import RunConfig
-from awac_dist.errors import InputError, did_you_mean, reason
+from awac_dist.errors import InputError, did_you_mean
 
 PROGRAM = "python -m awac_dist.launch"
 EPILOG = """\
@@ -42,8 +49,6 @@ may be written with dashes for underscores, a list as 64 64 or [64, 64].
 if TYPE_CHECKING:
     from awac_dist.reporting.run_place import RunPlace
 
-TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
-METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
 COMMON = ("env", "data", "workers", "seed", "run_dir")  # what the help shows first
 CONFIG_FILE = "config.yaml"  # of a run's folder
 CHANGEABLE = (
@@ -115,14 +120,6 @@ class Options(NamedTuple):
         return "dry_run" if self.dry_run else "launch"
 
 
-class Setting(NamedTuple):
-    """A value that somebody gave."""
-
-    path: str
-    where: str  # how an error names it
-    value: Any  # as YAML or the command line had it
-
-
 def parse(argv: Sequence[str]) -> Options:
     """Read a command line, without the program's name.
 
@@ -130,8 +127,7 @@ def parse(argv: Sequence[str]) -> Options:
         InputError: An option, a value or a file is wrong; names it and what is legal.
         SystemExit: --help was asked for, and printed.
     """
-    methods = {name: {field.path: field for field in walk(_defaults(name))} for name in METHODS}
-    known = {path: field for fields in methods.values() for path, field in fields.items()}
+    methods, known = known_options()
     parser, words = Parser(PROGRAM, ""), [word for word in argv if word not in ("-h", "--help")]
     add_options(parser, [*known.values(), *walk(Launch)])
     given = parser.read(words)
@@ -141,7 +137,7 @@ def parse(argv: Sequence[str]) -> Options:
         raise InputError("--override changes a run that is resumed: give --resume RUN")
     place = None if launch.resume is None else _place(launch, given)
     files = launch.config if place is None else [f"{place.shared}/{CONFIG_FILE}"]
-    settings = [setting for file in files for setting in _read_yaml(file, known)]
+    settings = [setting for file in files for setting in read_yaml(file, known)]
     stored = {setting.path: setting.value for setting in settings}
     if place is not None:
         _check_stored(files[0], stored, given, known)
@@ -151,9 +147,29 @@ def parse(argv: Sequence[str]) -> Options:
     settings += _overrides(launch.override, known)
     method = launch.algorithm or str(stored.get(METHOD, "awac"))
     if len(words) < len(argv):
-        _print_help(_defaults(method))
+        _print_help(defaults_of(method))
         raise SystemExit(0)
-    return Options(_config(method, methods, settings), argv, launch.dry_run, place, more)
+    return Options(config_of(method, methods, settings), argv, launch.dry_run, place, more)
+
+
+def by_code(base: RunConfig | str | None, content: Mapping[str, Any]) -> Options:
+    """The options of a new run, as a program says them.
+
+    Args:
+        base: A config, or a file of options; None is the defaults.
+        content: Options over it, as in a file: nested, or by their dotted paths.
+
+    Raises:
+        InputError: As of `parse`.
+    """
+    methods, known = known_options()
+    stored = read_yaml(base, known) if isinstance(base, str) else []
+    given = list(flattened("", "", content, known))
+    named = {setting.path: setting.value for setting in (*stored, *given)}
+    config = base if isinstance(base, RunConfig) else None
+    method = str(named.get(METHOD, name_of(config.algorithm) if config else "awac"))
+    words = ["awac_dist.train", *(f"{its.path}={its.value!r}" for its in given)]
+    return Options(config_of(method, methods, [*stored, *given], config), words, False, None)
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
@@ -161,10 +177,6 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     mapping: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     mapping["algorithm"] = {"name": name_of(config.algorithm), **mapping["algorithm"]}
     return mapping if config.env.kwargs else {**mapping, "env": config.env.id}
-
-
-def _defaults(method: str) -> RunConfig:
-    return RunConfig(algorithm=config_class(method)())
 
 
 def _print_help(config: RunConfig) -> None:
@@ -214,38 +226,6 @@ def _check_stored(
             raise InputError(f"--{path}: the run is of {was}, and keeps its options")
 
 
-def _read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
-    from awac_dist.files import read_file  # it knows object stores: slow to import
-
-    try:
-        content = plain_yaml.load(read_file(file, plain_yaml.LONGEST_BYTES + 1))
-    except OSError as error:
-        raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
-    return list(_flattened(file, "", content, known))
-
-
-def _flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) -> Iterator[Setting]:
-    """The settings in one mapping of a file: the whole, or one part of the config."""
-    inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
-    given = {field.at: path for path, field in known.items()}
-    if not isinstance(content, dict | None):
-        place = f"{file}: {part}" if part else file
-        raise InputError(f"{place}: {content!r} is not a mapping of options to values")
-    for key, value in (content or {}).items():
-        path = f"{part}.{key}" if part else str(key)
-        path = given.get(path, path)
-        if path in inner and (isinstance(value, dict) or path not in known):
-            yield from _flattened(file, path, value, known)  # an option's name may be a part's
-        elif path in known or path == METHOD:
-            yield Setting(path, f"{file}: {path}", value)
-        else:
-            raise InputError(f"{file}: no option {path}; {did_you_mean(path, {*known, *inner})}")
-
-
 def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Setting]:
     """What --override changes: words such as workers=8."""
     for word in words:
@@ -261,34 +241,3 @@ def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Set
                 f"run; these can: {', '.join(CHANGEABLE)}"
             )
         yield Setting(path, f"--override {name}", value)
-
-
-def _config(
-    method: str, methods: Mapping[str, Mapping[str, Field]], settings: Iterable[Setting]
-) -> RunConfig:
-    config, where = _defaults(method), dict[str, str]()
-    for path, place, value in settings:
-        if path in methods[method]:
-            where[path], field = place, methods[method][path]
-            config = _with(config, field.at, field.typed(value, place))
-        elif path != METHOD:
-            whose = " and ".join(f"{name}'s" for name, known in methods.items() if path in known)
-            raise InputError(f"{place} is {whose}; this run's algorithm is {method}")
-    in_files = {path: where[path] for path in TASK if where.get(path, f"--{path}") != f"--{path}"}
-    if in_files:
-        from awac_dist.envs.make import kwargs_in_file, named_in_file  # Gymnasium: slow to import
-
-        if "env" in in_files:
-            named_in_file(config.env.id, in_files["env"])
-        if "env.kwargs" in in_files:
-            kwargs_in_file(config.env.kwargs, in_files["env.kwargs"])
-    for path, problem in config.problems():
-        raise InputError(f"{where.get(path, path)}: {problem}")
-    return config
-
-
-def _with(part: Any, path: str, value: Any) -> Any:
-    """A part of a config with another value at a path."""
-    name, _, rest = path.partition(".")
-    inner = _with(getattr(part, name), rest, value) if rest else value
-    return dataclasses.replace(part, **{name: inner})

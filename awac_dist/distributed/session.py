@@ -10,10 +10,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -38,7 +39,8 @@ class Session:
     Args:
         address: Of a cluster; None: of the one that RAY_ADDRESS names, if it names one.
         last_word: Is told why Ray is gone, by another thread, where nobody calls `check`: this one
-            waits inside of Ray, which ends the process without a word.
+            waits inside of Ray, which ends the process without a word. None: nobody is told
+            anything, neither what processes print nor Ray's warnings.
 
     Attributes:
         is_ours: Whether it began here, and has to end here.
@@ -56,13 +58,17 @@ class Session:
         self.is_ours, self._joined, self.is_lost = not ray.is_initialized(), "", False
         self._is_over, self._answered, self._look_at = threading.Event(), time.monotonic(), 0.0
         self.parts: list[Process] = []
+        talks: dict[str, Any] = {
+            "logging_level": logging.WARNING if last_word else logging.ERROR,
+            "log_to_driver": last_word is not None,
+        }
         if last_word is not None:
             threading.Thread(target=self._watch, args=[last_word], daemon=True).start()
         try:
             if self.is_ours and address is None:
-                _start()
+                _start(talks)
             elif self.is_ours and address is not None:
-                _join(address)
+                _join(address, talks)
                 self._joined = ray.get_runtime_context().gcs_address
         except BaseException:  # Ctrl-C, too, after which nobody is to end this process
             self._is_over.set()
@@ -136,19 +142,19 @@ def unreachable(address: str) -> str:
     return ""
 
 
-def _join(address: str) -> None:
+def _join(address: str, talks: Mapping[str, Any]) -> None:
     whence = "" if address != named_address() else " (RAY_ADDRESS; unset it to run on this machine)"
     why = unreachable(address)
     try:
         if not why:
-            ray.init(address=address, logging_level=logging.WARNING)
+            ray.init(address=address, **talks)
             return
     except Exception as error:  # Ray raises this very class, too
         why = first_line(error)
     raise InputError(f"no Ray cluster at {address}{whence}: {why}")
 
 
-def _start() -> None:
+def _start(talks: Mapping[str, Any]) -> None:
     if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token":
         keep_token_private()
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -159,7 +165,7 @@ def _start() -> None:
         )
     try:
         with _behind_closed_doors():
-            ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
+            ray.init(address="local", include_dashboard=False, **talks)
     except SystemExit as error:  # Ray's answer to SIGTERM as soon as it has begun to start
         raise KeyboardInterrupt from error
     except Exception as error:  # Ray raises this very class where it does not start in time

@@ -17,6 +17,7 @@ from gymnasium.spaces import Box, Dict
 
 from awac_dist.envs.config import MODULE
 from awac_dist.envs.guard import GUARD, EnvironmentFault
+from awac_dist.envs.registration import make_known
 from awac_dist.errors import InputError, first_line
 from awac_dist.floats import LARGEST, flaw
 from awac_dist.types import Array, EnvSpec
@@ -87,6 +88,7 @@ def make_env(env_id: str, /, **options: Any) -> Environment:
 
 def make_task(spec: EnvSpec, **options: Any) -> Environment:
     """Build the environment that a spec is of; raises as `make_env`."""
+    make_known(spec)
     return make_env(spec.env_id, **{**spec.kwargs, **options})
 
 
@@ -119,7 +121,10 @@ def spec_of(env: Environment, env_id: str, /, **kwargs: Any) -> EnvSpec:
     """
     spec = space_spec(env_id, env.observation_space, env.action_space)
     if env.spec is None or env.spec.max_episode_steps is None:
-        raise InputError(f"{env_id}: has no step limit: register it with max_episode_steps")
+        raise InputError(
+            f"{env_id}: has no step limit: register it with max_episode_steps, or "
+            "give that: --env.kwargs '{\"max_episode_steps\": N}'"
+        )
     goal_size = env.goal_size if isinstance(env, GoalAsInput) else 0
     return replace(
         spec,

@@ -1,13 +1,22 @@
-"""The ids of our tasks, known to Gymnasium as soon as awac_dist is imported.
+"""The ids of tasks: ours, known to Gymnasium as soon as awac_dist is imported, and a program's own.
 
-Entry points are text, so that a process that makes none of these tasks never loads a simulator.
+Entry points of ours are text, so that a process that makes none of these tasks never loads a
+simulator. What a program registered is a class or a function of its own, which has to travel.
 """
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import cloudpickle
 import gymnasium
+from gymnasium.envs.registration import EnvSpec as Registration
+
+from awac_dist.errors import InputError, told
+from awac_dist.types import EnvSpec
 
 HAND = "awac_dist.envs.adroit"
 TASKS: dict[str, tuple[str, int, dict[str, Any]]] = {  # entry point, steps, options
@@ -26,3 +35,42 @@ def register_tasks() -> None:
     for env_id, (entry_point, steps, options) in TASKS.items():
         if env_id not in gymnasium.registry:
             gymnasium.register(env_id, entry_point, max_episode_steps=steps, kwargs=dict(options))
+
+
+def register_own(make: Callable[..., gymnasium.Env[Any, Any]]) -> str:
+    """Make a class, or a function that makes an environment, known by its name, which is returned.
+
+    Where that is known already, as of a class that was written anew, it now means this one.
+    """
+    if isinstance(make, gymnasium.Env) or not callable(make):
+        raise InputError(
+            f"env: {make!r} is neither an id nor what makes an environment: give its class, or a "
+            "function that returns one: each worker makes its own"
+        )
+    env_id = getattr(make, "__name__", type(make).__name__).strip("<>")  # of a lambda
+    gymnasium.registry[env_id] = Registration(env_id, entry_point=make)
+    return env_id
+
+
+def able_to_travel(spec: EnvSpec) -> EnvSpec:
+    """The same task, for processes that this one's own registrations are unknown to.
+
+    An InputError says that it cannot be pickled.
+    """
+    known = gymnasium.registry.get(spec.env_id)
+    if known is None or not callable(known.entry_point):
+        return spec
+    try:
+        return replace(spec, registration=cloudpickle.dumps(known))
+    except Exception as error:  # whatever pickling its parts raises
+        raise InputError(
+            f"environment {spec.env_id} cannot be sent to other processes: {told(error)}: make "
+            f"what it needs inside, name a module that registers it (module:{spec.env_id}), or "
+            "stay in this process (runtime inline)"
+        ) from error
+
+
+def make_known(spec: EnvSpec) -> None:
+    """Register a task here as it was where it comes from, unless its id is known."""
+    if spec.registration and spec.env_id not in gymnasium.registry:
+        gymnasium.registry[spec.env_id] = pickle.loads(spec.registration)

@@ -43,6 +43,16 @@ def without_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+@contextmanager
+def threads_put_back() -> Iterator[None]:
+    """Leave the number of torch's threads to whoever called, who may have chosen it."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def default_threads() -> int:
     """Half of the cores, up to 8: the other half is for those who collect."""
     return max(1, min(MOST_THREADS, count_cores() // 2))

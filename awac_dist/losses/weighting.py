@@ -60,14 +60,13 @@ def standardised(advantages: Tensor, rows: Tensor | None = None) -> Tensor:
 
 
 def of_rows(chosen: Tensor) -> Tensor:
-    """What each row counts where a mean over all [B] is to be one over those that are chosen.
+    """Weights [B] with which a mean over the batch is one over the chosen rows.
 
     Args:
-        chosen: [B] 1 for these, 0 for the others; where there are none, all count alike.
+        chosen: [B] 1 for these, 0 for the others; where it is none, all weights are 0.
     """
     check_shapes("B", chosen)
-    rows = torch.where(chosen.amax() > 0, chosen, torch.ones_like(chosen))
-    return (rows / rows.mean()).detach()
+    return (chosen / chosen.mean().clamp(min=1 / len(chosen))).detach()
 
 
 def with_demonstrations(advantages: Tensor, own: Tensor, weight: Tensor, scale: Scale) -> Tensor:
@@ -109,16 +108,6 @@ def weights(
     if normalisation == "softmax":
         return torch.softmax(scaled, dim=0) * len(advantages)
     return scaled.exp().clamp(max=max_weight)
-
-
-def of_rows(chosen: Tensor) -> Tensor:
-    """Weights [B] with which a mean over the batch is one over the chosen rows.
-
-    Args:
-        chosen: [B] 1 for these, 0 for the others; where it is none, all weights are 0.
-    """
-    check_shapes("B", chosen)
-    return (chosen / chosen.mean().clamp(min=1 / len(chosen))).detach()
 
 
 def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Metrics]:

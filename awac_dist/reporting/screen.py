@@ -100,6 +100,30 @@ class Screen:
             _open_again()
 
 
+class Caller:
+    """In place of a `Screen` where a program calls: its output stays its own.
+
+    Lines are printed as the program itself prints, if it wants them, else they go to the log.
+    """
+
+    is_gone, last_word = False, None
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose, self.stream = verbose, sys.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def divert(self, path: Path) -> None:
+        """Write to the end of the file at `path` from now on, if nobody wants to read."""
+        if not self._verbose:
+            self.stream = path.open("a", encoding="utf-8")
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._verbose and self.stream is not sys.stdout:
+            self.stream.close()
+
+
 def _point_to(descriptor: int) -> None:
     os.dup2(descriptor, STDOUT)
     os.dup2(descriptor, STDERR)

@@ -130,7 +130,7 @@ def test_ray_that_dies_as_it_starts_is_the_last_word_unless_nobody_waits_for_it(
     monkeypatch.setattr(session, "STUCK_S", 0.1)
     told: list[str] = []
 
-    def start() -> None:
+    def start(talks: object) -> None:
         end(part, signal.SIGKILL)
         if interrupted:
             raise KeyboardInterrupt

@@ -76,7 +76,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
 
 def test_tests_mirror_the_rooms() -> None:
-    rooms = {path.name for path in ROOT.iterdir()}
+    rooms = {path.stem for path in ROOT.iterdir()}
     tests = {path.parent.name for path in TESTS.glob("*/test_*.py")}
     assert tests <= rooms | OUTSIDE
     assert not list(TESTS.glob("test_*.py"))

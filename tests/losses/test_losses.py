@@ -45,11 +45,6 @@ def test_the_error_of_v_by_hand() -> None:
     assert targets.grad is None
 
 
-def test_rows_that_are_chosen_count_one_on_average() -> None:
-    assert weighting.of_rows(tensor(1, 0, 1, 0)).tolist() == [2, 0, 2, 0]
-    assert weighting.of_rows(tensor(0, 0)).tolist() == [1, 1]
-
-
 @pytest.mark.parametrize(
     ("own", "scale", "expected"),
     [  # of 1, 5 and 9, whose mean is 5 and whose variance 32 / 3
@@ -349,7 +344,6 @@ def test_weighted_regression_moves_the_log_probs_only() -> None:
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS}),
         (weighting.weights, (ROW,), {"temperature": SCALAR, **WEIGHTS, "normalisation": "exp"}),
         (weighting.weighted_regression, (ROW, ROW), {}),
-        (weighting.of_rows, (ROW,), {}),
         (
             conservative.gaps,
             (torch.zeros(3, 2), torch.zeros(3, 4, 2), torch.zeros(3, 4, 2)),

@@ -1,0 +1,121 @@
+"""Values that somebody gave, in a file, as words or by code, and the config that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import yaml
+
+from awac_dist.algorithms import METHODS, config_class, name_of
+from awac_dist.cli import plain_yaml
+from awac_dist.cli.parser import Field, walk
+from awac_dist.config import RunConfig
+from awac_dist.errors import InputError, did_you_mean, reason
+
+TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
+METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
+
+
+class Setting(NamedTuple):
+    """A value that somebody gave."""
+
+    path: str
+    where: str  # how an error names it
+    value: Any  # as YAML or the command line had it
+
+
+def known_options() -> tuple[dict[str, dict[str, Field]], dict[str, Field]]:
+    """The options of a run of each method, and of any, by path."""
+    methods = {name: {field.path: field for field in walk(defaults_of(name))} for name in METHODS}
+    return methods, {path: its for fields in methods.values() for path, its in fields.items()}
+
+
+def defaults_of(method: str) -> RunConfig:
+    """A run of a method of which nothing else is said."""
+    return RunConfig(algorithm=config_class(method)())
+
+
+def read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
+    """The settings in a file; an InputError if it cannot be read, or holds something else."""
+    from awac_dist.files import read_file  # it knows object stores: slow to import
+
+    try:
+        content = plain_yaml.load(read_file(file, plain_yaml.LONGEST_BYTES + 1))
+    except OSError as error:
+        raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
+    return list(flattened(file, "", content, known))
+
+
+def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) -> Iterator[Setting]:
+    """The settings in one mapping of a file, or of a program: the whole, or one part of it."""
+    inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
+    given = {field.at: path for path, field in known.items()}
+    if not isinstance(content, dict | None):
+        place = f"{file}: {part}" if part else file
+        raise InputError(f"{place}: {content!r} is not a mapping of options to values")
+    for key, value in (content or {}).items():
+        path = f"{part}.{key}" if part else str(key)
+        path = given.get(path, path)
+        if path == "algorithm" and isinstance(value, str):  # the short form
+            path = METHOD
+        if path in inner and (isinstance(value, dict) or path not in known):
+            yield from flattened(file, path, value, known)  # an option's name may be a part's
+        elif path in known or path == METHOD:
+            yield Setting(path, f"{file}: {path}" if file else path, value)
+        else:
+            place = f"{file}: " if file else ""
+            raise InputError(f"{place}no option {path}; {did_you_mean(path, {*known, *inner})}")
+
+
+def config_of(
+    method: str,
+    methods: Mapping[str, Mapping[str, Field]],
+    settings: Iterable[Setting],
+    base: RunConfig | None = None,
+) -> RunConfig:
+    """The config of a method with these settings, later ones over earlier ones.
+
+    Args:
+        method: Its name.
+        methods: The options of a run of each method.
+        settings: What was given.
+        base: What holds where nothing was; None is the defaults.
+
+    Raises:
+        InputError: A value is wrong, or two of them together; names it and what is legal.
+    """
+    config, where = base or defaults_of(method), dict[str, str]()
+    if name_of(config.algorithm) != method:
+        config = dataclasses.replace(config, algorithm=config_class(method)())
+    for path, place, value in settings:
+        if path in methods[method]:
+            where[path], field = place, methods[method][path]
+            config = _with(config, field.at, field.typed(value, place))
+        elif path != METHOD:
+            whose = " and ".join(f"{name}'s" for name, known in methods.items() if path in known)
+            raise InputError(f"{place} is {whose}; this run's algorithm is {method}")
+    typed = {path: (path, f"--{path}") for path in TASK}  # by a program, or as a word
+    in_files = {path: where[path] for path in TASK if where.get(path, path) not in typed[path]}
+    if in_files:
+        from awac_dist.envs.make import kwargs_in_file, named_in_file  # Gymnasium: slow to import
+
+        if "env" in in_files:
+            named_in_file(config.env.id, in_files["env"])
+        if "env.kwargs" in in_files:
+            kwargs_in_file(config.env.kwargs, in_files["env.kwargs"])
+    for path, problem in config.problems():
+        raise InputError(f"{where.get(path, path)}: {problem}")
+    return config
+
+
+def _with(part: Any, path: str, value: Any) -> Any:
+    """A part of a config with another value at a path."""
+    name, _, rest = path.partition(".")
+    inner = _with(getattr(part, name), rest, value) if rest else value
+    return dataclasses.replace(part, **{name: inner})

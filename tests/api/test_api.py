@@ -1,0 +1,351 @@
+"""Runs by code: the same as by the command line, in a process that stays its caller's."""
+
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import ray
+import torch
+import yaml
+from running import ENV, write_demonstrations
+
+import awac_dist
+from awac_dist.cli import launch
+from awac_dist.cli.main import main
+from awac_dist.config import RunConfig
+from awac_dist.envs.make import env_spec
+from awac_dist.envs.registration import able_to_travel, register_own
+from awac_dist.errors import InputError
+from awac_dist.files import sealed
+from awac_dist.reporting.recorder import Recorder
+
+NOTEBOOK = """
+import gymnasium
+import numpy as np
+
+class InNotebook(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, first=0.0):
+        self.first = first
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.float32([self.first, 0]), {}
+
+    def step(self, action):
+        return np.float32([self.first, action[0]]), 1.0, False, False, {}
+"""
+SMALL: dict[str, Any] = {
+    "workers": 1,
+    "clone.updates": 0,
+    "offline.updates": 10,
+    "online": {"env_steps": 30},
+    "learner": {"batch_size": 8, "threads": 1},
+    "evaluation": {"episodes": 1, "curve_episodes": 1},
+}
+INLINE = {**SMALL, "runtime": "inline", "mode": "sync"}
+NO_DATA = {**INLINE, "data": [], "offline.updates": 0, "env.kwargs": {"max_episode_steps": 5}}
+LONG = {**NO_DATA, "online": {"env_steps": 2_000}, "rollout.fragment_steps": 10}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    return write_demonstrations(tmp_path / "demonstrations.parquet", 1)
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    before = dict(gymnasium.registry)
+    yield
+    gymnasium.registry.clear()
+    gymnasium.registry.update(before)
+
+
+def in_notebook() -> type[gymnasium.Env[Any, Any]]:
+    """A class that no module holds, as one of a notebook."""
+    there: dict[str, Any] = {"__name__": "__main__"}
+    exec(NOTEBOOK, there)
+    found: type[gymnasium.Env[Any, Any]] = there["InNotebook"]
+    return found
+
+
+def policy_of(folder: Path) -> bytes:
+    return Path(sealed(f"{folder}/checkpoints")[-1], "policy.npz").read_bytes()
+
+
+# --- the same as by the command line
+
+
+def test_a_run_by_code_is_the_commands(data: str, tmp_path: Path) -> None:
+    run = awac_dist.train(
+        env=ENV, data=Path(data), algorithm="iql", run_dir=tmp_path / "code", seed=3, **INLINE
+    )
+    words = f"--env {ENV} --data {data} --algorithm iql --run-dir {tmp_path}/words --seed 3"
+    more = "--workers 1 --clone.updates 0 --offline.updates 10 --online.env_steps 30"
+    rest = "--learner.batch_size 8 --learner.threads 1 --evaluation.episodes 1 --mode sync"
+    last = "--evaluation.curve_episodes 1 --runtime inline"
+    assert main(["launch", *f"{words} {more} {rest} {last}".split()]) == 0
+    assert policy_of(tmp_path / "code") == policy_of(tmp_path / "words")
+    code, typed = (
+        yaml.safe_load((tmp_path / name / "config.yaml").read_text()) for name in ("code", "words")
+    )
+    assert code | {"run_dir": ""} == typed | {"run_dir": ""}
+    facts = json.loads((tmp_path / "code" / "provenance.json").read_text())
+    assert facts["argv"][:2] == ["awac_dist.train", "algorithm.name='iql'"]
+    assert run.config == awac_dist.Run(tmp_path / "code").config
+    assert (run.config.seed, run.config.env.id) == (3, ENV)
+
+
+def test_a_run_tells_what_it_left(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    awac_dist.train(env=ENV, data=data, run_dir=tmp_path / "run", **INLINE)
+    run, episodes = awac_dist.Run(tmp_path / "run"), awac_dist.load_data(tmp_path / "run")
+    assert repr(run) == f"Run('{tmp_path}/run')"
+    assert sum(map(len, episodes)) == 30
+    table = run.metrics
+    assert list(table["phase"].unique()) == ["offline", "online"]
+    assert table["grad_steps"].max() == 40
+    assert table["eval/return"].notna().sum() == 2
+    assert run.policy.version == 40
+    found = run.evaluate(episodes=2, seed=5)
+    told = str(tmp_path / "told.json")
+    words = ["evaluate", run.folder, "--episodes", "2", "--seed", "5", "--json", told]
+    assert main(words) == 0
+    assert json.loads(Path(told).read_text())["returns"] == list(found.returns)
+    run.export(tmp_path / "p.npz")
+    assert (tmp_path / "p.npz").read_bytes() == policy_of(tmp_path / "run")
+    assert awac_dist.evaluate(tmp_path / "p.npz", env=ENV, episodes=2, seed=5) == found
+    assert run.resume() is run
+    again = run.resume(**{"online.env_steps": 50})
+    assert again.metrics["env_steps"].max() == 50
+    capsys.readouterr()
+
+
+def test_options_are_over_a_config_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[RunConfig] = []
+
+    def train(options: Any, *_: object) -> launch.Trained:
+        given.append(options.config)
+        return launch.Trained(str(tmp_path), "")
+
+    (tmp_path / "config.yaml").write_text("algorithm: iql\nseed: 4\nworkers: 3\n")
+    monkeypatch.setattr(launch, "train", train)
+    awac_dist.train(tmp_path / "config.yaml", seed=5, **{"algorithm.expectile": 0.9})
+    awac_dist.train(RunConfig(seed=6, workers=2), workers=7)
+    awac_dist.train(RunConfig(seed=6), algorithm={"name": "sac"})
+    awac_dist.train(given[0], env={"id": ENV, "kwargs": {"g": 9.0}})
+    first, second, third, fourth = given
+    assert (first.seed, first.workers, vars(first.algorithm)["expectile"]) == (5, 3, 0.9)
+    assert (second.seed, second.workers) == (6, 7)
+    assert (third.seed, type(third.algorithm).__name__) == (6, "SACConfig")
+    assert (fourth.algorithm, fourth.env.kwargs) == (first.algorithm, {"g": 9.0})
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: awac_dist.train(sede=1), "no option sede; did you mean seed?"),
+        (lambda: awac_dist.train(seed="one"), "seed: 'one' is not a whole number"),
+        (
+            lambda: awac_dist.train(**{"offline.updates": -1}),
+            "offline.updates: -1 is not 0 or more",
+        ),
+        (lambda: awac_dist.train(algorithm="iqk"), "no algorithm iqk; did you mean iql?"),
+        (
+            lambda: awac_dist.train(**{"algorithm.expectile": 0.9}),
+            "algorithm.expectile is iql's; this run's algorithm is awac",
+        ),
+        (lambda: awac_dist.train("nowhere.yaml"), "cannot read nowhere.yaml: No such file"),
+        (
+            lambda: awac_dist.train(env=gymnasium.make(ENV)),  # type: ignore[arg-type]
+            "is neither an id nor what makes an environment: give its class",
+        ),
+        (lambda: awac_dist.train(env=in_notebook(), **INLINE), "InNotebook: has no step limit"),
+        (lambda: awac_dist.train(env="nothing:Here-v0", **INLINE), "no environment 'nothing:Here"),
+        (lambda: awac_dist.Run("nowhere"), "nowhere: holds no run: there is no config.yaml"),
+        (lambda: awac_dist.evaluate("p.npz", episodes=0), "episodes: 0 is not 1 or more"),
+        (lambda: awac_dist.load_data("nowhere"), "no dataset 'nowhere'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    call: Callable[[], object], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        call()
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not [*tmp_path.iterdir()]
+
+
+# --- what stays the caller's
+
+
+def state() -> list[Any]:
+    handlers = [signal.getsignal(number) for number in launch.POLITE]
+    files = [os.fstat(descriptor).st_ino for descriptor in (1, 2)]
+    drawn = np.random.get_state(legacy=False)["state"]["key"].tolist()  # noqa: NPY002
+    draws = random.getstate(), drawn, torch.get_rng_state().tolist()
+    return [handlers, files, draws, torch.get_num_threads(), sys.stdout, sys.stderr]
+
+
+def test_nothing_is_printed_and_nothing_is_left_changed(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(2)
+    before = state()
+    more: dict[str, Any] = {**INLINE, "learner": {"batch_size": 8, "threads": 1}}
+    awac_dist.train(env=ENV, data=data, run_dir=tmp_path / "quiet", **more).evaluate(episodes=1)
+    assert state() == before
+    torch.set_num_threads(1)
+    assert capfd.readouterr() == ("", "")
+    log = (tmp_path / "quiet" / "log.txt").read_text()
+    assert "1 rollout worker, 1 replay shard, learner on cpu\n" in log
+    awac_dist.train(env=ENV, data=data, run_dir=tmp_path / "loud", verbose=True, **INLINE)
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.startswith(f"awac_dist: {ENV} -> {tmp_path}/loud\n1 rollout worker")
+    assert out.endswith(f"Run folder: {tmp_path}/loud\n")
+
+
+@contextmanager
+def signalled(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run is sent a signal in the midst of going online."""
+    tick = Recorder.tick
+
+    def strike(self: Recorder) -> None:
+        tick(self)
+        if self.grad_steps > 10:
+            monkeypatch.undo()
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Recorder, "tick", strike)
+    yield
+
+
+def test_ctrl_c_is_the_callers_once_the_run_has_ended_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with signalled(signal.SIGINT, monkeypatch), pytest.raises(KeyboardInterrupt) as caught:
+        awac_dist.train(env=in_notebook(), run_dir=folder, **LONG)
+    (note,) = caught.value.__notes__
+    assert note == f"the run ended in order; Run('{folder}').resume() goes on with it"
+    run = awac_dist.Run(folder)
+    done = run.metrics["env_steps"].max()
+    assert 10 <= done < 2_000
+    assert run.policy.version > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (
+        run.resume(**{"online.env_steps": int(done) + 40}).metrics["env_steps"].max() == done + 40
+    )
+
+
+def test_another_signal_is_given_to_whoever_handled_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with signalled(signal.SIGTERM, monkeypatch):
+            run = awac_dist.train(env=in_notebook(), run_dir=tmp_path / "run", **LONG)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+    assert run.policy.version > 0
+
+
+def test_a_thread_may_train(tmp_path: Path) -> None:
+    runs: list[awac_dist.Run] = []
+
+    def work() -> None:
+        runs.append(awac_dist.train(env=in_notebook(), run_dir=tmp_path / "run", **NO_DATA))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert runs[0].policy.version == 30
+
+
+# --- an environment of the program
+
+
+def test_a_class_written_anew_replaces_the_one_of_its_name(tmp_path: Path) -> None:
+    first, second = in_notebook(), in_notebook()
+    assert register_own(first) == register_own(second) == "InNotebook"
+    assert isinstance(gymnasium.make("InNotebook").unwrapped, second)
+    limited = register_own(lambda **more: gymnasium.wrappers.TimeLimit(second(**more), 7))
+    assert env_spec(limited, first=0.5).max_episode_steps == 7
+    run = awac_dist.train(env=second, run_dir=tmp_path / "run", **NO_DATA)
+    gymnasium.registry.pop("InNotebook")
+    with pytest.raises(InputError, match="no environment 'InNotebook'"):
+        run.evaluate(episodes=1)
+    assert run.evaluate(env=second, episodes=1).lengths == (5,)
+
+
+def test_a_class_of_this_program_reaches_other_processes() -> None:
+    env_id = register_own(in_notebook())
+    spec = able_to_travel(env_spec(env_id, max_episode_steps=5, first=0.25))
+    there = (
+        "import pickle, sys; from awac_dist.envs.make import make_task;"
+        "env = make_task(pickle.load(sys.stdin.buffer)); print(env.reset()[0][0])"
+    )
+    done = subprocess.run([sys.executable, "-c", there], input=pickle.dumps(spec), check=True,
+                          capture_output=True)  # fmt: skip
+    assert done.stdout == b"0.25\n"
+    assert able_to_travel(env_spec(ENV)).registration == b""
+
+
+def test_what_cannot_travel_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "start_runtime", None)
+    lock, make = threading.Lock(), in_notebook()
+
+    def with_lock(**more: Any) -> gymnasium.Env[Any, Any]:
+        assert lock
+        return make(**more)
+
+    line = "environment with_lock cannot be sent to other processes: TypeError: cannot pickle '_th"
+    with pytest.raises(InputError, match=line):
+        awac_dist.train(env=with_lock, run_dir=tmp_path / "run", **{**NO_DATA, "runtime": "ray"})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_class_of_a_notebook_is_trained_on_ray(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    more = {**NO_DATA, "runtime": "ray", "mode": "async", "env.kwargs": {"max_episode_steps": 5}}
+    capfd.readouterr()
+    run = awac_dist.train(env=in_notebook(), run_dir=tmp_path / "run", **more)
+    assert run.metrics["env_steps"].max() == 30
+    assert ray.is_initialized()  # whoever began it
+    assert capfd.readouterr() == ("", "")
+
+
+def test_who_acts_or_reads_data_imports_nothing_that_trains() -> None:
+    there = (
+        "import sys, awac_dist; awac_dist.load_data('halfcheetah-demonstrations');"
+        "print({'torch._C', 'ray', 'matplotlib', 'scipy', 'awac_dist.api'} & {*sys.modules})"
+    )
+    words = [sys.executable, "-c", there]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
