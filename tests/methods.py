@@ -125,6 +125,14 @@ def numpy_head(
     return hidden @ parameters[4].T + parameters[5], log_std
 
 
+def numpy_action(actor: Any, states: np.ndarray) -> np.ndarray:
+    """What a deterministic actor of two hidden layers does: [B, A]."""
+    w1, b1, w2, b2, w3, b3 = (parameter.detach().numpy() for parameter in actor.parameters())
+    hidden = np.maximum(np.maximum(states @ w1.T + b1, 0) @ w2.T + b2, 0)
+    low, high = np.array(ENV.action_low), np.array(ENV.action_high)
+    return low + (np.tanh(hidden @ w3.T + b3) + 1) * (high - low) / 2
+
+
 def numpy_gaussian(
     actor: torch.nn.Module, config: ActorConfig, states: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,8 @@ METHODS = {
     "iql": "awac_dist.algorithms.iql:IQL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
+    "td3": "awac_dist.algorithms.td3:TD3",
+    "td3_bc": "awac_dist.algorithms.td3_bc:TD3BC",
 }
 
 _LOADING = RLock()

@@ -50,7 +50,6 @@ class Method(ABC):
     """Networks, an update that trains them, and a state to go on from.
 
     Attributes:
-        needs: Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`.
         segment_length: H, where it needs segments.
         slow_copies: Networks of which `targets` has a slowly moving copy.
         frozen_copies: Likewise, as "frozen_NAME", that stays what it began as: a clone, if adopted.
@@ -66,7 +65,6 @@ class Method(ABC):
     """
 
     Config: ClassVar[type[MethodConfig]]
-    needs: ClassVar[frozenset[str]] = frozenset()
     segment_length: int = 1
     slow_copies: ClassVar[tuple[str, ...]] = ()
     frozen_copies: ClassVar[tuple[str, ...]] = ()
@@ -129,6 +127,11 @@ class Method(ABC):
             if dual.requires_grad:
                 made[name] = adam([dual], getattr(self.config, f"{name}_learning_rate"))
         return made
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`."""
+        return frozenset()
 
     @property
     def batches_per_update(self) -> int:
