@@ -58,7 +58,7 @@ def modules(method: Method) -> dict[str, torch.nn.Module]:
 
 def flat(method: Method) -> torch.Tensor:
     """A copy of all that an update may change, but for optimisers: [P]."""
-    tensors = [p for module in modules(method).values() for p in module.parameters()]
+    tensors = [t for module in modules(method).values() for t in module.state_dict().values()]
     return torch.cat([t.detach().flatten() for t in (*tensors, *method.duals.values())])
 
 

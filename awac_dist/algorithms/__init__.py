@@ -26,6 +26,7 @@ METHODS = {
     "bc": "awac_dist.algorithms.bc:BC",
     "bcq": "awac_dist.algorithms.bcq:BCQ",
     "bear": "awac_dist.algorithms.bear:BEAR",
+    "crossq": "awac_dist.algorithms.crossq:CrossQ",
     "iql": "awac_dist.algorithms.iql:IQL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",

@@ -6,14 +6,13 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
 from awac_dist.algorithms.gradients import Differentiate, Draw, Gradients, Loss, gradients_of
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
-from awac_dist.nn.adam import take_steps
+from awac_dist.nn.adam import adam, take_steps
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.ranges import Checked
@@ -116,16 +115,11 @@ class Method(ABC):
 
     def _make_optimizers(self) -> dict[str, Optimizer]:
         """One Adam a network, as the field of its name says, and one a dual that has a gradient."""
-        adam = partial(torch.optim.Adam, fused=True)  # one call updates all; decay is L2
-        made: dict[str, Optimizer] = {}
-        for name, network in self.networks.items():
-            its = getattr(self.config, name)
-            made[name] = adam(
-                network.parameters(), its.learning_rate, weight_decay=its.weight_decay
-            )
+        parts = vars(self.config)
+        made = {name: adam(net.parameters(), parts[name]) for name, net in self.networks.items()}
         for name, dual in self.duals.items():
             if dual.requires_grad:
-                made[name] = adam([dual], getattr(self.config, f"{name}_learning_rate"))
+                made[name] = torch.optim.Adam([dual], parts[f"{name}_learning_rate"], fused=True)
         return made
 
     @property

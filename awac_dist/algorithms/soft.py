@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
@@ -69,7 +69,7 @@ class Soft(Alternating):
     """Evaluation of pi itself, and a policy that climbs Q. A method changes what it does else."""
 
     config: SoftConfig
-    slow_copies = ("critic",)
+    slow_copies: ClassVar[tuple[str, ...]] = ("critic",)
 
     @property
     def batches_per_update(self) -> int:
@@ -115,10 +115,14 @@ class Soft(Alternating):
         states = batch.next_observations
         with torch.no_grad():
             actions, log_probs = self.sample_with_log_prob(self.actor(states))  # [B, A], [B]
-            next_values = self.target_values(states, actions).amin(dim=0)
-            if self.config.entropy_in_target:
-                next_values = next_values - self.entropy_coef * log_probs
-            return td.one_step_target(batch.rewards, batch.discounts, next_values)
+            return self.soft_targets(batch, self.target_values(states, actions), log_probs)
+
+    def soft_targets(self, batch: Batch, next_q: Tensor, log_probs: Tensor) -> Tensor:
+        """Y [B] by values [M, B] of next actions and their log densities [B], without gradient."""
+        next_values = next_q.amin(dim=0)
+        if self.config.entropy_in_target:
+            next_values = next_values - self.entropy_coef * log_probs
+        return td.one_step_target(batch.rewards, batch.discounts, next_values)
 
     def target_values(self, states: Tensor, actions: Tensor) -> Tensor:
         """Q' [M, B] of actions [B, A], of as many members as the target takes."""

@@ -94,7 +94,7 @@ class TwinDelayed(Alternating):
     def next_actions(self, states: Tensor) -> Tensor:
         """Actions [B, A] of the policy's slow copy and bounded noise, inside the bounds."""
         clip, half_range = self.config.target_noise_clip, self.actor.half_range
-        chosen = self.target_actor(states).mean
+        chosen: Tensor = self.target_actor(states).mean
         noise = (self.config.target_noise * self.noise(chosen)).clamp(-clip, clip)
         low, high = self.actor.centre - half_range, self.actor.centre + half_range
         return (chosen + half_range * noise).clamp(low, high)
@@ -108,5 +108,5 @@ class TwinDelayed(Alternating):
         """What the actor climbs [B], of actions [B, A]."""
         if self.config.actor_value == "first":
             return self.critic.first(states, actions)
-        values: Tensor = self.critic(states, actions)  # [E, B]
-        return values.mean(dim=0) if self.config.actor_value == "mean" else values.amin(dim=0)
+        q: Tensor = self.critic(states, actions)  # [E, B]
+        return q.mean(dim=0) if self.config.actor_value == "mean" else q.amin(dim=0)
