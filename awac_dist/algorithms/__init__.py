@@ -27,6 +27,7 @@ METHODS = {
     "bcq": "awac_dist.algorithms.bcq:BCQ",
     "bear": "awac_dist.algorithms.bear:BEAR",
     "crossq": "awac_dist.algorithms.crossq:CrossQ",
+    "ibrl": "awac_dist.algorithms.ibrl:IBRL",
     "iql": "awac_dist.algorithms.iql:IQL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",

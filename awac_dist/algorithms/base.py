@@ -244,9 +244,9 @@ class Method(ABC):
         self.before_step(parameters)
         take_steps(self.optimizers[name] for name in names)
 
-    def move_targets(self) -> None:
-        """Q' <- (1 - tau) Q' + tau Q for each slow copy: tau is of the critic's options."""
-        for name in self.slow_copies:
+    def move_targets(self, *names: str) -> None:
+        """Q' <- (1 - tau) Q' + tau Q of slow copies, all or these: tau is the critic's."""
+        for name in names or self.slow_copies:
             rate = cast("Any", self.config).critic.target_update_rate
             moving, towards = self.targets[name].parameters(), self.networks[name].parameters()
             with torch.no_grad():

@@ -92,7 +92,7 @@ class CrossQ(Soft):
         q_data, next_q = values.chunk(2, dim=1)
         return td.squared_error(q_data, self.soft_targets(batch, next_q, log_probs))
 
-    def move_targets(self) -> None:
+    def move_targets(self, *names: str) -> None:
         """What follows the critics' steps is their running statistics."""
         cast("BatchNormCritics", self.critic).follow_batch(self.config.statistics_rate)
         self.duals["critic_steps"].add_(1)

@@ -81,17 +81,23 @@ class TwinDelayed(Alternating):
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
-            next_actions = self.next_actions(batch.next_observations)  # [B, A]
+            next_actions, metrics = self.next_actions(batch.next_observations)  # [B, A]
             next_values = self.next_values(batch, next_actions)  # [B]
             targets = td.one_step_target(batch.rewards, batch.discounts, next_values)
-        return td.squared_error(self.critic(batch.observations, batch.actions), targets)
+        q_data = self.critic(batch.observations, batch.actions)  # [E, B]
+        loss, found = td.squared_error(q_data, targets)
+        return loss, found | metrics
 
     def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         values = self.values_of(batch.observations, self.actor(batch.observations).mean)
         loss = -values.mean()
         return loss, {"actor/loss": loss.detach(), "actor/value_mean": values.detach().mean()}
 
-    def next_actions(self, states: Tensor) -> Tensor:
+    def next_actions(self, states: Tensor) -> tuple[Tensor, Metrics]:
+        """Actions [B, A] that the target is of, and what is to be told of them."""
+        return self.smoothed(states), {}
+
+    def smoothed(self, states: Tensor) -> Tensor:
         """Actions [B, A] of the policy's slow copy and bounded noise, inside the bounds."""
         clip, half_range = self.config.target_noise_clip, self.actor.half_range
         chosen: Tensor = self.target_actor(states).mean

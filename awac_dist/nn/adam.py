@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 def adam(parameters: Iterable[Tensor], config: NetworkConfig) -> Optimizer:
     """Adam of a network, as its options say; one call of it updates all. Its decay is L2."""
-    options = {"betas": (config.beta1, 0.999), "weight_decay": config.weight_decay}
-    return torch.optim.Adam(parameters, config.learning_rate, **options, fused=True)
+    return torch.optim.Adam(
+        parameters,
+        config.learning_rate,
+        betas=(config.beta1, 0.999),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
 
 
 def take_steps(optimizers: Iterable[Optimizer]) -> None:

@@ -69,7 +69,7 @@ def test_the_losses_equal_the_equations(
 def test_actions_of_the_target_have_bounded_noise_and_stay_in_the_bounds() -> None:
     method = make_method(TD3Config(target_noise=3.0, target_noise_clip=0.5))
     states = make_batch(500).observations
-    chosen, plain = method.next_actions(states), method.target_actor(states).mean
+    chosen, plain = method.smoothed(states), method.target_actor(states).mean
     low, high = (
         torch.tensor(bound, dtype=torch.float64) for bound in (ENV.action_low, ENV.action_high)
     )
