@@ -58,7 +58,7 @@ def modules(method: Method) -> dict[str, torch.nn.Module]:
 
 def flat(method: Method) -> torch.Tensor:
     """A copy of all that an update may change, but for optimisers: [P]."""
-    tensors = [p for module in modules(method).values() for p in module.parameters()]
+    tensors = [t for module in modules(method).values() for t in module.state_dict().values()]
     return torch.cat([t.detach().flatten() for t in (*tensors, *method.duals.values())])
 
 
@@ -176,6 +176,14 @@ def numpy_head(
     smallest, largest = config.log_std_min, config.log_std_max
     log_std = smallest + (largest - smallest) / (1 + np.exp(-logits))
     return hidden @ parameters[4].T + parameters[5], log_std
+
+
+def numpy_action(actor: Any, states: np.ndarray) -> np.ndarray:
+    """What a deterministic actor of two hidden layers does: [B, A]."""
+    w1, b1, w2, b2, w3, b3 = (parameter.detach().numpy() for parameter in actor.parameters())
+    hidden = np.maximum(np.maximum(states @ w1.T + b1, 0) @ w2.T + b2, 0)
+    low, high = np.array(ENV.action_low), np.array(ENV.action_high)
+    return low + (np.tanh(hidden @ w3.T + b3) + 1) * (high - low) / 2
 
 
 def numpy_gaussian(

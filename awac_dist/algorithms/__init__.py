@@ -29,13 +29,17 @@ METHODS = {
     "bear": "awac_dist.algorithms.bear:BEAR",
     "cal_ql": "awac_dist.algorithms.cal_ql:CalQL",
     "cql": "awac_dist.algorithms.cql:CQL",
+    "crossq": "awac_dist.algorithms.crossq:CrossQ",
     "dapg": "awac_dist.algorithms.dapg:DAPG",
+    "ibrl": "awac_dist.algorithms.ibrl:IBRL",
     "iql": "awac_dist.algorithms.iql:IQL",
     "marwil": "awac_dist.algorithms.marwil:MARWIL",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
     "sac_bc": "awac_dist.algorithms.sac_bc:SACBC",
     "sope": "awac_dist.algorithms.sope:SOPE",
+    "td3": "awac_dist.algorithms.td3:TD3",
+    "td3_bc": "awac_dist.algorithms.td3_bc:TD3BC",
     "wsrl": "awac_dist.algorithms.wsrl:WSRL",
 }
 

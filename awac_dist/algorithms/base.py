@@ -6,14 +6,13 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
 from awac_dist.algorithms.gradients import Differentiate, Draw, Gradients, Loss, gradients_of
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
-from awac_dist.nn.adam import take_steps
+from awac_dist.nn.adam import adam, take_steps
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.ranges import Checked
@@ -50,7 +49,6 @@ class Method(ABC):
     """Networks, an update that trains them, and a state to go on from.
 
     Attributes:
-        needs: Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`.
         slow_copies: Networks of which `targets` has a slowly moving copy.
         frozen_copies: Likewise, as "frozen_NAME", that stays what it began as: a clone, if adopted.
         adopts: Whether it can start from another policy.
@@ -66,7 +64,6 @@ class Method(ABC):
     """
 
     Config: ClassVar[type[MethodConfig]]
-    needs: ClassVar[frozenset[str]] = frozenset()
     slow_copies: ClassVar[tuple[str, ...]] = ()
     frozen_copies: ClassVar[tuple[str, ...]] = ()
     adopts: ClassVar[bool] = True
@@ -118,17 +115,17 @@ class Method(ABC):
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         """One Adam a network, as the field of its name says, and one a dual that has a gradient."""
-        adam = partial(torch.optim.Adam, fused=True)  # one call updates all; decay is L2
-        made: dict[str, Optimizer] = {}
-        for name, network in self.networks.items():
-            its = getattr(self.config, name)
-            made[name] = adam(
-                network.parameters(), its.learning_rate, weight_decay=its.weight_decay
-            )
+        parts = vars(self.config)
+        made = {name: adam(net.parameters(), parts[name]) for name, net in self.networks.items()}
         for name, dual in self.duals.items():
             if dual.requires_grad:
-                made[name] = adam([dual], getattr(self.config, f"{name}_learning_rate"))
+                made[name] = torch.optim.Adam([dual], parts[f"{name}_learning_rate"], fused=True)
         return made
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Extra columns of a batch that it reads: keys of `replay.layout.NEEDS`."""
+        return frozenset()
 
     @property
     def batches_per_update(self) -> int:
@@ -147,9 +144,7 @@ class Method(ABC):
     def after_update(self, batch: Batch, metrics: Metrics) -> None:  # noqa: B027 - may do nothing
         """What follows the steps of all networks, such as a step of a dual.
 
-        Args:
-            batch: The last one.
-            metrics: Of this update; what is known only now may be added.
+        The batch is the last one; to the metrics may be added what is known only now.
         """
 
     # What the methods are composed from.
@@ -254,9 +249,9 @@ class Method(ABC):
         self.before_step(parameters)
         take_steps(self.optimizers[name] for name in names)
 
-    def move_targets(self) -> None:
-        """Q' <- (1 - tau) Q' + tau Q for each slow copy: tau is of the critic's options."""
-        for name in self.slow_copies:
+    def move_targets(self, *names: str) -> None:
+        """Q' <- (1 - tau) Q' + tau Q of slow copies, all or these: tau is the critic's."""
+        for name in names or self.slow_copies:
             rate = cast("Any", self.config).critic.target_update_rate
             moving, towards = self.targets[name].parameters(), self.networks[name].parameters()
             with torch.no_grad():
@@ -288,11 +283,9 @@ class Method(ABC):
         return {"device": self.device.type, **copy.deepcopy(states | more)}
 
     def load_training_state(self, state: Mapping[str, Any]) -> bool:
-        """Go on where `training_state` was taken.
+        """Go on where `training_state` was taken; returns whether exactly.
 
-        Returns:
-            Whether exactly: random numbers of one kind of device cannot be continued on another,
-            where those that follow depend on the state all the same.
+        Random numbers of one kind of device cannot be continued on another.
         """
         for group in ("networks", "targets", "optimizers"):
             for name, part in getattr(self, group).items():

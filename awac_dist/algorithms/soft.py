@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
@@ -69,7 +69,7 @@ class Soft(Alternating):
     """Evaluation of pi itself, and a policy that climbs Q. A method changes what it does else."""
 
     config: SoftConfig
-    slow_copies = ("critic",)
+    slow_copies: ClassVar[tuple[str, ...]] = ("critic",)
 
     @property
     def batches_per_update(self) -> int:
@@ -123,10 +123,12 @@ class Soft(Alternating):
 
     def soft_values(self, states: Tensor, actions: Tensor, log_probs: Tensor) -> Tensor:
         """The least Q' [..., B] of actions [..., B, A], less alpha log pi [..., B] of them."""
-        values = self.target_values(states, actions).amin(dim=0)
-        if self.config.entropy_in_target:
-            values = values - self.entropy_coef * log_probs
-        return values
+        return self.softened(self.target_values(states, actions), log_probs)
+
+    def softened(self, values: Tensor, log_probs: Tensor) -> Tensor:
+        """The least [..., B] of values [M, ..., B], less alpha log pi [..., B]."""
+        least = values.amin(dim=0)
+        return least - self.entropy_coef * log_probs if self.config.entropy_in_target else least
 
     def target_values(self, states: Tensor, actions: Tensor) -> Tensor:
         """Q' [M, ..., B] of actions [..., B, A], of as many members as the target takes."""

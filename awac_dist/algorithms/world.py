@@ -54,6 +54,18 @@ class World:
         """The rows of all learners [size * B, ...], for those [B, ...] of this one."""
         return rows
 
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over the learners of what each has, with gradients to them all."""
+        if self.size == 1:
+            return value
+        own = value - value.detach()  # 0, through which a gradient comes back
+        if own.requires_grad:
+            own.register_hook(self._mean)  # type: ignore[no-untyped-call]
+        return self._mean(value.detach()) + own
+
+    def _mean(self, value: Tensor) -> Tensor:
+        return self.gather(value.unsqueeze(0)).mean(dim=0)
+
     def mine(self, rows: Tensor, dim: int = 0) -> Tensor:
         """The rows of this learner, of those of all."""
         return rows

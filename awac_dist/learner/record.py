@@ -105,9 +105,9 @@ def named_tensors(method: Method) -> Iterator[tuple[str, Tensor]]:
     """All that must be finite, the optimisers' first, each with a name for people."""
     targets = {f"target_{name}": target for name, target in method.targets.items()}
     named = {
-        f"{name}.{inner}": parameter
+        f"{name}.{inner}": value
         for name, module in (method.networks | targets).items()
-        for inner, parameter in module.named_parameters()
+        for inner, value in module.state_dict(keep_vars=True).items()
     } | method.duals
     names = {parameter: name for name, parameter in named.items()}
     for optimizer in method.optimizers.values():

@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from awac_dist.nn.config import NetworkConfig
+
+
+def adam(parameters: Iterable[Tensor], config: NetworkConfig) -> Optimizer:
+    """Adam of a network, as its options say; one call of it updates all. Its decay is L2."""
+    return torch.optim.Adam(
+        parameters,
+        config.learning_rate,
+        betas=(config.beta1, 0.999),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
 
 def take_steps(optimizers: Iterable[Optimizer]) -> None:
     """One step of each, as `torch.optim.Adam(parameters, fused=True).step()` takes it.

@@ -20,6 +20,12 @@ def by_candidate(noise: Tensor, candidates: int) -> Tensor:
     return noise.reshape(len(noise), candidates, -1).transpose(0, 1)
 
 
+def gumbel(noise: Tensor) -> Tensor:
+    """Standard Gumbel numbers [B, N] of standard normal ones [B, 2 N]."""
+    squares = noise.square().reshape(len(noise), -1, 2).sum(dim=-1)
+    return -(squares / 2).log()
+
+
 def best(values: Tensor, candidates: Tensor) -> Tensor:
     """Of actions [N, B, A] those [B, A] whose least value, of [E, N, B], is highest."""
     check_shapes("E N B, N B A", values, candidates)

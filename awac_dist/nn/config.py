@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from awac_dist.policies.spec import PolicySpec
-from awac_dist.ranges import Checked, Count, Finite, NotNegative, Positive, Rate
+from awac_dist.ranges import Checked, Count, Finite, NotNegative, Positive, Rate, Share
 from awac_dist.types import EnvSpec
 
 
@@ -19,11 +19,13 @@ class NetworkConfig(Checked):
         hidden: Widths of the hidden layers.
         learning_rate: Step size of Adam.
         weight_decay: L2 penalty on all its parameters, added to the gradient.
+        beta1: Of Adam: what a step keeps of the direction of those before it.
     """
 
     hidden: tuple[Count, ...] = (256, 256)
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.0
+    beta1: Share = 0.9
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,12 @@ class CriticEnsemble(Ensemble):
         values: Tensor = functional_call(self, chosen, (observations, actions))
         return values
 
+    def first(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Values of the first member alone: [B]."""
+        chosen = {name: each[:1] for name, each in self.named_parameters()}
+        values: Tensor = functional_call(self, chosen, (observations, actions))
+        return values.squeeze(0)
+
 
 class StateValue(Ensemble):
     """An estimate of V(s): [B, O] -> [B]; E is 1, n is O."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 POLICIES = {  # kind -> its class; one that is no `ChoosingPolicy` has a twin in `nn.actors.ACTORS`
     "best_of_n": "awac_dist.policies.best_of_n:BestOfNPolicy",
+    "beside_clone": "awac_dist.policies.beside_clone:BesideClonePolicy",
     "gaussian": "awac_dist.policies.gaussian:GaussianPolicy",
     "squashed_gaussian": "awac_dist.policies.squashed_gaussian:SquashedGaussianPolicy",
     "deterministic": "awac_dist.policies.deterministic:DeterministicPolicy",

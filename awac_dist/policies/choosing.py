@@ -97,9 +97,14 @@ class ChoosingPolicy(NetworkPolicy):
         candidates = self._candidates(observations, noise)  # [N, E, A]
         rows = joined(self._seen(observations), candidates)
         values = critic_values(self.spec, self.arrays, rows).min(axis=0)  # [N * E]
-        best = values.reshape(len(candidates), -1).argmax(axis=0)  # [E]
+        scores = self._scores(values.reshape(len(candidates), -1), noise)
+        best = scores.argmax(axis=0)  # [E]
         chosen: Array = candidates[best, np.arange(len(best))]
         return chosen
+
+    def _scores(self, values: Array, noise: Array) -> Array:
+        """What is highest of the candidate that is taken: [N, E], of their values."""
+        return values
 
     def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
         """The choice among the candidates of the one noise [E, A], which is what gets evaluated."""

@@ -32,6 +32,7 @@ class PolicySpec:
     critic_hidden: tuple[int, ...] = ()  # widths of the critics' hidden layers
     critic_members: int = 1  # M critics, whose least value counts
     critic_layer_norm: bool = False
+    choice_temperature: float = 0.0  # T of a choice by chance; 0 takes the best
     # of a perturbed VAE
     decoder_hidden: tuple[int, ...] = ()
     latent_size: int = 0  # Z

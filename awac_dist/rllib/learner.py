@@ -165,7 +165,8 @@ class MethodLearner(TorchLearner):
         self._weights_seq_no = max(before, self._weights_seq_no) + 1
         for optimizer in self.method.optimizers.values():
             for group in optimizer.param_groups:
-                group["weight_decay"] = optimizer.defaults["weight_decay"]
+                for option in ("weight_decay", "betas"):
+                    group[option] = optimizer.defaults[option]
         if METHOD not in state:
             return
         own = state[METHOD]

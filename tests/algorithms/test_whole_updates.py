@@ -16,6 +16,7 @@ from awac_dist.algorithms.bc import BCConfig
 from awac_dist.algorithms.bear import BEARConfig
 from awac_dist.algorithms.iql import IQLConfig
 from awac_dist.algorithms.rlpd import RLPDConfig
+from awac_dist.algorithms.td3 import TD3Config
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.tensors import Batch
 
@@ -238,6 +239,29 @@ def bear(slow: Slow, batches: list[Batch]) -> None:
     slow.duals["updates"].data += 1
 
 
+def td3(slow: Slow, batches: list[Batch]) -> None:
+    config = slow.config
+
+    def act(net: Parameters, states: Tensor) -> Tensor:
+        w1, b1, w2, b2, w3, b3 = net
+        hidden = torch.relu(torch.relu(states @ w1.T + b1) @ w2.T + b2)
+        return LOW + (HIGH - LOW) / 2 * (torch.tanh(hidden @ w3.T + b3) + 1)
+
+    for b in batches:
+        a2 = act(slow.targets["actor"], b.next_observations)
+        noise = (config.target_noise * slow.noise(*a2.shape)).clamp(-0.5, 0.5)
+        a2 = torch.minimum(torch.maximum(a2 + noise * (HIGH - LOW) / 2, LOW), HIGH)
+        next_q = smallest(q_values(slow.targets["critic"], b.next_observations, a2))
+        y = (b.rewards + b.discounts * next_q).detach()
+        q_data = q_values(slow.nets["critic"], b.observations, b.actions)
+        loss = sum(((q - y) ** 2).mean() for q in q_data)
+        slow.adam("critic", loss, config.critic.learning_rate)()
+    s = b.observations
+    loss = -q_values(slow.nets["critic"], s, act(slow.nets["actor"], s))[0].mean()
+    slow.adam("actor", loss, config.actor.learning_rate)()
+    slow.move_target()
+
+
 RATES = {"learning_rate": 1e-2}
 CRITIC = CriticConfig(**RATES, members=3, target_update_rate=0.1)
 REFERENCES: dict[str, tuple[Callable[[Slow, list[Batch]], None], MethodConfig]] = {
@@ -256,6 +280,7 @@ REFERENCES: dict[str, tuple[Callable[[Slow, list[Batch]], None], MethodConfig]] 
     ),
     "iql": (iql, IQLConfig(ActorConfig(**RATES, state_dependent_std=True), CRITIC)),
     "rlpd": (rlpd, RLPDConfig(replace(RLPDConfig().actor, **RATES), CRITIC, critic_batches=3)),
+    "td3": (td3, TD3Config(replace(TD3Config().actor, **RATES), CRITIC)),
 }
 
 

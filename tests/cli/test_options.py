@@ -358,6 +358,7 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("algorithm.actor.log_std_max", [-6.0, *INFINITE], [1.0]),
         ("algorithm.actor.learning_rate", [0.0, *INFINITE], [1e-9]),
         ("algorithm.critic.learning_rate", [0.0, *INFINITE], [1e-9]),
+        ("algorithm.critic.beta1", [0.0, 1.0, *INFINITE], [0.5]),
         ("algorithm.critic.weight_decay", [-1e-9, *INFINITE], [0.0]),
         ("algorithm.actor.weight_decay", [-1e-9, *INFINITE], [0.0]),
         ("algorithm.critic.target_update_rate", [0.0, 1.1, *INFINITE], [1.0]),

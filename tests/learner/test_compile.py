@@ -14,6 +14,7 @@ from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BC, BCConfig
 from awac_dist.algorithms.rlpd import RLPDConfig
+from awac_dist.algorithms.td3_bc import TD3BCConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.learner import compilation
 from awac_dist.learner.compilation import CACHE, PATIENCE, Compilation, Job, use_cache
@@ -28,6 +29,7 @@ CONFIGS = {name: config_class(name)() for name in METHODS} | {
     "awac-samples": AWACConfig(num_value_samples=3, weights="exp", advantage_clip=0.5, max_q=0.0),
     "awac-soft": AWACConfig(num_value_samples=3, value="soft"),
     "sac-subset": SUBSET,
+    "td3_bc": TD3BCConfig(critic_penalty=0.1, actor_value="min"),
 }
 
 

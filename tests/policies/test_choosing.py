@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from awac_dist.policies import make_policy
+from awac_dist.policies.beside_clone import CLONE, gumbel
 from awac_dist.policies.choosing import CRITIC, ChoosingPolicy
 from awac_dist.policies.perturbed_vae import DECODER
 from awac_dist.policies.spec import PolicySpec
@@ -132,3 +133,50 @@ def test_nothing_far_from_the_data_is_decoded() -> None:
     np.testing.assert_array_equal(policy.sample(seen(), more), policy.sample(seen(), half))
     assert not np.array_equal(policy.sample(seen(), half / 2), policy.sample(seen(), half))
     assert policy.actor() is None
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 5.0])
+def test_the_choice_is_between_the_actor_and_the_clone(temperature: float) -> None:
+    spec = replace(spec_of("beside_clone"), exploration_std=0.6, choice_temperature=temperature)
+    policy, rng = policy_of(spec), np.random.default_rng(2)
+    assert policy.noise_size == (6 if temperature else 2)
+    noise = rng.normal(size=(20, policy.noise_size)).astype(np.float32)
+    seen_inside, numbers, by_chance = set(), set(), 0
+    for row, action in enumerate(policy.sample(seen(), noise)):
+        own = CENTRE + HALF * np.tanh(mlp(policy.arrays, "", seen()[row]))
+        explored = own + HALF * 0.6 * noise[row, :2]
+        clone = CENTRE + HALF * np.tanh(mlp(policy.arrays, CLONE, seen()[row]))
+        candidates = [np.clip(explored, LOW, HIGH), clone]
+        values = np.array([value(policy, seen()[row], its) for its in candidates])
+        scores = values.copy()
+        if temperature:
+            exponential = (noise[row, 2::2] ** 2 + noise[row, 3::2] ** 2) / 2
+            scores -= temperature * np.log(exponential)
+        np.testing.assert_allclose(action, candidates[scores.argmax()], rtol=1e-4, atol=1e-5)
+        numbers.add(int(scores.argmax()))
+        seen_inside.add(bool((candidates[0] == explored).all()))
+        by_chance += int(scores.argmax() != values.argmax())
+        mean = policy.mean(seen()[row : row + 1])[0]
+        values = np.array([value(policy, seen()[row], its) for its in (own, clone)])
+        np.testing.assert_allclose(mean, (own, clone)[values.argmax()], rtol=1e-4, atol=1e-5)
+    assert numbers == {0, 1}
+    assert seen_inside == {False, True}
+    assert bool(by_chance) == bool(temperature)
+
+
+def test_another_run_starts_from_the_actor_and_not_from_the_clone() -> None:
+    policy = policy_of(spec_of("beside_clone"))
+    actor = policy.actor()
+    assert actor is not None
+    assert actor.spec.kind == "deterministic"
+    own = np.stack([CENTRE + HALF * np.tanh(mlp(policy.arrays, "", row)) for row in seen()])
+    np.testing.assert_allclose(actor.mean(seen()), own, rtol=1e-4, atol=1e-5)
+
+
+def test_chances_of_normal_numbers_are_gumbels() -> None:
+    """Their mean is Euler's constant, their variance pi^2 / 6; that of ones is 0."""
+    drawn = gumbel(np.random.default_rng(0).normal(size=(50_000, 4)))
+    assert drawn.shape == (50_000, 2)
+    assert drawn.mean() == pytest.approx(np.euler_gamma, abs=0.02)
+    assert drawn.var() == pytest.approx(np.pi**2 / 6, rel=0.02)
+    assert not gumbel(np.ones((1, 4))).any()

@@ -13,15 +13,25 @@ from awac_dist import load_policy
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.cli.main import main
 from awac_dist.envs.make import env_spec
-from awac_dist.nn.config import ActorConfig
+from awac_dist.nn.config import ActorConfig, NetworkConfig
 
 ACTORS = get_args(get_type_hints(ActorConfig)["kind"])
 CHOOSE = [  # methods whose policies are of other kinds
     name for name in METHODS if config_class(name)().policy_spec(env_spec(ENV)).kind not in ACTORS
 ]
+
+
+def narrow(name: str) -> list[str]:
+    """Small sizes of the networks that are not every method's."""
+    parts = vars(config_class(name)()).items()
+    own = [its for its, part in parts if isinstance(part, NetworkConfig)]
+    own = [its for its in own if its not in ("actor", "critic")]
+    return [word for its in own for word in (f"--algorithm.{its}.hidden", "16", "16")]
+
+
 WORDS = [
     *(["--algorithm.actor.kind", kind] for kind in ACTORS),
-    *(["--algorithm", name, "--algorithm.behaviour.hidden", "16", "16"] for name in CHOOSE),
+    *(["--algorithm", name, *narrow(name)] for name in CHOOSE),
 ]
 
 
