@@ -36,6 +36,7 @@ SMALL = shlex.split(
     "--learner.updates_per_call 10 --evaluation.episodes 1 --evaluation.curve_episodes 1 "
     "--evaluation.every_updates 30"
 )
+FEW = {"critic_batches": 3, "horizon": 3, "num_samples": 5}
 ALL_UPDATES = 20 + 40 + 120
 
 
@@ -67,11 +68,11 @@ def write_demonstrations(path: Path, episodes: int = 3) -> str:
 
 
 def small(config: MethodConfig, width: int = 16) -> MethodConfig:
-    """The method's options with narrow networks, few batches an update and a near horizon."""
+    """The method's options with narrow networks, few batches and samples and a near horizon."""
     parts = {field.name: getattr(config, field.name) for field in fields(config)}
     networks = {name: part for name, part in parts.items() if isinstance(part, NetworkConfig)}
     narrow = {name: replace(part, hidden=(width, width)) for name, part in networks.items()}
-    few = {name: min(3, parts[name]) for name in ("critic_batches", "horizon") if name in parts}
+    few = {name: min(most, parts[name]) for name, most in FEW.items() if name in parts}
     return replace(config, **narrow, **few)
 
 

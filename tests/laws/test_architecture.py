@@ -82,12 +82,12 @@ def offences(module: str, source: str) -> list[str]:
     return found
 
 
+SHARED = "base", "em", "gradients", "skeletons", "soft", "state", "world"
+
+
 def allowed_sibling(module: str, sibling: list[str]) -> bool:
     """Methods share their base and never each other; the registry knows them all."""
-    return (
-        sibling in ([name] for name in ("base", "gradients", "skeletons", "soft", "world"))
-        or module == "algorithms.__init__"
-    )
+    return sibling in ([name] for name in SHARED) or module == "algorithms.__init__"
 
 
 def modules() -> list[tuple[str, Path]]:
