@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from awac_dist.algorithms.base import Method, MethodConfig
 
 METHODS = {
+    "abm": "awac_dist.algorithms.abm:ABM",
+    "algae_dice": "awac_dist.algorithms.algae_dice:AlgaeDICE",
     "awac": "awac_dist.algorithms.awac:AWAC",
     "awr": "awac_dist.algorithms.awr:AWR",
     "bc": "awac_dist.algorithms.bc:BC",
+    "brac": "awac_dist.algorithms.brac:BRAC",
     "dapg": "awac_dist.algorithms.dapg:DAPG",
     "iql": "awac_dist.algorithms.iql:IQL",
     "marwil": "awac_dist.algorithms.marwil:MARWIL",
+    "mpo": "awac_dist.algorithms.mpo:MPO",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
 }
