@@ -29,6 +29,7 @@ Positive = Annotated[float, Range("above 0", lambda value: 0 < value < math.inf)
 NotNegative = Annotated[float, Range("0 or more", lambda value: 0 <= value < math.inf)]
 Share = Annotated[float, Range("between 0 and 1", lambda value: 0 < value < 1)]
 Rate = Annotated[float, Range("above 0 and at most 1", lambda value: 0 < value <= 1)]
+Exponent = Annotated[float, Range("above 1", lambda value: 1 < value < math.inf)]
 Finite = Annotated[float, Range("finite", math.isfinite)]
 
 

@@ -44,6 +44,7 @@ FEW = {  # at most so many
     "horizon": 3,
     "members": 5,
     "num_actions": 3,
+    "num_samples": 5,
     "target_candidates": 3,
 }
 ALL_UPDATES = 20 + 40 + 120

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from awac_dist.algorithms.base import Method, MethodConfig
 
 METHODS = {
+    "abm": "awac_dist.algorithms.abm:ABM",
+    "algae_dice": "awac_dist.algorithms.algae_dice:AlgaeDICE",
     "awac": "awac_dist.algorithms.awac:AWAC",
     "awr": "awac_dist.algorithms.awr:AWR",
     "bc": "awac_dist.algorithms.bc:BC",
     "bcq": "awac_dist.algorithms.bcq:BCQ",
     "bear": "awac_dist.algorithms.bear:BEAR",
+    "brac": "awac_dist.algorithms.brac:BRAC",
     "cal_ql": "awac_dist.algorithms.cal_ql:CalQL",
     "cql": "awac_dist.algorithms.cql:CQL",
     "crossq": "awac_dist.algorithms.crossq:CrossQ",
@@ -34,6 +37,7 @@ METHODS = {
     "ibrl": "awac_dist.algorithms.ibrl:IBRL",
     "iql": "awac_dist.algorithms.iql:IQL",
     "marwil": "awac_dist.algorithms.marwil:MARWIL",
+    "mpo": "awac_dist.algorithms.mpo:MPO",
     "rlpd": "awac_dist.algorithms.rlpd:RLPD",
     "sac": "awac_dist.algorithms.sac:SAC",
     "sac_bc": "awac_dist.algorithms.sac_bc:SACBC",

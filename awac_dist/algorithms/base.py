@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
 from awac_dist.algorithms.gradients import Differentiate, Draw, Gradients, Loss, gradients_of
+from awac_dist.algorithms.state import load_state, state_of
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
 from awac_dist.nn.adam import adam, take_steps
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
@@ -53,6 +54,8 @@ class Method(ABC):
         frozen_copies: Likewise, as "frozen_NAME", that stays what it began as: a clone, if adopted.
         adopts: Whether it can start from another policy.
         acts_with: Networks and frozen copies that `act` calls, by name.
+        clones: Networks that, beside the actor, begin as the policy that it starts from, where
+            they are there and of its shape.
         knows_online: Whether its losses are others online than offline.
         online: Whether it learns from what is collected with it, meanwhile.
         pauses, critics_alone: Whether updates can be of the critics alone; whether they are now.
@@ -68,6 +71,7 @@ class Method(ABC):
     frozen_copies: ClassVar[tuple[str, ...]] = ()
     adopts: ClassVar[bool] = True
     acts_with: ClassVar[tuple[str, ...]] = ("actor",)
+    clones: ClassVar[tuple[str, ...]] = ()
     knows_online: ClassVar[bool] = False
     pauses: ClassVar[bool] = False
 
@@ -88,11 +92,11 @@ class Method(ABC):
         weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
         made = self.make_networks(weights)
         self.networks = {name: network.to(device) for name, network in made.items()}
-        frozen = {f"frozen_{name}": name for name in self.frozen_copies}
-        copies = {name: name for name in self.slow_copies} | frozen
+        self._copied = {name: name for name in self.slow_copies}
+        self._copied |= {f"frozen_{name}": name for name in self.frozen_copies}
         self.targets = {
             name: copy.deepcopy(self.networks[original]).requires_grad_(False)
-            for name, original in copies.items()
+            for name, original in self._copied.items()
         }
         self.online = self.critics_alone = False
         self.duals = self.make_duals()
@@ -149,11 +153,13 @@ class Method(ABC):
 
     # What the methods are composed from.
 
-    def make_actor(self, generator: Generator) -> Actor:
-        """The policy's network."""
+    def make_actor(self, generator: Generator, config: NetworkConfig | None = None) -> Actor:
+        """The policy's network, or another policy of its kind with the layers of `config`."""
         from awac_dist.nn.actors import make_actor
 
-        return make_actor(self.config.actor.policy_spec(self.task.spec), generator)
+        own = self.config.actor
+        actor = own if config is None else replace(own, hidden=config.hidden)
+        return make_actor(actor.policy_spec(self.task.spec), generator)
 
     def make_critic(
         self, config: CriticConfig, generator: Generator, max_value: float | None = None
@@ -269,32 +275,19 @@ class Method(ABC):
 
     def adopt(self, arrays: Mapping[str, Any]) -> None:
         """Start from the policy with these arrays, which is of the actor's shape."""
-        self.actor.load_arrays(arrays)
-        for name in {"actor", "frozen_actor"} & self.targets.keys():
-            self.targets[name].load_state_dict(self.actor.state_dict())
+        names = [name for name in ("actor", *self.clones) if name in self.networks]
+        begun = {name: cast("Actor", self.networks[name]) for name in names}
+        for network in begun.values():
+            if network.spec == self.actor.spec:
+                network.load_arrays(arrays)
+        for name, original in self._copied.items():
+            if original in begun:
+                self.targets[name].load_state_dict(begun[original].state_dict())
 
     def training_state(self) -> dict[str, Any]:
-        """Everything that learns or is random, as it is now: copies of tensors, plain values."""
-        states: dict[str, Any] = {
-            group: {name: part.state_dict() for name, part in getattr(self, group).items()}
-            for group in ("networks", "targets", "optimizers")
-        }
-        more = {"duals": self.duals, "generator": self.generator.get_state()}
-        return {"device": self.device.type, **copy.deepcopy(states | more)}
+        """Everything that learns or is random, as it is now: see `state.py`."""
+        return state_of(self)
 
     def load_training_state(self, state: Mapping[str, Any]) -> bool:
-        """Go on where `training_state` was taken; returns whether exactly.
-
-        Random numbers of one kind of device cannot be continued on another.
-        """
-        for group in ("networks", "targets", "optimizers"):
-            for name, part in getattr(self, group).items():
-                part.load_state_dict(state[group][name])
-        for name, dual in self.duals.items():
-            dual.data.copy_(state["duals"][name])
-        if state["device"] == self.device.type:
-            self.generator.set_state(state["generator"])
-            return True
-        digest = int(state["generator"].long().mul(torch.arange(len(state["generator"]))).sum())
-        self.generator.manual_seed(digest)
-        return False
+        """Go on where `training_state` was taken; returns whether exactly."""
+        return load_state(self, state)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add, or_
 from typing import TYPE_CHECKING
+
+import torch
 
 from awac_dist.algorithms.base import Method
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
     from awac_dist.algorithms.gradients import Loss
     from awac_dist.tensors import Batch, Metrics
+
+LOG_BOUNDS = (math.log(1e-6), math.log(1e6))  # where a bound always holds, or never can
 
 
 class Joint(Method):
@@ -71,3 +76,25 @@ class Alternating(Method):
         metrics |= self.descend(self.actor_loss, batch, ["actor"])
         self.after_update(batch, metrics)
         return metrics
+
+    # Prices of bounds: duals that are the logarithms of the options of their names.
+
+    def make_prices(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Duals that start at these options."""
+        starts = {name: math.log(getattr(self.config, name)) for name in names}
+        make = torch.nn.Parameter
+        return {name: make(torch.tensor(at, device=self.device)) for name, at in starts.items()}
+
+    def price(self, name: str) -> Tensor | float:
+        """What it is now, without gradient; the option where no dual moves it."""
+        dual = self.duals.get(name)
+        return float(getattr(self.config, name)) if dual is None else dual.detach().exp()
+
+    def step_price(self, name: str, slack: Tensor) -> Tensor:
+        """Raise it where `slack` [] is negative, else lower it; returns what it was."""
+        dual = self.duals[name]
+        price = dual.exp()
+        self.step(price * slack, [name])
+        with torch.no_grad():
+            dual.clamp_(*LOG_BOUNDS)
+        return price.detach()

@@ -12,7 +12,6 @@ Chen et al., 2021 (https://arxiv.org/abs/2101.05982).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -82,17 +81,13 @@ class Soft(Alternating):
         }
 
     def make_duals(self) -> dict[str, Tensor]:
-        if self.config.target_entropy is None:
-            return {}
-        start = torch.tensor(math.log(self.config.entropy_coef), device=self.device)
-        return {"entropy_coef": torch.nn.Parameter(start)}
+        return self.make_prices([] if self.config.target_entropy is None else ["entropy_coef"])
 
     def after_update(self, batch: Batch, metrics: Metrics) -> None:
         if self.config.target_entropy is not None:
-            coef, size = self.duals["entropy_coef"].exp(), self.task.spec.action_size
-            wanted = self.config.target_entropy * size + self.task.log_volume
-            self.step(coef * (metrics["actor/entropy"] - wanted), ["entropy_coef"])
-            metrics["actor/entropy_coef"] = coef.detach()
+            wanted = self.config.target_entropy * self.task.spec.action_size + self.task.log_volume
+            slack = metrics["actor/entropy"] - wanted
+            metrics["actor/entropy_coef"] = self.step_price("entropy_coef", slack)
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         q_data = self.critic(batch.observations, batch.actions)  # [E, B]
@@ -107,8 +102,7 @@ class Soft(Alternating):
     @property
     def entropy_coef(self) -> Tensor | float:
         """alpha, without gradient."""
-        dual = self.duals.get("entropy_coef")
-        return self.config.entropy_coef if dual is None else dual.detach().exp()
+        return self.price("entropy_coef")
 
     def targets_of(self, batch: Batch) -> Tensor:
         """The target y [B] of a batch, without gradient."""

@@ -1,4 +1,4 @@
-"""Regression on logged actions, weighted by how good they were."""
+"""Regression on actions, weighted by how good they were."""
 
 from __future__ import annotations
 
@@ -108,6 +108,24 @@ def weights(
     if normalisation == "softmax":
         return torch.softmax(scaled, dim=0) * len(advantages)
     return scaled.exp().clamp(max=max_weight)
+
+
+def sample_weights(values: Tensor, temperature: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Weights prop. to exp(Q / eta) over N actions a state, which sum to one, without gradient.
+
+    Args:
+        values: [N, B] Q of the actions that were drawn.
+        temperature: eta > 0, or [] of it.
+
+    Returns:
+        Weights [N, B], and how far they are from equal ones: KL [], the mean over the states. The
+        derivative of eta eps + eta E[log mean_n exp(Q / eta)] by eta is eps minus this KL.
+    """
+    check_shapes("N B", values)
+    log_weights = torch.log_softmax((values / temperature).detach(), dim=0)
+    weights = log_weights.exp()
+    divergence = (weights * log_weights).sum(dim=0) + math.log(len(values))  # [B]
+    return weights, divergence.mean()
 
 
 def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Metrics]:

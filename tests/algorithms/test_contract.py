@@ -445,12 +445,26 @@ def acts(method: Method) -> NetworkPolicy:
     return make_policy(acting.spec, acting.vector(), version=1)
 
 
+def test_a_policy_that_is_adopted_begins_every_copy_of_the_actor(config: MethodConfig) -> None:
+    method, other = make_method(config), make_method(config, seed=9)
+    method.adopt(other.acting().arrays)
+    copies = {"actor", "frozen_actor"} & set(method.targets)
+    begun = [method.targets[name] for name in copies]
+    begun += [
+        method.networks[name] for name in ("actor", *method.clones) if name in method.networks
+    ]
+    for network in begun:
+        for name, value in other.acting().arrays.items():
+            assert torch.equal(network.arrays()[name], value)
+
+
 # It learns.
 
 
 def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
     env = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)
-    method = build(quick(hastened(small(config, 32))), env, seed=0)
+    config = with_networks(hastened(small(config, 32)), target_update_rate=0.05)
+    method = build(quick(config), env, seed=0)
     rng = np.random.default_rng(0)
     adam = isinstance(method.optimizers["actor"], torch.optim.Adam)
     updates, rows = (400, 128) if adam else (25, 2000)  # a natural step needs a good direction
@@ -476,7 +490,7 @@ def test_reading_options_executes_no_torch() -> None:
 def test_a_name_that_nobody_knows_is_refused() -> None:
     with pytest.raises(InputError, match="no algorithm awak; did you mean awac"):
         config_class("awak")
-    with pytest.raises(InputError, match="no algorithm zzz; there are awac, bc, "):
+    with pytest.raises(InputError, match=f"no algorithm zzz; there are {', '.join(METHODS)}"):
         config_class("zzz")
 
 

@@ -15,8 +15,8 @@ MAY_IMPORT_TORCH = {
     *("bench", "experiments"),
 }
 SHARED_BY_METHODS = {
-    *("base", "gradients", "world"),
-    *("skeletons", "soft", "conservative", "support"),
+    *("base", "gradients", "state", "world"),
+    *("skeletons", "soft", "conservative", "support", "em", "twin_delayed"),
 }
 
 FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}

@@ -13,6 +13,7 @@ from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BC, BCConfig
+from awac_dist.algorithms.brac import BRACConfig
 from awac_dist.algorithms.rlpd import RLPDConfig
 from awac_dist.algorithms.td3_bc import TD3BCConfig
 from awac_dist.algorithms.world import Task
@@ -24,10 +25,14 @@ from awac_dist.nn.config import CriticConfig
 from awac_dist.replay.layout import Wishes
 from awac_dist.tensors import Batch, Metrics
 
+DUAL = BRACConfig(divergence="kl_dual", target_divergence=0.5)
 SUBSET = RLPDConfig(critic=CriticConfig(members=4, layer_norm=True), critic_batches=2)
 CONFIGS = {name: config_class(name)() for name in METHODS} | {
     "awac-samples": AWACConfig(num_value_samples=3, weights="exp", advantage_clip=0.5, max_q=0.0),
     "awac-soft": AWACConfig(num_value_samples=3, value="soft"),
+    "brac-dual": DUAL,
+    "brac-mmd": BRACConfig(divergence="mmd", penalty="policy"),
+    "brac-reward": BRACConfig(penalty="reward"),
     "sac-subset": SUBSET,
     "td3_bc": TD3BCConfig(critic_penalty=0.1, actor_value="min"),
 }
