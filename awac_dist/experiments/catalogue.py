@@ -16,11 +16,11 @@ CURVE = "--evaluation.every_updates 1000 --evaluation.curve_episodes 5 --evaluat
 MAIN_JOB = f"{CLONE} --offline.updates 15000 --online.env_steps 20000 {CURVE}"
 FEWER = {  # method -> words where the budget is small, of what would take many times as long
     "rlpd": "--algorithm.critic_batches 4",
-    "cal_ql": "--algorithm.num_samples 4 --algorithm.backup_samples 4",
-    "cql": "--algorithm.num_samples 4",
+    "cal_ql": "--algorithm.num_actions 4 --algorithm.backup_actions 4",
+    "cql": "--algorithm.num_actions 4",
     "crossq": "--algorithm.critic.hidden 256 256",
     "sope": "--online.pause_updates 15000 --online.pause_patience 5000",
-    "wsrl": "--algorithm.critic.members 4 --algorithm.num_samples 4 --algorithm.backup_samples 4",
+    "wsrl": "--algorithm.critic.members 4 --algorithm.num_actions 4 --algorithm.backup_actions 4",
 }
 BEAR = (  # the AWAC paper's, whose 20,000 first updates of 25,000 are 12,000 of ours
     "--algorithm.bandwidth 50 --algorithm.epsilon 0.02 --algorithm.divergence_updates 12000 "

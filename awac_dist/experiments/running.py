@@ -91,10 +91,14 @@ class Going:
             self.peak_bytes = max(self.peak_bytes, memory_bytes(self.process))
         return self.process.poll() is not None
 
-    def close(self) -> str:
-        """Note what it took; why it failed, or nothing."""
+    def note_cost(self) -> None:
+        """Write down what it took so far, for a session that goes on with it, too."""
         cost = json.dumps({"peak_bytes": self.peak_bytes})
         write_file(str(beside(self.folder, COST)), cost.encode())
+
+    def close(self) -> str:
+        """Why it failed, or nothing; that is noted for later calls."""
+        self.note_cost()
         if self.process.returncode == 0:
             return ""
         why = last_line(beside(self.folder, LOG))
@@ -152,5 +156,7 @@ def hold(
                 say(f"{'failed' if why else 'finished'}: {its.run}; {len(waiting)} wait")
     finally:
         stop(*(its.process for its in going))
+        for its in going:
+            its.note_cost()
         signal.signal(signal.SIGTERM, before)
     return failed

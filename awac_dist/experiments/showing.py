@@ -27,6 +27,7 @@ from awac_dist.reporting.wording import counted, number
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
+COSTS = ("s", "MB")  # told without an interval
 STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
     "by a bootstrap over seeds. s: of a whole run on one core, evaluations included, others\n"
@@ -76,7 +77,7 @@ def table_of_task(
     yield f"| variant | {' | '.join(heads)} | seeds | |"
     yield f"| --- |{' ---: |' * (len(heads) + 1)} --- |"
     for its, each in cells.items():
-        told = [_cell(each[name]) for name in heads]
+        told = [_cell(each[name], bare=name in COSTS) for name in heads]
         told += [str(len(by_seed(found[its]))), remark(its, budget)]
         yield f"| {its.label} | {' | '.join(told)} |"
 
@@ -94,11 +95,11 @@ def remark(variant: Variant, budget: str) -> str:
     return "; ".join(filter(None, (variant.note, small)))
 
 
-def _cell(its: Interval) -> str:
+def _cell(its: Interval, *, bare: bool) -> str:
     middle, low, high = map(float, its)
     if not np.isfinite(middle):
         return "-"
-    around = [number(end, like=middle) for end in (low, high) if np.isfinite(end)]
+    around = [number(end, like=middle) for end in (low, high) if np.isfinite(end) and not bare]
     return number(middle) + (f" ({' to '.join(around)})" if around else "")
 
 
@@ -118,7 +119,9 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
     down = -(-len(panels) // across)
     size = (3.4 * across + 1, 2.6 * down + 0.6) if apart else (5.2 * across, 4.2 * down)
     drawing = Figure(figsize=size, dpi=110, layout="constrained")
-    grid = drawing.subplots(down, across, squeeze=False, sharey=apart and len(shown) == 1).flat
+    grid = list(
+        drawing.subplots(down, across, squeeze=False, sharey=apart and len(shown) == 1).flat
+    )
     for axes, (task, column, part) in zip(grid, panels, strict=False):
         its = select(rows, task=task)
         _draw(axes, {each.label: select(its, variant=each.label) for each in part}, column)
@@ -129,9 +132,10 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
         axes.set_yscale("symlog" if column in experiment.wide else "linear")
         what = experiment.panels[column]
         axes.set_title(part[0].label if apart else f"{what}, {task}", loc="left", fontsize=10)
-    for axes in list(grid)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    what = ", ".join(experiment.panels.values()) if apart else experiment.shows
+    what = f"{', '.join(experiment.panels.values())}; dashed: the clone"
+    what = what if apart else experiment.shows
     drawing.suptitle(f"{experiment.name}: {what}", color=TEXT, fontsize=12, parse_math=False)
     drawing.savefig(path)
 
@@ -140,10 +144,7 @@ def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> Non
     """Curves with bands over seeds; the switch to online is at 0, updates stand left of it."""
     for (label, rows), colour in zip(variants.items(), COLOURS, strict=False):
         at, its = band(rows, column)
-        for side in (at <= 0, at >= 0):
-            axes.fill_between(
-                at[side], its.low[side], its.high[side], color=colour, alpha=0.2, lw=0
-            )
+        axes.fill_between(at, its.low, its.high, color=colour, alpha=0.2, lw=0)
         axes.plot(at, its.middle, color=colour, lw=1.6, label=label)
         if column == "return" and len(clone := clones(rows)) and len(variants) == 1:
             axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)

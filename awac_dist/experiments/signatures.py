@@ -9,7 +9,7 @@ from awac_dist.experiments.experiment import Experiment, Variant
 DEMONSTRATIONS = (  # alone; targets follow four times as fast as usual, or Q would need an hour
     "--clone.updates 0 --clone.episodes 0 --algorithm.critic.target_update_rate 0.02"
 )
-OFFLINE = f"{DEMONSTRATIONS} --online.env_steps 0 --evaluation.episodes 0"
+OFFLINE = f"{DEMONSTRATIONS} --online.env_steps 0 --online.warmup_steps 0 --evaluation.episodes 0"
 RETURNS = {743.0: "returns of the data"}  # discounted, their mean over what is far from a cut
 OWN_Q = {"actor/value_mean": "Q of the policy's own actions"}
 TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256"
@@ -124,9 +124,9 @@ PARITY = Experiment(
 )  # fmt: skip
 
 CHEAPER = {  # method -> words, for two cores
-    "wsrl": "--algorithm.critic.members 2 --algorithm.num_samples 4 --algorithm.backup_samples 2",
-    "cql": "--algorithm.num_samples 4",
-    "cal_ql": "--algorithm.num_samples 4 --algorithm.backup_samples 4",
+    "wsrl": "--algorithm.critic.members 2 --algorithm.num_actions 4 --algorithm.backup_actions 2",
+    "cql": "--algorithm.num_actions 4",
+    "cal_ql": "--algorithm.num_actions 4 --algorithm.backup_actions 4",
     "rlpd": "--algorithm.critic.members 4",
 }
 SIGNATURES = {

@@ -175,8 +175,11 @@ def test_ctrl_c_stops_all_in_order_and_they_go_on_later(tmp_path: Path, fake: Fa
     with pytest.raises(KeyboardInterrupt):
         held(tmp_path, jobs=2, say=interrupt)
     assert {process.returncode for process in fake.processes} <= {143, -15}  # it may not trap yet
+    cost = tmp_path / "two/small/Pendulum-v1/a/seed-0.json"
+    cost.write_text('{"peak_bytes": 1000000000000}')  # of the session before
     fake.does = dict.fromkeys(fake.does, "exit 0")
     assert held(tmp_path) == (["a", "b, less"], [])
+    assert json.loads(cost.read_text())["peak_bytes"] == 10**12
     assert fake.began[2:] == [("a", True), ("b-less", True)]
 
 
