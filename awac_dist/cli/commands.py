@@ -102,6 +102,23 @@ class Plot(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compare(Checked):
+    """Set runs side by side, with bands over seeds.
+
+    Attributes:
+        runs: Folders of runs, paths or URIs; those that differ in the seed alone are one group.
+        metrics: Draw these of docs/metrics.md, too, such as critic/loss.
+        plot: Draw the curves as a picture, FILE.png, .svg or .pdf.
+        html: Write a page that opens anywhere, FILE.html.
+    """
+
+    runs: tuple[str, ...] = positional()
+    metrics: tuple[str, ...] = ()
+    plot: str | None = None
+    html: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspect(OfSources):
     """Say what some data holds.
 
@@ -245,6 +262,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", Evaluate),
     "export": Command("export", Export),
     "plot": Command("plot", Plot),
+    "compare": Command("compare", Compare),
     "data inspect": Command("report", Inspect),
     "data validate": Command("validate", Validate),
     "data convert": Command("convert", Convert),

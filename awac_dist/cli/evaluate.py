@@ -10,8 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import yaml
-
 from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
@@ -25,7 +23,6 @@ from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import reference
 from awac_dist.evaluation.video import Film, Filmed, filmed_env
-from awac_dist.files import read_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
@@ -73,7 +70,7 @@ def run(options: Evaluate) -> None:
 
 
 def _job(args: Evaluate) -> _Job:
-    run = _config_of_run(args.policy)
+    run = plain_yaml.of_run(args.policy.rstrip("/").rsplit("/checkpoints/", 1)[0])
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
     trial(EnvConfig(env_id, dict(kwargs)), RolloutConfig.step_timeout_s)
@@ -102,16 +99,6 @@ def _task(args: Evaluate, stated: Any) -> tuple[str, Mapping[str, Any]]:
     if args.env_kwargs is not None or env_id != of_run.get("id"):
         return env_id, args.env_kwargs or {}
     return env_id, kwargs_in_file(of_run.get("kwargs", {}), file)
-
-
-def _config_of_run(policy: str) -> Mapping[str, Any]:
-    """The config of the run that a policy comes from; empty if it comes from none."""
-    run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
-    try:
-        found = plain_yaml.load(read_file(f"{run}/config.yaml", plain_yaml.LONGEST_BYTES + 1))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _seed_of_run(policy: str, run: Mapping[str, Any]) -> int:

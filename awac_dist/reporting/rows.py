@@ -23,7 +23,7 @@ class Table(NamedTuple):
     damaged: int  # lines that say none; one at the end that is still being written aside
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path | str) -> Table:
     """Read the metrics of a run, whatever became of the file; InputError where there is none."""
     try:
         content = read_file(str(path))
