@@ -88,7 +88,7 @@ def draw(
     figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
     axes = figure.subplots()
     for (name, seeds), colour in zip(curves.items(), COLOURS, strict=False):
-        draw_seeds(axes, [(curve[:, 0], curve[:, 1]) for curve in seeds], colour, name)
+        draw_seeds(axes, [(its[:, 0], its[:, 1]) for its in seeds], colour, name)
     axes.set(xlabel=where, ylabel=what, title=title)
     axes.legend()
     figure.savefig(path)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 Numbers: TypeAlias = NDArray[np.float64]
-Curve: TypeAlias = tuple[Numbers, Numbers]  # where [n], rising, and what was found there [n]
+# where [n], rising, and what was found there [n]
+Curve: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 RESAMPLES = 2_000
 COLOURS = (
     *("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b"),
