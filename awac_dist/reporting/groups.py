@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from awac_dist.reporting.rows import Row
@@ -35,21 +35,28 @@ class Group(NamedTuple):
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
-    """What a config says, flat, without what makes no other group."""
-    return {path: value for path, value in _flat(config, "") if not path.startswith(ASIDE)}
+    """What a config says, flat and in words, without what makes no other group."""
+    return {
+        path: value if isinstance(value, str) else json.dumps(value)
+        for path, value in flat(config).items()
+        if not path.startswith(ASIDE)
+    }
 
 
-def _flat(part: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
-    for name, value in part.items():
+def flat(config: Mapping[str, Any], above: str = "") -> dict[str, bool | float | str]:
+    """A config's values by dotted path: numbers and truth as such, all else in words."""
+    found: dict[str, bool | float | str] = {}
+    for name, value in config.items():
         path = f"{above}{name}"
-        if above + name == "env" and isinstance(value, Mapping):
-            yield "env", str(value.get("id"))
-            value = {"kwargs": value.get("kwargs") or {}}
+        if path == "env" and isinstance(value, Mapping):
+            found["env"], value = str(value.get("id")), {"kwargs": value.get("kwargs") or {}}
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}.")
+            found |= flat(value, f"{path}.")
+        elif isinstance(value, bool | int | float | str):
+            found[path] = value
         else:
-            text = "None" if value is None else json.dumps(value)
-            yield path, value if isinstance(value, str) else text
+            found[path] = "None" if value is None else json.dumps(value)
+    return found
 
 
 def groups_of(runs: Sequence[Run]) -> list[Group]:
