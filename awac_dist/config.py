@@ -17,6 +17,7 @@ from awac_dist.learner.config import LearnerConfig
 from awac_dist.ranges import Checked, Count, Finite, Moderate, Natural, Positive, Processes, Seed
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import GOALS, OFFLINE, ONLINE
+from awac_dist.reporting.config import ReportingConfig
 from awac_dist.rollout.config import RolloutConfig
 
 CLONE = "clone"  # the source of what the clone's trajectories add
@@ -140,6 +141,7 @@ class RunConfig(Checked):
         rollout: Rollout workers.
         learner: The learner.
         evaluation: Evaluation of the deterministic policy.
+        reporting: Where the metrics go besides the run's folder.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -160,6 +162,7 @@ class RunConfig(Checked):
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    reporting: ReportingConfig = field(default_factory=ReportingConfig)
 
     def __post_init__(self) -> None:
         if isinstance(self.env, str):  # the short form

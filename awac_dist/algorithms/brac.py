@@ -15,8 +15,8 @@ alpha is 0 as in theirs. D(s), from N samples, is of pi(.|s) and b(.|s):
 the AWAC authors' variant: r + w log b(a|s) at the data's action, and no D.
 
 Departures from their code: b goes on being fitted, also online; the actor never lowers D alone
-first, for a clone begins both; c takes one step an update, theirs three, and has no gradient penalty
-(and so there is no Wasserstein distance); E_b[c] - 1, 0 where c is right, is no part of D.
+first, for a clone begins both; c takes one step an update, theirs three, and has no gradient
+penalty (and so there is no Wasserstein distance); E_b[c] - 1, 0 where c is right, is no part of D.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from awac_dist.cli.parser import positional
+from awac_dist.plotting.bands import COLOURS, draw_seeds
 from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.types import Array
 
-COLOURS = ("#1f6fb4", "#cf5a16")
 Curve: TypeAlias = Array  # [n, 2] of evaluations: where (updates or seconds), mean return
 
 
@@ -84,13 +84,11 @@ def reached_at(curve: Curve, wanted: float) -> float:
 def draw(
     path: str, curves: Mapping[str, Sequence[Curve]], *, title: str, where: str, what: str
 ) -> Any:
-    """Write a picture, each seed thin, the mean of a way thick; returns its axes."""
+    """Write a picture, each seed thin, a way's mean thick, in a band; returns its axes."""
     figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
     axes = figure.subplots()
-    for (name, seeds), colour in zip(curves.items(), COLOURS, strict=True):
-        for curve in seeds:
-            axes.plot(*curve.T, colour, linewidth=0.8, alpha=0.5)
-        axes.plot(*mean_curve(seeds).T, colour, linewidth=2.5, label=name)
+    for (name, seeds), colour in zip(curves.items(), COLOURS, strict=False):
+        draw_seeds(axes, [(its[:, 0], its[:, 1]) for its in seeds], colour, name)
     axes.set(xlabel=where, ylabel=what, title=title)
     axes.legend()
     figure.savefig(path)

@@ -17,6 +17,7 @@ from awac_dist.messages import Loaded
 from awac_dist.policies.initial import open_initial
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.screen import Screen, say
+from awac_dist.reporting.tracking import check
 from awac_dist.reporting.wording import counted
 from awac_dist.runs.loading import PriorData
 from awac_dist.runs.phases import phases_of
@@ -47,9 +48,10 @@ def inputs(options: Options) -> tuple[Trial, list[Source]]:
 
     Raises:
         InputError: There is no such task, data or policy to start from, it does not work, they do
-            not fit, or are not what they were.
+            not fit, or are not what they were; or a package is missing that is to track the run.
     """
     config = options.config
+    check(config.reporting)
     task = trial(config.env, config.rollout.step_timeout_s)
     if config.replay.goals and not task.spec.goal_size:
         raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")

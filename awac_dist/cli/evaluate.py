@@ -7,10 +7,9 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
-
-import yaml
 
 from awac_dist.cli import plain_yaml
 from awac_dist.cli.bars import progress
@@ -20,12 +19,11 @@ from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.make import env_spec, kwargs_in_file, make_task, named_in_file
 from awac_dist.envs.trial import trial
 from awac_dist.errors import InputError, writable
-from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, play, stream_of
+from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, numbered, play, stream_of
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import reference
-from awac_dist.evaluation.video import Film, Filmed, filmed_env
-from awac_dist.files import read_file
+from awac_dist.evaluation.video import Film, Filmed, Grid, filmed_env
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
@@ -44,6 +42,7 @@ from awac_dist.rollout.config import RolloutConfig
 from awac_dist.rollout.slot import MakeEnv
 from awac_dist.types import EnvSpec
 
+RANKS = ("best", "median", "worst")  # the columns of a video
 SLOW_FRAMES_PER_S = 30.0  # for a task that does not say how fast it is
 
 
@@ -56,8 +55,8 @@ class _Job(NamedTuple):
     noise: MakeNoise | None  # None: by the mean
     seed: int
     episodes: int
-    film: Film | None
-    filmed: int  # the first of them, played one by one
+    grid: Grid | None  # of the best, median and worst, to be filmed
+    rows: int  # of it: so many of each
 
 
 def evaluation(options: Evaluate, stream: TextIO) -> Evaluation:
@@ -78,7 +77,7 @@ def run(options: Evaluate) -> None:
 
 
 def _job(args: Evaluate) -> _Job:
-    run = _config_of_run(args.policy)
+    run = plain_yaml.of_run(args.policy.rstrip("/").rsplit("/checkpoints/", 1)[0])
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
     trial(EnvConfig(env_id, dict(kwargs)), RolloutConfig.step_timeout_s)
@@ -92,8 +91,8 @@ def _job(args: Evaluate) -> _Job:
         noise=BLIND.get(args.policy, WhiteNoise if args.stochastic else None),
         seed=_seed_of_run(args.policy, run) if args.seed is None else args.seed,
         episodes=args.episodes,
-        film=Film(Path(args.video), _frames_per_s(spec)) if args.video else None,
-        filmed=(args.video_episodes or 1) if args.video else 0,
+        grid=Grid(Path(args.video), _frames_per_s(spec), len(RANKS)) if args.video else None,
+        rows=args.video_episodes or 1,
     )
 
 
@@ -107,16 +106,6 @@ def _task(args: Evaluate, stated: Any) -> tuple[str, Mapping[str, Any]]:
     if args.env_kwargs is not None or env_id != of_run.get("id"):
         return env_id, args.env_kwargs or {}
     return env_id, kwargs_in_file(of_run.get("kwargs", {}), file)
-
-
-def _config_of_run(policy: str) -> Mapping[str, Any]:
-    """The config of the run that a policy comes from; empty if it comes from none."""
-    run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
-    try:
-        found = plain_yaml.load(read_file(f"{run}/config.yaml", plain_yaml.LONGEST_BYTES + 1))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _seed_of_run(policy: str, run: Mapping[str, Any]) -> int:
@@ -136,22 +125,47 @@ def _frames_per_s(spec: EnvSpec) -> float:
 
 
 def _play(job: _Job, stream: TextIO) -> Evaluation:
-    played: list[Finished] = []
+    played: dict[int, Finished] = {}
     faults: list[str] = []
-    with progress("episodes", job.episodes, stream) as advance:
-        for episode in _episodes(job, faults):
-            played.append(episode)
+    # alone: what is filmed is played again, and batches of another size round otherwise
+    num_envs = 1 if job.grid else min(job.episodes, SIDE_BY_SIDE)
+    acting = _collector(job, num_envs, make_task)
+    with acting as collector, progress("episodes", job.episodes, stream) as advance:
+        for episode, its in numbered(collector, job.policy, 0, job.episodes, faults):
+            played[episode] = its
             advance(1)
-    return evaluation_of("evaluation", job.policy.version, job.spec.env_id, played, faults)
+    if job.grid:
+        _film(job, job.grid, played, stream)
+    version, env_id = job.policy.version, job.spec.env_id
+    return evaluation_of("evaluation", version, env_id, played.values(), faults)
 
 
-def _episodes(job: _Job, faults: list[str]) -> Iterator[Finished]:
-    rest = job.episodes - job.filmed
-    if film := job.film:
-        with film, _collector(job, 1, lambda spec: Filmed(filmed_env(spec), film)) as acting:
-            yield from play(acting, job.policy, 0, job.filmed, faults)
-    with _collector(job, min(rest, SIDE_BY_SIDE), make_task) as acting:
-        yield from play(acting, job.policy, job.filmed + len(faults), rest, faults)
+def _film(job: _Job, grid: Grid, played: Mapping[int, Finished], stream: TextIO) -> None:
+    """Play the episodes that are shown again, which begin as they did."""
+    returns = {episode: its.episode_return for episode, its in played.items()}
+    shown = chosen(returns, job.rows)
+    with grid, progress("filming", len(shown), stream) as advance:
+        for episode, rank in shown.items():
+            film = grid.film(f"{rank}: {number(returns[episode])}")
+            make = partial(_filmed, film=film)
+            with film, _collector(job, 1, make) as acting:
+                list(play(acting, job.policy, episode, 1, []))
+            advance(1)
+
+
+def _filmed(spec: EnvSpec, film: Film) -> Filmed:
+    return Filmed(filmed_env(spec), film)
+
+
+def chosen(returns: Mapping[int, float], each: int) -> dict[int, str]:
+    """The best, median and worst episodes, so many of each, in rows; none is chosen twice."""
+    order = sorted(returns, key=lambda episode: -returns[episode])
+    begins = (0, (len(order) - each) // 2, len(order) - each)
+    found: dict[int, str] = {}
+    for row in range(each):
+        for begin, rank in zip(begins, RANKS, strict=True):
+            found.setdefault(order[begin + row], rank)
+    return found
 
 
 def _collector(job: _Job, num_envs: int, make: MakeEnv) -> closing[Collector]:
@@ -166,9 +180,8 @@ def _told(job: _Job, evaluation: Evaluation) -> str:
     lines = [f"{head}, seed {job.seed}", "", *aligned(list(_rows(job, evaluation)))]
     if evaluation.faults:
         lines += ["", f"dropped: {len(evaluation.faults)}; the last: {evaluation.faults[-1]}"]
-    if job.film:
-        frames = f"{counted(job.filmed, 'episode')}, {job.film.frames:,} frames"
-        lines += ["", f"filmed: {job.film.path} ({frames})"]
+    if job.grid:
+        lines += ["", f"filmed: {job.grid.path} ({' | '.join(RANKS)})"]
     return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_at_a_time
 from awac_dist.reporting.screen import Caller, Screen, say
 from awac_dist.reporting.summary import summary
+from awac_dist.reporting.tracking import Tracking
 from awac_dist.reporting.wording import counted, to_go_on
 from awac_dist.runs.components import INITIAL_POLICY, Components
 from awac_dist.runs.driver import Driver
@@ -207,8 +208,12 @@ def _recorded(
         at_end.callback(place.keep)
         at_end.callback(runtime.close)
         stop.listen()  # Ray ends a process on SIGTERM at once
-        metrics = MetricsLog(place.local, runtime.gauges(place.local.name))
+        told = to_mapping(config)
+        track = Tracking(config.reporting, place.local, told, display.note)
+        at_end.callback(track.finish)
+        metrics = MetricsLog(place.local, runtime.gauges(place.local.name), track.log)
         at_end.callback(metrics.close)
+        metrics.describe(told)
         if place.session:
             if metrics.damaged:
                 lines = counted(metrics.damaged, "damaged line")

@@ -73,6 +73,8 @@ CHANGEABLE = (
     "evaluation.episodes",
     "evaluation.curve_episodes",
     "evaluation.every_updates",
+    "reporting.track",
+    "reporting.project",
 )
 """What may differ in a run that is resumed: nothing here changes what is learned from what."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -20,6 +21,17 @@ def load(content: str | bytes) -> Any:
         return yaml.load(content, _Loader)
     except (ValueError, LookupError, RecursionError) as error:  # a date, !!int '', brackets
         raise yaml.MarkedYAMLError(problem=first_line(error)) from error
+
+
+def of_run(folder: str) -> Mapping[str, Any]:
+    """The config of the run in a folder, a path or URI; empty where there is none."""
+    from awac_dist.files import read_file  # it reads object stores: slow to import
+
+    try:
+        found = load(read_file(f"{folder}/config.yaml", LONGEST_BYTES + 1))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class _Loader(yaml.SafeLoader):

@@ -25,7 +25,14 @@ def stream_of(seed: int) -> tuple[int, int]:
 def play(
     collector: Collector, policy: Policy, first: int, count: int, faults: list[str]
 ) -> Iterator[Finished]:
-    """Play `count` whole episodes from number `first` on, and yield them in order.
+    """Play whole episodes as `numbered` does, and yield them in order."""
+    return (episode for _, episode in numbered(collector, policy, first, count, faults))
+
+
+def numbered(
+    collector: Collector, policy: Policy, first: int, count: int, faults: list[str]
+) -> Iterator[tuple[int, Finished]]:
+    """Play `count` whole episodes from number `first` on, and yield each with its number.
 
     One whose environment fails is dropped, which `faults` is told, and the next number played.
     """
@@ -33,8 +40,7 @@ def play(
     while count > 0:
         wave = collector.collect_episodes(policy, min(count, SIDE_BY_SIDE), "prior")
         numbers = [fragment.origin.episode for fragment in wave.fragments]
-        for _, episode in sorted(zip(numbers, wave.finished, strict=True)):
-            yield episode
+        yield from sorted(zip(numbers, wave.finished, strict=True))
         faults += wave.faults
         count -= len(wave.finished)
 

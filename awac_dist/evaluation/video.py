@@ -1,4 +1,7 @@
-"""Frames -> an .mp4 or .gif file, streamed to ffmpeg: none is kept in memory."""
+"""Frames -> an .mp4 or .gif file, streamed to ffmpeg: none is kept in memory.
+
+Episodes that are shown side by side are filmed one after the other, then put together.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from typing import IO, Any, Self
 
 import gymnasium
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from awac_dist.envs.make import Environment, make_task
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec
 
 GIF_FRAMES_PER_S = 50.0  # its clock ticks in hundredths, and viewers play 1/100 s as 1/10 s
-MP4 = ("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", "20")
-MP4_PLAYS_ANYWHERE = ("-pix_fmt", "yuv420p", "-movflags", "+faststart")
+EVEN = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
+MP4 = ("-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart")
 GIF = "fps={:g},split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
 ENDINGS = (".mp4", ".gif")
+LETTERS = 18  # of a caption's height make up that of a frame
 PLANE = 0  # mujoco.mjtGeom.mjGEOM_PLANE
 WIDE_M = 10.0  # half the side of a floor that something runs across
 WIDER = 25  # a 40 m floor then reaches 1 km each way
@@ -66,19 +71,15 @@ class Film:
     Args:
         path: The file to write; its ending says the format.
         frames_per_s: How fast it plays. A .gif drops frames beyond `GIF_FRAMES_PER_S`.
+        caption: Written into each frame.
 
     Raises:
         InputError: The ending is another one, the folder or ffmpeg is not there.
     """
 
-    def __init__(self, path: Path, frames_per_s: float) -> None:
-        if path.suffix.lower() not in ENDINGS:
-            raise InputError(f"{path}: a video ends in {' or '.join(ENDINGS)}")
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder: name a file")
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}: make it first")
-        self._ffmpeg = _find_ffmpeg()
+    def __init__(self, path: Path, frames_per_s: float, caption: str = "") -> None:
+        _check(path)
+        self._ffmpeg, self._caption = _find_ffmpeg(), caption
         self.path, self._frames_per_s, self.frames = path, frames_per_s, 0
         self._shape: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
@@ -111,7 +112,7 @@ class Film:
             raise ValueError(f"a frame is {frame.dtype} {frame.shape}, the first was {wanted}")
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(frame.tobytes())
+            self._process.stdin.write(_captioned(frame, self._caption))
         except OSError:  # ffmpeg has gone
             self._close()
             raise
@@ -137,20 +138,103 @@ class Film:
         self.path.unlink(missing_ok=True)
         if whole:
             self._said.seek(0)
-            said = self._said.read().decode(errors="replace").strip().splitlines()
-            reason = said[0] if said else f"ffmpeg ended with {process.returncode}"
-            raise InputError(f"{self.path}: cannot be written: {reason}")
+            raise _cannot_be_written(self.path, self._said.read(), process.returncode)
 
     def _start(self) -> subprocess.Popen[bytes]:
         height, width = self._shape[:2]
         rate = f"{self._frames_per_s:g}"
         frames_in = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate]
-        gif = ("-vf", GIF.format(min(self._frames_per_s, GIF_FRAMES_PER_S)))
-        frames_out = gif if self.path.suffix.lower() == ".gif" else MP4 + MP4_PLAYS_ANYWHERE
-        words = ["-y", "-v", "error", *frames_in, "-i", "-", *frames_out, f"file:{self.path}"]
-        return subprocess.Popen(
-            [self._ffmpeg, *words], stdin=subprocess.PIPE, stdout=self._said, stderr=self._said
+        words = [self._ffmpeg, "-y", "-v", "error", *frames_in, "-i", "-"]
+        words += ["-vf", *_out(self.path, self._frames_per_s)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=self._said, stderr=self._said)
+
+
+class Grid:
+    """A video file of several episodes side by side, each with a caption.
+
+    One that is over stays as it ended until all are.
+
+    Args:
+        path, frames_per_s: As a film's.
+        columns: Of the grid, which is filled row by row.
+
+    Raises:
+        InputError: As a film.
+    """
+
+    def __init__(self, path: Path, frames_per_s: float, columns: int) -> None:
+        _check(path)
+        self._ffmpeg = _find_ffmpeg()
+        self.path, self._frames_per_s, self._columns = path, frames_per_s, columns
+        self._cells: list[Path] = []
+        self._aside = tempfile.TemporaryDirectory()
+
+    def film(self, caption: str) -> Film:
+        """What takes the next episode."""
+        self._cells.append(Path(self._aside.name, f"{len(self._cells)}.mp4"))
+        return Film(self._cells[-1], self._frames_per_s, caption)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        with self._aside:
+            if kind is None:
+                self._put_together()
+
+    def _put_together(self) -> None:
+        words = [self._ffmpeg, "-y", "-v", "error"]
+        words += [word for cell in self._cells for word in ("-i", str(cell))]
+        graph, *rest = _out(self.path, self._frames_per_s)
+        if len(self._cells) > 1:
+            graph = f"xstack=inputs={len(self._cells)}:layout={self._layout()}:fill=black,{graph}"
+        done = subprocess.run(
+            [*words, "-filter_complex", graph, *rest], capture_output=True, check=False
         )
+        if done.returncode:
+            self.path.unlink(missing_ok=True)
+            raise _cannot_be_written(self.path, done.stderr, done.returncode)
+
+    def _layout(self) -> str:
+        """Where each cell begins, in widths and heights of the first, as ffmpeg reads it."""
+        places = [divmod(number, self._columns) for number in range(len(self._cells))]
+        across, down = (
+            (lambda n: "+".join(["w0"] * n) or "0"),
+            (lambda n: "+".join(["h0"] * n) or "0"),
+        )
+        return "|".join(f"{across(column)}_{down(row)}" for row, column in places)
+
+
+def _check(path: Path) -> None:
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"{path}: a video ends in {' or '.join(ENDINGS)}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}: make it first")
+
+
+def _out(path: Path, frames_per_s: float) -> list[str]:
+    """What ffmpeg is told of a file: its last filter, and all that follows."""
+    if path.suffix.lower() == ".gif":
+        return [GIF.format(min(frames_per_s, GIF_FRAMES_PER_S)), f"file:{path}"]
+    return [EVEN, *MP4, f"file:{path}"]
+
+
+def _cannot_be_written(path: Path, said: bytes, code: int) -> InputError:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return InputError(f"{path}: cannot be written: {[*lines, f'ffmpeg ended with {code}'][0]}")
+
+
+def _captioned(frame: np.ndarray, caption: str) -> bytes:
+    """A frame's bytes, with a caption in its upper left corner, white on black."""
+    if not caption:
+        return frame.tobytes()
+    picture = Image.fromarray(frame)
+    size = max(10.0, len(frame) / LETTERS)
+    font, place = ImageFont.load_default(size), (size / 2, size / 2)
+    ImageDraw.Draw(picture).text(place, caption, "white", font, stroke_width=2, stroke_fill="black")
+    return picture.tobytes()
 
 
 def _find_ffmpeg() -> str:

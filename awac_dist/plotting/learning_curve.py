@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -98,17 +98,23 @@ def read_curve(rows: Sequence[Row], phase: str, measure: Measure = RETURN) -> Cu
     """
     counter = PANELS.get(phase, PANELS["offline"])[1]
     known = [row for row in rows if row.get(measure.name) is not None]
-    found: list[Row] = []
-    for row in [each for each in known if each["phase"] == phase]:
-        while found and any(found[-1][each] >= row[each] for each in (counter, "grad_steps")):
-            found.pop()
-        found.append(row)
+    found = once_each((row for row in known if row["phase"] == phase), counter)
     if phase == "online" and found and found[0][counter] > 0:
         offline = [{**row, counter: 0} for row in known if row["phase"] == "offline"]
         found = [*offline[-1:], *found]
     names = (counter, measure.name, measure.half_width, measure.loosely)
     at, *columns = (np.array([row.get(name) for row in found], np.float64) for name in names)
     return Curve(measure, at, *(measure.scale * column for column in columns))
+
+
+def once_each(rows: Iterable[Row], *counters: str) -> list[Row]:
+    """Rows whose updates, and other counters, rise: of what was done again, the last."""
+    found: list[Row] = []
+    for row in rows:
+        while found and any(found[-1][each] >= row[each] for each in ("grad_steps", *counters)):
+            found.pop()
+        found.append(row)
+    return found
 
 
 def dress(axes: Axes, grid: Literal["both", "y"] = "both") -> None:

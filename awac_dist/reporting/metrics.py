@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from awac_dist.errors import needed
 from awac_dist.files import write_file
+from awac_dist.reporting.groups import flat
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
 
 
@@ -29,13 +31,11 @@ class MetricsLog:
 
     Whatever is no row is taken out first, such as one that an earlier process was killed in the
     middle of, so that the table of a resumed run stays whole; `damaged` counts the whole lines of
-    it. `export` shows the newest numbers elsewhere, too. A disk that takes no more is a RunFailed.
+    it. `exports` show the newest numbers elsewhere, too. A disk that takes no more is a RunFailed.
     """
 
-    def __init__(
-        self, folder: Path, export: Callable[[Mapping[str, float]], None] = lambda values: None
-    ) -> None:
-        self._export, self._path = export, folder / METRICS_FILE
+    def __init__(self, folder: Path, *exports: Callable[[Mapping[str, float]], None]) -> None:
+        self._exports, self._path = exports, folder / METRICS_FILE
         with needed(str(self._path)):
             self._path.touch()  # nobody opens a pipe, which would wait for ever
             whole = read_table(self._path)
@@ -44,6 +44,11 @@ class MetricsLog:
             if sum(map(len, whole.lines)) < self._table.tell():
                 self._rewrite(whole.lines)
             self._events = EventFileWriter(str(folder / "tensorboard"))
+
+    def describe(self, config: Mapping[str, Any]) -> None:
+        """Tell TensorBoard's page of hyper-parameters what the run was told."""
+        event = Event(wall_time=time.time(), summary=hparams_pb(flat(config)))
+        self._events.add_event(event)
 
     def forget_after(self, grad_steps: int, *, evaluating: bool) -> None:
         """Forget what was written of updates after a checkpoint, which are done again.
@@ -81,15 +86,13 @@ class MetricsLog:
         JSON knows no NaN and no infinity: both become null in the table, which pandas reads as
         NaN. TensorBoard gets them as they are.
         """
-        row: dict[str, object] = {
-            "phase": phase,
-            "grad_steps": grad_steps,
-            "env_steps": env_steps,
-            "elapsed_s": round(elapsed_s, 3),
-        }
+        counters: dict[str, float] = {"grad_steps": grad_steps, "env_steps": env_steps}
+        counters["elapsed_s"] = round(elapsed_s, 3)
         scalars = {name: float(value) for name, value in values.items()}
+        row: dict[str, object] = {"phase": phase, **counters}
         row |= {name: x if math.isfinite(x) else None for name, x in scalars.items()}
-        self._export(scalars)
+        for export in self._exports:
+            export(counters | scalars)
         tagged = [Summary.Value(tag=name, simple_value=x) for name, x in scalars.items()]
         event = Event(wall_time=time.time(), step=grad_steps, summary=Summary(value=tagged))
         with needed(str(self._path)):

@@ -152,13 +152,18 @@ def test_the_clock_stands_still_while_d3rlpy_is_evaluated(monkeypatch: pytest.Mo
 def test_a_picture_has_a_line_for_each_seed_and_each_mean(tmp_path: Path) -> None:
     curve = np.array([[1, 2], [3, 4]], np.float32)
     path = tmp_path / "picture.png"
-    axes = draw(str(path), {"a": [curve, curve + 2], "b": [curve]}, title="t", where="x", what="y")
+    axes = draw(
+        str(path),
+        {"a": [curve, curve + np.array([0, 2])], "b": [curve]},
+        title="t",
+        where="x",
+        what="y",
+    )
     assert path.read_bytes()[:4] == b"\x89PNG"
     assert [line.get_xydata().tolist() for line in axes.lines] == [
         [[1, 2], [3, 4]],
-        [[3, 4], [5, 6]],
-        [[2, 3], [4, 5]],
-        [[1, 2], [3, 4]],
+        [[1, 4], [3, 6]],
+        [[1, 3], [3, 5]],
         [[1, 2], [3, 4]],
     ]
 

@@ -13,11 +13,12 @@ from environments import VARIES
 from imageio_ffmpeg import read_frames
 from PIL import Image
 
+from awac_dist.cli.evaluate import chosen
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.evaluation import headless
-from awac_dist.evaluation.video import WIDER, Film, filmed_env
+from awac_dist.evaluation.video import WIDER, Film, Grid, filmed_env
 
 SHORT = "tests/ShortHalfCheetah-v0"  # 4 steps
 VARIABLES = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
@@ -196,18 +197,65 @@ def play(*words: str) -> int:
 
 
 @pytest.mark.usefixtures("drawing")
-def test_the_first_episodes_are_filmed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_best_median_and_worst_are_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film, with_film, without = (tmp_path / name for name in ("film.mp4", "a.json", "b.json"))
-    assert play("--video", str(film), "--video-episodes", "2", "--json", str(with_film)) == 0
+    assert play("--video", str(film), "--json", str(with_film)) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == f"filmed: {film} (2 episodes, 10 frames)"  # 5 observations each
+    assert said[-1] == f"filmed: {film} (best | median | worst)"
     assert play("--json", str(without)) == 0
     assert json.loads(with_film.read_text()) == json.loads(without.read_text())
     _, frames = read(film)
-    assert frames.shape == (10, 80, 96, 3)
+    assert frames.shape == (5, 80, 3 * 96, 3)  # 5 observations of 4 steps
     assert all(frame.mean() > 30 and frame.std() > 10 for frame in frames)
-    moved = np.abs(np.diff(frames[:5].astype(float), axis=0)).max(axis=(1, 2, 3))
-    assert (moved > 30).all()
+    moved = np.abs(np.diff(frames.astype(float), axis=0)).reshape(4, 80, 3, 96, 3)
+    assert (moved.max(axis=(1, 3, 4)) > 30).all()  # in each of the three
+
+
+def test_episodes_are_chosen_by_their_return() -> None:
+    returns = dict(enumerate([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0]))
+    assert chosen(returns, 1) == {2: "best", 0: "median", 1: "worst"}
+    rows = chosen(returns, 2)
+    assert list(rows) == [2, 4, 5, 6, 0, 1]  # row by row: the third and fourth are the middle
+    assert list(rows.values()) == ["best", "median", "worst"] * 2
+    assert chosen({0: 1.0, 1: 2.0}, 1) == {1: "best", 0: "worst"}
+    assert chosen({4: 1.0}, 1) == {4: "best"}
+
+
+def test_cells_lie_in_rows_and_wait_for_the_longest(tmp_path: Path) -> None:
+    path = tmp_path / "grid.mp4"
+    with Grid(path, 20.0, columns=2) as grid:
+        for number, level in enumerate((40, 120, 200)):
+            with grid.film("") as film:
+                for _ in range(3 + number):
+                    film.add(np.full((64, 96, 3), level, np.uint8))
+    facts, frames = read(path)
+    assert facts["fps"] == 20.0
+    assert frames.shape == (5, 128, 192, 3)
+    cells = frames.reshape(5, 2, 64, 2, 96, 3).mean(axis=(2, 4, 5))
+    np.testing.assert_allclose(cells, [[[40, 120], [200, 0]]] * 5, atol=4)
+
+
+def test_a_caption_is_written_into_each_frame(tmp_path: Path) -> None:
+    with Film(tmp_path / "film.gif", 20.0, "best: 12") as film:
+        for _ in range(2):
+            film.add(np.full((90, 160, 3), 128, np.uint8))
+    for frame in read(tmp_path / "film.gif")[1]:
+        assert np.ptp(frame[:30, :80].astype(int)) > 240
+        assert (frame[40:] == 128).all()
+
+
+def test_a_grid_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (full := tmp_path / "full.mp4").symlink_to("/dev/full")
+    with (
+        pytest.raises(InputError, match=r"full\.mp4: cannot be written: .*[Nn]o space left"),
+        Grid(full, 20.0, columns=1) as grid,
+        grid.film("") as film,
+    ):
+        film.add(next(squares(1)))
+    with pytest.raises(InputError, match=r"film\.avi: a video ends in \.mp4 or \.gif"):
+        Grid(tmp_path / "film.avi", 20.0, columns=1)
 
 
 @pytest.mark.usefixtures("drawing")

@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "evaluation": {"envs", "policies", "rollout", *FOUNDATIONS},
     "reporting": {"data", "evaluation", *FOUNDATIONS},
     "plotting": {"errors"},
-    "config": COMPONENTS - {"config", "reporting", "plotting"},
+    "config": COMPONENTS - {"config", "plotting"},
     "runs": COMPONENTS,
     "distributed": COMPONENTS | {"runs"},
     "cli": COMPONENTS | {"distributed", "runs"},

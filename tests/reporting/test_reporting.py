@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 from unittest import mock
 
 import numpy as np
@@ -25,10 +25,12 @@ import pandas as pd
 import pytest
 import yaml
 from fuzzing import damaged
+from google.protobuf.json_format import MessageToDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
 from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
@@ -520,6 +522,37 @@ def test_pandas_reads_the_metrics_of_a_run_and_of_its_resumption(tmp_path: Path)
     np.testing.assert_array_equal(table["critic/loss"], [1.5, np.nan, 0.5])
     np.testing.assert_array_equal(table["eval/return"], [np.nan, 2.0, np.nan])
     assert table["actor/loss"].isna().all()
+
+
+def test_tensorboard_has_the_hyper_parameters_typed_and_by_their_paths(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    algorithm = {"name": "awac", "temperature": 0.5, "actor": {"hidden": [64, 64]}}
+    log.describe({"seed": 3, "init": None, "replay": {"x": True}, "algorithm": algorithm})
+    write_row(log, 100, eval_return=1.0)
+    log.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    told = events.SummaryMetadata("_hparams_/session_start_info")
+    start = parse_session_start_info_plugin_data(told.plugin_data.content)
+    kept = {name: MessageToDict(value) for name, value in start.hparams.items()}
+    assert kept == {
+        "seed": 3,
+        "init": "None",
+        "replay.x": True,
+        "algorithm.name": "awac",
+        "algorithm.temperature": 0.5,
+        "algorithm.actor.hidden": "[64, 64]",
+    }
+    assert [point.value for point in events.Scalars("eval/return")] == [1.0]
+
+
+def test_rows_are_shown_elsewhere_with_their_counters(tmp_path: Path) -> None:
+    first, second = list[Any](), list[Any]()
+    log = MetricsLog(tmp_path, first.append, second.append)
+    write_row(log, 100, critic_loss=1.5)
+    log.close()
+    counters = {"grad_steps": 100, "env_steps": 0, "elapsed_s": 1.235}
+    assert first == second == [{**counters, "critic/loss": 1.5}]
 
 
 def test_a_torn_row_is_cut_off_before_the_run_goes_on(tmp_path: Path) -> None:

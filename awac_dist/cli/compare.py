@@ -1,0 +1,156 @@
+"""`awac-dist compare`: runs beside each other, as one table, as a picture, as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from awac_dist.cli import plain_yaml
+from awac_dist.cli.commands import Compare
+from awac_dist.cli.page import page
+from awac_dist.errors import InputError, writable
+from awac_dist.plotting.bands import interquartile
+from awac_dist.plotting.comparison import draw_picture, panels_of
+from awac_dist.reporting.groups import Group, Run, groups_of, settings_of
+from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
+from awac_dist.reporting.screen import say
+from awac_dist.reporting.wording import aligned, counted, duration, interval, number, percent
+
+REACHED = {  # what the table says of a run: of which phase's last evaluation, by which name
+    "clone": ("clone", "eval/return"),
+    "offline": ("offline", "eval/return"),
+    "online": ("online", "eval/return"),
+    "solved": ("", "eval/success_final"),
+    "steps": ("", "env_steps"),
+    "updates": ("", "grad_steps"),
+    "time": ("", "elapsed_s"),
+}
+WRITTEN: Mapping[str, Callable[[float], str]] = {"solved": percent, "time": duration}
+WHOLE = ("steps", "updates")
+INTERVAL = "95 % interval"  # of the column before it
+
+
+def run(options: Compare) -> None:
+    """Say the table; draw what was asked for."""
+    runs, notes = _runs(options.runs)
+    groups = groups_of(runs)
+    panels = panels_of(_rows_by_name(groups), options.metrics)
+    known = {panel.measure.name for panel in panels}
+    if missing := [name for name in options.metrics if name not in known]:
+        raise InputError(f"--metrics: no run has {missing[0]}; docs/metrics.md lists them")
+    say("\n".join(_told(groups, notes)))
+    if options.plot:
+        try:
+            with writable(f"--plot {options.plot}"):
+                draw_picture(panels, Path(options.plot))
+        except ValueError as error:  # an ending that nobody knows
+            raise InputError(f"--plot {options.plot}: {error}") from error
+        say(f"picture: {options.plot}")
+    if options.html:
+        with writable(f"--html {options.html}"):
+            text = page(groups, panels, _reached(groups), _each_run(groups), notes)
+            Path(options.html).write_text(text, "utf-8")
+        say(f"page: {options.html}")
+
+
+def _runs(names: Sequence[str]) -> tuple[list[Run], list[str]]:
+    """The runs in some folders, and a line for each of which there is something to say."""
+    found, notes = [], []
+    for name in dict.fromkeys(name.rstrip("/") for name in names):
+        config = plain_yaml.of_run(name)
+        if not config:
+            raise InputError(f"{name}: has no config.yaml: give the folder of a run")
+        rows, _, damaged = read_table(f"{name}/{METRICS_FILE}")
+        its = Run(name, settings_of(config), rows)
+        if damaged:
+            notes.append(f"{name}: {counted(damaged, 'line')} of {METRICS_FILE} left out: damaged")
+        if not any("eval/return" in row for row in rows):
+            notes.append(f"{name}: left out, since nothing has been evaluated yet")
+            continue
+        done, wanted = max(row["env_steps"] for row in rows), its.settings.get("online.env_steps")
+        if wanted and done < int(wanted):
+            notes.append(f"{name}: is at {done:,} of {int(wanted):,} env steps")
+        found.append(its)
+    if not found:
+        raise InputError(f"{notes[-1]}: there is nothing to compare")
+    return found, notes
+
+
+def _rows_by_name(groups: Sequence[Group]) -> dict[str, dict[str, dict[str, Sequence[Row]]]]:
+    """As pictures are told of runs: task -> group -> run -> rows."""
+    found: dict[str, dict[str, dict[str, Sequence[Row]]]] = {}
+    for group in groups:
+        found.setdefault(group.task, {})[group.label] = {its.name: its.rows for its in group.runs}
+    return found
+
+
+def _told(groups: Sequence[Group], notes: Sequence[str]) -> Iterator[str]:
+    for task, ((_, *heads), *lines) in _reached(groups).items():
+        yield from aligned([(task, *heads), *lines])
+        yield ""
+    yield "returns of the mean action at the end of each phase, interquartile means over runs"
+    yield from notes
+
+
+def _reached(groups: Sequence[Group]) -> dict[str, list[tuple[str, ...]]]:
+    """The table of each task."""
+    tasks = dict.fromkeys(group.task for group in groups)
+    return {task: table([group for group in groups if group.task == task]) for task in tasks}
+
+
+def _each_run(groups: Sequence[Group]) -> list[list[str]]:
+    """Heads, and a line for each run."""
+    lines = [["run", "group", *REACHED]]
+    for group in groups:
+        for run in group.runs:
+            its = {name: _last(run.rows, *where) for name, where in REACHED.items()}
+            cells = ["-" if value is None else _cell(name, value) for name, value in its.items()]
+            lines.append([run.name, group.label, *cells])
+    return lines
+
+
+def table(groups: Sequence[Group]) -> list[tuple[str, ...]]:
+    """Heads, and a line for each group, without columns in which nothing is known."""
+    values = [_values(group.runs) for group in groups]
+    names = [name for name in REACHED if any(len(its[name]) for its in values)]
+    last = "online" if "online" in names else "offline"
+    rows = [("group", "runs", *_with_interval(names, last, lambda name: name, INTERVAL))]
+    for group, its in zip(groups, values, strict=True):
+        over = {name: interquartile(column) for name, column in its.items() if len(column)}
+        middle, *ends = map(float, over.get(last, [np.nan] * 3))
+        around = interval(*ends, like=middle)
+        cells = {
+            name: _cell(name, float(over[name].middle)) if name in over else "-" for name in names
+        }
+        told = _with_interval(names, last, cells.__getitem__, around)
+        rows.append((group.label, str(len(group.runs)), *told))
+    return rows
+
+
+def _with_interval(
+    names: Sequence[str], last: str, cell: Callable[[str], str], around: str
+) -> Iterator[str]:
+    for name in names:
+        yield cell(name)
+        if name == last:
+            yield around
+
+
+def _values(runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    """What each of the runs has reached, by column; shorter where some have not."""
+    found = {name: [_last(run.rows, *where) for run in runs] for name, where in REACHED.items()}
+    return {
+        name: np.array([value for value in column if value is not None], np.float64)
+        for name, column in found.items()
+    }
+
+
+def _last(rows: Sequence[Row], phase: str, name: str) -> float | None:
+    of_phase = (row.get(name) for row in reversed(rows) if row["phase"].startswith(phase))
+    return next((value for value in of_phase if value is not None), None)
+
+
+def _cell(name: str, value: float) -> str:
+    return WRITTEN.get(name, number)(round(value) if name in WHOLE else value)
