@@ -122,7 +122,7 @@ def one_step_task(
 
 def shapes_of(needs: Iterable[str], sizes: dict[str, int]) -> dict[str, list[int]]:
     """Shapes of the columns that are needed, behind the rows."""
-    columns = {name: shape.split() for need in needs for name, shape in NEEDS[need].items()}
+    columns = {name: shape.split() for need in sorted(needs) for name, shape in NEEDS[need].items()}
     return {name: [sizes[letter] for letter in shape] for name, shape in columns.items()}
 
 
@@ -206,8 +206,8 @@ def numpy_sample(
     raw, log_std = numpy_head(actor, config, states)
     inner = raw + np.exp(log_std) * noise
     low, high = np.array(ENV.action_low), np.array(ENV.action_high)
-    slope = (high - low) / 2 * (1 - np.tanh(inner) ** 2)
-    density = numpy_log_density(inner, raw, np.exp(log_std)) - np.log(slope).sum(axis=1)
+    log_slope = np.log((high - low) / 2) - 2 * np.log(np.cosh(inner))  # of half * tanh
+    density = numpy_log_density(inner, raw, np.exp(log_std)) - log_slope.sum(axis=1)
     return low + (np.tanh(inner) + 1) * (high - low) / 2, density
 
 

@@ -433,7 +433,7 @@ def test_a_policy_that_is_adopted_is_that_of_the_actor(config: MethodConfig) -> 
         return
     for policy in (clone, other):  # a clone, or what such a method left
         method.adopt({name: value.numpy() for name, value in policy.acting().arrays.items()})
-        begun = [method.networks["actor"]]
+        begun = [method.networks[name] for name in ("actor", *method.clones)]
         begun += [its for name, its in method.targets.items() if name in ("actor", "frozen_actor")]
         for network in begun:
             assert torch.equal(network.flat_vector(), policy.actor.flat_vector())
@@ -443,19 +443,6 @@ def acts(method: Method) -> NetworkPolicy:
     """The policy that acts, in NumPy."""
     acting = method.acting()
     return make_policy(acting.spec, acting.vector(), version=1)
-
-
-def test_a_policy_that_is_adopted_begins_every_copy_of_the_actor(config: MethodConfig) -> None:
-    method, other = make_method(config), make_method(config, seed=9)
-    method.adopt(other.acting().arrays)
-    copies = {"actor", "frozen_actor"} & set(method.targets)
-    begun = [method.targets[name] for name in copies]
-    begun += [
-        method.networks[name] for name in ("actor", *method.clones) if name in method.networks
-    ]
-    for network in begun:
-        for name, value in other.acting().arrays.items():
-            assert torch.equal(network.arrays()[name], value)
 
 
 # It learns.
@@ -470,7 +457,7 @@ def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
     updates, rows = (400, 128) if adam else (25, 2000)  # a natural step needs a good direction
     for _ in range(updates):
         count, wishes = method.batches_per_update, (method.needs, method.segment_length)
-        own = method.actor if "is_online" in method.needs else None
+        own = None if adam else method.actor
         method.update([one_step_task(rows, rng, 0.3, *wishes, own) for _ in range(count)])
     states = np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
     assert np.abs(acts(method).mean(states) - states / 2).max() < 0.15
