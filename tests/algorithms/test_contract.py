@@ -431,7 +431,7 @@ def test_reading_options_executes_no_torch() -> None:
 def test_a_name_that_nobody_knows_is_refused() -> None:
     with pytest.raises(InputError, match="no algorithm awak; did you mean awac"):
         config_class("awak")
-    with pytest.raises(InputError, match="no algorithm zzz; there are awac, bc, "):
+    with pytest.raises(InputError, match=r"no algorithm zzz; there are awac, .*bc, "):
         config_class("zzz")
 
 
