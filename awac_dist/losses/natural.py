@@ -60,11 +60,14 @@ def conjugate_gradients(product: Product, vector: Tensor, iterations: int) -> Te
     check_shapes("P", vector)
     tiny = torch.finfo(vector.dtype).tiny
     solution, residual, direction = torch.zeros_like(vector), vector, vector
-    square = residual.dot(residual)
+    square, seen = residual.dot(residual), []
     for _ in range(iterations):
+        seen.append(residual * square.clamp(min=tiny).rsqrt())
         image = product(direction)
         length = square / direction.dot(image).clamp(min=tiny)
         solution, residual = solution + length * direction, residual - length * image
+        for unit in seen:  # orthogonal to all before it, which rounding would spoil
+            residual = residual - unit.dot(residual) * unit
         before, square = square, residual.dot(residual)
         direction = residual + square / before.clamp(min=tiny) * direction
     return solution

@@ -155,7 +155,7 @@ def test_demonstrations_show_what_it_would_not_find() -> None:
 
     errors = {}
     for weight in (0.0, 1.0):
-        config = small(DAPGConfig(demonstration_weight=weight), 16)
+        config = small(DAPGConfig(demonstration_weight=weight, damping=1e-2), 16)
         actor = replace(config.actor, log_std_min=-3.0, log_std_max=-2.0)
         method = build(replace(config, actor=actor), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
         rng = np.random.default_rng(0)
@@ -163,7 +163,7 @@ def test_demonstrations_show_what_it_would_not_find() -> None:
             method.update([bandit(method, rng)])
         states = torch.linspace(-1, 1, 21).unsqueeze(1)
         errors[weight] = (method.actor(states).mean - states / 2 - 0.45).abs().max().item()
-    assert errors[1.0] < 0.15 < 0.3 < errors[0.0]
+    assert errors[1.0] < 0.2 < 0.4 < errors[0.0]
 
 
 def test_what_cannot_work_is_named() -> None:

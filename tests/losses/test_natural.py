@@ -45,6 +45,17 @@ def test_a_linear_system_by_hand() -> None:
     assert natural.conjugate_gradients(matrix.mv, tensor(0, 0), 3).tolist() == [0, 0]
 
 
+def test_rounding_does_not_grow_from_iteration_to_iteration() -> None:
+    """Of a matrix whose eigenvalues are as far apart as those of a Fisher matrix."""
+    generator = torch.Generator().manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(60, 60, generator=generator, dtype=torch.float64))
+    matrix = basis @ torch.logspace(-4, 3, 60, dtype=torch.float64).diag() @ basis.mT
+    vector = torch.randn(60, generator=generator, dtype=torch.float64)
+    exact = natural.conjugate_gradients(matrix.mv, vector, 20)
+    found = natural.conjugate_gradients(matrix.float().mv, vector.float(), 20)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-3 * exact.norm().item())
+
+
 def test_a_unit_step_by_hand() -> None:
     """F = diag(4, 1), g = (2, 3): x = (1/2, 3), g x = 10."""
     product = tensor([4, 0], [0, 1]).mv
