@@ -13,6 +13,7 @@ Numbers: TypeAlias = NDArray[np.float64]
 # where [n], rising, and what was found there [n]
 Curve: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 RESAMPLES = 2_000
+PLACES = 200  # where curves of more points are taken together: a panel shows no more
 COLOURS = (
     *("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b"),
     *("#c2306b", "#0f8f9c", "#7a5a3a", "#5a6bd8", "#7f7f7f"),
@@ -60,6 +61,8 @@ def over_seeds(curves: Sequence[Curve]) -> Band:
     end = min((at[-1] for at, _ in curves), default=0.0)
     places = np.unique(np.concatenate([np.empty(0), *(at for at, _ in curves)]))
     places = places[(places >= begin) & (places <= end)]
+    if len(places) > PLACES:
+        places = np.linspace(begin, end, PLACES)
     if not len(places):
         return Band(places, Interval(places, places, places))
     return Band(places, interquartile(np.stack([np.interp(places, *its) for its in curves])))

@@ -33,6 +33,13 @@ def test_curves_are_taken_together_where_all_of_them_are() -> None:
     np.testing.assert_allclose([over.low, over.high], [over.middle - 5, over.middle + 5])
 
 
+def test_no_more_places_than_a_panel_shows() -> None:
+    at = np.arange(5_000.0)
+    band = over_seeds([(at, at), (at + 0.5, at)])
+    assert (len(band.at), band.at[0], band.at[-1]) == (200, 0.5, 4_999.0)
+    np.testing.assert_allclose(band.over.middle, band.at - 0.25)
+
+
 @pytest.mark.parametrize("curves", [[], [curve((0, 1.0)), curve((5, 1.0))]], ids=["none", "apart"])
 def test_nothing_is_made_up_where_no_place_is_common(curves: list) -> None:
     at, over = over_seeds(curves)
