@@ -106,6 +106,24 @@ class Going:
         return why
 
 
+def _to_do(
+    runs: Iterable[Run], out: Path, again: bool, finished: Callable[[Run, Path], object]
+) -> tuple[list[Run], list[str]]:
+    """Runs that are not finished, and a line for each that is not to be begun."""
+    waiting, failed = [], []
+    for run in runs:
+        folder = run.folder(out)
+        if begun_otherwise(folder, run):
+            failed.append(f"{run}: {folder} was begun with other words: move it away")
+        elif is_finished(folder):
+            finished(run, folder)
+        elif (marked := beside(folder, FAILED)).exists() and not again:
+            failed.append(f"{run}: {marked.read_text()} ({beside(folder, LOG)})")
+        else:
+            waiting.append(run)
+    return waiting, failed
+
+
 def hold(
     runs: Iterable[Run],
     out: Path,
@@ -128,17 +146,8 @@ def hold(
     Returns:
         A line for each that failed, now or earlier.
     """
-    failed, waiting, going = [], [], list[Going]()
-    for run in runs:
-        folder = run.folder(out)
-        if begun_otherwise(folder, run):
-            failed.append(f"{run}: {folder} was begun with other words: move it away")
-        elif is_finished(folder):
-            finished(run, folder)
-        elif (marked := beside(folder, FAILED)).exists() and not again:
-            failed.append(f"{run}: {marked.read_text()} ({beside(folder, LOG)})")
-        else:
-            waiting.append(run)
+    waiting, failed = _to_do(runs, out, again, finished)
+    going = list[Going]()
     say(f"{len(waiting)} runs to do, in {out}")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
