@@ -30,4 +30,5 @@ def best(values: Tensor, candidates: Tensor) -> Tensor:
     """Of actions [N, B, A] those [B, A] whose least value, of [E, N, B], is highest."""
     check_shapes("E N B, N B A", values, candidates)
     number = values.amin(dim=0).argmax(dim=0)  # [B]
-    return candidates.take_along_dim(number[None, :, None], dim=0).squeeze(0)
+    number = number[None, :, None].expand(1, -1, candidates.shape[-1])  # ONNX has no take_along_dim
+    return candidates.gather(0, number).squeeze(0)

@@ -33,7 +33,7 @@ class EnsembleHead(EnsembleLinear):
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return (inputs * self.weight.mT).sum(dim=-1) + self.bias.squeeze(-1)
+        return (inputs * self.weight.transpose(1, 2)).sum(dim=-1) + self.bias.squeeze(-1)
 
 
 class EnsembleLayerNorm(nn.Module):
@@ -43,9 +43,10 @@ class EnsembleLayerNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(members, 1, n))
         self.bias = nn.Parameter(torch.zeros(members, 1, n))
+        self._width = (n,)  # what ONNX has no other name for
 
     def forward(self, inputs: Tensor) -> Tensor:
-        normalised = nn.functional.layer_norm(inputs, inputs.shape[-1:])
+        normalised = nn.functional.layer_norm(inputs, self._width)
         return torch.addcmul(self.bias, normalised, self.weight)
 
 

@@ -95,12 +95,16 @@ class ChoosingPolicy(NetworkPolicy):
 
     def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
         candidates = self._candidates(observations, noise)  # [N, E, A]
-        rows = joined(self._seen(observations), candidates)
-        values = critic_values(self.spec, self.arrays, rows).min(axis=0)  # [N * E]
-        scores = self._scores(values.reshape(len(candidates), -1), noise)
+        scores = self._scores(self.values(observations, candidates), noise)
         best = scores.argmax(axis=0)  # [E]
         chosen: Array = candidates[best, np.arange(len(best))]
         return chosen
+
+    def values(self, observations: Array, candidates: Array) -> Array:
+        """The least of the critics' values [N, E] of actions [N, E, A] at observations [E, O]."""
+        rows = joined(self._seen(observations), candidates)
+        values: Array = critic_values(self.spec, self.arrays, rows).min(axis=0)  # [N * E]
+        return values.reshape(len(candidates), -1)
 
     def _scores(self, values: Array, noise: Array) -> Array:
         """What is highest of the candidate that is taken: [N, E], of their values."""

@@ -5,22 +5,35 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from methods import build, modules
+from running import small
 
+from awac_dist.algorithms import METHODS, config_class
 from awac_dist.cli.main import main
 from awac_dist.data.sources import episodes, find
-from awac_dist.nn.actors import ACTORS, make_actor
 from awac_dist.nn.export import FORMATS, checked
 from awac_dist.policies import POLICIES, make_policy
+from awac_dist.policies.choosing import ChoosingPolicy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import save_policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
+CHOOSING: dict[str, Any] = {  # what kinds that choose have more
+    "candidates": 10,
+    "critic_hidden": (24, 20),
+    "critic_members": 2,
+    "critic_layer_norm": True,
+    "decoder_hidden": (30,),
+    "latent_size": 12,
+    "max_perturbation": 0.3,
+}
 DATA = "halfcheetah-demonstrations"
 NOTHING = np.empty((0, 17), np.float32)
 KINDS = pytest.mark.parametrize("kind", POLICIES)
@@ -47,13 +60,27 @@ def real_observations() -> Array:
 def make(kind: str, *, normalised: bool = False, size: float = 0.1) -> NetworkPolicy:
     """A policy of HalfCheetah's sizes, with weights large enough to bend every nonlinearity."""
     low, high = (np.linspace(*ends, 6).tolist() for ends in ((-1, -0.5), (0.2, 2)))
-    spec = PolicySpec(kind, (17, 32, 24, 6), tuple(low), tuple(high))
+    spec = PolicySpec(kind, (17, 32, 24, 6), tuple(low), tuple(high), **CHOOSING)
     spec = replace(spec, normalize_observations=normalised)
     arrays = spec.unflatten(np.random.default_rng(3).normal(0, size, spec.size).astype(np.float32))
+    critics = {name: 5 * array for name, array in arrays.items() if name.startswith("critic.")}
+    arrays |= critics  # of which candidates have values that differ
     if normalised:
         seen = real_observations()
         arrays |= {"observation_shift": seen.mean(axis=0), "observation_scale": seen.std(axis=0)}
     return make_policy(spec, spec.flatten(arrays), 7)
+
+
+def check_same(policy: NetworkPolicy, rows: Array, found: Array) -> None:
+    """Equal to 1e-5; of candidates of the same value either may be taken, which is rare."""
+    wanted = np.clip(policy.mean(rows), policy.low, policy.high)
+    others = (np.abs(found - wanted) > 1e-5).any(axis=1)
+    if isinstance(policy, ChoosingPolicy) and others.any():
+        values = policy.values(rows[others], np.stack((found, wanted))[:, others])
+        np.testing.assert_allclose(values[0], values[1], rtol=1e-5, atol=1e-6)
+        assert others.mean() < 0.01
+    else:
+        assert not others.any()
 
 
 @KINDS
@@ -65,29 +92,36 @@ def test_an_export_is_the_policy(kind: str, normalised: bool, name: str) -> None
     content, off = checked(FORMATS[name](policy), policy, real[:50])
     assert off < 1e-5
     act, rng = READERS[name](content), np.random.default_rng(5)
-    far = rng.normal(0, 100, (300, 17)).astype(np.float32)
+    far = rng.normal(0, 20, (300, 17)).astype(np.float32)
     for rows in (real, real[:1], rng.normal(0, 2, (301, 17)).astype(np.float32), far):
-        wanted = np.clip(policy.mean(rows), policy.low, policy.high)
-        np.testing.assert_allclose(act(rows), wanted, rtol=0, atol=1e-5)
+        check_same(policy, rows, act(rows))
         assert act(rows).dtype == np.float32
-    assert (np.abs(wanted - policy.mean(np.zeros_like(far))) > 0.1).any()
+    assert (np.abs(act(far) - act(np.zeros_like(far))) > 0.1).any()
 
 
-@pytest.mark.parametrize("kind", ACTORS)
-def test_an_export_is_the_actor_that_was_trained(kind: str) -> None:
-    policy, rows = make(kind), real_observations()
-    actor = make_actor(policy.spec, torch.Generator())
-    actor.load_arrays(policy.arrays)
+@pytest.mark.parametrize("name", METHODS)
+def test_an_export_is_the_policy_that_was_trained(name: str) -> None:
+    """Of every method: what it does in torch, by the noise of the mean."""
+    method = build(small(config_class(name)()))
     with torch.no_grad():
-        wanted = actor(torch.tensor(rows)).mean.numpy()
-    for name, read in READERS.items():
-        content, _ = FORMATS[name](policy)
-        np.testing.assert_allclose(read(content)(rows), wanted, rtol=0, atol=1e-5)
+        for module in modules(method).values():
+            for parameter in module.parameters():
+                parameter.normal_(0.0, 0.5, generator=torch.Generator().manual_seed(5))
+    acting = method.acting()
+    policy = make_policy(acting.spec, acting.spec.flatten(acting.in_numpy()), 0)
+    rows = np.random.default_rng(2).normal(0, 2, (100, 3)).astype(np.float32)
+    noise = np.tile(policy.mean_noise(policy.spec), (100, 1))
+    with torch.no_grad():
+        wanted = method.act(torch.tensor(rows), torch.tensor(noise)).numpy()
+    for export in FORMATS.values():
+        _, act = export(policy)
+        np.testing.assert_allclose(act(rows), wanted, rtol=0, atol=1e-5)
 
 
-def test_what_is_off_is_not_written() -> None:
-    policy, other = make("gaussian"), make("gaussian", size=0.1001)
-    with pytest.raises(RuntimeError, match="a gaussian policy was exported wrongly: it is off by"):
+@KINDS
+def test_what_is_off_is_not_written(kind: str) -> None:
+    policy, other = make(kind), make(kind, size=0.101)
+    with pytest.raises(RuntimeError, match=f"a {kind} policy was exported wrongly: it is off by"):
         checked(FORMATS["pt"](other), policy, NOTHING)
     nowhere = (b"", lambda rows: np.full((len(rows), 6), np.nan, np.float32))
     with pytest.raises(RuntimeError, match="off by nan"):
