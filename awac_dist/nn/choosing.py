@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from awac_dist.nn.critics import CriticEnsemble
+from awac_dist.policies.beside_clone import TINY
 from awac_dist.policies.choosing import CRITIC
 from awac_dist.tensors import check_shapes
 
@@ -23,7 +24,7 @@ def by_candidate(noise: Tensor, candidates: int) -> Tensor:
 def gumbel(noise: Tensor) -> Tensor:
     """Standard Gumbel numbers [B, N] of standard normal ones [B, 2 N]."""
     squares = noise.square().reshape(len(noise), -1, 2).sum(dim=-1)
-    return -(squares / 2).log()
+    return -(squares.clamp(min=float(TINY)) / 2).log()
 
 
 def best(values: Tensor, candidates: Tensor) -> Tensor:

@@ -18,13 +18,14 @@ from awac_dist.types import Array
 
 CLONE = "clone."
 PROPOSALS = 2
+TINY = np.float32(1e-30)
 OF_CHANCE = 2 * PROPOSALS  # numbers of noise, after those of the action, that a choice takes
 
 
 def gumbel(noise: Array) -> Array:
     """Standard Gumbel numbers [E, N] of standard normal ones [E, 2 N]."""
     squares = np.square(noise).reshape(len(noise), -1, 2).sum(axis=-1)
-    found: Array = -np.log(squares / 2)  # half of the sum of two squares is exponential
+    found: Array = -np.log(np.maximum(squares, TINY) / 2)  # half of two squares is exponential
     return found
 
 

@@ -180,3 +180,4 @@ def test_chances_of_normal_numbers_are_gumbels() -> None:
     assert drawn.mean() == pytest.approx(np.euler_gamma, abs=0.02)
     assert drawn.var() == pytest.approx(np.pi**2 / 6, rel=0.02)
     assert not gumbel(np.ones((1, 4))).any()
+    assert np.isfinite(gumbel(np.zeros((1, 4), np.float32))).all()  # as a file is tried out
