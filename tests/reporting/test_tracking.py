@@ -8,7 +8,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from running import SMALL, write_demonstrations
 
 from awac_dist.cli.main import main
 from awac_dist.errors import InputError
@@ -135,26 +134,6 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     told = r"--reporting.track mlflow needs a package: pip install 'awac_dist\[mlflow\]'"
     with pytest.raises(InputError, match=told):
         check(ReportingConfig("mlflow"))
-
-
-def test_a_launch_tracks_what_it_writes(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    taken: list[dict[str, Any]] = []
-    asked = pretend(monkeypatch, taken.append)
-    monkeypatch.setattr("awac_dist.reporting.tracking.find_spec", lambda name: name)
-    words = [*SMALL, "--data", write_demonstrations(folder.parent / "data.parquet")]
-    words += ["--runtime", "inline", "--online.env_steps", "0", "--clone.episodes", "0"]
-    words += ["--run-dir", str(run := folder.parent / "a-run"), "--reporting.track", "wandb"]
-    assert main(["launch", *words]) == 0
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    rows = [{name: x for name, x in json.loads(line).items() if x is not None} for line in lines]
-    known = [
-        {name: x for name, x in row.items() if x == x and abs(x) < float("inf")} for row in taken
-    ]
-    assert known == [{name: x for name, x in row.items() if name != "phase"} for row in rows]
-    assert asked["finished"]
-    assert asked["config"]["env"] == "Pendulum-v1"
 
 
 def test_a_launch_says_at_once_what_is_missing(
