@@ -24,7 +24,7 @@ import torch
 from awac_dist.algorithms.soft import Soft, SoftConfig
 from awac_dist.losses import td
 from awac_dist.nn.config import SQUASHED_ACTOR, ActorConfig, CriticConfig
-from awac_dist.ranges import Natural, Positive, Share
+from awac_dist.ranges import Count, Natural, Positive, Share
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -44,7 +44,7 @@ class CrossQConfig(SoftConfig):
 
     actor: ActorConfig = replace(SQUASHED_ACTOR, learning_rate=1e-3, beta1=0.5)
     critic: CriticConfig = CriticConfig(hidden=(2048, 2048), learning_rate=1e-3, beta1=0.5)
-    critic_batches: int = 3
+    critic_batches: Count = 3
     entropy_coef_learning_rate: Positive = 1e-3
     statistics_rate: Share = 0.01
     correct_after: Natural = 100_000

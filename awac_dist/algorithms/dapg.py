@@ -147,5 +147,4 @@ class DAPG(Method):
     def own_rows(self, batch: Batch) -> Tensor:
         """What each row [B] counts in a mean over its own; all alike where none is."""
         own = self.world.gather(batch.columns["is_online"])
-        own = torch.where(own.amax() > 0, own, torch.ones_like(own))
-        return self.world.mine(weighting.of_rows(own))
+        return self.world.mine(weighting.of_rows(own + (own.amax() == 0)))

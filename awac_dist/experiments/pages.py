@@ -42,7 +42,7 @@ def write_pages(folder: Path) -> Iterator[Path]:
     for name, text in pages().items():
         write_file(str(folder / name), text.encode())
         yield folder / name
-    for method in METHODS:
+    for method in sorted(METHODS):
         its, budget = own_results(method, rows)
         if budget:
             figure(its, rows, budget, folder / f"{method}.png")
@@ -51,14 +51,15 @@ def write_pages(folder: Path) -> Iterator[Path]:
 def pages() -> dict[str, str]:
     """File name -> text."""
     rows = read_results(RESULTS)
-    made = {f"{method}.md": page(method, rows) for method in METHODS}
+    made = {f"{method}.md": page(method, rows) for method in sorted(METHODS)}
     return {"README.md": overview(), **made}
 
 
 def overview() -> str:
     """All methods side by side, and the options that they share."""
     lines = [
-        [f"[`{method}`]({method}.md)", *FIGURE_6[method], phases(method)] for method in METHODS
+        [f"[`{method}`]({method}.md)", *FIGURE_6[method], phases(method)]
+        for method in sorted(METHODS)
     ]
     common = [
         [option(f"{part}.{field.path}"), default(field.default), field.help]

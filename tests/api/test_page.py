@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 import awac_dist
@@ -39,7 +40,10 @@ def test_the_examples_run(
     for wanted, smaller in SMALLER.items():
         assert source.count(wanted) == 1, wanted
         source = source.replace(wanted, smaller)
-    exec(compile(source, str(PAGE), "exec"), {"__name__": "page"})
+    try:
+        exec(compile(source, str(PAGE), "exec"), {"__name__": "page"})
+    finally:
+        gymnasium.registry.pop("Reach", None)
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith(f"Run('{tmp_path}/cheetah')\n")

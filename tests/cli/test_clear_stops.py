@@ -234,7 +234,7 @@ def test_a_spoiled_row_ends_the_run_and_is_kept_for_a_look(
 ) -> None:
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(ReplayShard, "take", poison(220))
+        patch.setattr(ReplayShard, "take", poison(260))
         assert begin() == 1
     line = only_line(capfd)
     (evidence,) = (folder / "not-finite").iterdir()
@@ -683,9 +683,9 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
     class SleepyLearner(Learner):
         """Takes 50 ms for an update."""
 
-        def update(self, count: int, rounds: Any = None) -> Any:
+        def update(self, count: int, *others: Any) -> Any:
             time.sleep(0.05 * count)
-            return super().update(count, rounds)
+            return super().update(count, *others)
 
     monkeypatch.setitem(ACTORS, Learner, ray.remote(SleepyLearner))
     config = small_config(data)

@@ -68,10 +68,8 @@ def test_runs_are_chosen_and_seeds_come_one_after_the_other(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_run_of_every_experiment_could_begin(name: str) -> None:
     its = experiment(name)
-    labels = [variant.label for variant in its.variants]
-    assert len(labels) == len({run.folder(ROOT) for run in its.runs("small", seeds=1)}) / len(
-        its.tasks
-    )
+    folders = [run.folder(ROOT) for run in its.runs("small", seeds=1)]
+    assert len(folders) == len(set(folders))
     for budget in its.budgets:
         for run in its.runs(budget, seeds=1):
             parse(run.words)

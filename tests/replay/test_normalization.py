@@ -74,8 +74,8 @@ def test_every_observation_of_a_block_has_its_place_and_nothing_else() -> None:
     views = layout.views(row[None])
     base = [row[layout.observations], row[layout.next_observations]]
     observations = [columns.reshape(-1, 3) for name, columns in views.items() if "obs" in name]
-    assert len(observations) == 3
+    assert len(observations) == 4
     for found in [*base, *observations]:
         np.testing.assert_array_equal(np.atleast_2d(found) - [1, 2, 3], 0)
-    places = 3 * (2 + 4 + 1 + 1)  # two of the base, four of a segment, the first and the last
+    places = 3 * (2 + 5 + 1 + 1)  # two of the base, five of a segment, the first and the last
     assert (row != 0).sum() == places

@@ -26,7 +26,7 @@ def test_an_env_runner_acts_as_the_policy_that_is_saved(method: str, tmp_path: P
     learner = config.build_learner(env=make_env(ENV))
     replay = Replay(env_spec(ENV), config.as_run(), config.fixed_seed())
     learner.normalize(*replay.statistics)
-    each = learner.method.batches_per_update
+    each, replay.wishes = learner.method.batches_per_update, learner.wishes
     learner.update(batch=as_batch(replay.sample(0, each * 3, 32)), timesteps={})
     trained = learner.module["default_policy"]
     spaces = {name: getattr(trained, name) for name in ("observation_space", "action_space")}

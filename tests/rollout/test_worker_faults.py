@@ -392,7 +392,7 @@ class Bench:
         chosen = self._rng.random(len(able)) < 0.5
         return [future for future, is_chosen in zip(able, chosen, strict=True) if is_chosen]
 
-    def update(self, count: int) -> Future:
+    def update(self, count: int, pause: int = 0) -> Future:
         self.books.register()
         done = self.grad_steps + count
         return InlineFuture(UpdateReport(done, count, {}, 1.0, 0.0))
@@ -545,7 +545,7 @@ def test_a_loop_goes_on_with_a_new_learner() -> None:
     bench = Bench(make_config(), drawn_lives(1))
     update, calls = bench.update, iter(range(100))
 
-    def dies(count: int) -> Future:
+    def dies(count: int, pause: int = 0) -> Future:
         return DeadFuture() if next(calls) == 3 else update(count)
 
     bench.update = dies  # type: ignore[method-assign]
