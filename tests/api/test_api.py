@@ -68,6 +68,14 @@ def data(tmp_path: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """Ctrl-C is heard: a shell has what it runs aside ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     before = dict(gymnasium.registry)
     yield
