@@ -28,7 +28,6 @@ from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.ranges import Count, Finite, Positive, Share
-from awac_dist.tensors import spread
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -124,13 +123,8 @@ class AWAC(Joint):
         )
         log_probs = policy.log_prob(batch.actions)  # [B]
         loss, metrics = weighting.weighted_regression(log_probs, self.world.mine(weights))
-        return loss, metrics | {
-            "actor/effective_batch": weighting.effective_batch(weights),
-            "actor/advantage_mean": advantages.mean(),
-            "actor/advantage_std": spread(advantages),
-            "actor/std": policy.log_std.detach().exp().mean(),
-            "actor/temperature": temperature,
-        }
+        told = weighting.described(weights, advantages, policy.log_std)
+        return loss, metrics | told | {"actor/temperature": temperature}
 
     def after_update(self, batch: Batch, metrics: Metrics) -> None:
         if self.config.effective_batch is not None:

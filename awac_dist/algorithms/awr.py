@@ -24,7 +24,6 @@ from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import returns, td, weighting
 from awac_dist.nn.config import ActorConfig, NetworkConfig
 from awac_dist.ranges import Count, Positive, Rate
-from awac_dist.tensors import spread
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -91,9 +90,4 @@ class AWR(Joint):
         )
         log_probs = policy.log_prob(batch.actions)  # [B]
         loss, metrics = weighting.weighted_regression(log_probs, self.world.mine(weights))
-        return loss, metrics | {
-            "actor/effective_batch": weighting.effective_batch(weights),
-            "actor/advantage_mean": advantages.mean(),
-            "actor/advantage_std": spread(advantages),
-            "actor/std": policy.log_std.detach().exp().mean(),
-        }
+        return loss, metrics | weighting.described(weights, advantages, policy.log_std)

@@ -25,7 +25,6 @@ from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.ranges import Positive, Share
-from awac_dist.tensors import spread
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -102,9 +101,4 @@ class IQL(Joint):
         )
         log_probs = policy.log_prob(batch.actions)  # [B]
         loss, metrics = weighting.weighted_regression(log_probs, weights)
-        return loss, metrics | {
-            "actor/effective_batch": weighting.effective_batch(weights),
-            "actor/advantage_mean": advantages.mean(),
-            "actor/advantage_std": spread(advantages),
-            "actor/std": policy.log_std.detach().exp().mean(),
-        }
+        return loss, metrics | weighting.described(weights, advantages, policy.log_std)

@@ -24,7 +24,6 @@ from awac_dist.algorithms.skeletons import Joint
 from awac_dist.losses import td, weighting
 from awac_dist.nn.config import ActorConfig, NetworkConfig
 from awac_dist.ranges import Positive, Rate
-from awac_dist.tensors import spread
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -93,13 +92,8 @@ class MARWIL(Joint):
         )
         log_probs = policy.log_prob(batch.actions)  # [B]
         loss, metrics = weighting.weighted_regression(log_probs, weights)
-        return loss, metrics | {
-            "actor/squared_norm": squared_norm,
-            "actor/effective_batch": weighting.effective_batch(weights),
-            "actor/advantage_mean": advantages.mean(),
-            "actor/advantage_std": spread(advantages),
-            "actor/std": policy.log_std.detach().exp().mean(),
-        }
+        told = weighting.described(weights, advantages, policy.log_std)
+        return loss, metrics | {"actor/squared_norm": squared_norm} | told
 
     def after_update(self, batch: Batch, metrics: Metrics) -> None:
         self.duals["squared_norm"].copy_(metrics["actor/squared_norm"])

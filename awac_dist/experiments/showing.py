@@ -14,13 +14,11 @@ from awac_dist.experiments.experiment import Experiment, Variant
 from awac_dist.experiments.results import Row, select
 from awac_dist.experiments.statistics import (
     SWITCH_STEPS,
-    Interval,
-    Numbers,
     band,
     by_seed,
     figures,
-    interquartile,
 )
+from awac_dist.plotting.bands import Interval, Numbers, interquartile
 from awac_dist.plotting.learning_curve import CLONE, TEXT, dress
 from awac_dist.reporting.wording import counted, number
 

@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import bootstrap, trim_mean
 
 from awac_dist.cli.paper_table import paper_row
 from awac_dist.experiments.results import Row
+from awac_dist.plotting.bands import Interval, Numbers, interquartile
 
-Numbers = NDArray[np.float64]
 SWITCH_STEPS = 5_000  # online, in which a dip is looked for
-RESAMPLES = 2_000
 PHASES = ("offline", "online")
-
-
-class Interval(NamedTuple):
-    """An interquartile mean over seeds, and its 95 % interval; NaN where one seed gives none."""
-
-    middle: Numbers
-    low: Numbers
-    high: Numbers
-
-
-def interquartile(*strata: Numbers) -> Interval:
-    """IQM of seeds [n, ...], and a bootstrap that draws seeds anew within each task's stratum.
-
-    Agarwal et al., 2021 (https://arxiv.org/abs/2108.13264). Of fewer than four numbers in all it is
-    their mean.
-    """
-
-    def middle(*resampled: Numbers, axis: int = 0) -> Numbers:
-        return np.asarray(trim_mean(np.concatenate(resampled, axis), 0.25, axis))
-
-    its = middle(*strata)
-    if min(map(len, strata)) < 2:
-        return Interval(its, *np.full((2, *its.shape), np.nan))
-    found = bootstrap(
-        strata, middle, n_resamples=RESAMPLES, axis=0, vectorized=True, method="percentile", rng=0
-    )
-    return Interval(its, *found.confidence_interval)
 
 
 def by_seed(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from awac_dist.tensors import Metrics, check_shapes
+from awac_dist.tensors import Metrics, check_shapes, spread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,6 +133,23 @@ def weighted_regression(log_probs: Tensor, weights: Tensor) -> tuple[Tensor, Met
     check_shapes("B, B", log_probs, weights)
     loss = -(weights.detach() * log_probs).mean()
     return loss, {"actor/loss": loss.detach(), "actor/log_prob": log_probs.detach().mean()}
+
+
+def described(weights: Tensor, advantages: Tensor, log_std: Tensor) -> Metrics:
+    """Metrics of such a regression.
+
+    Args:
+        weights: [W], of the whole batch where they are coupled over it.
+        advantages: [B] of this learner.
+        log_std: [B, A] of the policy.
+    """
+    check_shapes("W, B, B A", weights, advantages, log_std)
+    return {
+        "actor/effective_batch": effective_batch(weights),
+        "actor/advantage_mean": advantages.mean(),
+        "actor/advantage_std": spread(advantages),
+        "actor/std": log_std.detach().exp().mean(),
+    }
 
 
 def effective_batch(weights: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_ru
 from awac_dist.experiments.running import beside, hold
 from awac_dist.experiments.showing import figure, table
 from awac_dist.experiments.signatures import PARITY
-from awac_dist.experiments.statistics import band, curve, figures, interquartile
+from awac_dist.experiments.statistics import band, curve, figures
 from awac_dist.files import seal
+from awac_dist.plotting.bands import interquartile
 
 TWO = Experiment(
     "two",
