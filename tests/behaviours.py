@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from methods import ENV, build, next_draws, normal, numpy_batch, numpy_q
+from methods import BANDIT, ENV, build, next_draws, normal, numpy_batch, numpy_q
 from running import small
 
 from awac_dist.policies import make_policy
 from awac_dist.tensors import Batch
-from awac_dist.types import Array, EnvSpec
+from awac_dist.types import Array
 
 LOW, HIGH = np.array(ENV.action_low), np.array(ENV.action_high)
 
@@ -66,7 +66,7 @@ def learned_from_two_modes(config: Any) -> Array:
     """What the policy that acts does after 200 updates, in states everywhere: [n, 1]."""
     names = ("actor", "critic", "behaviour")
     parts = {name: replace(getattr(config, name), learning_rate=5e-3) for name in names}
-    env = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)
+    env = BANDIT
     method = build(small(replace(config, **parts), 16), env, seed=0)
     rng = np.random.default_rng(0)
     for _ in range(200):

@@ -17,6 +17,7 @@ from awac_dist.types import EnvSpec
 
 ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
+BANDIT = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)  # of the one-step task
 ROWS = 24
 FLAGS = {"has_next_action", "held_out"}  # columns of 1 and 0
 
@@ -118,6 +119,20 @@ def one_step_task(
     batch = Batch(*as_tensors(dict(enumerate(columns)), "f4").values(), as_tensors(extra, "f4"))
     make_legal(batch, np.ones(rows))
     return batch
+
+
+def furthest_after(method: Any, updates: int, rows: int = 64) -> float:
+    """Learn the one-step task from actions at random.
+
+    Returns how far its mean actions are from the best ones then, at most.
+    """
+    rng, wishes = np.random.default_rng(0), (method.needs, method.segment_length)
+    for _ in range(updates):
+        count = method.batches_per_update
+        method.update([one_step_task(rows, rng, None, *wishes) for _ in range(count)])
+    states = torch.linspace(-1, 1, 21).unsqueeze(1)
+    furthest: float = (method.actor(states).mean - states / 2).abs().max().item()
+    return furthest
 
 
 def shapes_of(needs: Iterable[str], sizes: dict[str, int]) -> dict[str, list[int]]:

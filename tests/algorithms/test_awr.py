@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     build,
+    furthest_after,
     make_batch,
     make_method,
     numpy_ensemble,
     numpy_gaussian,
     numpy_log_density,
-    one_step_task,
 )
 from running import small
 
@@ -114,10 +115,5 @@ def chain(rows: int, rng: np.random.Generator) -> Batch:
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
     config = small(AWRConfig(temperature=0.3), 16)
     parts = {n: replace(getattr(config, n), learning_rate=3e-3) for n in ("actor", "value")}
-    method = build(replace(config, **parts), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        wishes = method.needs, method.segment_length
-        method.update([one_step_task(128, rng, None, *wishes)])
-    states = torch.linspace(-1, 1, 21).unsqueeze(1)
-    assert (method.actor(states).mean - states / 2).abs().max().item() < 0.15
+    method = build(replace(config, **parts), BANDIT)
+    assert furthest_after(method, 300, 128) < 0.15

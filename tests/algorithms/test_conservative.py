@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     ENV,
     build,
     make_batch,
@@ -29,10 +30,8 @@ from awac_dist.algorithms.cql import CQLConfig
 from awac_dist.algorithms.wsrl import WSRLConfig
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.tensors import Batch, Metrics
-from awac_dist.types import EnvSpec
 
 LOW, HIGH = np.array(ENV.action_low), np.array(ENV.action_high)
-BANDIT = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)
 
 
 def batch_of(method: Any, seed: int = 1) -> Batch:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from methods import ENV, build, flat, make_batch, make_method, modules, one_step_task
+from methods import BANDIT, ENV, build, flat, make_batch, make_method, modules, one_step_task
 from running import small
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,7 +36,6 @@ from awac_dist.nn.config import NetworkConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 KINDS = {
     f"{name}-{kind}": replace(config, actor=replace(config.actor, kind=kind))
@@ -449,7 +448,7 @@ def acts(method: Method) -> NetworkPolicy:
 
 
 def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
-    env = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)
+    env = BANDIT
     config = with_networks(hastened(small(config, 32)), target_update_rate=0.05)
     method = build(quick(config), env, seed=0)
     rng = np.random.default_rng(0)

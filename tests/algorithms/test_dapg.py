@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     ENV,
     build,
     make_batch,
@@ -23,7 +24,6 @@ from test_awr import lambda_returns
 from awac_dist.algorithms.dapg import DAPG, DAPGConfig
 from awac_dist.nn.config import ActorConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 OWN = {"half": lambda rows: np.arange(rows) % 2, "all": np.ones, "none": np.zeros}
 OPTIONS = list(product((False, True), (1, 5), (0.3, 1.0), ("largest", "one"), OWN))
@@ -117,7 +117,7 @@ def test_the_step_is_the_gradient_through_the_inverse_of_the_fisher_matrix(
 
 def test_the_divergence_of_a_step_is_half_of_its_squared_length() -> None:
     config = small(DAPGConfig(actor=replace(DAPGConfig().actor, learning_rate=0.02)), 16)
-    method = build(config, EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(config, BANDIT)
     rng = np.random.default_rng(0)
     wishes = method.needs, method.segment_length
     for _ in range(3):
@@ -157,7 +157,7 @@ def test_demonstrations_show_what_it_would_not_find() -> None:
     for weight in (0.0, 1.0):
         config = small(DAPGConfig(demonstration_weight=weight, damping=1e-2), 16)
         actor = replace(config.actor, log_std_min=-3.0, log_std_max=-2.0)
-        method = build(replace(config, actor=actor), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+        method = build(replace(config, actor=actor), BANDIT)
         rng = np.random.default_rng(0)
         for _ in range(30):
             method.update([bandit(method, rng)])

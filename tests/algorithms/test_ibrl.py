@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     ENV,
     build,
+    furthest_after,
     make_batch,
     make_method,
     next_draws,
@@ -24,7 +26,6 @@ from running import small
 from awac_dist.algorithms.ibrl import IBRL, IBRLConfig
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 OPTIONS = list(product((1, 2, 5), (1, 2, 3), (0.0, 0.7), (0.0, 0.2), ("first", "mean", "min")))
 LOW, HIGH = np.array(ENV.action_low), np.array(ENV.action_high)
@@ -107,7 +108,7 @@ def test_a_choice_by_chance_has_the_softmaxs_probability() -> None:
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
 def test_a_clone_that_is_good_acts_before_anything_is_learned(temperature: float) -> None:
     """Critics that know the task choose a perfect clone where the policy is at its worst."""
-    env = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)
+    env = BANDIT
     config = replace(IBRLConfig(), choice_temperature=temperature)
     parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
     method = build(small(replace(config, **parts), 16), env)
@@ -126,12 +127,8 @@ def test_a_clone_that_is_good_acts_before_anything_is_learned(temperature: float
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
     config = IBRLConfig(critic=replace(IBRLConfig().critic, members=2), critic_batches=2)
     parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        method.update([one_step_task(64, rng) for _ in range(2)])
-    states = torch.linspace(-1, 1, 21).unsqueeze(1)
-    assert (method.actor(states).mean - states / 2).abs().max().item() < 0.15
+    method = build(small(replace(config, **parts), 16), BANDIT)
+    assert furthest_after(method, 200) < 0.15
 
 
 def test_a_spread_that_no_loss_trains_is_refused() -> None:

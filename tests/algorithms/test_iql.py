@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     build,
+    furthest_after,
     make_batch,
     make_method,
     numpy_batch,
@@ -15,14 +17,12 @@ from methods import (
     numpy_gaussian,
     numpy_log_density,
     numpy_q,
-    one_step_task,
 )
 from running import small
 
 from awac_dist.algorithms.iql import IQL, IQLConfig
 from awac_dist.nn.config import ActorConfig, CriticConfig, NetworkConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 OPTIONS = list(product((False, True), (False, True), (1, 2, 5), (0.3, 0.9), (0.4, 3.0)))
 
@@ -73,7 +73,7 @@ def test_v_nears_the_best_action_of_the_data() -> None:
         value=NetworkConfig(**rates),
         expectile=0.9,
     )
-    method = build(config, EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(config, BANDIT)
     actions = torch.tensor([[-1.0], [1.0]]).repeat(4, 1)
     states, rewards = torch.zeros(8, 1), (actions[:, 0] + 1) / 2
     for _ in range(400):
@@ -87,9 +87,5 @@ def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
     parts = {
         n: replace(getattr(config, n), learning_rate=3e-3) for n in ("actor", "critic", "value")
     }
-    method = build(small(replace(config, **parts), 16), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        method.update([one_step_task(128, rng)])
-    states = torch.linspace(-1, 1, 21).unsqueeze(1)
-    assert (method.actor(states).mean - states / 2).abs().max().item() < 0.15
+    method = build(small(replace(config, **parts), 16), BANDIT)
+    assert furthest_after(method, 300, 128) < 0.15

@@ -5,9 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-import torch
 from methods import (
+    BANDIT,
     build,
+    furthest_after,
     make_batch,
     make_method,
     numpy_ensemble,
@@ -20,7 +21,6 @@ from running import small
 from awac_dist.algorithms.marwil import MARWIL, MARWILConfig
 from awac_dist.nn.config import ActorConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 OPTIONS = list(product((False, True), (0.5, 3.0), (1.5, 20.0), (0.1, 4.0), (1e-8, 0.2, 1.0)))
 
@@ -63,7 +63,7 @@ def test_the_losses_equal_the_equations_while_the_norm_moves(
 
 
 def test_the_papers_rate_moves_the_norm_although_all_else_is_float32() -> None:
-    method = build(small(MARWILConfig(), 8), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(small(MARWILConfig(), 8), BANDIT)
     batch = one_step_task(16, np.random.default_rng(0), None, method.needs)
     method.update([batch])
     moved = 100 - method.duals["squared_norm"].item()
@@ -71,7 +71,7 @@ def test_the_papers_rate_moves_the_norm_although_all_else_is_float32() -> None:
 
 
 def test_advantages_that_overflow_the_exponential_weigh_as_much_as_may_be() -> None:
-    method = build(small(MARWILConfig(), 8), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(small(MARWILConfig(), 8), BANDIT)
     batch = one_step_task(16, np.random.default_rng(0), None, method.needs)
     batch.columns["returns"][:] = 1e6
     metrics = method.update([batch])
@@ -82,9 +82,5 @@ def test_advantages_that_overflow_the_exponential_weigh_as_much_as_may_be() -> N
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
     config = small(MARWILConfig(temperature=0.5, norm_rate=0.1), 16)
     parts = {n: replace(getattr(config, n), learning_rate=3e-3) for n in ("actor", "value")}
-    method = build(replace(config, **parts), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        method.update([one_step_task(128, rng, None, method.needs)])
-    states = torch.linspace(-1, 1, 21).unsqueeze(1)
-    assert (method.actor(states).mean - states / 2).abs().max().item() < 0.15
+    method = build(replace(config, **parts), BANDIT)
+    assert furthest_after(method, 300, 128) < 0.15

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     build,
     float64,
     make_batch,
@@ -23,7 +24,6 @@ from awac_dist.algorithms.rlpd import RLPD, RLPDConfig
 from awac_dist.cli.options import parse
 from awac_dist.nn.config import CriticConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 PRESET = Path(__file__).parents[2] / "configs/algorithms/rlpd.yaml"
 EXACT = {"log_std_max": 0.5}  # far out in the tails NumPy's own formula is the less exact one
@@ -71,7 +71,7 @@ def far_from_the_data(layer_norm: bool) -> float:
     """The largest |Q| of any action, learned from few: rewards of 0 and 1, steep in between."""
     fast = CriticConfig(hidden=(32, 32), members=4, layer_norm=layer_norm, learning_rate=1e-2)
     config = RLPDConfig(critic=fast, critic_batches=5, target_entropy=None, entropy_coef=0.0)
-    method = build(config, EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(config, BANDIT)
     rng = np.random.default_rng(0)
     for _ in range(60):
         actions = torch.from_numpy(rng.uniform(0.0, 0.02, (64, 1)).astype(np.float32))

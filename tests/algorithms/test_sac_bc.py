@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     build,
     make_batch,
     make_method,
@@ -24,7 +25,6 @@ from running import small
 from awac_dist.algorithms.sac_bc import SACBC, SACBCConfig
 from awac_dist.nn.config import ActorConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 
 def with_columns(batch: Batch, is_online: torch.Tensor) -> Batch:
@@ -76,7 +76,7 @@ def test_demonstrations_are_followed_where_the_critic_knows_nothing_better() -> 
     """Prior rows do s / 2, collected ones -0.8; all rewards are equal."""
     config = SACBCConfig(target_entropy=None, entropy_coef=0.01)
     parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(small(replace(config, **parts), 16), BANDIT)
     rng, online = np.random.default_rng(0), torch.arange(64) % 2
     for _ in range(200):
         batch = one_step_task(64, rng, 0.05)

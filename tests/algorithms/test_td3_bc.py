@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from methods import (
+    BANDIT,
     ENV,
     build,
     make_batch,
@@ -23,7 +24,6 @@ from test_td3 import numpy_smoothed, numpy_value
 from awac_dist.algorithms.td3_bc import TD3BC, TD3BCConfig
 from awac_dist.nn.config import ActorConfig, CriticConfig
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
 
 HALF_RANGE = (np.array(ENV.action_high) - np.array(ENV.action_low)) / 2
 OPTIONS = list(product(("first", "mean", "min"), (0.0, 2.5), (0.0, 0.5), (0.0, 0.1), (False, True)))
@@ -109,7 +109,7 @@ def test_it_prefers_the_better_of_what_the_data_did() -> None:
     """Half of the actions are near 0.9, half near -0.9, which is worth more; a clone does 0."""
     config = TD3BCConfig(alpha=2.5)
     parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1))
+    method = build(small(replace(config, **parts), 16), BANDIT)
     rng = np.random.default_rng(0)
     for _ in range(200):
         drawn = [one_step_task(64, rng) for _ in range(2)]
