@@ -118,9 +118,13 @@ def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
         train(method, seed, total, note)
     except ImportError as error:
         raise InputError(f"{package} is not installed here: {error}") from error
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    costs = {
+        "cpu_s": round(used.ru_utime + used.ru_stime),
+        "memory_mb": round(used.ru_maxrss / 1e3),
+    }
     machine = f"{os.cpu_count()} cores, torch {torch.__version__}, {package} {version(package)}"
-    rows[-1] |= {"memory_mb": round(peak), "machine": machine}
+    rows[-1] |= {**costs, "machine": machine}
     yield from rows
 
 

@@ -34,11 +34,30 @@ def stop(*launchers: psutil.Popen) -> None:
         launcher.wait()
 
 
-def memory_bytes(launcher: psutil.Popen) -> int:
-    """What a run's processes take together now, each page that they share counted once."""
-    total = 0
-    with suppress(psutil.Error):  # it is gone
-        for process in (launcher, *launcher.children(recursive=True)):
-            with suppress(psutil.Error):
-                total += process.memory_full_info().pss
-    return total
+class Meter:
+    """What a run's processes take together, memory and processor time.
+
+    Memory counts each page that they share once. Processor time says the same beside other work,
+    unlike a clock.
+    """
+
+    def __init__(self, peak_bytes: int = 0, cpu_s: float = 0.0) -> None:
+        """What sessions before took."""
+        self.peak_bytes, self._before_s = peak_bytes, cpu_s
+        self._cpu_s: dict[int, float] = {}  # process -> its own, when last seen
+
+    @property
+    def cpu_s(self) -> float:
+        """Of all sessions."""
+        return self._before_s + sum(self._cpu_s.values())
+
+    def look(self, launcher: psutil.Popen) -> None:
+        """Look at them once."""
+        total = 0
+        with suppress(psutil.Error):  # it is gone
+            for process in (launcher, *launcher.children(recursive=True)):
+                with suppress(psutil.Error):
+                    total += process.memory_full_info().pss
+                    its = process.cpu_times()
+                    self._cpu_s[process.pid] = its.user + its.system
+        self.peak_bytes = max(self.peak_bytes, total)

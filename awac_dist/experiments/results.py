@@ -22,7 +22,7 @@ KEY = ("budget", "task", "variant", "seed")  # of a run
 COLUMNS = (
     *("budget", "task", "variant", "method", "seed", "phase"),
     *("env_steps", "grad_steps", "wall_s", "return", "return_std", "success", "episodes"),
-    *("memory_mb", "machine"),  # of the run, in its last row
+    *("cpu_s", "memory_mb", "machine"),  # of the run, in its last row
 )
 METRIC_ROWS = 40  # of a phase, each the mean over its stretch of updates
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ def rows_of_run(run: Run, folder: Path) -> list[Row]:
     found.sort(key=lambda row: (row["grad_steps"], row["wall_s"]))
     its = dict(zip(KEY, run.key, strict=True)) | {"method": run.variant.method}
     if found:
-        found[-1] |= {"memory_mb": _memory_mb(folder), "machine": _machine(folder)}
+        found[-1] |= _cost(folder) | {"machine": _machine(folder)}
     return [its | row for row in found]
 
 
@@ -76,10 +76,13 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _memory_mb(folder: Path) -> int | None:
+def _cost(folder: Path) -> Row:
     cost = beside(folder, COST)
-    peak = json.loads(cost.read_text())["peak_bytes"] if cost.exists() else 0
-    return round(peak / 1e6) or None
+    its = json.loads(cost.read_text()) if cost.exists() else {"cpu_s": 0, "peak_bytes": 0}
+    return {
+        "cpu_s": round(its["cpu_s"]) or None,
+        "memory_mb": round(its["peak_bytes"] / 1e6) or None,
+    }
 
 
 def _machine(folder: Path) -> str:

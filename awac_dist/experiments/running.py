@@ -14,11 +14,11 @@ from psutil import Popen
 
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import Run
-from awac_dist.experiments.processes import launch, memory_bytes, stop
+from awac_dist.experiments.processes import Meter, launch, stop
 from awac_dist.files import sealed, write_file
 from awac_dist.learner.checkpoint import load_progress
 
-POLL_S, MEMORY_EVERY_S = 0.5, 10.0
+POLL_S, LOOK_EVERY_S = 0.5, 5.0
 FAILED, COST, LOG = ".failed", ".json", ".log"  # beside the folder of a run
 PATHS = ("--config", "--run-dir")  # of words, which say where and not what
 
@@ -70,14 +70,14 @@ class Going:
     run: Run
     folder: Path
     process: Popen = field(init=False)
-    peak_bytes: int = 0
+    meter: Meter = field(init=False)
     _looked_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         beside(self.folder, FAILED).unlink(missing_ok=True)
-        if (cost := beside(self.folder, COST)).exists() and has_begun(self.folder):
-            self.peak_bytes = json.loads(cost.read_text())["peak_bytes"]
+        known = has_begun(self.folder) and (cost := beside(self.folder, COST)).exists()
+        self.meter = Meter(**json.loads(cost.read_text()) if known else {})
         new = [*self.run.words, "--run-dir", str(self.folder)]
         words = ["--resume", str(self.folder)] if has_begun(self.folder) else new
         log = beside(self.folder, LOG)
@@ -86,14 +86,14 @@ class Going:
 
     def has_ended(self) -> bool:
         """Whether it has; what it takes is looked at meanwhile."""
-        if time.monotonic() - self._looked_s > MEMORY_EVERY_S:
+        if time.monotonic() - self._looked_s > LOOK_EVERY_S:
             self._looked_s = time.monotonic()
-            self.peak_bytes = max(self.peak_bytes, memory_bytes(self.process))
+            self.meter.look(self.process)
         return self.process.poll() is not None
 
     def note_cost(self) -> None:
         """Write down what it took so far, for a session that goes on with it, too."""
-        cost = json.dumps({"peak_bytes": self.peak_bytes})
+        cost = json.dumps({"peak_bytes": self.meter.peak_bytes, "cpu_s": self.meter.cpu_s})
         write_file(str(beside(self.folder, COST)), cost.encode())
 
     def close(self) -> str:

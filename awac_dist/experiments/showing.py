@@ -25,11 +25,11 @@ from awac_dist.reporting.wording import counted, number
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
-COSTS = ("s", "MB")  # told without an interval
+COSTS = ("CPU s", "MB")  # told without an interval
 STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
-    "by a bootstrap over seeds. s: of a whole run on one core, evaluations included, others\n"
-    "beside it. MB: at the peak, all processes of the run."
+    "by a bootstrap over seeds. CPU s: processor time of all processes of a whole run, with its\n"
+    "evaluations. MB: at the peak, all processes of the run."
 )
 RETURNS = (
     "Returns are those of {episodes} of the mean action at the end of a phase. dip: the return\n"

@@ -60,6 +60,9 @@ def figures(rows: Sequence[Row], task: str, metrics: Iterable[str] = ()) -> dict
         known = [row.get(column) for row in rows if row["phase"] == phase]
         return float(([np.nan] + [value for value in known if value is not None])[-1])
 
+    def cost(column: str) -> float:
+        return next((row[column] for row in rows if row[column]), np.nan)
+
     offline, paper = last("offline"), paper_row(task)
     evaluated = [row for row in rows if row["return"] is not None and row["phase"] == "online"]
     after = [row["return"] for row in evaluated if row["env_steps"] <= SWITCH_STEPS]
@@ -71,6 +74,6 @@ def figures(rows: Sequence[Row], task: str, metrics: Iterable[str] = ()) -> dict
         "dip": float(np.maximum(0.0, offline - min(after))) if after else np.nan,
         "regret": paper.expert - mean if paper and paper.measure == "return" else np.nan,
         **{f"{name}, {phase}": last(phase, name) for name in metrics for phase in PHASES},
-        "s": max(row["wall_s"] for row in rows),
-        "MB": next((row["memory_mb"] for row in rows if row["memory_mb"]), np.nan),
+        "CPU s": cost("cpu_s"),
+        "MB": cost("memory_mb"),
     }

@@ -175,10 +175,12 @@ def test_ctrl_c_stops_all_in_order_and_they_go_on_later(tmp_path: Path, fake: Fa
         held(tmp_path, jobs=2, say=interrupt)
     assert {process.returncode for process in fake.processes} <= {143, -15}  # it may not trap yet
     cost = tmp_path / "two/small/Pendulum-v1/a/seed-0.json"
-    cost.write_text('{"peak_bytes": 1000000000000}')  # of the session before
+    cost.write_text('{"peak_bytes": 1000000000000, "cpu_s": 70}')  # of the session before
     fake.does = dict.fromkeys(fake.does, "exit 0")
     assert held(tmp_path) == (["a", "b, less"], [])
-    assert json.loads(cost.read_text())["peak_bytes"] == 10**12
+    its = json.loads(cost.read_text())
+    assert its["peak_bytes"] == 10**12
+    assert 70 <= its["cpu_s"] < 80
     assert fake.began[2:] == [("a", True), ("b-less", True)]
 
 
@@ -210,7 +212,7 @@ def write_run(folder: Path, rows: list[Row]) -> None:
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows))
     facts = {"cpus": 2, "versions": {"torch": "2.7"}, "git": {"commit": "0123456789"}}
     (folder / "provenance.json").write_text(json.dumps(facts))
-    beside(folder, ".json").write_text(json.dumps({"peak_bytes": 1_234_567_890}))
+    beside(folder, ".json").write_text(json.dumps({"peak_bytes": 1_234_567_890, "cpu_s": 61.7}))
 
 
 def test_results_are_the_evaluations_and_means_of_metrics(tmp_path: Path) -> None:
@@ -240,7 +242,8 @@ def test_results_are_the_evaluations_and_means_of_metrics(tmp_path: Path) -> Non
     assert [each["grad_steps"] for each in curve] == [20 * (n + 1) for n in range(40)]
     assert (offline["wall_s"], offline["success"]) == (90.0, 0.5)
     assert (online["return"], online["return_std"]) == (50.0, None)
-    assert (online["memory_mb"], online["machine"]) == (
+    assert (online["cpu_s"], online["memory_mb"], online["machine"]) == (
+        62,
         1235,
         "2 cores, torch 2.7, awac_dist 0123456",
     )
@@ -273,7 +276,7 @@ def made(
     its = {"budget": "small", "task": "HalfCheetah-v5", "variant": label, "method": "awac"}
     place = {"seed": str(seed), "phase": phase, "env_steps": float(steps)}
     at = {"grad_steps": float(updates), "wall_s": updates / 10, "return": mean, "episodes": 3.0}
-    return its | place | at | {"memory_mb": None, "machine": ""}
+    return its | place | at | {"cpu_s": 3.0, "memory_mb": None, "machine": ""}
 
 
 ONE = [
@@ -308,7 +311,7 @@ def test_figures_of_one_run_by_hand() -> None:
     assert found["dip"] == 1000 - 700  # 500 comes later than 5,000 steps after the switch
     assert found["regret"] == 9962 - 700
     assert (found["clone"], found["offline"], found["online"]) == (100, 1000, 500)
-    assert (found["s"], np.isnan(found["MB"])) == (3.0, True)
+    assert (found["CPU s"], np.isnan(found["MB"])) == (3.0, True)
     rises = [*ONE[:3], made("online", 30, 100, 2000.0)]
     assert figures(rises, "HalfCheetah-v5")["dip"] == 0
     losses = [each | {"critic/loss": each["env_steps"]} for each in ONE]
@@ -389,6 +392,7 @@ def test_an_experiment_from_its_runs_to_its_figure(
     assert {each["phase"] for each in rows} == {"clone", "offline", "online"}
     assert any(each["critic/loss"] is not None for each in rows)
     assert rows[-1]["memory_mb"] > 1
+    assert rows[-1]["cpu_s"] > 1
     assert "| awac |" in (tmp_path / "short.md").read_text()
     assert (tmp_path / "short.png").exists()
     assert main(["experiments", "list"]) == 0

@@ -92,7 +92,13 @@ def test_a_preset_that_differs_from_the_defaults_shows(monkeypatch: pytest.Monke
 def made(phase: str, steps: float, mean: float, seed: int) -> dict[str, Any]:
     its = {"budget": "small", "task": "HalfCheetah-v5", "variant": "iql", "method": "iql"}
     counters = {"phase": phase, "env_steps": steps, "grad_steps": 10.0 + steps, "wall_s": 9.0}
-    values = {"return": mean, "episodes": 40.0, "memory_mb": 1_000.0, "machine": "this"}
+    values = {
+        "return": mean,
+        "episodes": 40.0,
+        "cpu_s": 9.0,
+        "memory_mb": 1_000.0,
+        "machine": "this",
+    }
     return its | {"seed": str(seed)} | counters | values
 
 
