@@ -15,7 +15,9 @@ from awac_dist.errors import InputError, did_you_mean
 ROOT = Path(__file__).parents[2]  # of the checkout, where presets and results lie
 PRESETS = ROOT / "configs" / "algorithms"
 Budget: TypeAlias = Literal["small", "medium", "paper"]
-ALONE = "--workers 1 --learner.threads 1"  # a run has one core; as many go side by side as fit
+ALONE = (  # a run is one process with one core, and repeats itself; as many go side by side as fit
+    "--runtime inline --mode sync --workers 1 --learner.threads 1 --learner.compile true"
+)
 LOOK = "look"  # stands for the budget of runs with further words
 
 
