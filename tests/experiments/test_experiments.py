@@ -29,7 +29,7 @@ TWO = Experiment(
     "two ways",
     [Variant("a", "awac"), Variant("b, less", "bc", "--seed 5", "half of it", "--workers 3")],
     {"small": "--offline.updates 7", "paper": "--offline.updates 9"},
-    tasks={"Pendulum-v1": "--mode sync", "HalfCheetah-v5": ""},
+    tasks={"Pendulum-v1": "--runtime ray --mode async", "HalfCheetah-v5": ""},
     seeds=2,
     panels={"return": "return", "critic/loss": "loss"},
 )
@@ -39,9 +39,9 @@ def test_words_of_a_variant_win_over_those_of_the_budget() -> None:
     runs = {run.key: parse(run.words).config for run in TWO.runs("small")}
     assert len(runs) == 2 * 2 * 2
     first = runs["small", "Pendulum-v1", "a", "1"]
-    assert (first.seed, first.mode, first.workers, first.offline.updates) == (1, "sync", 1, 7)
+    assert (first.seed, first.mode, first.workers, first.offline.updates) == (1, "async", 1, 7)
     less = runs["small", "HalfCheetah-v5", "b, less", "1"]
-    assert (less.seed, less.mode, less.workers, less.offline.updates) == (5, "async", 3, 7)
+    assert (less.seed, less.mode, less.workers, less.offline.updates) == (5, "sync", 3, 7)
     longer = parse(next(TWO.runs("paper", methods=["bc"])).words).config
     assert (longer.workers, longer.offline.updates) == (1, 9)
     look = next(TWO.runs("small", words="--offline.updates 8 --seed 6", methods=["b, less"]))
