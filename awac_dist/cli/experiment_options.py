@@ -43,6 +43,8 @@ class Run(OfExperiment):
         seeds: How many of each; None is the experiment's own number.
         jobs: How many go on at once, one thread each; None is one a core.
         again: Those that failed before, too.
+        policies: Folder with what demonstrates in tasks for which no data ships with the package;
+            docs/experiments.md names it.
         out: Folder for the runs; None is AWAC_DIST_RUNS/experiments, or
             ~/.cache/awac_dist/experiments.
         words: In the place of the budget's, for a first look, such as
@@ -54,6 +56,7 @@ class Run(OfExperiment):
     seeds: Count | None = None
     jobs: Processes | None = None
     again: bool = False
+    policies: str | None = None
     out: str | None = None
     words: str | None = None
 

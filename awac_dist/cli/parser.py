@@ -15,11 +15,12 @@ from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import yaml
+from docstring_parser import DocstringStyle
 
 from awac_dist.cli import plain_yaml
 from awac_dist.errors import InputError, did_you_mean
@@ -118,7 +119,7 @@ def walk(config: Any) -> Iterator[Field]:
     """Every field of a dataclass or an instance of one, and of its parts."""
     for path, part in parts(config):
         kind = part if isinstance(part, type) else type(part)
-        hints, texts = get_type_hints(kind), _texts(kind)
+        hints, texts = _hints(kind), _texts(kind)
         for field in dataclasses.fields(kind):
             default = getattr(part, field.name, REQUIRED)
             if not dataclasses.is_dataclass(default):
@@ -223,9 +224,16 @@ def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
     return options
 
 
+_hints = cache(get_type_hints)  # many configs share their parts
+
+
+@cache
 def _texts(kind: type) -> dict[str, str]:
     """What the docstrings of a dataclass and of those that it extends say of each field."""
-    documents = [docstring_parser.parse(each.__doc__ or "") for each in reversed(kind.__mro__)]
+    documents = [
+        docstring_parser.parse(each.__doc__ or "", DocstringStyle.GOOGLE)
+        for each in reversed(kind.__mro__)
+    ]
     return {
         entry.arg_name: " ".join((entry.description or "").split())
         for document in documents

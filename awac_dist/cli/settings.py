@@ -98,8 +98,10 @@ def config_of(
             where[path], field = place, methods[method][path]
             config = _with(config, field.at, field.typed(value, place))
         elif path != METHOD:
-            whose = " and ".join(f"{name}'s" for name, known in methods.items() if path in known)
-            raise InputError(f"{place} is {whose}; this run's algorithm is {method}")
+            owners = [name for name, known in methods.items() if path in known]
+            whose = " and ".join(f"{name}'s" for name in owners[:3])
+            more = f" and of {len(owners) - 3} more" if len(owners) > 3 else ""
+            raise InputError(f"{place} is {whose}{more}; this run's algorithm is {method}")
     typed = {path: (path, f"--{path}") for path in TASK}  # by a program, or as a word
     in_files = {path: where[path] for path in TASK if where.get(path, path) not in typed[path]}
     if in_files:

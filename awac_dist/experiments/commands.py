@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def run(given: Any) -> int | None:
     match given:
         case options.List():
             for name in EXPERIMENTS:
-                say(f"{name:15} {experiment(name).shows}")
+                say(f"{name:16} {experiment(name).shows}")
         case options.Run():
             return _run(given)
         case options.Plot():
@@ -34,10 +35,13 @@ def run(given: Any) -> int | None:
 
 
 def _run(given: options.Run) -> int:
+    from awac_dist.experiments.priors import make_priors
     from awac_dist.experiments.results import rows_of_run, store
     from awac_dist.experiments.running import hold
 
     its, out = experiment(given.name), runs_folder(given.out)
+    tasks = {given.task: its.tasks.get(given.task, "")} if given.task else its.tasks
+    make_priors(replace(its, tasks=tasks).data(), out, given.policies, say)
     runs = its.runs(
         given.budget,
         methods=given.methods,
@@ -45,7 +49,7 @@ def _run(given: options.Run) -> int:
         seeds=given.seeds,
         words=given.words or "",
     )
-    path = out / its.name / f"{LOOK}.csv" if given.words else _file(given, "csv")
+    path = out / its.family / f"{LOOK}.csv" if given.words else _file(given, "csv")
     failed = hold(
         runs,
         out,
@@ -81,9 +85,10 @@ def _table(given: options.Table) -> None:
 
 def _file(given: options.OfExperiment, ending: str) -> Path:
     """The csv is one for all budgets; figure and table of another than `small` say which."""
+    name = experiment(given.name).family if ending == "csv" else given.name
     budget = "" if given.budget == "small" or ending == "csv" else f"-{given.budget}"
     folder = Path(given.results or ROOT / "docs" / "results")
-    return folder / f"{given.name}{budget}.{ending}"
+    return folder / f"{name}{budget}.{ending}"
 
 
 def _rows(given: options.OfExperiment) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from awac_dist.errors import InputError, did_you_mean
 
 ROOT = Path(__file__).parents[2]  # of the checkout, where presets and results lie
 PRESETS = ROOT / "configs" / "algorithms"
+DATA = "{data}"  # in words: the folder of the prior data that experiments make for themselves
 Budget: TypeAlias = Literal["small", "medium", "paper"]
 ALONE = (  # a run is one process with one core, and repeats itself; as many go side by side as fit
     "--runtime inline --mode sync --workers 1 --learner.threads 1 --learner.compile true"
@@ -31,6 +32,7 @@ class Variant:
     note: str = ""  # what a reader of the table has to know
     small: str = ""  # further words in the small budget, where it is dear; the table says so
     peer: bool = False  # of others' code, which puts its rows into the results itself
+    preset: str = ""  # of configs/, where it is not that of the method
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,31 @@ class Experiment:
     variants: Sequence[Variant]
     budgets: Mapping[Budget, str]  # words, and with them how long a run is
     claim: str = ""  # a paper's, where one has it
-    tasks: Mapping[str, str] = field(default_factory=lambda: {"HalfCheetah-v5": ""})  # id -> words
+    tasks: Mapping[str, str] = field(default_factory=lambda: {"HalfCheetah-v5": ""})
+    # id -> words; more behind the id tells apart what has the same one
     seeds: int = 3
     panels: Mapping[str, str] = field(default_factory=lambda: {"return": "return of an episode"})
     # columns of the results that are drawn, in words; metrics of updates go by their names
     levels: Mapping[str, Mapping[float, str]] = field(default_factory=dict)  # lines in a panel
     wide: frozenset[str] = frozenset()  # panels whose values span orders of magnitude
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)  # labels that share a panel
+    of: str = ""  # the experiment that has its runs and results, where that is another
+    reference: str = ""  # the label that others are compared with
+
+    @property
+    def family(self) -> str:
+        """The name under which its runs and results are kept."""
+        return self.of or self.name
+
+    @property
+    def measure(self) -> str:
+        """The column by which it says how good a policy is."""
+        return next((name for name in self.panels if name in ("return", "success")), "return")
+
+    def data(self) -> set[str]:
+        """Prior data that its words name, by their folders."""
+        told = " ".join([*self.tasks.values(), *(its.words for its in self.variants)])
+        return {*re.findall(rf"{DATA}/([\w-]+)", told)}
 
     @property
     def metrics(self) -> list[str]:
@@ -111,13 +132,18 @@ class Run(NamedTuple):
         its, budget = self.variant, self.experiment.budgets[self.budget]
         dear = its.small if self.budget == "small" else ""
         told = (ALONE, self.experiment.tasks[self.task], budget, self.more, its.words, dear)
-        preset = ["--config", str(PRESETS / f"{its.method}.yaml"), "--env", self.task]
-        return [*preset, "--seed", str(self.seed), *shlex.split(" ".join(told))]
+        preset = PRESETS.parent / f"{its.preset or f'{PRESETS.name}/{its.method}'}.yaml"
+        where = ["--config", str(preset), "--env", self.task.split()[0]]
+        return [*where, "--seed", str(self.seed), *shlex.split(" ".join(told))]
+
+    def words_with(self, out: Path) -> list[str]:
+        """What it is told where the data lies in a folder of the runs."""
+        return [word.replace(DATA, str(out / "data")) for word in self.words]
 
     def folder(self, out: Path) -> Path:
         """Where it lies: its log is beside it."""
         budget, task, label, seed = (re.sub(r"[^\w.+-]+", "-", word) for word in self.key)
-        return out / self.experiment.name / budget / task / label / f"seed-{seed}"
+        return out / self.experiment.family / budget / task / label / f"seed-{seed}"
 
 
 def runs_folder(given: str | None) -> Path:

@@ -41,7 +41,7 @@ def has_begun(folder: Path) -> bool:
     return (folder / "config.yaml").exists()
 
 
-def begun_otherwise(folder: Path, run: Run) -> bool:
+def begun_otherwise(folder: Path, words: list[str]) -> bool:
     """Whether the run in a folder was told something else than this experiment would."""
     try:
         begun = json.loads((folder / "provenance.json").read_text())["argv"]
@@ -53,7 +53,7 @@ def begun_otherwise(folder: Path, run: Run) -> bool:
             word for before, word in zip(["", *words], words, strict=False) if before not in PATHS
         ]
 
-    return what(begun) != what([*run.words, "--run-dir", ""])
+    return what(begun) != what([*words, "--run-dir", ""])
 
 
 def last_line(log: Path) -> str:
@@ -68,17 +68,19 @@ class Going:
     """A run that goes on."""
 
     run: Run
-    folder: Path
+    out: Path
+    folder: Path = field(init=False)
     process: Popen = field(init=False)
     meter: Meter = field(init=False)
     _looked_s: float = 0.0
 
     def __post_init__(self) -> None:
+        self.folder = self.run.folder(self.out)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         beside(self.folder, FAILED).unlink(missing_ok=True)
         known = has_begun(self.folder) and (cost := beside(self.folder, COST)).exists()
         self.meter = Meter(**json.loads(cost.read_text()) if known else {})
-        new = [*self.run.words, "--run-dir", str(self.folder)]
+        new = [*self.run.words_with(self.out), "--run-dir", str(self.folder)]
         words = ["--resume", str(self.folder)] if has_begun(self.folder) else new
         log = beside(self.folder, LOG)
         log.unlink(missing_ok=True)  # of a session before
@@ -113,7 +115,7 @@ def _to_do(
     waiting, failed = [], []
     for run in runs:
         folder = run.folder(out)
-        if begun_otherwise(folder, run):
+        if begun_otherwise(folder, run.words_with(out)):
             failed.append(f"{run}: {folder} was begun with other words: move it away")
         elif is_finished(folder):
             finished(run, folder)
@@ -153,7 +155,7 @@ def hold(
     try:
         while waiting or going:
             while waiting and len(going) < (jobs or len(os.sched_getaffinity(0))):
-                going.append(Going(run := waiting.pop(0), run.folder(out)))
+                going.append(Going(run := waiting.pop(0), out))
                 say(f"begun: {run}")
             time.sleep(POLL_S)
             for its in [its for its in going if its.has_ended()]:

@@ -16,7 +16,9 @@ from awac_dist.experiments.statistics import (
     SWITCH_STEPS,
     band,
     by_seed,
+    ends,
     figures,
+    improvement,
 )
 from awac_dist.plotting.bands import Interval, Numbers, interquartile
 from awac_dist.plotting.learning_curve import CLONE, TEXT, dress
@@ -25,6 +27,7 @@ from awac_dist.reporting.wording import counted, number
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
+MEASURES = {"return": "Returns", "success": "Successes at the last step"}
 COSTS = ("CPU s", "MB")  # told without an interval
 STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
@@ -32,15 +35,16 @@ STATISTICS = (
     "evaluations. MB: at the peak, all processes of the run."
 )
 RETURNS = (
-    "Returns are those of {episodes} of the mean action at the end of a phase. dip: the return\n"
+    "{Measures} are those of {episodes} of the mean action at the end of a phase. dip: what was\n"
     f"before the switch to online less the least within {SWITCH_STEPS:,} steps after it. regret:\n"
-    "what the mean return online lacks of the paper's expert."
+    "what the mean {measure} online lacks of the paper's expert."
 )
+PAIRS = "P(over {label}): share of pairs of seeds in which it ended above that one."
 
 
 def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
     """The Markdown page of an experiment's results of a budget."""
-    rows = select(rows, budget=budget)
+    rows = its_rows(experiment, rows, budget)
     lines = [f"# {experiment.name}: {experiment.shows}", ""]
     if experiment.claim:
         lines += [f"The claim: {experiment.claim}.", ""]
@@ -49,7 +53,10 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
         lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
     machines = sorted({row["machine"] for row in rows if row["machine"]})
     if episodes := max((row["episodes"] for row in rows if row["episodes"]), default=0):
-        lines += [RETURNS.format(episodes=counted(int(episodes), "episode"))]
+        its = {"measure": experiment.measure, "Measures": MEASURES[experiment.measure]}
+        lines += [RETURNS.format(**its, episodes=counted(int(episodes), "episode"))]
+    if experiment.reference:
+        lines += [PAIRS.format(label=experiment.reference)]
     lines += [
         STATISTICS,
         "",
@@ -61,28 +68,44 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def its_rows(experiment: Experiment, rows: Sequence[Row], budget: str) -> list[Row]:
+    """Those of an experiment's own tasks and variants."""
+    labels = {its.label for its in experiment.variants}
+    return [
+        row
+        for row in select(rows, budget=budget)
+        if row["task"] in experiment.tasks and row["variant"] in labels
+    ]
+
+
 def table_of_task(
     experiment: Experiment, rows: Sequence[Row], task: str, budget: str
 ) -> Iterator[str]:
     """The table of one task."""
     found = {its: select(rows, variant=its.label) for its in experiment.variants}
-    metrics = experiment.metrics
-    cells = {its: summary(part, task, metrics) for its, part in found.items() if part}
+    cells = {its: summary(part, task, experiment) for its, part in found.items() if part}
     known = [name for each in cells.values() for name in each if np.isfinite(each[name].middle)]
-    heads = [name for name in figures(rows, task, metrics) if name in known]
+    heads = [name for name in next(iter(cells.values()), ()) if name in known]
+    measure, reference = experiment.measure, experiment.reference
+    others = ends(select(rows, variant=reference), measure)
     yield f"{task}, budget {budget}:"
     yield ""
-    yield f"| variant | {' | '.join(heads)} | seeds | |"
-    yield f"| --- |{' ---: |' * (len(heads) + 1)} --- |"
+    over = [f"P(over {reference})"] if len(others) else []
+    yield f"| variant | {' | '.join([*heads, *over])} | seeds | |"
+    yield f"| --- |{' ---: |' * (len(heads) + len(over) + 1)} --- |"
     for its, each in cells.items():
         told = [_cell(each[name], bare=name in COSTS) for name in heads]
+        if over:
+            share = improvement(ends(found[its], measure), others)
+            told += ["" if its.label == reference else f"{share:.2f}"]
         told += [str(len(by_seed(found[its]))), remark(its, budget)]
         yield f"| {its.label} | {' | '.join(told)} |"
 
 
-def summary(rows: Sequence[Row], task: str, metrics: Sequence[str] = ()) -> dict[str, Interval]:
+def summary(rows: Sequence[Row], task: str, experiment: Experiment) -> dict[str, Interval]:
     """The figures of a variant over its seeds."""
-    each = [figures(its, task, metrics) for its in by_seed(rows).values()]
+    metrics, measure = experiment.metrics, experiment.measure
+    each = [figures(its, task, metrics, measure) for its in by_seed(rows).values()]
     known = {name: [its[name] for its in each if np.isfinite(its[name])] for name in each[0]}
     return {name: interquartile(np.array(its or [np.nan])) for name, its in known.items()}
 
@@ -103,16 +126,13 @@ def _cell(its: Interval, *, bare: bool) -> str:
 
 def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path) -> None:
     """Draw the curves of all variants, of a few in one panel, of many in a panel each."""
-    rows = select(rows, budget=budget)
+    rows = its_rows(experiment, rows, budget)
     variants = [its for its in experiment.variants if select(rows, variant=its.label)]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     shown = [(task, column) for task in tasks for column in experiment.panels]
-    apart = len(variants) > TOGETHER
-    panels = [
-        (task, column, part)
-        for task, column in shown
-        for part in ([[its] for its in variants] if apart else [variants])
-    ]
+    parts = panels_of(experiment, variants)
+    apart = len(parts) > 1
+    panels = [(task, column, name) for task, column in shown for name in parts]
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
     size = (3.4 * across + 1, 2.6 * down + 0.6) if apart else (5.2 * across, 4.2 * down)
@@ -120,16 +140,17 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
     grid = list(
         drawing.subplots(down, across, squeeze=False, sharey=apart and len(shown) == 1).flat
     )
-    for axes, (task, column, part) in zip(grid, panels, strict=False):
-        its = select(rows, task=task)
+    for axes, (task, column, name) in zip(grid, panels, strict=False):
+        its, part = select(rows, task=task), parts[name]
         _draw(axes, {each.label: select(its, variant=each.label) for each in part}, column)
         for level, words in experiment.levels.get(column, {}).items():
             axes.axhline(level, color=TEXT, ls="--", lw=1, label=words)
         if len(part) > 1 or column in experiment.levels:
             axes.legend(frameon=False, fontsize=8)
         axes.set_yscale("symlog" if column in experiment.wide else "linear")
-        what = experiment.panels[column]
-        axes.set_title(part[0].label if apart else f"{what}, {task}", loc="left", fontsize=10)
+        alone = apart and len(tasks) == 1
+        title = name if alone else f"{name or experiment.panels[column]}, {task}"
+        axes.set_title(title, loc="left", fontsize=10)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     what = f"{', '.join(experiment.panels.values())}; dashed: the clone"
@@ -138,13 +159,25 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
     drawing.savefig(path)
 
 
+def panels_of(experiment: Experiment, variants: Sequence[Variant]) -> dict[str, Sequence[Variant]]:
+    """Which variants share a panel: as the experiment says, else all if they are few enough."""
+    if experiment.groups:
+        return {
+            name: [its for its in variants if its.label in labels]
+            for name, labels in experiment.groups.items()
+        }
+    if len(variants) > TOGETHER:
+        return {its.label: [its] for its in variants}
+    return {"": variants}
+
+
 def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> None:
     """Curves with bands over seeds; the switch to online is at 0, updates stand left of it."""
     for (label, rows), colour in zip(variants.items(), COLOURS, strict=False):
         at, its = band(rows, column)
         axes.fill_between(at, its.low, its.high, color=colour, alpha=0.2, lw=0)
         axes.plot(at, its.middle, color=colour, lw=1.6, label=label)
-        if column == "return" and len(clone := clones(rows)) and len(variants) == 1:
+        if column in MEASURES and len(clone := clones(rows, column)) and len(variants) == 1:
             axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)
     phases = {row["phase"] for rows in variants.values() for row in rows}
     if {"offline", "online"} <= phases:
@@ -155,7 +188,7 @@ def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> Non
     dress(axes)
 
 
-def clones(rows: Sequence[Row]) -> Numbers:
-    """Returns of the clone of each seed [n]."""
-    its: list[Any] = [row["return"] for row in select(rows, phase="clone")]
+def clones(rows: Sequence[Row], measure: str) -> Numbers:
+    """How good the clone of each seed is [n]."""
+    its: list[Any] = [row[measure] for row in select(rows, phase="clone")]
     return np.array([value for value in its if value is not None], np.float64)

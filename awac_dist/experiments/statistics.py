@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from awac_dist.cli.paper_table import paper_row
+from awac_dist.cli.paper_table import RETURN, paper_row
 from awac_dist.experiments.results import Row
 from awac_dist.plotting.bands import Interval, Numbers, interquartile
 
@@ -49,30 +49,51 @@ def band(rows: Sequence[Row], column: str) -> tuple[Numbers, Interval]:
     return places, interquartile(values)
 
 
-def figures(rows: Sequence[Row], task: str, metrics: Iterable[str] = ()) -> dict[str, float]:
+def ends(rows: Sequence[Row], measure: str) -> Numbers:
+    """How good the policy of each seed was in the end [n]."""
+    known = [
+        [row[measure] for row in its if row[measure] is not None] for its in by_seed(rows).values()
+    ]
+    return np.array([its[-1] for its in known if its], np.float64)
+
+
+def improvement(its: Numbers, others: Numbers) -> float:
+    """The probability that a seed of these ends above one of the others; a draw is half of it."""
+    if not len(its) or not len(others):
+        return np.nan
+    above, equal = its[:, None] > others, its[:, None] == others
+    return float(np.mean(above + 0.5 * equal))
+
+
+def figures(
+    rows: Sequence[Row], task: str, metrics: Iterable[str] = (), measure: str = "return"
+) -> dict[str, float]:
     """What the table says of one run: returns and what they cost, and metrics as phases ended.
 
     dip     its return before the switch, less the least within 5,000 steps after it; 0 if none is
     regret  what the mean return online lacks of the paper's expert
+
+    Where the measure is success, all of them are of that.
     """
 
-    def last(phase: str, column: str = "return") -> float:
+    def last(phase: str, column: str = measure) -> float:
         known = [row.get(column) for row in rows if row["phase"] == phase]
         return float(([np.nan] + [value for value in known if value is not None])[-1])
 
     def cost(column: str) -> float:
         return next((row[column] for row in rows if row[column]), np.nan)
 
-    offline, paper = last("offline"), paper_row(task)
-    evaluated = [row for row in rows if row["return"] is not None and row["phase"] == "online"]
-    after = [row["return"] for row in evaluated if row["env_steps"] <= SWITCH_STEPS]
-    mean = np.mean([row["return"] for row in evaluated]) if evaluated else np.nan
+    offline, paper = last("offline"), paper_row(task.split()[0])
+    knows = paper is not None and (paper.measure == RETURN) == (measure == "return")
+    evaluated = [row for row in rows if row[measure] is not None and row["phase"] == "online"]
+    after = [row[measure] for row in evaluated if row["env_steps"] <= SWITCH_STEPS]
+    mean = np.mean([row[measure] for row in evaluated]) if evaluated else np.nan
     return {
         "clone": last("clone"),
         "offline": offline,
         "online": last("online"),
         "dip": float(np.maximum(0.0, offline - min(after))) if after else np.nan,
-        "regret": paper.expert - mean if paper and paper.measure == "return" else np.nan,
+        "regret": paper.expert - mean if paper and knows else np.nan,
         **{f"{name}, {phase}": last(phase, name) for name in metrics for phase in PHASES},
         "CPU s": cost("cpu_s"),
         "MB": cost("memory_mb"),

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,16 @@ from running import SMALL, write_demonstrations
 from awac_dist.cli.main import main
 from awac_dist.cli.options import parse
 from awac_dist.errors import InputError
-from awac_dist.experiments import catalogue, peers, running
+from awac_dist.experiments import catalogue, peers, priors, running
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.experiment import ROOT, Experiment, Variant, runs_folder
+from awac_dist.experiments.paper import PAPER
+from awac_dist.experiments.priors import PRIORS, make_priors
 from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_run, store
 from awac_dist.experiments.running import beside, hold
 from awac_dist.experiments.showing import figure, table
 from awac_dist.experiments.signatures import PARITY
-from awac_dist.experiments.statistics import band, curve, figures
+from awac_dist.experiments.statistics import band, curve, ends, figures, improvement
 from awac_dist.files import seal
 from awac_dist.plotting.bands import interquartile
 
@@ -74,7 +78,66 @@ def test_every_run_of_every_experiment_could_begin(name: str) -> None:
     for budget in its.budgets:
         for run in its.runs(budget, seeds=1):
             parse(run.words)
-    assert {path.stem for path in (ROOT / "docs/results").glob(f"{name}.csv")} <= {name}
+    assert {path.stem for path in (ROOT / "docs/results").glob(f"{name}.csv")} <= {its.family}
+    assert its.data() <= {*PRIORS}
+    labels = {variant.label for variant in its.variants}
+    assert {label for part in its.groups.values() for label in part} <= labels
+    assert its.reference in labels | {""}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_what_is_of_another_experiment_shares_its_runs(name: str, tmp_path: Path) -> None:
+    its = experiment(name)
+    if its.of:
+        of = experiment(its.of)
+        there = {run.folder(tmp_path): run.words for run in of.runs("small")}
+        here = {run.folder(tmp_path): run.words for run in its.runs("small")}
+        shared = there.keys() & here.keys()
+        assert {folder: here[folder] for folder in shared} == {
+            folder: there[folder] for folder in shared
+        }
+        assert shared or not its.tasks.keys() & of.tasks.keys()
+
+
+def test_a_task_may_be_told_apart_by_its_data(tmp_path: Path) -> None:
+    run = next(experiment("data-quality").runs("small", task="HalfCheetah-v5 medium-expert"))
+    config = parse(run.words_with(tmp_path)).config
+    assert config.env.id == "HalfCheetah-v5"
+    assert [*config.data] == [
+        f"{tmp_path}/data/medium",
+        f"{tmp_path}/data/expert",
+    ]
+    assert "HalfCheetah-v5-medium-expert" in str(run.folder(tmp_path))
+
+
+def test_priors_are_made_once_after_what_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[str]] = []
+    code = 0
+
+    def command(words: list[str], **_: Any) -> SimpleNamespace:
+        made.append(words[3:])
+        Path(words[-1]).mkdir()
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setattr(priors.subprocess, "run", command)
+    lines: list[str] = []
+    with pytest.raises(InputError, match="prior data pen needs --policies FOLDER with pen-dapg"):
+        make_priors(["pen"], tmp_path, None, lines.append)
+    make_priors(["medium", "pen"], tmp_path, "/mine", lines.append)
+    assert [words[-1] for words in made] == [
+        f"{tmp_path}/data/{name}.part" for name in ("half-trained", "medium", "pen")
+    ]
+    assert made[1][made[1].index("--policy") + 1] == f"{tmp_path}/data/half-trained"
+    assert made[2][made[2].index("--policy") + 1] == "/mine/pen-dapg.npz"
+    make_priors(["medium", "pen"], tmp_path, "/mine", lines.append)
+    assert len(made) == len(lines) == 3
+    code = 2
+    for _ in range(2):  # what failed is begun anew
+        with pytest.raises(InputError, match="prior data random cannot be made: it said nothing"):
+            make_priors(["random"], tmp_path, None, lines.append)
+    assert not (tmp_path / "data/random").exists()
 
 
 def test_runs_lie_where_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +383,24 @@ def test_figures_of_one_run_by_hand() -> None:
     assert np.isnan([alone["offline"], alone["dip"], alone["regret"]]).all()
 
 
+def test_figures_of_successes_by_hand() -> None:
+    rows = [row | {"success": row["return"] / 2_000} for row in ONE]
+    found = figures(rows, "awac_dist/DoorBinary-v0 human", measure="success")
+    assert (found["clone"], found["offline"], found["online"]) == (0.05, 0.5, 0.25)
+    assert found["dip"] == pytest.approx(0.15)
+    assert found["regret"] == pytest.approx(1 - 0.35)
+    assert np.isnan(figures(rows, "HalfCheetah-v5", measure="success")["regret"])
+
+
+def test_the_probability_of_improvement_by_hand() -> None:
+    its = np.array([1.0, 3.0, 5.0])
+    assert improvement(its, np.array([0.0, 3.0])) == pytest.approx((3 + 1.5) / 6)
+    assert improvement(its, its) == 0.5
+    assert np.isnan(improvement(its, np.empty(0)))
+    rows = [*ONE, made("offline", 20, 0, 300.0, seed=1), made("online", 30, 9_000, None, seed=1)]
+    assert ends(rows, "return").tolist() == [500, 300]
+
+
 def test_the_interquartile_mean_by_hand() -> None:
     assert interquartile(np.array([1.0, 2.0, 4.0, 100.0])).middle == 3
     assert interquartile(np.array([1.0, 2.0, 6.0])).middle == 3
@@ -418,5 +499,7 @@ def test_others_code_leaves_rows_of_the_same_form(
     assert (last["grad_steps"], last["episodes"], last["phase"]) == (6, 2, "offline")
     assert last["return"] < -500
     assert last["machine"].endswith("d3rlpy 2.8")
-    assert "| td3_bc, d3rlpy | -" in table(PARITY, [first, last], "small")
+    assert "| td3_bc, d3rlpy | -" in table(
+        replace(PARITY, tasks={"Pendulum-v1": ""}), [first, last], "small"
+    )
     assert not [run for run in PARITY.runs("small") if run.variant.peer]

@@ -1,0 +1,96 @@
+"""Every method on the main job, as far as its definition lets it."""
+
+from __future__ import annotations
+
+import yaml
+
+from awac_dist.algorithms import METHODS
+from awac_dist.errors import InputError, reason
+from awac_dist.experiments.experiment import PRESETS, Experiment, Variant
+
+CLONE = "--clone.updates 3000 --clone.episodes 100"
+CURVE = "--evaluation.every_updates 1000 --evaluation.curve_episodes 5 --evaluation.episodes 40"
+MAIN_JOB = f"{CLONE} --offline.updates 15000 --online.env_steps 20000 {CURVE}"
+NARROW = (
+    "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256 "
+    "--algorithm.behaviour.hidden 256 256"
+)
+FEWER = {  # method -> words where the budget is small, of what would take many times as long
+    "bcq": NARROW,
+    "bear": NARROW,
+    "rlpd": "--algorithm.critic_batches 4",
+    "cal_ql": "--algorithm.num_actions 4 --algorithm.backup_actions 4",
+    "cql": "--algorithm.num_actions 4",
+    "crossq": "--algorithm.critic.hidden 256 256",
+    "ibrl": "--algorithm.actor.hidden 256 256 256 --algorithm.critic.hidden 256 256 256",
+    "sope": "--online.pause_updates 15000 --online.pause_patience 5000",
+    "wsrl": "--algorithm.critic.members 4 --algorithm.num_actions 4 --algorithm.backup_actions 4",
+}
+BEAR = (  # the AWAC paper's, whose 20,000 first updates of 25,000 are 12,000 of ours
+    "--algorithm.bandwidth 50 --algorithm.epsilon 0.02 --algorithm.divergence_updates 12000 "
+    "--learner.batch_size 256 --clone.initialize_actor false"
+)
+OWN = {  # method -> words and a note, where the phases of its preset are not those to compare
+    "bcq": ("--clone.initialize_actor false", "goes online, which its paper does not"),
+    "bear": (BEAR, "as in AWAC's paper, goes online"),
+    "cql": (
+        "--algorithm.clone_updates 5000 --clone.initialize_actor false",
+        "clones for 5,000 updates; does not start as the clone",
+    ),
+    "dapg": (
+        "--offline.updates 0 --clone.episodes 0 --online.round_steps 4000 "
+        "--online.updates_per_step 0.00025 --learner.batch_size 5000 --evaluation.every_updates 1",
+        "demonstrations alone; five rounds of 4,000 steps",
+    ),
+    "td3_bc": (
+        "--clone.initialize_actor false --online.updates_per_step 0.5 "
+        "--algorithm.online_bc_weight 0.5",
+        "goes online, its pull to the data halved; an update is two of the critics",
+    ),
+}
+MORE = (  # further ways to use a method of the registry
+    Variant("sac, no data", "sac", "--data --clone.updates 0 --offline.updates 0", "from scratch"),
+    Variant("sac, cloned", "sac", note="SACfD-pretrain: starts as the clone, with offline updates"),
+    Variant(
+        "bear, loose", "bear", f"{BEAR} --algorithm.online_epsilon 0.15", "epsilon 0.15 online"
+    ),
+)
+
+
+def own_phases(method: str) -> Variant:
+    """A method in the comparison, with those of its phases that its preset has."""
+    if method in OWN:
+        return Variant(method, method, *OWN[method], small=FEWER.get(method, ""))
+    try:
+        preset = yaml.safe_load((PRESETS / f"{method}.yaml").read_text())
+    except OSError as error:
+        raise InputError(f"{PRESETS}/{method}.yaml: {reason(error)}: needs a checkout") from error
+    words, notes = [], []
+    for part, option, note in (
+        ("offline", "updates", "by its definition no offline phase"),
+        ("online", "env_steps", "by its definition no online phase"),
+    ):
+        if preset.get(part, {}).get(option) == 0:
+            words.append(f"--{part}.{option} 0")
+            notes.append(note)
+    if preset.get("clone", {}).get("updates") == 0:
+        words.append("--clone.initialize_actor false")
+        notes.append("does not start as the clone")
+    return Variant(method, method, " ".join(words), "; ".join(notes), small=FEWER.get(method, ""))
+
+
+def methods() -> Experiment:
+    """Issue 18's table: every method on the main job."""
+    return Experiment(
+        "methods",
+        "every method on 15 demonstrations and 100 trajectories of the run's own clone",
+        [*map(own_phases, METHODS), *(its for its in MORE if its.method in METHODS)],
+        {
+            "small": MAIN_JOB,
+            "medium": f"{MAIN_JOB} --online.env_steps 100000 --evaluation.every_updates 2500",
+            "paper": f"{MAIN_JOB} --offline.updates 25000 --online.env_steps 500000 "
+            "--evaluation.every_updates 10000",
+        },
+        claim="(AWAC, Figure 5) it learns offline from 15 demonstrations and 100 trajectories of a "
+        "clone, improves online without a dip, and is ahead of all that it is compared with",
+    )

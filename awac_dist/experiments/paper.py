@@ -1,0 +1,256 @@
+"""The paper's figures and tables (Nair et al., 2020), and what came after it, as experiments.
+
+What shares its task and budget with `methods` shows runs of that one: nothing is run twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from awac_dist.experiments.comparison import BEAR, FEWER
+from awac_dist.experiments.experiment import Budget, Experiment, Variant
+from awac_dist.experiments.priors import DATA
+
+OTHER_LOCOMOTION = {
+    "Walker2d-v5": f"--data {DATA}/walker2d/demonstrations.parquet",
+    "awac_dist/AntPaper-v0": f"--data {DATA}/ant/demonstrations.parquet",
+}
+HAND = {
+    "awac_dist/PenBinary-v0": f"--data {DATA}/pen/demonstrations.parquet",
+    "awac_dist/DoorBinary-v0": f"--data {DATA}/door/demonstrations.parquet",
+}
+RELOCATE = {"awac_dist/RelocateBinary-v0": f"--data {DATA}/relocate/demonstrations.parquet"}
+HUMAN = {"awac_dist/DoorBinary-v0 human": f"--data {DATA}/door-human/demonstrations.parquet"}
+HAND_CURVE = "--evaluation.curve_episodes 10 --evaluation.episodes 40"
+HAND_BUDGETS: dict[Budget, str] = {
+    "small": f"--clone.updates 3000 --clone.episodes 100 --offline.updates 5000 "
+    f"--online.env_steps 20000 --evaluation.every_updates 2500 {HAND_CURVE}",
+    "medium": f"--clone.updates 10000 --clone.episodes 500 --offline.updates 25000 "
+    f"--online.env_steps 120000 --evaluation.every_updates 5000 {HAND_CURVE}",
+    "paper": f"--clone.updates 10000 --clone.episodes 500 --offline.updates 25000 "
+    f"--online.env_steps 500000 --evaluation.every_updates 10000 --learner.batch_size 1024 "
+    f"{HAND_CURVE}",
+}
+SUCCESS = {"success": "share of successes at the last step"}
+MAX_Q = "--algorithm.max_q 0"  # rewards are -1 and 0
+SOFT = "--algorithm.value soft --algorithm.num_value_samples 10"
+PUSH = (
+    f"--data {DATA}/push --clone.updates 0 --clone.initialize_actor false "
+    '--replay.goals \'{"rollout": 0.2, "future": 0.3, "environment": 0.5}\''
+)
+QUALITIES = {
+    "random": f"{DATA}/random",
+    "medium": f"{DATA}/medium",
+    "medium-replay": f"{DATA}/half-trained",
+    "medium-expert": f"{DATA}/medium {DATA}/expert",
+    "expert": f"{DATA}/expert",
+}
+
+
+def part_of(methods: Experiment, name: str, shows: str, labels: str, claim: str) -> Experiment:
+    """Some of the runs of `methods`, compared with AWAC; labels are set apart by semicolons."""
+    its = [each for each in methods.variants if each.label in labels.split("; ")]
+    return replace(methods, name=name, of=methods.name, shows=shows, variants=its, claim=claim)
+
+
+def locomotion(methods: Experiment) -> Experiment:
+    """Figure 5."""
+    its = part_of(
+        methods,
+        "locomotion",
+        "the paper's methods on HalfCheetah, Walker2d and Ant",
+        "awac; abm; awr; bear; brac; dapg; marwil; sac, cloned; sac, no data; sac_bc",
+        "(Figure 5) AWAC is best or tied everywhere; SAC+BC and BRAC tie it on HalfCheetah, ABM on "
+        "Ant; BEAR starts best on Ant and Walker2d and stays flat; the SAC family dips",
+    )
+    return replace(its, tasks=dict(methods.tasks) | OTHER_LOCOMOTION)
+
+
+def challenges(methods: Experiment) -> Experiment:
+    """Figure 2, but for its fourth plot, which `behaviour` shows."""
+    groups = {
+        "on-policy learning is slow": ("awac", "dapg", "awr", "marwil"),
+        "off-policy learning does not gain from a start": ("sac, no data", "sac", "sac, cloned"),
+        "constraints that hold the policy hold it back": ("bear", "bear, loose"),
+    }
+    its = part_of(
+        methods,
+        "challenges",
+        "what stands in the way of learning offline and going on online",
+        "; ".join(label for labels in groups.values() for label in labels),
+        "(Figure 2) DAPG, AWR and MARWIL are an order of magnitude slower than AWAC; SAC does not "
+        "gain from prior data, and dips when it was trained on them; BEAR hardly improves online, "
+        "and dips when its constraint is loose",
+    )
+    return replace(its, groups=groups)
+
+
+def extra_baselines(methods: Experiment) -> Experiment:
+    """Figure 7."""
+    return part_of(
+        methods,
+        "extra-baselines",
+        "AWAC beside CQL and AlgaeDICE",
+        "awac; cql; algae_dice",
+        "(Figure 7) neither goes on online as fast as AWAC",
+    )
+
+
+def successors(methods: Experiment) -> Experiment:
+    """What came after the paper."""
+    return part_of(
+        methods,
+        "successors",
+        "AWAC beside what came after it",
+        "awac; iql; cal_ql; rlpd; wsrl; sope; ibrl",
+        "",
+    )
+
+
+def dexterous(methods: Experiment) -> Experiment:
+    """Figure 3."""
+    cloned = "--clone.initialize_actor true"
+    return Experiment(
+        "dexterous",
+        "the hand with binary rewards: pen and door, from demonstrations of trained policies",
+        [
+            Variant("awac", "awac", MAX_Q),
+            Variant("awac, Z(s)", "awac", f"{MAX_Q} {SOFT}", "divided by Z(s), of 10 samples"),
+            *(Variant(name, name) for name in ("abm", "awr", "bc", "iql")),
+            Variant("brac", "brac", cloned),
+            Variant("sac, cloned", "sac", cloned),
+            Variant("sac_bc", "sac_bc", cloned),
+            Variant("ibrl", "ibrl", small=FEWER["ibrl"]),
+            Variant("rlpd", "rlpd", "--offline.updates 0", small=FEWER["rlpd"]),
+        ],
+        HAND_BUDGETS,
+        claim="(Figure 3) AWAC solves pen in 120,000 steps; the others make progress on pen only, "
+        "and AWAC alone solves door and relocate",
+        tasks=HAND,
+        panels=SUCCESS,
+        reference="awac",
+    )
+
+
+def hand(methods: Experiment) -> Experiment:
+    """The paper's door: human demonstrations."""
+    return replace(
+        dexterous(methods),
+        name="hand",
+        of="dexterous",
+        shows="the door from 25 human demonstrations, of which 6 open it, and relocate",
+        tasks=HUMAN | RELOCATE,
+        claim="(Figure 3) AWAC solves door in 300,000 steps and relocate in 5 million",
+    )
+
+
+def normaliser(methods: Experiment) -> Experiment:
+    """Table 1."""
+    its = dexterous(methods)
+    return replace(
+        its,
+        name="normaliser",
+        of=its.name,
+        shows="AWAC's weights divided by Z(s), and not",
+        variants=[each for each in its.variants if each.method == "awac"],
+        claim="(Table 1) without Z(s) 98 % on pen, 95 % on door and 54 % on relocate, with it 84, "
+        "0 and 0 (quoted from memory, moderate confidence)",
+    )
+
+
+def pushing(methods: Experiment) -> Experiment:
+    """Figure 4."""
+    return Experiment(
+        "pushing",
+        "pushing from 500 random trajectories, with hindsight",
+        [
+            Variant("awac", "awac", "--algorithm.actor.state_dependent_std true"),
+            *(Variant(name, name) for name in ("brac", "iql", "sac", "sac_bc")),
+        ],
+        {
+            "small": f"{PUSH} --offline.updates 5000 --online.env_steps 20000 "
+            f"--evaluation.every_updates 2500 {HAND_CURVE}",
+            "medium": f"{PUSH} --offline.updates 25000 --online.env_steps 100000 "
+            f"--evaluation.every_updates 5000 {HAND_CURVE}",
+            "paper": f"{PUSH} --offline.updates 25000 --online.env_steps 500000 "
+            f"--online.updates_per_step 4 --evaluation.every_updates 20000 {HAND_CURVE}",
+        },
+        claim="(Figure 4) many methods start equal, AWAC learns fastest, and some do not learn",
+        tasks={"awac_dist/SawyerPush-v0": ""},
+        panels=SUCCESS | {"return": "return: minus the distances of an episode"},
+        reference="awac",
+    )
+
+
+def data_quality(methods: Experiment) -> Experiment:
+    """Figure 8."""
+    told = "--clone.updates 0 --clone.episodes 0 --clone.initialize_actor false"
+    curve = "--evaluation.curve_episodes 5 --evaluation.episodes 40"
+    return Experiment(
+        "data-quality",
+        "AWAC and BEAR from data of five qualities: stand-ins for D4RL's, made here",
+        [
+            Variant("awac", "awac"),
+            Variant("iql", "iql"),
+            Variant("bear", "bear", BEAR, "goes online", small=FEWER["bear"]),
+        ],
+        {
+            "small": f"{told} --offline.updates 5000 --online.env_steps 5000 "
+            f"--evaluation.every_updates 1000 {curve}",
+            "medium": f"{told} --offline.updates 25000 --online.env_steps 50000 "
+            f"--evaluation.every_updates 5000 {curve}",
+            "paper": f"{told} --offline.updates 25000 --online.env_steps 500000 "
+            f"--evaluation.every_updates 10000 {curve}",
+        },
+        claim="(Figure 8) AWAC's policy after fine-tuning is best or tied in almost all settings, "
+        "clearly ahead in 4 of the 6 of random and medium data",
+        tasks={f"HalfCheetah-v5 {name}": f"--data {its}" for name, its in QUALITIES.items()},
+        reference="awac",
+    )
+
+
+def hyperparameters(methods: Experiment) -> Experiment:
+    """Table 2, as configs."""
+    return Experiment(
+        "hyperparameters",
+        "the paper's settings (Table 2), those of its code, and our default, in one budget",
+        [
+            Variant("ours", "awac", note="configs/algorithms/awac.yaml"),
+            Variant("paper", "awac", "--learner.batch_size 256 --offline.batch_size 256",
+                    "configs/paper-locomotion.yaml", preset="paper-locomotion"),
+            Variant("released", "awac", "--learner.batch_size 256 --offline.batch_size 128",
+                    "configs/release-locomotion.yaml", preset="release-locomotion"),
+        ],
+        methods.budgets,
+        claim="(Table 2) temperature 1 on locomotion; four layers of 256",
+        reference="ours",
+    )  # fmt: skip
+
+
+def prior_data(methods: Experiment) -> Experiment:
+    """Table 3."""
+    never = "--online.env_steps 0 --offline.updates 3000 --evaluation.episodes 40"
+    return Experiment(
+        "prior-data",
+        "a clone of the demonstrations (clone), and one of them and its trajectories (offline)",
+        [Variant("bc", "bc")],
+        {"small": f"--clone.updates 3000 --clone.episodes 100 {never}"},
+        claim="(Table 3) of experts with returns 9,962, 5,062 and 5,207 the clones reach 2,507, "
+        "2,040 and 687, then 4,524, 1,701 and 1,704 (quoted from memory, moderate confidence)",
+        tasks=dict(methods.tasks) | OTHER_LOCOMOTION,
+    )
+
+
+PAPER = {
+    "locomotion": locomotion,
+    "challenges": challenges,
+    "dexterous": dexterous,
+    "hand": hand,
+    "pushing": pushing,
+    "extra-baselines": extra_baselines,
+    "data-quality": data_quality,
+    "normaliser": normaliser,
+    "hyperparameters": hyperparameters,
+    "prior-data": prior_data,
+    "successors": successors,
+}
