@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from awac_dist.reporting.wording import counted, number
 COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
+LETTERS_AN_INCH = 11  # of the title
 MEASURES = {"return": "Returns", "success": "Successes at the last step"}
 COSTS = ("CPU s", "MB")  # told without an interval
 STATISTICS = (
@@ -155,7 +157,8 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
         axes.set_axis_off()
     what = f"{', '.join(experiment.panels.values())}; dashed: the clone"
     what = what if apart else experiment.shows
-    drawing.suptitle(f"{experiment.name}: {what}", color=TEXT, fontsize=12, parse_math=False)
+    title = "\n".join(wrap(f"{experiment.name}: {what}", int(LETTERS_AN_INCH * size[0])))
+    drawing.suptitle(title, color=TEXT, fontsize=12, parse_math=False)
     drawing.savefig(path)
 
 
@@ -173,13 +176,13 @@ def panels_of(experiment: Experiment, variants: Sequence[Variant]) -> dict[str, 
 
 def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> None:
     """Curves with bands over seeds; the switch to online is at 0, updates stand left of it."""
+    phases = {row["phase"] for rows in variants.values() for row in rows}
     for (label, rows), colour in zip(variants.items(), COLOURS, strict=False):
-        at, its = band(rows, column)
+        at, its = band(rows, column, switch="online" in phases)
         axes.fill_between(at, its.low, its.high, color=colour, alpha=0.2, lw=0)
         axes.plot(at, its.middle, color=colour, lw=1.6, label=label)
         if column in MEASURES and len(clone := clones(rows, column)) and len(variants) == 1:
             axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)
-    phases = {row["phase"] for rows in variants.values() for row in rows}
     if {"offline", "online"} <= phases:
         axes.axvline(0, color=CLONE, lw=1, ls=":")
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x) / 1000:g}k")

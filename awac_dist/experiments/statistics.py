@@ -22,25 +22,24 @@ def by_seed(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def curve(rows: Sequence[Row], column: str) -> tuple[Numbers, Numbers]:
-    """Where a run was and what a column says there: updates before the switch are below 0.
+def curve(rows: Sequence[Row], column: str, *, switch: bool) -> tuple[Numbers, Numbers]:
+    """Where a run was and what a column says there.
 
-    Without a switch they count from where the clone ended, which is none of it: its policy is
-    another one.
+    With a switch to online updates before it are below 0, whether or not the run went on. Without
+    one they count from where the clone ended, which is none of it: its policy is another one.
     """
     known = [row for row in rows if row.get(column) is not None and row["phase"] != "clone"]
-    before = "offline" if any(row["phase"] == "online" for row in rows) else "clone"
-    switch = max((row["grad_steps"] for row in rows if row["phase"] == before), default=0.0)
+    before = "offline" if switch else "clone"
+    zero = max((row["grad_steps"] for row in rows if row["phase"] == before), default=0.0)
     at = [
-        row["grad_steps"] - switch if row["phase"] == "offline" else row["env_steps"]
-        for row in known
+        row["grad_steps"] - zero if row["phase"] == "offline" else row["env_steps"] for row in known
     ]
     return np.array(at), np.array([row[column] for row in known], np.float64)
 
 
-def band(rows: Sequence[Row], column: str) -> tuple[Numbers, Interval]:
+def band(rows: Sequence[Row], column: str, *, switch: bool) -> tuple[Numbers, Interval]:
     """The curve of a variant over its seeds, on the places of the first [n]."""
-    curves = [curve(its, column) for its in by_seed(rows).values()]
+    curves = [curve(its, column, switch=switch) for its in by_seed(rows).values()]
     curves = [(at, values) for at, values in curves if len(at)]
     if not curves:
         return np.empty(0), Interval(*np.empty((3, 0)))

@@ -353,17 +353,21 @@ ONE = [
 
 
 def test_a_curve_has_its_updates_left_of_the_switch() -> None:
-    at, values = curve(ONE, "return")
+    at, values = curve(ONE, "return", switch=True)
     assert at.tolist() == [-5, 0, 3_000, 5_000, 9_000]
     assert values.tolist() == [400, 1000, 700, 900, 500]
-    assert curve(ONE[:1] + ONE[3:], "return")[0].tolist() == [3_000, 5_000, 9_000]
-    assert curve(ONE[:3], "return")[0].tolist() == [5, 10]  # of updates, where there is no switch
-    assert curve(ONE[1:3], "return")[0].tolist() == [15, 20]
+    assert curve(ONE[:1] + ONE[3:], "return", switch=True)[0].tolist() == [3_000, 5_000, 9_000]
+    assert curve(ONE[:3], "return", switch=False)[0].tolist() == [
+        5,
+        10,
+    ]
+    assert curve(ONE[1:3], "return", switch=False)[0].tolist() == [15, 20]
+    assert curve(ONE[:3], "return", switch=True)[0].tolist() == [-5, 0]  # beside one that has it
 
 
 def test_a_band_lies_on_the_places_of_the_first_seed() -> None:
     other = [made("offline", 17, 0, 0.0, seed=1), made("online", 20, 6_000, 600.0, seed=1)]
-    at, its = band([*ONE, *other], "return")
+    at, its = band([*ONE, *other], "return", switch=True)
     assert at.tolist() == [-5, 0, 3_000, 5_000, 9_000]
     assert its.middle.tolist() == [200, 500, 500, 700, 550]
     assert its.low.tolist() == [0, 0, 300, 500, 500]
