@@ -41,7 +41,8 @@ class Run(OfExperiment):
         methods: Those of these methods, or lines of the table, alone.
         task: Those of this task alone.
         seeds: How many of each; None is the experiment's own number.
-        jobs: How many go on at once, one thread each; None is one a core.
+        jobs: How many go on at once, one thread each; None is one a core, or on the cluster that
+            RAY_ADDRESS names as many as it has room for.
         again: Those that failed before, too.
         policies: Folder with what demonstrates in tasks for which no data ships with the package;
             docs/experiments.md names it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 from awac_dist.cli import experiment_options as options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
-from awac_dist.experiments.experiment import LOOK, ROOT, runs_folder
+from awac_dist.experiments.experiment import LOOK, ROOT, Run, runs_folder
 from awac_dist.reporting.screen import say
+from awac_dist.runs.plan import named_address
 
 
 def run(given: Any) -> int | None:
@@ -37,7 +40,6 @@ def run(given: Any) -> int | None:
 def _run(given: options.Run) -> int:
     from awac_dist.experiments.priors import make_priors
     from awac_dist.experiments.results import rows_of_run, store
-    from awac_dist.experiments.running import hold
 
     its, out = experiment(given.name), runs_folder(given.out)
     tasks = {given.task: its.tasks.get(given.task, "")} if given.task else its.tasks
@@ -50,7 +52,7 @@ def _run(given: options.Run) -> int:
         words=given.words or "",
     )
     path = out / its.family / f"{LOOK}.csv" if given.words else _file(given, "csv")
-    failed = hold(
+    failed = _hold(
         runs,
         out,
         jobs=given.jobs,
@@ -62,6 +64,22 @@ def _run(given: options.Run) -> int:
     for line in failed:
         say(f"failed: {line}", sys.stderr)
     return int(bool(failed))
+
+
+def _hold(runs: Iterable[Run], out: Path, *, jobs: int | None, **more: Any) -> list[str]:
+    """Here, a run a core; on the Ray cluster that the environment names, as many as have room."""
+    from awac_dist.experiments.running import hold
+
+    if named_address() is None:
+        return hold(runs, out, jobs=jobs or len(os.sched_getaffinity(0)), **more)
+    from awac_dist.distributed.session import Session
+    from awac_dist.experiments.elsewhere import Elsewhere
+
+    session = Session()
+    try:
+        return hold(runs, out, jobs=jobs or sys.maxsize, begin=Elsewhere, **more)
+    finally:
+        session.close()
 
 
 def _plot(given: options.Plot) -> None:

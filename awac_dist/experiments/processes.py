@@ -25,12 +25,10 @@ def launch(arguments: Sequence[str], log: Path, **environment: str) -> psutil.Po
         )
 
 
-def stop(*launchers: psutil.Popen) -> None:
-    """End runs in order, as a cluster does that takes its machine back."""
-    going = [launcher for launcher in launchers if launcher.poll() is None]
-    for launcher in going:
+def stop(launcher: psutil.Popen) -> None:
+    """End a run in order, as a cluster does that takes its machine back."""
+    if launcher.poll() is None:
         launcher.terminate()
-    for launcher in going:
         launcher.wait()
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from psutil import Popen
 
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import Run
-from awac_dist.experiments.processes import Meter, launch, stop
+from awac_dist.experiments.processes import Meter, launch
 from awac_dist.files import sealed, write_file
 from awac_dist.learner.checkpoint import load_progress
 
@@ -63,9 +63,21 @@ def last_line(log: Path) -> str:
     return (clear or lines or ["it said nothing"])[-1]
 
 
+class Job(Protocol):
+    """A run that goes on, here or elsewhere."""
+
+    run: Run
+    folder: Path
+
+    def has_ended(self) -> bool: ...
+    def close(self) -> str: ...
+    def stop(self) -> None: ...
+    def wait(self) -> None: ...
+
+
 @dataclass
 class Going:
-    """A run that goes on."""
+    """A run that goes on here."""
 
     run: Run
     out: Path
@@ -107,6 +119,16 @@ class Going:
         write_file(str(beside(self.folder, FAILED)), why.encode())
         return why
 
+    def stop(self) -> None:
+        """Ask it to end in order, as a cluster does that takes its machine back."""
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self) -> None:
+        """Wait until it has."""
+        self.process.wait()
+        self.note_cost()
+
 
 def _to_do(
     runs: Iterable[Run], out: Path, again: bool, finished: Callable[[Run, Path], object]
@@ -130,32 +152,34 @@ def hold(
     runs: Iterable[Run],
     out: Path,
     *,
-    jobs: int | None,
+    jobs: int,
     again: bool,
     say: Callable[[str], object],
     finished: Callable[[Run, Path], object],
+    begin: Callable[[Run, Path], Job] = Going,
 ) -> list[str]:
     """Run what is not finished, so many at once; Ctrl-C stops all in order.
 
     Args:
         runs: In the order in which they are begun.
         out: Folder for the runs.
-        jobs: How many go on at once; None is one a core.
+        jobs: How many go on at once.
         again: Whether those that failed before are tried again.
         say: Is told what begins and ends.
         finished: Is told of each that came to its end, now or earlier.
+        begin: Begins one, or goes on with it.
 
     Returns:
         A line for each that failed, now or earlier.
     """
     waiting, failed = _to_do(runs, out, again, finished)
-    going = list[Going]()
+    going = list[Job]()
     say(f"{len(waiting)} runs to do, in {out}")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while waiting or going:
-            while waiting and len(going) < (jobs or len(os.sched_getaffinity(0))):
-                going.append(Going(run := waiting.pop(0), out))
+            while waiting and len(going) < jobs:
+                going.append(begin(run := waiting.pop(0), out))
                 say(f"begun: {run}")
             time.sleep(POLL_S)
             for its in [its for its in going if its.has_ended()]:
@@ -166,8 +190,9 @@ def hold(
                     finished(its.run, its.folder)
                 say(f"{'failed' if why else 'finished'}: {its.run}; {len(waiting)} wait")
     finally:
-        stop(*(its.process for its in going))
         for its in going:
-            its.note_cost()
+            its.stop()
+        for its in going:
+            its.wait()
         signal.signal(signal.SIGTERM, before)
     return failed

@@ -1,6 +1,7 @@
 """Experiments: their words, their runs, their results, and what is drawn and told of these."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from awac_dist.cli.options import parse
 from awac_dist.errors import InputError
 from awac_dist.experiments import catalogue, peers, priors, running
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
-from awac_dist.experiments.experiment import ROOT, Experiment, Variant, runs_folder
+from awac_dist.experiments.elsewhere import Elsewhere
+from awac_dist.experiments.experiment import ROOT, Experiment, Run, Variant, runs_folder
 from awac_dist.experiments.paper import PAPER
 from awac_dist.experiments.priors import PRIORS, make_priors
 from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_run, store
-from awac_dist.experiments.running import beside, hold
+from awac_dist.experiments.running import beside, has_begun, hold
 from awac_dist.experiments.showing import figure, table
 from awac_dist.experiments.signatures import PARITY
 from awac_dist.experiments.statistics import band, curve, ends, figures, improvement
@@ -452,18 +454,43 @@ def test_a_figure_is_drawn_of_few_and_of_many(tmp_path: Path, count: int) -> Non
     assert (tmp_path / "many.png").stat().st_size > 10_000
 
 
-def test_an_experiment_from_its_runs_to_its_figure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [*SMALL, "--runtime", "inline", "--data", write_demonstrations(tmp_path / "d.parquet")]
-    its = Experiment(
+def short(folder: Path) -> Experiment:
+    """One run of seconds."""
+    data = write_demonstrations(folder / "d.parquet")
+    return Experiment(
         "short",
         "it works",
         [Variant("awac", "awac")],
-        {"small": " ".join(words)},
+        {"small": " ".join([*SMALL, "--learner.compile", "false", "--data", data])},
         tasks={"Pendulum-v1": ""},
+        seeds=1,
         panels={"return": "return", "critic/loss": "loss"},
     )
+
+
+def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
+    tmp_path: Path, ray_session: None
+) -> None:
+    run = next(short(tmp_path).runs("small"))
+    its = Elsewhere(run, tmp_path)
+    while not has_begun(its.folder):
+        assert not its.has_ended()
+    its.stop()
+    its.wait()
+    assert its.close() == "it was stopped"
+    going = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
+    assert not any(str(its.folder) in words for words in going)
+    assert beside(its.folder, ".json").exists()
+    ended: list[Run] = []
+    options: Any = {"jobs": sys.maxsize, "again": False, "say": print, "begin": Elsewhere}
+    assert not hold([run], tmp_path, finished=lambda run, _: ended.append(run), **options)
+    assert ended == [run]
+
+
+def test_an_experiment_from_its_runs_to_its_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    its = short(tmp_path)
     monkeypatch.setitem(catalogue.EXPERIMENTS, "short", lambda: its)
 
     def run(command: str, *more: str) -> int:
