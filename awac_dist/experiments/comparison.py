@@ -11,20 +11,19 @@ from awac_dist.experiments.experiment import PRESETS, Experiment, Variant
 CLONE = "--clone.updates 3000 --clone.episodes 100"
 CURVE = "--evaluation.every_updates 1000 --evaluation.curve_episodes 5 --evaluation.episodes 40"
 MAIN_JOB = f"{CLONE} --offline.updates 15000 --online.env_steps 20000 {CURVE}"
-NARROW = (
-    "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256 "
-    "--algorithm.behaviour.hidden 256 256"
-)
+TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256"
+NARROW = f"{TWO_LAYERS} --algorithm.behaviour.hidden 256 256"
+FEW_ACTIONS = "--algorithm.num_actions 2 --algorithm.backup_actions 2"
 FEWER = {  # method -> words where the budget is small, of what would take many times as long
     "bcq": NARROW,
     "bear": NARROW,
     "rlpd": "--algorithm.critic_batches 4",
-    "cal_ql": "--algorithm.num_actions 4 --algorithm.backup_actions 4",
-    "cql": "--algorithm.num_actions 4",
+    "cal_ql": FEW_ACTIONS,
+    "cql": f"--algorithm.num_actions 2 {TWO_LAYERS}",
     "crossq": "--algorithm.critic.hidden 256 256",
     "ibrl": "--algorithm.actor.hidden 256 256 256 --algorithm.critic.hidden 256 256 256",
     "sope": "--online.pause_updates 15000 --online.pause_patience 5000",
-    "wsrl": "--algorithm.critic.members 4 --algorithm.num_actions 4 --algorithm.backup_actions 4",
+    "wsrl": f"--algorithm.critic.members 4 {FEW_ACTIONS}",
 }
 BEAR = (  # the AWAC paper's, whose 20,000 first updates of 25,000 are 12,000 of ours
     "--algorithm.bandwidth 50 --algorithm.epsilon 0.02 --algorithm.divergence_updates 12000 "
