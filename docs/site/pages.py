@@ -1,4 +1,7 @@
-"""What the site has beyond the Markdown of docs/: README as its home, files that pages link to."""
+"""What the site has beyond the Markdown of docs/.
+
+README is its home, a file of the repository that a page links to has a page of its own.
+"""
 
 from __future__ import annotations
 
@@ -58,10 +61,11 @@ def _listed(entries: list[Any], named: set[str]) -> list[Any]:
     made: list[Any] = []
     for entry in entries:
         if isinstance(entry, dict):
-            made.append({name: _listed(its, named) if isinstance(its, list) else its for name, its in entry.items()})
+            ((title, its),) = entry.items()
+            made.append({title: _listed(its, named) if isinstance(its, list) else its})
         elif "*" in entry:
             found = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.glob(entry))
-            made += [path for path in found if path not in named]
+            made += [{Path(path).stem: path} for path in found if path not in named]
         else:
             made.append(entry)
     return made
