@@ -16,11 +16,18 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-LINK = re.compile(r"(?<=\]\()(?P<path>[^)#\s:]+)(?=[)#])")
+LINK = re.compile(r"(?<=\]\()[^)#\s:]+(?=[)#])")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".sh": "bash", ".toml": "toml"}
+HOME = """\
+---
+hide: [navigation]
+---
+
+"""
 SOURCE = """\
 ---
 search: {{exclude: true}}
+hide: [navigation, toc]
 ---
 
 # {name}
@@ -40,7 +47,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add README as the home page, and a page for each file outside docs/ that is linked to."""
-    home = File.generated(config, "index.md", content=(ROOT / "README.md").read_text())
+    home = File.generated(config, "index.md", content=HOME + (ROOT / "README.md").read_text())
     files.append(home)
     pages = [page for page in files if page.src_uri.endswith(".md")]
     linked = {target for page in pages for target in _targets(page) if _is_outside(target)}
@@ -54,7 +61,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Lead links where they lead in the repository."""
-    return LINK.sub(lambda link: _in_site(page.file, link["path"]), markdown)
+    return LINK.sub(lambda link: _in_site(page.file, link[0]), markdown)
 
 
 def _listed(entries: list[Any], named: set[str]) -> list[Any]:
@@ -91,12 +98,12 @@ def _in_site(file: File, link: str) -> str:
     if file.src_uri.startswith("source/"):
         return link
     target = (_place(file).parent / link).resolve()
-    if not target.exists():
-        return link
     if target == ROOT / "README.md":
         there = "index.md"
     elif _is_outside(target):
         there = f"source/{target.relative_to(ROOT).as_posix()}.md"
-    else:
+    elif target.exists() and DOCS in target.parents:
         there = target.relative_to(DOCS).as_posix()
+    else:
+        return link
     return relpath(there, Path(file.src_uri).parent)
