@@ -13,11 +13,10 @@ import pytest
 import yaml
 from pages import PAGES, ROOT
 
-from awac_dist.cli import options
 from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.options import Launch, parse, to_mapping
 from awac_dist.cli.parser import read, walk
-from awac_dist.cli.settings import known_options as every_known_option
+from awac_dist.cli.settings import known_options
 from awac_dist.config import RunConfig
 from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
@@ -28,7 +27,6 @@ DOORS = {"launch": "launch", "data": "data", "evaluation": "evaluate", "plotting
 OPTION = re.compile(r"(?<![\w-])--[a-z](?:\w|[.-]\w)*+(?!-)")  # no arrow of a diagram
 FOREIGN = {"--dashboard-host", "--idle-minutes", "--target", "--working-dir"}  # of Ray and Docker
 FOREIGN |= {"--help", "--version"}
-known_options = cache(every_known_option)
 PARTS = {its.partition(".")[0] for its in known_options()[1] if "." in its} - {"env", "clone"}
 DOTTED = re.compile(rf"(?:{'|'.join(PARTS)})\.[a-z_.0-9]+")
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
@@ -45,7 +43,6 @@ def test_every_command_could_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where the runs are made that commands go on with
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.setattr(options, "known_options", known_options)  # read once
     for words in pages.commands(page):
         try:
             check(words)
