@@ -46,16 +46,16 @@ class Checked:
                 for path, problem in value.problems():
                     yield f"{field.name}.{path}", problem
                 continue
-            for found in _ranges(hints[field.name]):
+            for found in ranges_of(hints[field.name]):
                 for item in value if isinstance(value, tuple) else (value,):
                     if item is not None and not found.holds(item):  # None where the type has it
                         yield field.name, f"{item} is not {found.legal}"
 
 
-def _ranges(hint: Any) -> Iterator[Range]:
+def ranges_of(hint: Any) -> Iterator[Range]:
     """The ranges in a type: its own, or of what it is a union or a tuple of."""
-    for argument in (*get_args(hint), *getattr(hint, "__metadata__", ())):
+    for argument in get_args(hint):
         if isinstance(argument, Range):
             yield argument
         elif get_args(argument):
-            yield from _ranges(argument)
+            yield from ranges_of(argument)

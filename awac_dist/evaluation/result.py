@@ -72,6 +72,7 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
+        """Mean return."""
         return float(np.mean(self.returns))
 
     @property
