@@ -6,9 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from commit import commit_number
 from running import small
 
+from awac_dist.algorithms import METHODS
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.nn.config import ActorConfig, NetworkConfig
@@ -20,7 +23,21 @@ ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
 BANDIT = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)  # of the one-step task
 ROWS = 24
+# A method of each skeleton and those whose update is their own. They stand for the others, which
+# are `slow` where a test costs seconds a method, but for one, which moves with the commit.
+STAND_INS = {"abm", "awac", "bear", "crossq", "dapg", "ibrl", "sac", "sope", "td3_bc", "wsrl"}
+OFTEN = STAND_INS | {sorted(METHODS)[commit_number() % len(METHODS)]}
 FLAGS = {"has_next_action", "held_out"}  # columns of 1 and 0
+
+
+def slow_unless(often: bool, *values: Any) -> Any:
+    """Parameters of a test that is run by default, or not."""
+    return pytest.param(*values, marks=() if often else pytest.mark.slow)
+
+
+def each_method(names: Iterable[str] = METHODS) -> list[Any]:
+    """Methods as parameters of a test that costs seconds."""
+    return [slow_unless(name in OFTEN, name) for name in sorted(names)]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import yaml
 from methods import (
     BANDIT,
     ENV,
+    STAND_INS,
     build,
     flat,
     furthest_after,
@@ -92,6 +93,13 @@ def quick(config: Any) -> Any:
     """The config with duals that move by steps of 0.03, and a light hand on its critics."""
     rates = {n: 3e-2 for n in vars(config) if n.endswith("_learning_rate")}
     return replace(config, **rates, **{n: 1.0 for n in vars(config) if n == "conservative_weight"})
+
+
+def test_every_skeleton_and_every_update_of_its_own_is_tested_often() -> None:
+    classes = {name: config.method for name, config in DEFAULTS.items()}
+    assert {its.__base__ for its in classes.values()} == {classes[n].__base__ for n in STAND_INS}
+    own = {name for name, its in classes.items() if {"update", "move_targets"} & vars(its).keys()}
+    assert own <= STAND_INS
 
 
 @pytest.mark.parametrize("name", METHODS)
