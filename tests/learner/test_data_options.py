@@ -252,7 +252,7 @@ def test_a_run_with_all_of_them_logs_what_the_task_gave(undisturbed: tuple[Array
         np.testing.assert_allclose(episode.rewards, -cost, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("killed", "shards"), [(20, 2), (130, 1), (171, 3)])
+@pytest.mark.parametrize(("killed", "shards"), [(10, 2), (65, 1), (85, 3)])
 def test_it_goes_on_as_if_it_had_not_been_killed_for_any_number_of_shards(
     killed: int, shards: int, config: RunConfig, undisturbed: tuple[Array, Path], tmp_path: Path
 ) -> None:

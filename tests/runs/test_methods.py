@@ -34,7 +34,7 @@ def config_of(data: str, method: str, phases: str, mode: Literal["sync", "async"
         clone=replace(config.clone, updates=0),
         offline=replace(config.offline, updates=updates),
         online=replace(config.online, env_steps=env_steps),
-        evaluation=replace(config.evaluation, episodes=1, every_updates=30),
+        evaluation=replace(config.evaluation, episodes=1, every_updates=12),
     )
 
 
@@ -59,7 +59,7 @@ def test_a_method_runs(
     assert np.isfinite(vector).all()
     assert [name for name in witness.phases if name != "load"] == phases.split(", ")
     assert (driver.progress.grad_steps, driver.progress.env_steps) == (
-        updates + env_steps,
+        updates + env_steps // 2,
         env_steps,
     )
     policy = load_policy(str(tmp_path))
@@ -75,7 +75,7 @@ def test_a_method_is_taken_up_where_it_was_killed(data: str, tmp_path: Path, met
     """Offline, and once more online."""
     config = config_of(data, method, "offline, online", "sync")
     undisturbed, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "undisturbed")
-    for session, killed_at in enumerate((17, 50)):
+    for session, killed_at in enumerate((13, 35)):
 
         def look(driver: object, updates: int = killed_at) -> None:
             if driver.progress.grad_steps >= updates:  # type: ignore[attr-defined]
