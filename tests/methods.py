@@ -1,25 +1,43 @@
 """Methods in float64 with weights that reach every bound, batches, and their networks in NumPy."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from commit import commit_number
 from running import small
 
+from awac_dist.algorithms import METHODS
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Task
-from awac_dist.nn.config import ActorConfig
+from awac_dist.nn.config import ActorConfig, NetworkConfig
 from awac_dist.replay.layout import NEEDS
 from awac_dist.tensors import Batch
-from awac_dist.types import EnvSpec
+from awac_dist.types import Array, EnvSpec
 
 ENV = EnvSpec("none", 3, 2, (-1.0, -2.0), (1.0, 3.0), None)
 CPU = torch.device("cpu")
 BANDIT = EnvSpec("none", 1, 1, (-1.0,), (1.0,), 1)  # of the one-step task
 ROWS = 24
+# A method of each skeleton and those whose update is their own. They stand for the others, which
+# are `slow` where a test costs seconds a method, but for one, which moves with the commit.
+STAND_INS = {"abm", "awac", "bear", "crossq", "dapg", "ibrl", "sac", "sope", "td3_bc", "wsrl"}
+OFTEN = STAND_INS | {sorted(METHODS)[commit_number() % len(METHODS)]}
 FLAGS = {"has_next_action", "held_out"}  # columns of 1 and 0
+
+
+def slow_unless(often: bool, *values: Any) -> Any:
+    """Parameters of a test that is run by default, or not."""
+    return pytest.param(*values, marks=() if often else pytest.mark.slow)
+
+
+def each_method(names: Iterable[str] = METHODS) -> list[Any]:
+    """Methods as parameters of a test that costs seconds."""
+    return [slow_unless(name in OFTEN, name) for name in sorted(names)]
 
 
 @contextmanager
@@ -49,6 +67,20 @@ def make_method(config: MethodConfig, seed: int = 1, width: int = 8) -> Any:
             for parameter in module.parameters():
                 parameter.normal_(0.0, 0.6, generator=generator)
     return method
+
+
+def networks_of(config: MethodConfig) -> dict[str, NetworkConfig]:
+    return {n: part for n, part in vars(config).items() if isinstance(part, NetworkConfig)}
+
+
+def with_networks(config: MethodConfig, *names: str, **options: Any) -> Any:
+    """The config with options of these networks or of all changed, where they have them."""
+    parts = {
+        name: replace(part, **{o: v for o, v in options.items() if hasattr(part, o)})
+        for name, part in networks_of(config).items()
+        if name in (names or [name])
+    }
+    return replace(config, **parts)
 
 
 def modules(method: Method) -> dict[str, torch.nn.Module]:
@@ -121,17 +153,37 @@ def one_step_task(
     return batch
 
 
-def furthest_after(method: Any, updates: int, rows: int = 64) -> float:
-    """Learn the one-step task from actions at random.
+def furthest_after(
+    method: Any,
+    updates: int,
+    rows: int = 64,
+    *,
+    noise: float | None = None,
+    online: bool = False,
+    mean: Callable[[Array], Array] | None = None,
+) -> float:
+    """Learn the one-step task, until it is solved or for so many updates.
 
-    Returns how far its mean actions are from the best ones then, at most.
+    Args:
+        method: Learns.
+        updates: At most; every tenth of them is looked how far it is.
+        rows: Of a batch.
+        noise: Of the actions around the best ones; None: they are at random.
+        online: Whether the method itself acted in half of the rows.
+        mean: Actions [B, 1] in states [B, 1]; None: the actor's.
+
+    Returns how far actions are from the best ones in the end, at most; 0.15 is near enough.
     """
-    rng, wishes = np.random.default_rng(0), (method.needs, method.segment_length)
-    for _ in range(updates):
+    rng, states = np.random.default_rng(0), np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
+    mean = mean or (lambda states: method.actor(torch.from_numpy(states)).mean.detach().numpy())
+    wishes = noise, method.needs, method.segment_length, method.actor if online else None
+    for update in range(1, updates + 1):
         count = method.batches_per_update
-        method.update([one_step_task(rows, rng, None, *wishes) for _ in range(count)])
-    states = torch.linspace(-1, 1, 21).unsqueeze(1)
-    furthest: float = (method.actor(states).mean - states / 2).abs().max().item()
+        method.update([one_step_task(rows, rng, *wishes) for _ in range(count)])
+        if update % (updates // 10) == 0:
+            furthest = float(np.abs(mean(states) - states / 2).max())
+            if furthest < 0.15:
+                break
     return furthest
 
 

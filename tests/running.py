@@ -98,13 +98,13 @@ def small_config(data: str) -> RunConfig:
         workers=2,
         shards=1,
         mode="sync",
-        clone=CloneConfig(updates=20, episodes=3),
-        offline=OfflineConfig(updates=25),
-        online=OnlineConfig(env_steps=300),
+        clone=CloneConfig(updates=10, episodes=3),
+        offline=OfflineConfig(updates=13),
+        online=OnlineConfig(env_steps=300, updates_per_step=0.5),
         algorithm=small(AWACConfig()),
         rollout=RolloutConfig(fragment_steps=30),
-        learner=LearnerConfig(batch_size=32, threads=1, updates_per_call=17, batches_per_request=5),
-        evaluation=EvaluationConfig(episodes=2, curve_episodes=1, every_updates=40),
+        learner=LearnerConfig(batch_size=32, threads=1, updates_per_call=9, batches_per_request=3),
+        evaluation=EvaluationConfig(episodes=2, curve_episodes=1, every_updates=20),
     )
 
 

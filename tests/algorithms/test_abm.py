@@ -18,6 +18,7 @@ from methods import (
     numpy_log_density,
     numpy_q,
     one_step_task,
+    with_networks,
 )
 from running import small
 from test_mpo import numpy_actor_loss, numpy_critic_loss, numpy_value
@@ -89,11 +90,7 @@ def test_advantages_by_hand() -> None:
 def quick(**options: Any) -> ABM:
     config = ABMConfig(critic=CriticConfig(target_update_rate=0.05), **options)
     rates = {f"{n}_learning_rate": 3e-2 for n in ("temperature", "mean_multiplier")}
-    parts = {
-        n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic", "prior")
-    }
-    env = BANDIT
-    return build(small(replace(config, **parts, **rates), 16), env)
+    return build(with_networks(small(replace(config, **rates)), learning_rate=1e-2), BANDIT)
 
 
 def test_the_prior_clones_the_better_of_two_actions() -> None:

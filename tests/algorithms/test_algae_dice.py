@@ -18,6 +18,7 @@ from methods import (
     numpy_batch,
     numpy_q,
     numpy_sample,
+    with_networks,
 )
 from running import small
 
@@ -131,9 +132,8 @@ def test_the_ratio_is_a_constant_of_the_actor() -> None:
 @pytest.mark.parametrize(("exponent", "weight"), [(1.5, 0.01), (2.0, 0.1)])
 def test_a_one_step_task_is_solved_from_actions_at_random(exponent: float, weight: float) -> None:
     config = AlgaeDICEConfig(target_entropy=None, entropy_coef=0.01)
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    config = replace(config, **parts, exponent=exponent, divergence_weight=weight)
-    method = build(small(config, 16), BANDIT)
+    config = replace(config, exponent=exponent, divergence_weight=weight)
+    method = build(with_networks(small(config), learning_rate=1e-2), BANDIT)
     assert furthest_after(method, 200) < 0.15
 
 

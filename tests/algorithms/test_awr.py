@@ -16,6 +16,7 @@ from methods import (
     numpy_ensemble,
     numpy_gaussian,
     numpy_log_density,
+    with_networks,
 )
 from running import small
 
@@ -113,7 +114,5 @@ def chain(rows: int, rng: np.random.Generator) -> Batch:
 
 
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
-    config = small(AWRConfig(temperature=0.3), 16)
-    parts = {n: replace(getattr(config, n), learning_rate=3e-3) for n in ("actor", "value")}
-    method = build(replace(config, **parts), BANDIT)
+    method = build(with_networks(small(AWRConfig(temperature=0.3)), learning_rate=3e-3), BANDIT)
     assert furthest_after(method, 300, 128) < 0.15

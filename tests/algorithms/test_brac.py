@@ -23,6 +23,7 @@ from methods import (
     numpy_q,
     numpy_sample,
     one_step_task,
+    with_networks,
 )
 from running import small
 
@@ -34,7 +35,6 @@ KINDS = "gaussian", "squashed_gaussian"
 DIVERGENCES = list(product(KINDS, ("kl", "mmd", "kl_dual"), ("value", "policy")))
 OPTIONS = [*DIVERGENCES, *((kind, "kl", "reward") for kind in KINDS)]
 HALF = (np.array(ENV.action_high) - np.array(ENV.action_low)) / 2
-ONE = BANDIT
 
 
 def log_behaviour(method: BRAC, s: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -146,8 +146,7 @@ def test_a_clone_begins_the_behaviour_too_where_it_has_its_shape(hidden: Any, eq
 def quick(**options: Any) -> BRAC:
     config = BRACConfig(penalty_weight_learning_rate=2e-2, **options)
     names = "actor", "critic", "behaviour"
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in names}
-    return build(small(replace(config, **parts), 16), ONE)
+    return build(with_networks(small(config), *names, learning_rate=1e-2), BANDIT)
 
 
 def test_the_weight_brings_the_divergence_to_its_target() -> None:

@@ -17,7 +17,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from methods import BANDIT, ENV, build, flat, make_batch, make_method, modules, one_step_task
+from methods import (
+    BANDIT,
+    ENV,
+    STAND_INS,
+    build,
+    flat,
+    furthest_after,
+    make_batch,
+    make_method,
+    modules,
+    networks_of,
+    with_networks,
+)
 from running import small
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -32,15 +44,15 @@ from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.learner.record import named_tensors
 from awac_dist.nn.actors import ACTORS
-from awac_dist.nn.config import NetworkConfig
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.tensors import Batch
+from awac_dist.types import Array
 
+DEFAULTS = {name: config_class(name)() for name in METHODS}
 KINDS = {
     f"{name}-{kind}": replace(config, actor=replace(config.actor, kind=kind))
-    for name in METHODS
-    for config in [config_class(name)()]
+    for name, config in DEFAULTS.items()
     for kind in ACTORS
 }
 LEGAL = {name: config for name, config in KINDS.items() if not list(config.problems())}
@@ -48,6 +60,9 @@ ACTING = {(name.split("-")[0], its.policy_spec(ENV)): name for name, its in LEGA
 CONFIGS = {name: LEGAL[name] for name in ACTING.values()}  # one for each policy that acts
 METRICS = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
 EXPLAINED = set(re.findall(r"`(\w+/\w+)`", "".join(re.findall(r"^\|([^|]*)", METRICS, re.M))))
+
+
+EACH_METHOD = pytest.mark.parametrize("config", DEFAULTS.values(), ids=list(DEFAULTS))
 
 
 @pytest.fixture(params=CONFIGS)
@@ -66,19 +81,6 @@ def batches(method: Method, seed: int = 0, rows: int = 24) -> list[Batch]:
     return [make_batch(rows, seed * count + number, *wishes) for number in range(count)]
 
 
-def networks_of(config: MethodConfig) -> dict[str, NetworkConfig]:
-    return {n: part for n, part in vars(config).items() if isinstance(part, NetworkConfig)}
-
-
-def with_networks(config: MethodConfig, **options: Any) -> Any:
-    """The config with options of all its networks changed, where they have them."""
-    parts = {
-        name: replace(part, **{o: v for o, v in options.items() if hasattr(part, o)})
-        for name, part in networks_of(config).items()
-    }
-    return replace(config, **parts)
-
-
 def hastened(config: Any) -> Any:
     """The config with networks that move by steps of 0.003 at least."""
     rates = {n: max(3e-3, part.learning_rate) for n, part in networks_of(config).items()}
@@ -91,6 +93,13 @@ def quick(config: Any) -> Any:
     """The config with duals that move by steps of 0.03, and a light hand on its critics."""
     rates = {n: 3e-2 for n in vars(config) if n.endswith("_learning_rate")}
     return replace(config, **rates, **{n: 1.0 for n in vars(config) if n == "conservative_weight"})
+
+
+def test_every_skeleton_and_every_update_of_its_own_is_tested_often() -> None:
+    classes = {name: config.method for name, config in DEFAULTS.items()}
+    assert {its.__base__ for its in classes.values()} == {classes[n].__base__ for n in STAND_INS}
+    own = {name for name, its in classes.items() if {"update", "move_targets"} & vars(its).keys()}
+    assert own <= STAND_INS
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -284,6 +293,7 @@ def learn_half(method: Any) -> None:
         raise
 
 
+@EACH_METHOD
 def test_two_learners_take_the_steps_of_one(config: MethodConfig) -> None:
     table, barrier = [None, None], Barrier(2, timeout=60)
     pair = [make_method(config) for _ in range(2)]
@@ -314,6 +324,7 @@ def after(method: Method, updates: int, first: int = 0) -> Tensor:
     return flat(method)
 
 
+@EACH_METHOD
 def test_a_loaded_state_takes_the_next_ten_updates_alike(config: MethodConfig) -> None:
     method, other = make_method(config), make_method(config, seed=9)
     after(method, 3)
@@ -321,6 +332,7 @@ def test_a_loaded_state_takes_the_next_ten_updates_alike(config: MethodConfig) -
     assert torch.equal(after(method, 10, first=3), after(other, 10, first=3))
 
 
+@EACH_METHOD
 def test_a_state_stays_as_it_was_taken(method: Method) -> None:
     after(method, 2)
     state, written = method.training_state(), saved(method)
@@ -331,6 +343,7 @@ def test_a_state_stays_as_it_was_taken(method: Method) -> None:
             assert all(torch.equal(value, written[group][name][key]) for key, value in part.items())
 
 
+@EACH_METHOD
 def test_every_part_of_the_state_is_needed(config: MethodConfig) -> None:
     method = make_method(config)
     after(method, 3)
@@ -351,6 +364,7 @@ def test_every_part_of_the_state_is_needed(config: MethodConfig) -> None:
         assert not torch.equal(after(other, 3, first=3), expected), f"{group} {name}"
 
 
+@EACH_METHOD
 def test_a_state_of_another_kind_of_device_goes_on_too(config: MethodConfig) -> None:
     state = {**make_method(config).training_state(), "device": "cuda"}
     state["generator"] = torch.arange(16, dtype=torch.uint8)  # what one on a GPU has
@@ -448,18 +462,15 @@ def acts(method: Method) -> NetworkPolicy:
 
 
 def test_a_one_step_task_is_solved(config: MethodConfig) -> None:
-    env = BANDIT
-    config = with_networks(hastened(small(config, 32)), target_update_rate=0.05)
-    method = build(quick(config), env, seed=0)
-    rng = np.random.default_rng(0)
+    config = with_networks(hastened(small(config)), target_update_rate=0.05)
+    method = build(quick(config), BANDIT, seed=0)
     adam = isinstance(method.optimizers["actor"], torch.optim.Adam)
-    updates, rows = (400, 128) if adam else (25, 2000)  # a natural step needs a good direction
-    for _ in range(updates):
-        count, wishes = method.batches_per_update, (method.needs, method.segment_length)
-        own = None if adam else method.actor
-        method.update([one_step_task(rows, rng, 0.3, *wishes, own) for _ in range(count)])
-    states = np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
-    assert np.abs(acts(method).mean(states) - states / 2).max() < 0.15
+    much = (400, 64) if adam else (30, 2000)  # a natural step needs a good direction
+
+    def mean(states: Array) -> Array:
+        return acts(method).mean(states)
+
+    assert furthest_after(method, *much, noise=0.3, online=not adam, mean=mean) < 0.15
 
 
 def test_reading_options_executes_no_torch() -> None:

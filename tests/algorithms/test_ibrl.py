@@ -20,6 +20,7 @@ from methods import (
     numpy_batch,
     numpy_q,
     one_step_task,
+    with_networks,
 )
 from running import small
 
@@ -108,10 +109,8 @@ def test_a_choice_by_chance_has_the_softmaxs_probability() -> None:
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
 def test_a_clone_that_is_good_acts_before_anything_is_learned(temperature: float) -> None:
     """Critics that know the task choose a perfect clone where the policy is at its worst."""
-    env = BANDIT
-    config = replace(IBRLConfig(), choice_temperature=temperature)
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), env)
+    config = small(IBRLConfig(choice_temperature=temperature))
+    method = build(with_networks(config, learning_rate=1e-2), BANDIT)
     rng = np.random.default_rng(0)
     with torch.no_grad():
         method.actor.weights[-1].fill_(-2.0)  # about -0.96 everywhere; the clone is near 0
@@ -125,9 +124,8 @@ def test_a_clone_that_is_good_acts_before_anything_is_learned(temperature: float
 
 
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
-    config = IBRLConfig(critic=replace(IBRLConfig().critic, members=2), critic_batches=2)
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), BANDIT)
+    config = small(IBRLConfig(critic=replace(IBRLConfig().critic, members=2), critic_batches=2))
+    method = build(with_networks(config, learning_rate=1e-2), BANDIT)
     assert furthest_after(method, 200) < 0.15
 
 

@@ -1,6 +1,5 @@
 """IQL equals its equations."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -17,6 +16,7 @@ from methods import (
     numpy_gaussian,
     numpy_log_density,
     numpy_q,
+    with_networks,
 )
 from running import small
 
@@ -83,9 +83,6 @@ def test_v_nears_the_best_action_of_the_data() -> None:
 
 
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
-    config = IQLConfig(temperature=0.01, expectile=0.9)
-    parts = {
-        n: replace(getattr(config, n), learning_rate=3e-3) for n in ("actor", "critic", "value")
-    }
-    method = build(small(replace(config, **parts), 16), BANDIT)
+    config = small(IQLConfig(temperature=0.01, expectile=0.9))
+    method = build(with_networks(config, learning_rate=3e-3), BANDIT)
     assert furthest_after(method, 300, 128) < 0.15

@@ -1,6 +1,5 @@
 """MARWIL equals its equations."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,6 +14,7 @@ from methods import (
     numpy_gaussian,
     numpy_log_density,
     one_step_task,
+    with_networks,
 )
 from running import small
 
@@ -80,7 +80,6 @@ def test_advantages_that_overflow_the_exponential_weigh_as_much_as_may_be() -> N
 
 
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
-    config = small(MARWILConfig(temperature=0.5, norm_rate=0.1), 16)
-    parts = {n: replace(getattr(config, n), learning_rate=3e-3) for n in ("actor", "value")}
-    method = build(replace(config, **parts), BANDIT)
+    config = small(MARWILConfig(temperature=0.5, norm_rate=0.1))
+    method = build(with_networks(config, learning_rate=3e-3), BANDIT)
     assert furthest_after(method, 300, 128) < 0.15

@@ -20,6 +20,7 @@ from methods import (
     numpy_log_density,
     numpy_q,
     one_step_task,
+    with_networks,
 )
 from running import small
 
@@ -30,7 +31,6 @@ from awac_dist.tensors import Batch
 
 OPTIONS = list(product((1, 2), (False, True), (None, 0.1), (None, 0.01), (None, 1e-4)))
 STILL = CriticConfig(target_update_rate=1e-12)
-ONE = BANDIT
 
 
 def numpy_value(method: Any, states: np.ndarray, draws: torch.Generator) -> np.ndarray:
@@ -126,8 +126,7 @@ def test_a_bound_that_always_holds_takes_no_price_below_its_least() -> None:
 def quick(**options: Any) -> MPO:
     config = MPOConfig(**options)
     rates = {f"{name}_learning_rate": 3e-2 for name in BOUNDS}
-    actor, critic = (replace(part, learning_rate=1e-2) for part in (config.actor, config.critic))
-    return build(small(replace(config, actor=actor, critic=critic, **rates), 16), ONE)
+    return build(with_networks(small(replace(config, **rates)), learning_rate=1e-2), BANDIT)
 
 
 def test_the_policy_keeps_to_its_bounds_around_a_copy_that_stays() -> None:

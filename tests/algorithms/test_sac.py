@@ -1,6 +1,5 @@
 """SAC equals its equations."""
 
-from dataclasses import replace
 from itertools import product
 from math import log
 from typing import Any
@@ -20,6 +19,7 @@ from methods import (
     numpy_q,
     numpy_sample,
     one_step_task,
+    with_networks,
 )
 from running import small
 
@@ -98,8 +98,8 @@ def test_the_target_entropy_is_told_in_half_ranges() -> None:
 @pytest.mark.parametrize("start", [0.02, 1.0])
 def test_alpha_brings_the_entropy_to_its_target(start: float) -> None:
     config = SACConfig(entropy_coef=start, entropy_coef_learning_rate=2e-2, target_entropy=-0.5)
-    parts = {n: replace(getattr(config, n), learning_rate=5e-3) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), EnvSpec("none", 1, 1, (-2.0,), (2.0,), 1))
+    wider = EnvSpec("none", 1, 1, (-2.0,), (2.0,), 1)
+    method = build(with_networks(small(config), learning_rate=5e-3), wider)
     rng = np.random.default_rng(0)
     metrics = [method.update([one_step_task(64, rng)]) for _ in range(500)]
     entropies = [found["actor/entropy"].item() for found in metrics]
@@ -119,9 +119,8 @@ def test_members_of_the_target_are_drawn_anew_and_all_of_them_in_time() -> None:
 
 
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
-    config = SACConfig(target_entropy=None, entropy_coef=0.01, critic_batches=2)
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), BANDIT)
+    config = small(SACConfig(target_entropy=None, entropy_coef=0.01, critic_batches=2))
+    method = build(with_networks(config, learning_rate=1e-2), BANDIT)
     assert furthest_after(method, 200) < 0.15
 
 

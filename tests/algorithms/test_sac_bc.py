@@ -19,6 +19,7 @@ from methods import (
     numpy_q,
     numpy_sample,
     one_step_task,
+    with_networks,
 )
 from running import small
 
@@ -74,9 +75,8 @@ def test_where_there_is_no_prior_row_nothing_is_cloned() -> None:
 
 def test_demonstrations_are_followed_where_the_critic_knows_nothing_better() -> None:
     """Prior rows do s / 2, collected ones -0.8; all rewards are equal."""
-    config = SACBCConfig(target_entropy=None, entropy_coef=0.01)
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), BANDIT)
+    config = small(SACBCConfig(target_entropy=None, entropy_coef=0.01))
+    method = build(with_networks(config, learning_rate=1e-2), BANDIT)
     rng, online = np.random.default_rng(0), torch.arange(64) % 2
     for _ in range(200):
         batch = one_step_task(64, rng, 0.05)

@@ -1,6 +1,5 @@
 """TD3 equals its equations."""
 
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -19,6 +18,7 @@ from methods import (
     numpy_action,
     numpy_batch,
     numpy_q,
+    with_networks,
 )
 from running import small
 
@@ -91,9 +91,7 @@ def test_targets_and_actor_move_once_an_update() -> None:
 
 
 def test_a_one_step_task_is_solved_from_actions_at_random() -> None:
-    config = TD3Config()
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), BANDIT)
+    method = build(with_networks(small(TD3Config()), learning_rate=1e-2), BANDIT)
     assert furthest_after(method, 200) < 0.15
 
 

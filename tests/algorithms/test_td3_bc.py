@@ -17,6 +17,7 @@ from methods import (
     numpy_batch,
     numpy_q,
     one_step_task,
+    with_networks,
 )
 from running import small
 from test_td3 import numpy_smoothed, numpy_value
@@ -107,9 +108,7 @@ def test_what_is_not_known_of_the_next_action_does_not_matter() -> None:
 
 def test_it_prefers_the_better_of_what_the_data_did() -> None:
     """Half of the actions are near 0.9, half near -0.9, which is worth more; a clone does 0."""
-    config = TD3BCConfig(alpha=2.5)
-    parts = {n: replace(getattr(config, n), learning_rate=1e-2) for n in ("actor", "critic")}
-    method = build(small(replace(config, **parts), 16), BANDIT)
+    method = build(with_networks(small(TD3BCConfig(alpha=2.5)), learning_rate=1e-2), BANDIT)
     rng = np.random.default_rng(0)
     for _ in range(200):
         drawn = [one_step_task(64, rng) for _ in range(2)]

@@ -260,7 +260,7 @@ def test_a_policy_that_is_not_finite_is_not_published(data: str, tmp_path: Path)
     learner: Learner = driver.learner._handle.component  # type: ignore[attr-defined]
     with torch.no_grad():
         next(learner.method.actor.parameters())[0, 0] = torch.inf
-    with pytest.raises(RunFailed, match="the policy after update 345 is not finite"):
+    with pytest.raises(RunFailed, match="the policy after update 173 is not finite"):
         learner.publish()
 
 
@@ -272,7 +272,7 @@ def test_no_checkpoint_of_a_learner_that_failed(data: str, tmp_path: Path) -> No
     learner: Learner = driver.learner._handle.component  # type: ignore[attr-defined]
     with torch.no_grad():
         next(learner.method.networks["actor"].parameters())[0, 0] = torch.nan
-    with pytest.raises(RunFailed, match=r"method\.networks\..* is not finite: update 345"):
+    with pytest.raises(RunFailed, match=r"method\.networks\..* is not finite: update 173"):
         driver.learner.save({})
     assert sealed(str(tmp_path / "checkpoints")) == before
 

@@ -137,7 +137,7 @@ def test_a_clone_and_a_checkpoint_can_be_rolled_out(tmp_path: Path) -> None:
     run(small_config(data), InlineRuntime(Resources((2.0,), gpus=0)), tmp_path / "run")
     words = ["--policy", str(tmp_path / "run"), "--episodes", "1", "--deterministic"]
     (episode,), _ = collected(tmp_path / "checkpoint", *words)
-    assert episode.origin.policy_version == 345
+    assert episode.origin.policy_version == 173
 
 
 def test_a_worker_that_dies_is_one_clear_line(

@@ -89,7 +89,7 @@ def test_every_answer_is_seen_to_come_before_it_is_taken(
     config: RunConfig, tmp_path: Path, mode: str
 ) -> None:
     def kill(driver: Any) -> None:
-        if driver.progress.grad_steps >= 150:
+        if driver.progress.grad_steps >= 75:
             raise Killed
 
     changed, folder = replace(config, mode=mode, shards=2), tmp_path / "run"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from methods import make_batch, make_method
+from methods import OFTEN, make_batch, make_method, slow_unless
 
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
@@ -38,6 +38,12 @@ CONFIGS = {name: config_class(name)() for name in METHODS} | {
 }
 
 
+@pytest.fixture(autouse=True)
+def _forgets() -> None:
+    """All tests together compile more than one process may."""
+    torch._dynamo.reset()
+
+
 class Late(BC):
     """Draws outside its loss, too."""
 
@@ -64,14 +70,16 @@ def updated(
     return dict(named_tensors(method))
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
-def test_losses_are_one_graph_and_draw_the_same(config: MethodConfig) -> None:
+@pytest.mark.parametrize(
+    "name", [slow_unless(name in OFTEN | {"brac-dual", "sac-subset"}, name) for name in CONFIGS]
+)
+def test_losses_are_one_graph_and_draw_the_same(name: str) -> None:
     """To the bit: that backend runs the operations of the graph one by one."""
-    sizes = (12, 12, 7, 12)
-    eager, traced = (updated(config, backend, sizes) for backend in (None, "eager"))
+    sizes = (12, 12, 7, 12) if name in ("awac", "sac-subset") else (12, 12)
+    eager, traced = (updated(CONFIGS[name], backend, sizes) for backend in (None, "eager"))
     assert eager.keys() == traced.keys()
-    for name, value in eager.items():
-        assert torch.equal(value, traced[name]), name
+    for tensor, value in eager.items():
+        assert torch.equal(value, traced[tensor]), tensor
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")

@@ -88,13 +88,12 @@ def test_the_policy_and_its_density_are_float32() -> None:
     assert {value.dtype for _, value in named_tensors(method)} == {torch.float32}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_bfloat16_learns_the_same_one_step_task(seed: int) -> None:
+def test_bfloat16_learns_the_same_one_step_task() -> None:
     errors = {}
     for precision in ("float32", "bfloat16"):
         rates = ActorConfig(learning_rate=3e-3), CriticConfig(learning_rate=3e-3)
         method = make_awac(AWACConfig(*rates, temperature=0.05, effective_batch=None))
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         for _ in range(250):
             with autocast(precision, CPU):
                 method.update([one_step_batch(rng)])

@@ -1,11 +1,11 @@
-"""Who acts in RLlib, acts as the policy of the method does anywhere: every method's."""
+"""Who learns and acts in RLlib, does so as the method does anywhere: every method."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rllib_tasks import small_config
+from rllib_tasks import difference, parameters, small_config, standalone_learner
 from running import write_demonstrations
 
 from awac_dist.algorithms import METHODS
@@ -19,15 +19,24 @@ from awac_dist.rllib.replay import Replay
 ENV = "Pendulum-v1"
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_demonstrations(tmp_path_factory.mktemp("data") / "prior.parquet")
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_an_env_runner_acts_as_the_policy_that_is_saved(method: str, tmp_path: Path) -> None:
-    data = write_demonstrations(tmp_path / "prior.parquet")
+def test_it_learns_as_anywhere_and_an_env_runner_acts_as_the_policy_that_is_saved(
+    method: str, data: str
+) -> None:
     config = small_config(data, method, normalize_observations=True)
     learner = config.build_learner(env=make_env(ENV))
     replay = Replay(env_spec(ENV), config.as_run(), config.fixed_seed())
     learner.normalize(*replay.statistics)
     each, replay.wishes = learner.method.batches_per_update, learner.wishes
     learner.update(batch=as_batch(replay.sample(0, each * 3, 32)), timesteps={})
+    standalone = standalone_learner(config)
+    standalone.update(3)
+    assert difference(parameters(learner.method), parameters(standalone.method)) == 0.0
     trained = learner.module["default_policy"]
     spaces = {name: getattr(trained, name) for name in ("observation_space", "action_space")}
     acting = type(trained)(**spaces, model_config=trained.model_config, inference_only=True)
@@ -50,9 +59,8 @@ def test_an_env_runner_acts_as_the_policy_that_is_saved(method: str, tmp_path: P
 @pytest.mark.ray
 @pytest.mark.parametrize("method", ["bcq", "bear"])
 def test_a_policy_that_chooses_collects_and_is_kept(
-    ray_session: None, method: str, tmp_path: Path
+    ray_session: None, method: str, data: str, tmp_path: Path
 ) -> None:
-    data = write_demonstrations(tmp_path / "prior.parquet")
     counts = {"num_offline_updates": 5, "updates_per_training_step": 5, "updates_per_step": 0.1}
     algorithm = small_config(data, method, normalize_observations=True, **counts).build_algo()
     results = [algorithm.train() for _ in range(2)]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from methods import OFTEN, slow_unless
 from rllib_tasks import (
     difference,
     of_algorithm,
@@ -24,7 +25,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 OPTIONS: list[dict[str, Any]] = [
-    *({"method": method} for method in METHODS),
     {"weights": "exp", "max_weight": 3.0, "effective_batch": None, "temperature": 0.5},
     {"value": "mean", "advantage_clip": 0.1, "max_q": 0.0},
     {"normalize_observations": True},
@@ -32,7 +32,10 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+METHOD = [slow_unless(name in OFTEN, {"method": name}) for name in METHODS]
+
+
+@pytest.mark.parametrize("options", [*METHOD, *OPTIONS], ids=str)
 def test_fifty_updates_equal_the_standalone_learners(
     ray_session: None, data: str, options: dict[str, Any]
 ) -> None:

@@ -1,11 +1,12 @@
-"""Every method of the registry goes through every kind of run, and is taken up again."""
+"""The methods of the registry go through every kind of run, and are taken up again."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from methods import OFTEN, each_method, slow_unless
 from running import run, small, small_config, write_demonstrations
 
 from awac_dist import load_policy
@@ -15,11 +16,7 @@ from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.runs.runtime import InlineRuntime, Resources
 
 RESOURCES = Resources((2.0,), gpus=0)
-PHASES = {
-    "offline": (20, 0),
-    "offline, online": (20, 120),
-    "online": (0, 120),
-}  # updates, env_steps
+PHASES = {"offline": (20, 0), "offline, online": (20, 60), "online": (0, 60)}  # updates, env_steps
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +34,21 @@ def config_of(data: str, method: str, phases: str, mode: Literal["sync", "async"
         clone=replace(config.clone, updates=0),
         offline=replace(config.offline, updates=updates),
         online=replace(config.online, env_steps=env_steps),
+        evaluation=replace(config.evaluation, episodes=1, every_updates=12),
     )
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-@pytest.mark.parametrize("phases", PHASES)
-@pytest.mark.parametrize("method", METHODS)
+def kinds_of_runs() -> list[Any]:
+    """Those of a method that others stand for are slow, but for one."""
+    kinds = [(phases, mode) for phases in PHASES for mode in ("sync", "async")]
+    return [
+        slow_unless(method in OFTEN or kind == ("offline, online", "async"), method, *kind)
+        for method in METHODS
+        for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize(("method", "phases", "mode"), kinds_of_runs())
 def test_a_method_runs(
     data: str, tmp_path: Path, method: str, phases: str, mode: Literal["sync", "async"]
 ) -> None:
@@ -53,7 +59,7 @@ def test_a_method_runs(
     assert np.isfinite(vector).all()
     assert [name for name in witness.phases if name != "load"] == phases.split(", ")
     assert (driver.progress.grad_steps, driver.progress.env_steps) == (
-        updates + env_steps,
+        updates + env_steps // 2,
         env_steps,
     )
     policy = load_policy(str(tmp_path))
@@ -64,30 +70,28 @@ class Killed(Exception):  # noqa: N818 - says what happened
     """The whole run is gone."""
 
 
-@pytest.mark.parametrize("phase", ["offline", "online"])
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_is_taken_up_where_it_was_killed(
-    data: str, tmp_path: Path, method: str, phase: str
-) -> None:
+@pytest.mark.parametrize("method", each_method())
+def test_a_method_is_taken_up_where_it_was_killed(data: str, tmp_path: Path, method: str) -> None:
+    """Offline, and once more online."""
     config = config_of(data, method, "offline, online", "sync")
-    config = replace(config, evaluation=replace(config.evaluation, every_updates=30))
     undisturbed, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "undisturbed")
-    killed_at = {"offline": 17, "online": 80}[phase]
+    for session, killed_at in enumerate((13, 35)):
 
-    def look(driver: object) -> None:
-        if driver.progress.grad_steps >= killed_at:  # type: ignore[attr-defined]
-            raise Killed
+        def look(driver: object, updates: int = killed_at) -> None:
+            if driver.progress.grad_steps >= updates:  # type: ignore[attr-defined]
+                raise Killed
 
-    with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), tmp_path / "killed", look=look)
-    resumed, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "killed", session=1)
+        with pytest.raises(Killed):
+            run(config, InlineRuntime(RESOURCES), tmp_path / "killed", look=look, session=session)
+    resumed, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "killed", session=2)
     np.testing.assert_array_equal(resumed, undisturbed)
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("awac", "bc")])
+@pytest.mark.parametrize("method", each_method(METHODS.keys() - {"awac", "bc", "sope"}))
 def test_on_ray_a_method_gives_the_same_numbers(data: str, tmp_path: Path, method: str) -> None:
+    """AWAC and its clone do in test_run.py, SOPE in test_pauses.py."""
     config = replace(config_of(data, method, "offline, online", "sync"), workers=1)
     posted, _, _ = run(config, RayRuntime(), tmp_path / "ray")
     called, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "inline")

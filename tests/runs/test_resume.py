@@ -116,7 +116,7 @@ def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
     vector, witness, driver = run(config, MortalRuntime(Learner, [call], after=after), folder)
     assert [component for component, _ in witness.deaths] == ["learner"]
     np.testing.assert_array_equal(vector, undisturbed)
-    assert driver.progress.grad_steps == 20 + 25 + 300
+    assert driver.progress.grad_steps == 10 + 13 + 150
 
 
 @everywhere("lives", [[22], [30, 12], [25, 12, 14]])
@@ -131,7 +131,7 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     counts = [report.grad_steps for report in witness.updates]
     assert counts == sorted(set(counts))
     progress = driver.progress
-    assert (progress.env_steps, progress.grad_steps) == (300, 20 + 25 + 300)
+    assert (progress.env_steps, progress.grad_steps) == (300, 10 + 13 + 150)
     assert driver.learner.register().steps("online") == 300
 
 
@@ -221,7 +221,7 @@ def killed_at(updates: int) -> Callable[[Any], None]:
     return look
 
 
-@everywhere("killed", [(0, 1), (10, 1), (20, 3), (37, 1), (45, 2), (150, 1), (200, 3), (340, 1)])
+@everywhere("killed", [(0, 1), (5, 1), (10, 3), (18, 1), (23, 2), (75, 1), (100, 3), (170, 1)])
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     config: RunConfig, undisturbed: Array, folder: str, killed: tuple[int, int]
 ) -> None:
@@ -231,7 +231,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     resumed = replace(config, shards=shards)
     vector, _, driver = run(resumed, InlineRuntime(RESOURCES), folder, session=1)
     np.testing.assert_array_equal(vector, undisturbed)
-    assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 345)
+    assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 173)
     assert driver.learner.register().steps("online") == 300
     assert logged_steps(folder) == 3 * 200 + 300
 
@@ -264,7 +264,7 @@ def test_nothing_is_done_again_where_the_task_does_not_repeat(
     registered = gymnasium.registry[config.env.id]
     monkeypatch.setattr(registered, "nondeterministic", True)
     with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(200))
+        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(100))
     kept = logged_steps(folder)
     _, _, driver = run(config, InlineRuntime(RESOURCES), folder, session=1)
     known = driver.learner.register()
@@ -293,7 +293,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
     assert known.steps("clone") == 600
     assert known.steps("online") == driver.progress.env_steps == 300
     assert logged_steps(folder) == 900
-    assert driver.progress.grad_steps == 20 + 25 + 300
+    assert driver.progress.grad_steps == 10 + 13 + 150
     collected = sum(report.env_steps for report, _ in witness.rollouts)
     if mode == "sync":
         np.testing.assert_array_equal(vector, undisturbed)
@@ -304,7 +304,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_repeats_nothing(
 @pytest.mark.parametrize(
     "changes", [{"mode": "async"}, {"workers": 3}, {"mode": "async", "workers": 5, "shards": 2}]
 )
-@everywhere("updates", [25, 200])
+@everywhere("updates", [13, 100])
 def test_a_run_goes_on_with_other_workers_and_loses_nothing(
     config: RunConfig, folder: str, changes: dict[str, Any], updates: int
 ) -> None:
@@ -355,7 +355,7 @@ def test_an_evaluation_that_a_stop_keeps_from_beginning_is_done_later(
         patch.setattr(Evaluator, "load", lambda it: loads.append(0) or load(it))
         run(config, InlineRuntime(RESOURCES), tmp_path, stop=lambda: len(loads) == 3)
     due = load_progress(sealed(f"{tmp_path}/checkpoints")[-1])["evaluated_at"]
-    assert due > 45  # of the online phase, after the results of two phases
+    assert due > 23  # of the online phase, after the results of two phases
     _, witness, _ = run(config, InlineRuntime(RESOURCES), tmp_path, session=1)
     assert due in [e.policy_version for e in witness.evaluations]
 
@@ -366,7 +366,7 @@ def test_a_worker_that_dies_over_what_it_did_already_costs_nothing(
 ) -> None:
     """Its run was resumed, and may be stopped and resumed while the others get new streams."""
     with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(200))
+        run(config, InlineRuntime(RESOURCES), tmp_path, look=killed_at(100))
     fresh, asked = WorkerPool.fresh_streams, []
     with monkeypatch.context() as patch:
         patch.setattr(WorkerPool, "fresh_streams", lambda it: asked.append(0) or fresh(it))
@@ -398,7 +398,7 @@ def killed_online(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
     """The folder of a run that was killed in the midst of its online phase."""
     folder = tmp_path_factory.mktemp("killed")
     with pytest.raises(Killed):
-        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(150))
+        run(config, InlineRuntime(RESOURCES), folder, look=killed_at(75))
     return folder
 
 

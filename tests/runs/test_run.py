@@ -72,7 +72,7 @@ def test_a_run_goes_through_its_phases_and_keeps_its_counts(
         "online",
     ]
     assert driver.progress.env_steps == 300
-    assert driver.progress.grad_steps == witness.updates[-1].grad_steps == 20 + 25 + 300
+    assert driver.progress.grad_steps == witness.updates[-1].grad_steps == 10 + 13 + 150
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -105,13 +105,13 @@ def test_a_warm_up_collects_with_the_policy_as_it_is(
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
     assert witness.phases[-2:] == ["warm-up", "online"]
     assert driver.progress.env_steps == 300
-    assert driver.progress.grad_steps == 20 + 25 + 100
+    assert driver.progress.grad_steps == 10 + 13 + 100
     steps, versions = 0, []
     for report, _ in witness.rollouts:
-        if report.policy_version >= 45 and steps < 100:
+        if report.policy_version >= 23 and steps < 100:
             steps += report.env_steps
             versions.append(report.policy_version)
-    assert set(versions) == {45}
+    assert set(versions) == {23}
     assert steps == 100
 
 
@@ -121,13 +121,13 @@ def test_on_policy_each_round_is_of_one_policy(
 ) -> None:
     changed = with_online(config, mode, round_steps=100, updates_per_step=0.07)
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
-    assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 20 + 25 + 21)
+    assert (driver.progress.env_steps, driver.progress.grad_steps) == (300, 10 + 13 + 21)
     assert changed.online.updates == 21
     steps: dict[int, int] = {}
     for report, _ in witness.rollouts:
         version = report.policy_version
         steps[version] = steps.get(version, 0) + report.env_steps
-    assert [steps[version] for version in (45, 52, 59)] == [100, 100, 100]
+    assert [steps[version] for version in (23, 30, 37)] == [100, 100, 100]
 
 
 def test_the_newest_rows_are_always_there_to_be_drawn(config: RunConfig, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_updates_never_run_ahead_of_the_ratio(config: RunConfig, tmp_path: Path,
     changed = with_online(config, mode, updates_per_step=0.5)
     _, witness, driver = run(changed, InlineRuntime(RESOURCES), tmp_path)
     assert driver.progress.env_steps == 300
-    assert witness.updates[-1].grad_steps == 20 + 25 + 150
+    assert witness.updates[-1].grad_steps == 10 + 13 + 150
 
 
 def test_the_experience_log_holds_what_the_workers_collected(
@@ -189,7 +189,7 @@ def test_checkpoints_are_whole_and_only_the_newest_are_kept(
     paths = sealed(str(tmp_path / "checkpoints"))
     assert len(paths) == 2
     state = load_checkpoint(paths[-1])
-    assert state["grad_steps"] == 345
+    assert state["grad_steps"] == 173
     assert load_progress(paths[-1])["env_steps"] == 300
     actor = state["method"]["networks"]["actor"]
     actor = [actor[f"weights.{i}"].numpy().ravel() for i in range(7)]
@@ -220,14 +220,14 @@ def test_ray_and_inline_runs_give_the_same_numbers(
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_an_async_run_on_ray_keeps_to_its_bounds(config: RunConfig, tmp_path: Path) -> None:
-    changed = replace(with_online(config, "async", env_steps=1200), workers=3)
+    changed = replace(with_online(config, "async", env_steps=600), workers=3)
     _, witness, driver = run(changed, RayRuntime(), tmp_path)
-    assert driver.progress.env_steps == 1200
-    assert driver.progress.grad_steps == 20 + 25 + driver.progress.env_steps
-    lags = [lag for report, lag in witness.rollouts if report.policy_version >= 45]
+    assert driver.progress.env_steps == 600
+    assert driver.progress.grad_steps == 10 + 13 + driver.progress.env_steps // 2
+    lags = [lag for report, lag in witness.rollouts if report.policy_version >= 23]
     assert min(lags) >= 0
-    # a round of 3 x 30 behind when it starts, another one under way, two calls of 17 ahead
-    assert max(lags) <= 2 * 90 + 2 * 17
+    # a round of 3 x 30 behind when it starts, another one under way, two calls of 9 ahead
+    assert max(lags) <= 2 * 45 + 2 * 9
 
 
 @pytest.mark.ray
