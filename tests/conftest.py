@@ -36,6 +36,12 @@ def ray_session() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their learning curve, which takes as long to draw as they do."""
+    monkeypatch.setattr("awac_dist.cli.launch.plot_learning_curve", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     """URI of a bucket in an object store that lives in this process."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import yaml
 
 from awac_dist.algorithms import METHODS
@@ -56,6 +58,7 @@ MORE = (  # further ways to use a method of the registry
 )
 
 
+@cache
 def own_phases(method: str) -> Variant:
     """A method in the comparison, with those of its phases that its preset has."""
     if method in OWN:

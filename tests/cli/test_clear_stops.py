@@ -25,6 +25,7 @@ from awac_dist import files
 from awac_dist.algorithms.awac import AWAC
 from awac_dist.cli import launch
 from awac_dist.cli.main import main as awac_dist
+from awac_dist.config import OnlineConfig
 from awac_dist.data import journal
 from awac_dist.data.sources import episodes, find
 from awac_dist.envs.make import make_task
@@ -57,6 +58,7 @@ def main(words: Sequence[str]) -> int:
 
 
 RESOURCES = Resources((2.0,), gpus=0)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -655,7 +657,7 @@ class SlowRuntime(InlineRuntime):
 
 def test_workers_wait_for_a_slow_learner(data: str, tmp_path: Path) -> None:
     config = replace(small_config(data), mode="async")
-    config = replace(config, online=replace(config.online, env_steps=600))
+    config = replace(config, online=OnlineConfig(env_steps=300))
     round_steps = 2 * config.rollout.fragment_steps
     behind: list[int] = []
     waiting: list[int] = []
@@ -666,7 +668,7 @@ def test_workers_wait_for_a_slow_learner(data: str, tmp_path: Path) -> None:
             waiting.append(len(driver._collecting._updates))
 
     _, _, driver = run(config, SlowRuntime(RESOURCES), tmp_path, look=look)
-    assert (driver.progress.env_steps, driver.counts().updates) == (600, 600)
+    assert (driver.progress.env_steps, driver.counts().updates) == (300, 300)
     assert round_steps < max(behind) <= round_steps + round_steps  # the buffer and one round
     assert max(waiting) <= CALLS_AHEAD
 
@@ -694,7 +696,7 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
         mode="async",
         clone=replace(config.clone, updates=0),
         offline=replace(config.offline, updates=0),
-        online=replace(config.online, env_steps=100),
+        online=OnlineConfig(env_steps=60),
         rollout=replace(config.rollout, fragment_steps=10),
     )
     used: list[int] = []
@@ -706,7 +708,7 @@ def test_the_object_store_stays_small_while_the_learner_is_slow(
             behind.append(steps_behind(driver))
 
     _, _, driver = run(config, RayRuntime(), tmp_path, look=look)
-    assert driver.progress.env_steps == 100
+    assert driver.progress.env_steps == 60
     assert len(used) > 20
     assert max(behind) <= 2 * 10 + 2 * 10  # the buffer and one round
     assert max(used) < 2_000_000

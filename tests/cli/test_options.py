@@ -471,13 +471,6 @@ def test_help_shows_every_field_with_its_text(
         assert field.legal
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_config_of_every_method_reads_back_equal(method: str, tmp_path: Path) -> None:
-    config = parse(["--algorithm", method]).config
-    file = write(tmp_path, yaml.safe_dump(to_mapping(config)))
-    assert parse(["--config", file]).config == config
-
-
 def test_help_is_fit_to_read(help_text: str) -> None:
     lines = help_text.splitlines()
     assert max(map(len, lines)) <= 100
