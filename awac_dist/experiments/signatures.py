@@ -24,7 +24,7 @@ RLPD = (  # without the help of a least of two
 
 OVERESTIMATION = Experiment(
     "overestimation",
-    "SAC overrates its own actions offline, CQL underrates them, Cal-QL does not fall below returns",
+    "SAC overrates its own actions offline, CQL underrates them, Cal-QL stays above the returns",
     [
         Variant("sac", "sac", "--offline.updates 6000"),
         Variant("cql", "cql", "--algorithm.clone_updates 0"),
