@@ -11,6 +11,7 @@ import yaml
 from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, walk
+from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, reason
 
@@ -38,13 +39,14 @@ def defaults_of(method: str) -> RunConfig:
 
 
 def read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
-    """The settings in a file; an InputError if it cannot be read, or holds something else."""
+    """The settings in a file or preset; an InputError if it cannot be read, or holds no options."""
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = plain_yaml.load(read_file(file, plain_yaml.LONGEST_BYTES + 1))
+        content = plain_yaml.load(read_file(find(file), plain_yaml.LONGEST_BYTES + 1))
     except OSError as error:
-        raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
+        why = "; ".join(filter(None, (reason(error), did_you_mean(file, presets(), ""))))
+        raise InputError(f"--config: cannot read {file}: {why}") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
         line = f", line {mark.line + 1}" if mark else ""
