@@ -11,8 +11,9 @@ from pathlib import Path
 
 from awac_dist.cli.commands import Sweep
 from awac_dist.cli.dry_run import inputs
+from awac_dist.cli.main import PROGRAM
 from awac_dist.cli.options import Options
-from awac_dist.errors import writable
+from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import LOG, beside
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import Screen, say
@@ -27,7 +28,7 @@ def run(asked: Sweep) -> int:
     """Try all points; returns 0, 1 where trials failed, or 130 where it was interrupted."""
     sweep = read_sweep(asked.file)
     axes = axes_of(asked.file, sweep)
-    out = Path(asked.out or _own_folder(asked.file)).resolve()
+    out = _folder(asked)
     trials = trials_of(asked.file, sweep, axes, out, asked.env)
     if asked.dry_run:
         say("\n".join(points_table(trials, axes)))
@@ -35,27 +36,31 @@ def run(asked: Sweep) -> int:
         return 0
     with only_one_at_a_time(out):
         write_down(trials, out)
-        failed = _try(sweep, trials, out)
+        failed = _try(sweep, trials, out, _again(asked))
         _show(sweep, axes, trials, failed, out)
     for name, why in failed.items():
         say(f"failed: {name}: {why} ({beside(out / name, LOG)})")
     if all(its.ended or its.name in failed for its in trials):
         return int(bool(failed))
-    more = [
-        word
-        for name in ("out", "env")
-        if (its := getattr(asked, name))
-        for word in (f"--{name}", its)
-    ]
-    say(f"To go on:\n{shlex.join(['awac-dist', 'sweep', asked.file, *more])}")
+    say(_again(asked))
     return 128 + signal.SIGINT
 
 
-def _own_folder(file: str) -> str:
-    return f"{os.environ.get('AWAC_DIST_RUNS', 'runs')}/{Path(file).stem}"
+def _folder(asked: Sweep) -> Path:
+    runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # as of a single run
+    out = asked.out or f"{runs}/{Path(asked.file).stem}"
+    if "://" in out:
+        raise InputError(f"--out: {out} is no folder of this machine, and a sweep needs one")
+    return Path(out).resolve()
 
 
-def _try(sweep: SweepConfig, trials: Sequence[Trial], out: Path) -> Mapping[str, str]:
+def _again(asked: Sweep) -> str:
+    given = {"--out": asked.out, "--env": asked.env}
+    more = [word for option, value in given.items() if value for word in (option, value)]
+    return f"To go on:\n{shlex.join([PROGRAM, 'sweep', asked.file, *more])}"
+
+
+def _try(sweep: SweepConfig, trials: Sequence[Trial], out: Path, again: str) -> Mapping[str, str]:
     """Go on with what has not ended; why trials failed, by their names."""
     waiting = [its for its in trials if not its.ended]
     say(f"{counted(len(waiting), 'trial')} of {len(trials)} to do, in {out}")
@@ -64,14 +69,14 @@ def _try(sweep: SweepConfig, trials: Sequence[Trial], out: Path) -> Mapping[str,
     with Screen() as screen:
         with writable(str(out)):
             screen.divert(out / "log.txt")
-        for config in {
-            (its.config.env.id, its.config.data): its.config for its in waiting
-        }.values():
+        for config in {(its.env.id, its.data): its for its in (t.config for t in waiting)}.values():
             inputs(Options(config, [], False, None))  # what all would fail of is said at once
-        from awac_dist.distributed.session import Session
+        from awac_dist.distributed.session import Session  # Ray is slow to import
         from awac_dist.sweeps.tuning import tried
 
-        with closing(Session()):
+        last_word = screen.last_word
+        session = Session(last_word=lambda why: last_word(f"awac_dist: {why}\n{again}"))
+        with closing(session):
             return tried(sweep, trials, lambda line: say(line, screen.stream))
 
 
