@@ -48,7 +48,7 @@ def train(
     """Train as `awac-dist launch` does, by the same options, and return what it left.
 
     Args:
-        config: A config, or a file of options; None is the defaults.
+        config: A config, or a file of options, or a preset by name; None is the defaults.
         env: The task: an id, module:Id, its class, or a function that makes it.
         data: Prior data, as `--data` names it: one or several; [] is none.
         verbose: Print what the command prints.

@@ -3,7 +3,7 @@
 # the learner, with the GPU, the second the nodes of the workers.
 #
 #     cluster/make_token.sh                                 # once; your home must be on all nodes
-#     sbatch cluster/slurm.sh --config configs/paper-locomotion.yaml --run-dir $SCRATCH/first
+#     sbatch cluster/slurm.sh --config paper-locomotion --run-dir $SCRATCH/first
 #
 # Arguments go to awac_dist.launch. The run folder must be on a file system that all nodes see.
 # Change first: the time, the number of worker nodes, the partitions. Two minutes before the time

@@ -120,6 +120,24 @@ class Compare(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sweep(Checked):
+    """Try many values of options, on Ray Tune, or go on with that.
+
+    Attributes:
+        file: What is tried, and how: a YAML file, see docs/sweep.md.
+        env: Task of all trials; one's own, module:Id, has to be typed.
+        out: Folder of the sweep; None is that of the file's name in runs/, or in what
+            AWAC_DIST_RUNS says.
+        dry_run: Print the points, and stop.
+    """
+
+    file: str = positional()
+    env: str | None = None
+    out: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspect(OfSources):
     """Say what some data holds.
 
@@ -264,6 +282,7 @@ COMMANDS = {
     "export": Command("export", Export),
     "plot": Command("plot", Plot),
     "compare": Command("compare", Compare),
+    "sweep": Command("sweep", Sweep),
     "data inspect": Command("report", Inspect),
     "data validate": Command("validate", Validate),
     "data convert": Command("convert", Convert),

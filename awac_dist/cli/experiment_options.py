@@ -23,7 +23,8 @@ class OfExperiment(Checked):
     Attributes:
         name: Of the experiment; `list` lists them.
         budget: How long its runs are.
-        results: Folder of the csv, the picture and the table; None is docs/results.
+        results: Folder of the csv, the picture and the table; None is docs/results of a checkout,
+            else AWAC_DIST_RUNS/experiments/results.
     """
 
     name: str = positional()

@@ -35,7 +35,7 @@ EPILOG = """\
 examples:
   python -m awac_dist.launch
       the main job on the embedded HalfCheetah demonstrations
-  python -m awac_dist.launch --config configs/paper-locomotion.yaml --seed 1 --run-dir runs/paper-1
+  python -m awac_dist.launch --config paper-locomotion --seed 1 --run-dir runs/paper-1
       a preset, with one change
   python -m awac_dist.launch --env Walker2d-v5 --data runs/earlier my/episodes.parquet --dry-run
       other prior data; print the resolved config and the plan, and stop
@@ -88,7 +88,8 @@ class Launch:
     Attributes:
         algorithm: The method that learns, one of METHODS; --help shows its options. None is the
             one that a file names, else awac.
-        config: YAML files of options; may be repeated: later ones win, the command line over all.
+        config: YAML files of options, or presets by name, such as iql; may be repeated: later ones
+            win, the command line over all.
         dry_run: Print the resolved config and the plan, and stop.
         resume: Go on with the run in this folder from its newest checkpoint, with its own options.
             With --data: learn from new data, too, or find there what has been moved.
@@ -158,7 +159,7 @@ def by_code(base: RunConfig | str | None, content: Mapping[str, Any]) -> Options
     """The options of a new run, as a program says them.
 
     Args:
-        base: A config, or a file of options; None is the defaults.
+        base: A config, or a file of options, or a preset by name; None is the defaults.
         content: Options over it, as in a file: nested, or by their dotted paths.
 
     Raises:

@@ -11,6 +11,7 @@ import yaml
 from awac_dist.algorithms import METHODS, config_class, name_of
 from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, walk
+from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, reason
 
@@ -37,14 +38,18 @@ def defaults_of(method: str) -> RunConfig:
     return RunConfig(algorithm=config_class(method)())
 
 
-def read_yaml(file: str, known: Mapping[str, Field]) -> list[Setting]:
-    """The settings in a file; an InputError if it cannot be read, or holds something else."""
+def read_yaml(file: str, known: Mapping[str, Field], said: str = "--config") -> list[Setting]:
+    """The settings in a file or preset, which is `said` by an option.
+
+    An InputError if it cannot be read, or holds no options.
+    """
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = plain_yaml.load(read_file(file, plain_yaml.LONGEST_BYTES + 1))
+        content = plain_yaml.load(read_file(find(file), plain_yaml.LONGEST_BYTES + 1))
     except OSError as error:
-        raise InputError(f"--config: cannot read {file}: {reason(error)}") from None
+        why = "; ".join(filter(None, (reason(error), did_you_mean(file, presets(), ""))))
+        raise InputError(f"{said}: cannot read {file}: {why}") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
         line = f", line {mark.line + 1}" if mark else ""
@@ -96,7 +101,7 @@ def config_of(
     for path, place, value in settings:
         if path in methods[method]:
             where[path], field = place, methods[method][path]
-            config = _with(config, field.at, field.typed(value, place))
+            config = replaced(config, field.at, field.typed(value, place))
         elif path != METHOD:
             owners = [name for name, known in methods.items() if path in known]
             whose = " and ".join(f"{name}'s" for name in owners[:3])
@@ -116,8 +121,8 @@ def config_of(
     return config
 
 
-def _with(part: Any, path: str, value: Any) -> Any:
+def replaced(part: Any, path: str, value: Any) -> Any:
     """A part of a config with another value at a path."""
     name, _, rest = path.partition(".")
-    inner = _with(getattr(part, name), rest, value) if rest else value
+    inner = replaced(getattr(part, name), rest, value) if rest else value
     return dataclasses.replace(part, **{name: inner})

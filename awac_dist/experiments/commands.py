@@ -12,7 +12,7 @@ from typing import Any
 from awac_dist.cli import experiment_options as options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
-from awac_dist.experiments.experiment import LOOK, ROOT, Run, runs_folder
+from awac_dist.experiments.experiment import DOCS, LOOK, Run, results_folder, runs_folder
 from awac_dist.reporting.screen import say
 from awac_dist.runs.plan import named_address
 
@@ -32,7 +32,7 @@ def run(given: Any) -> int | None:
         case options.Pages():
             from awac_dist.experiments.pages import write_pages
 
-            for path in write_pages(Path(given.out or ROOT / "docs" / "methods")):
+            for path in write_pages(Path(given.out or DOCS / "methods")):
                 say(str(path))
     return None
 
@@ -105,7 +105,7 @@ def _file(given: options.OfExperiment, ending: str) -> Path:
     """The csv is one for all budgets; figure and table of another than `small` say which."""
     name = experiment(given.name).family if ending == "csv" else given.name
     budget = "" if given.budget == "small" or ending == "csv" else f"-{given.budget}"
-    folder = Path(given.results or ROOT / "docs" / "results")
+    folder = Path(given.results or results_folder())
     return folder / f"{name}{budget}.{ending}"
 
 

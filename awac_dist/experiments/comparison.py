@@ -7,8 +7,8 @@ from functools import cache
 import yaml
 
 from awac_dist.algorithms import METHODS
-from awac_dist.errors import InputError, reason
-from awac_dist.experiments.experiment import PRESETS, Experiment, Variant
+from awac_dist.cli.presets import presets
+from awac_dist.experiments.experiment import Experiment, Variant
 
 CLONE = "--clone.updates 3000 --clone.episodes 100"
 CURVE = "--evaluation.every_updates 1000 --evaluation.curve_episodes 5 --evaluation.episodes 40"
@@ -63,10 +63,7 @@ def own_phases(method: str) -> Variant:
     """A method in the comparison, with those of its phases that its preset has."""
     if method in OWN:
         return Variant(method, method, *OWN[method], small=FEWER.get(method, ""))
-    try:
-        preset = yaml.safe_load((PRESETS / f"{method}.yaml").read_text())
-    except OSError as error:
-        raise InputError(f"{PRESETS}/{method}.yaml: {reason(error)}: needs a checkout") from error
+    preset = yaml.safe_load(presets()[method].read_text())
     words, notes = [], []
     for part, option, note in (
         ("offline", "updates", "by its definition no offline phase"),

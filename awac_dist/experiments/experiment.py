@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from awac_dist.errors import InputError, did_you_mean
 
-ROOT = Path(__file__).parents[2]  # of the checkout, where presets and results lie
-PRESETS = ROOT / "configs" / "algorithms"
+DOCS = Path(__file__).parents[2] / "docs"  # of a checkout
+METRICS = DOCS / "metrics.md"
 DATA = "{data}"  # in words: the folder of the prior data that experiments make for themselves
 Budget: TypeAlias = Literal["small", "medium", "paper"]
 ALONE = (  # a run is one process with one core, and repeats itself; as many go side by side as fit
@@ -132,8 +132,7 @@ class Run(NamedTuple):
         its, budget = self.variant, self.experiment.budgets[self.budget]
         dear = its.small if self.budget == "small" else ""
         told = (ALONE, self.experiment.tasks[self.task], budget, self.more, its.words, dear)
-        preset = PRESETS.parent / f"{its.preset or f'{PRESETS.name}/{its.method}'}.yaml"
-        where = ["--config", str(preset), "--env", self.task.split()[0]]
+        where = ["--config", its.preset or its.method, "--env", self.task.split()[0]]
         return [*where, "--seed", str(self.seed), *shlex.split(" ".join(told))]
 
     def words_with(self, out: Path) -> list[str]:
@@ -150,3 +149,8 @@ def runs_folder(given: str | None) -> Path:
     """Where runs lie: as given, or below AWAC_DIST_RUNS, or in the user's cache."""
     ours = os.environ.get("AWAC_DIST_RUNS", "~/.cache/awac_dist")
     return Path(given or f"{ours}/experiments").expanduser().resolve()
+
+
+def results_folder() -> Path:
+    """Where results lie: in a checkout's docs, else beside the runs."""
+    return DOCS / "results" if METRICS.exists() else runs_folder(None) / "results"

@@ -17,9 +17,11 @@ from awac_dist.algorithms.base import Method
 from awac_dist.algorithms.world import Task
 from awac_dist.cli.options import parse
 from awac_dist.cli.parser import Field, headline, walk
+from awac_dist.cli.presets import presets
 from awac_dist.config import RunConfig
+from awac_dist.errors import InputError
 from awac_dist.experiments.catalogue import experiment
-from awac_dist.experiments.experiment import PRESETS, ROOT, Experiment
+from awac_dist.experiments.experiment import DOCS, METRICS, Experiment
 from awac_dist.experiments.figure6 import FIGURE_6
 from awac_dist.experiments.results import Row, read_results, select
 from awac_dist.experiments.showing import figure, table_of_task
@@ -32,12 +34,14 @@ from awac_dist.types import EnvSpec
 SPEC = EnvSpec("none", 3, 2, (-1.0, -1.0), (1.0, 1.0), None)
 ROWS = 8  # of a random batch
 HEADS = ("critic", "policy objective", "behaviour model", "constraint")
-RESULTS = ROOT / "docs" / "results" / "methods.csv"
+RESULTS = DOCS / "results" / "methods.csv"
 MADE = "<!-- made by `awac-dist experiments pages` -->\n"
 
 
 def write_pages(folder: Path) -> Iterator[Path]:
     """Write all pages, and the pictures of those methods that have results; yields the pages."""
+    if not METRICS.exists():
+        raise InputError(f"the pages are made in a checkout, from its docs: there is no {METRICS}")
     rows = read_results(RESULTS)
     for name, text in pages().items():
         write_file(str(folder / name), text.encode())
@@ -91,7 +95,7 @@ def page(method: str, rows: list[Row]) -> str:
     """The page of a method."""
     its = method_class(method)
     document = sys.modules[its.__module__].__doc__ or ""
-    preset = (PRESETS / f"{method}.yaml").read_text()
+    preset = presets()[method].read_text()
     header = "\n".join(re.findall(r"^#(?: (.*))?$", preset.partition("\n\n")[0], re.MULTILINE))
     title = f"# {method}: {headline(its.Config).rstrip('.')}"
     sections = {
@@ -154,7 +158,7 @@ def default(value: Any) -> str:
 
 def preset_of(method: str) -> RunConfig:
     """The run that a method's preset describes."""
-    return parse(["--config", str(PRESETS / f"{method}.yaml")]).config
+    return parse(["--config", method]).config
 
 
 def phases(method: str) -> str:
@@ -210,7 +214,7 @@ def metrics(method: str) -> Iterator[str]:
     """The rows of docs/metrics.md of what an update reports, those first that name the method."""
     wanted, rows = emitted(method), list[tuple[bool, list[str], list[str]]]()
     yield from ("| metric | what it says | healthy |", "| --- | --- | --- |")
-    for line in (ROOT / "docs" / "metrics.md").read_text().splitlines():
+    for line in METRICS.read_text().splitlines():
         if line.startswith("| `"):
             name, *cells = line.strip("| ").split(" | ")
             names, methods = (re.findall(r"`([^`]+)`", part) for part in name.partition("(")[::2])

@@ -32,7 +32,7 @@ from awac_dist.bench.whole_curves import played, their_episodes
 from awac_dist.cli.main import call
 from awac_dist.cli.parser import positional
 from awac_dist.errors import InputError
-from awac_dist.experiments.experiment import ROOT
+from awac_dist.experiments.experiment import results_folder
 from awac_dist.experiments.results import Row, store
 from awac_dist.experiments.signatures import PARITY
 from awac_dist.ranges import Checked, Count
@@ -77,7 +77,7 @@ class Peers(Checked):
 
 def run(options: Peers) -> None:
     """Train and evaluate all, one after the other; each adds its rows once it ends."""
-    path = Path(options.results or ROOT / "docs" / "results" / f"{PARITY.name}.csv").resolve()
+    path = Path(options.results or results_folder() / f"{PARITY.name}.csv").resolve()
     torch.set_num_threads(1)
     for seed in range(options.seeds):
         for method in options.methods:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from awac_dist.errors import InputError
-from awac_dist.experiments.experiment import ALONE, DATA, PRESETS
+from awac_dist.experiments.experiment import ALONE, DATA
 from awac_dist.experiments.running import LOG, beside, last_line
 
 POLICIES = "{policies}"
@@ -29,7 +29,7 @@ PRIORS = {  # name of its folder -> the command, but for the folder
     "relocate": f"data recipe relocate --policy {POLICIES}/relocate-dapg.npz {CLONE}",
     "push": "data recipe push",
     "random": "data collect --env HalfCheetah-v5 --policy random --episodes 100",
-    "half-trained": f"launch --config {PRESETS}/sac.yaml --data --offline.updates 0 "
+    "half-trained": "launch --config sac --data --offline.updates 0 "
     f"--online.env_steps 100000 --evaluation.every_updates 20000 {ALONE}",
     "medium": f"data collect --env HalfCheetah-v5 --policy {DATA}/half-trained --episodes 100",
     "expert": f"data collect --env HalfCheetah-v5 --policy {POLICIES}/halfcheetah-own.npz "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,9 +13,14 @@ from pathlib import Path
 
 import psutil
 
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
 
 def launch(arguments: Sequence[str], log: Path, **environment: str) -> psutil.Popen:
-    """Start `python -m awac_dist.launch`; what it prints is appended to a log."""
+    """Start `python -m awac_dist.launch`; what it prints is appended to a log.
+
+    The run ends in order when the thread that started it does, whatever ends that.
+    """
     with log.open("ab") as output:
         return psutil.Popen(
             [sys.executable, "-m", "awac_dist.launch", *arguments],
@@ -22,7 +29,12 @@ def launch(arguments: Sequence[str], log: Path, **environment: str) -> psutil.Po
             stderr=output,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C is for who watches, and ends the run in order
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGTERM)
 
 
 def stop(launcher: psutil.Popen) -> None:

@@ -87,15 +87,13 @@ def labels(kinds: Sequence[Settings]) -> list[str]:
             values = [kinds[number].get(path, "-") for number in alike]
             if len(set(values)) > 1:
                 for number, value in zip(alike, values, strict=True):
-                    words[number] += (
-                        value if path == METHOD else f"{_short(path, paths)} {value}",
-                    )
+                    words[number] += (value if path == METHOD else f"{short(path, paths)} {value}",)
     return [
         ", ".join(its) or kind.get(METHOD, "runs") for its, kind in zip(words, kinds, strict=True)
     ]
 
 
-def _short(path: str, paths: Sequence[str]) -> str:
+def short(path: str, paths: Sequence[str]) -> str:
     """The end of a path that no other one has."""
     parts = path.split(".")
     ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +36,27 @@ def read_table(path: Path | str) -> Table:
     lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
     found = [(row, line) for line in lines if (row := _row(line)) is not None]
     return Table([row for row, _ in found], [line for _, line in found], len(lines) - len(found))
+
+
+class Tail:
+    """The rows of a file that grows, each once, also where a run that goes on writes it anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._inode, self._read = path, -1, 0
+
+    def new(self) -> Iterator[Row]:
+        """Those that nobody took yet."""
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != self._inode:
+                self._inode, self._read = inode, 0
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):  # still being written
+                    return
+                self._read += len(line)
+                if (row := _row(line)) is not None:
+                    yield row
 
 
 def _row(line: bytes) -> Row | None:

@@ -10,9 +10,10 @@ import yaml
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.cli.parser import walk
+from awac_dist.cli.presets import FOLDER, find, presets
 from awac_dist.config import RunConfig
+from awac_dist.errors import InputError
 
-FOLDER = Path(__file__).parents[2] / "configs"
 PRESETS = ("paper-locomotion", "paper-hand", "release-locomotion", "release-hand")
 ENV = {"paper-hand": "awac_dist/PenBinary-v0", "release-hand": "awac_dist/PenBinary-v0"}
 PUSH = {  # the authors' script of 2020; what it shares with the others is in SHARED
@@ -71,7 +72,7 @@ COLUMNS = {  #                     paper-loc.  paper-hand  release-loc.  release
 
 
 def load(preset: str) -> RunConfig:
-    return parse(["--config", str(FOLDER / f"{preset}.yaml")]).config
+    return parse(["--config", preset]).config
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -84,6 +85,19 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def settings(config: RunConfig) -> dict[str, Any]:
     return {field.path: field.default for field in walk(config)}
+
+
+def test_a_preset_is_found_by_its_name_unless_there_is_such_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iql").mkdir()  # of runs, say
+    assert find("iql") == str(FOLDER / "algorithms" / "iql.yaml")
+    assert len(presets()) == len([*FOLDER.rglob("*.yaml")])  # names are their own
+    (tmp_path / "awac").write_text("seed: 7")
+    assert load("awac").seed == 7
+    with pytest.raises(InputError, match=r"cannot read iqll: No such .*; did you mean iql\?"):
+        load("iqll")
 
 
 def test_every_file_is_a_preset() -> None:
@@ -120,7 +134,7 @@ def test_a_preset_written_out_reads_back_equal(preset: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("preset", [*PRESETS, "release-push"])
 def test_a_preset_says_how_it_is_run(preset: str) -> None:
     text = (FOLDER / f"{preset}.yaml").read_text()
-    assert f"python -m awac_dist.launch --config configs/{preset}.yaml" in text
+    assert f"python -m awac_dist.launch --config {preset}" in text
     assert max(map(len, text.splitlines())) <= 100
 
 
@@ -128,7 +142,7 @@ def test_every_method_has_a_preset_of_its_own() -> None:
     files = {file.stem: file for file in (FOLDER / "algorithms").glob("*.yaml")}
     assert files.keys() == METHODS.keys()
     for name, file in files.items():
-        assert type(parse(["--config", str(file)]).config.algorithm) is config_class(name)
+        assert type(load(name).algorithm) is config_class(name)
         text = file.read_text()
-        assert f"awac-dist launch --config configs/algorithms/{name}.yaml" in text
+        assert f"awac-dist launch --config {name}" in text
         assert max(map(len, text.splitlines())) <= 100

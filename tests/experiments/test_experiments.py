@@ -19,7 +19,7 @@ from awac_dist.errors import InputError
 from awac_dist.experiments import catalogue, peers, priors, running
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.elsewhere import Elsewhere
-from awac_dist.experiments.experiment import ROOT, Experiment, Run, Variant, runs_folder
+from awac_dist.experiments.experiment import DOCS, Experiment, Run, Variant, runs_folder
 from awac_dist.experiments.paper import PAPER
 from awac_dist.experiments.priors import PRIORS, make_priors
 from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_run, store
@@ -75,12 +75,12 @@ def test_runs_are_chosen_and_seeds_come_one_after_the_other(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_run_of_every_experiment_could_begin(name: str) -> None:
     its = experiment(name)
-    folders = [run.folder(ROOT) for run in its.runs("small", seeds=1)]
+    folders = [run.folder(DOCS) for run in its.runs("small", seeds=1)]
     assert len(folders) == len(set(folders))
     for budget in its.budgets:
         for run in its.runs(budget, seeds=1):
             parse(run.words)
-    assert {path.stem for path in (ROOT / "docs/results").glob(f"{name}.csv")} <= {its.family}
+    assert {path.stem for path in (DOCS / "results").glob(f"{name}.csv")} <= {its.family}
     assert its.data() <= {*PRIORS}
     labels = {variant.label for variant in its.variants}
     assert {label for part in its.groups.values() for label in part} <= labels

@@ -8,11 +8,11 @@ import pytest
 
 from awac_dist.algorithms import METHODS
 from awac_dist.experiments import pages
-from awac_dist.experiments.experiment import ROOT
+from awac_dist.experiments.experiment import DOCS
 from awac_dist.experiments.figure6 import FIGURE_6
 from awac_dist.experiments.results import read_results
 
-FOLDER = ROOT / "docs" / "methods"
+FOLDER = DOCS / "methods"
 AGAIN = "run `awac-dist experiments pages` and commit docs/methods"
 
 
@@ -59,7 +59,7 @@ def test_rows_of_metrics_are_told_as_far_as_they_are_a_method_s_own(
     ]
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "metrics.md").write_text("\n".join(rows))
-    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "METRICS", tmp_path / "docs" / "metrics.md")
     monkeypatch.setattr(pages, "emitted", lambda method: {"b", "c", "d", "e"})
     assert list(pages.metrics("iql"))[2:] == [
         "| `d` | its own | 1 |",

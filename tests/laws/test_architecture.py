@@ -9,7 +9,7 @@ import pytest
 import awac_dist
 
 ROOT = Path(awac_dist.__file__).parent
-MAY_IMPORT_RAY = {"bench", "distributed", "rllib"}
+MAY_IMPORT_RAY = {"bench", "distributed", "rllib", "sweeps"}
 MAY_IMPORT_TORCH = {
     *("tensors", "nn", "losses", "algorithms", "learner", "rllib"),
     *("bench", "experiments"),
@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "bench": COMPONENTS | {"allocator", "cli", "distributed", "rllib", "runs"},
     "rllib": COMPONENTS | {"allocator", "distributed", "losses", "runs"},
     "experiments": COMPONENTS | {"bench", "cli", "distributed", "runs"},
+    "sweeps": COMPONENTS | {"cli", "distributed", "experiments", "runs"},
     "api": COMPONENTS | {"cli"},
     "__init__": {"api", "data", "envs", "policies", *FOUNDATIONS},
 }
@@ -62,6 +63,7 @@ MAY_IMPORT = {
 ENTRY_POINTS = {
     **{f"{room}.__main__": "cli" for room in ("data", "evaluation", "plotting")},
     "cli.experiments": "experiments",
+    "cli.sweep": "sweeps",
 }
 
 

@@ -1,0 +1,78 @@
+"""A trial as Ray Tune knows it: a run in a process of its own; its evaluations are results."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from awac_dist.errors import InputError
+from awac_dist.experiments.processes import launch, stop
+from awac_dist.experiments.running import LOG, beside, has_begun, last_line
+from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, Tail
+from awac_dist.reporting.run_place import only_one_at_a_time
+from awac_dist.sweeps.trials import CONFIG, counts
+
+POLL_S = 0.5
+ENDING_S = 120.0  # that a run of a session before may take to end
+TRIAL = "trial"  # what a process is told, in the config that Tune hands it
+METRIC, FAILED = "metric", "failed"  # of a result: what was found; in the last, why it failed
+
+
+class Launched(tune.Trainable):
+    """Starts a run, or goes on with it; a step is an evaluation, or a moment without one."""
+
+    def setup(self, config: dict[str, Any]) -> None:  # as Tune calls it
+        """Begin.
+
+        Args:
+            config: Of the trial its `name`, `folder` and `metric`; the updates of the last
+                evaluation that is `known`; the `words` that no file may say; where to `work`.
+        """
+        its = config[TRIAL]
+        os.chdir(its["work"])
+        folder, self._metric, self._known = Path(its["folder"]), its["metric"], its["known"]
+        _make_free(folder)
+        words = ["--config", str(beside(folder, CONFIG)), "--run-dir", str(folder)]
+        if has_begun(folder):
+            words = ["--resume", str(folder)]
+        self._log, self._tail = beside(folder, LOG), Tail(folder / METRICS_FILE)
+        self._log.unlink(missing_ok=True)  # of a session before
+        self._run = launch([*words, *its["words"]], self._log)
+
+    def step(self) -> dict[str, Any]:
+        """The next evaluation, or the end, or nothing yet: whoever stops it waits for a step."""
+        over = self._run.poll() is not None  # first, so that its last rows are there
+        for row in self._tail.new():
+            if counts(row, self._metric) and row["grad_steps"] > self._known:
+                self._known = row["grad_steps"]
+                return {METRIC: row[self._metric], **{name: row[name] for name in COUNTERS}}
+        if over:
+            return {"done": True, FAILED: last_line(self._log) if self._run.returncode else ""}
+        time.sleep(POLL_S)
+        return {}
+
+    def cleanup(self) -> None:
+        """End the run in order."""
+        stop(self._run)
+
+
+def _make_free(folder: Path) -> None:
+    """Wait for a process that is still ending; leave nothing of a run that never began."""
+    if not folder.exists():
+        return
+    until = time.monotonic() + ENDING_S
+    while True:
+        try:
+            with only_one_at_a_time(folder):
+                if not has_begun(folder):
+                    shutil.rmtree(folder)
+                return
+        except InputError:  # it goes on; in the end the launch says so
+            if time.monotonic() > until:
+                return
+            time.sleep(POLL_S)

@@ -1,0 +1,28 @@
+"""Runs as processes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PARENT = """
+import os, signal, sys
+from pathlib import Path
+sys.executable = sys.argv[1]
+from awac_dist.experiments.processes import launch
+launch(["--word"], Path("log"))
+while not Path("log").read_text():
+    pass
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_ends_in_order_when_who_started_it_is_killed(tmp_path: Path) -> None:
+    run, log = tmp_path / "run", tmp_path / "log"
+    run.write_text("#!/bin/sh\ntrap 'echo told $3 to end; exit' TERM\necho on\nsleep 60 & wait\n")
+    run.chmod(0o755)
+    subprocess.run([sys.executable, "-c", PARENT, str(run)], cwd=tmp_path, check=False)
+    until = time.monotonic() + 10
+    while log.read_text() == "on\n" and time.monotonic() < until:
+        time.sleep(0.01)
+    assert log.read_text() == "on\ntold --word to end\n"
