@@ -15,7 +15,7 @@ ASSIGNMENT = re.compile(r"[A-Z_]+=")
 SEPARATORS = {"&&", "|", ";", "do", "done"}
 PROGRAMS = {
     *("awac-dist", "python", "python3", "pip", "pytest", "ruff", "mypy", "mkdocs", "ray"),
-    *("make_token.sh", "install.sh", "docker", "gcloud", "for", ".", "du", "export"),
+    *("make_token.sh", "install.sh", "docker", "uvx", "gcloud", "for", ".", "du", "export"),
 }
 
 

@@ -195,11 +195,11 @@ OPTIONS: dict[str, Any] = {
     "env": "Pendulum-v1",
     "mode": "sync",
     "clone.updates": 0,
-    "offline.updates": 40,
-    "online.env_steps": 200,
+    "offline.updates": 20,
+    "online.env_steps": 100,
     "algorithm": {"actor.hidden": [16], "critic.hidden": [16]},
     "learner": {"batch_size": 32, "updates_per_call": 10},
-    "evaluation": {"episodes": 1, "curve_episodes": 1, "every_updates": 40},
+    "evaluation": {"episodes": 1, "curve_episodes": 1, "every_updates": 30},
 }
 
 
@@ -226,7 +226,7 @@ def test_a_sweep_by_its_command(
     assert "failed: point-001-seed-0: awac_dist: critic/loss is not finite" in shown
     rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
     assert [each["state"] for each in rows] == ["finished", "failed"]
-    assert (rows[0]["grad_steps"], rows[0]["env_steps"]) == ("240", "200")
+    assert (rows[0]["grad_steps"], rows[0]["env_steps"]) == ("120", "100")
     assert (out / "results.png").stat().st_size > 10_000
     assert main(["compare", f"{out}/point-000-seed-0/"]) == 0
     assert main(["evaluate", f"{out}/point-000-seed-0", "--episodes", "1"]) == 0
