@@ -9,7 +9,7 @@ import pytest
 import awac_dist
 
 ROOT = Path(awac_dist.__file__).parent
-MAY_IMPORT_RAY = {"bench", "distributed", "rllib", "sweeps"}
+MAY_IMPORT_RAY = {"bench", "distributed", "experiments", "rllib", "sweeps"}
 MAY_IMPORT_TORCH = {
     *("tensors", "nn", "losses", "algorithms", "learner", "rllib"),
     *("bench", "experiments"),
