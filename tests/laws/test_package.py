@@ -41,3 +41,8 @@ def test_the_wheel_holds_what_the_tree_does(tmp_path: Path) -> None:
     presets = {f"awac_dist/{name}" for name in tree(ROOT / "configs")}
     assert held == tree(ROOT / "awac_dist") | presets
     assert held >= {*NEEDED}
+
+
+def test_a_checkout_that_is_installed_has_one_package_of_that_name(tmp_path: Path) -> None:
+    with ZipFile(built("editable", ROOT, tmp_path)) as wheel:  # of what pip puts beside others
+        assert not [name for name in wheel.namelist() if name.startswith("awac_dist/")]
