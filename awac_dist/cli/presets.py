@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
-INSIDE = PACKAGE / "configs"  # of a wheel
-FOLDER = INSIDE if INSIDE.is_dir() else PACKAGE.parent / "configs"  # beside it, in a checkout
+FOLDER = Path(__file__).parents[1] / "configs"  # in a checkout a link to what lies at the top
 
 
 def presets() -> dict[str, Path]:
