@@ -36,7 +36,7 @@ def config_of(data: str, method: str, phases: str, mode: Literal["sync", "async"
         clone=replace(config.clone, updates=0),
         offline=replace(config.offline, updates=updates),
         online=replace(config.online, env_steps=env_steps),
-        evaluation=replace(config.evaluation, episodes=1, every_updates=12),
+        evaluation=replace(config.evaluation, episodes=1, every_updates=1000),
     )
 
 
@@ -76,6 +76,7 @@ class Killed(Exception):  # noqa: N818 - says what happened
 def test_a_method_is_taken_up_where_it_was_killed(data: str, tmp_path: Path, method: str) -> None:
     """Offline, and once more online."""
     config = config_of(data, method, "offline, online", "sync")
+    config = replace(config, evaluation=replace(config.evaluation, every_updates=12))
     undisturbed, _, _ = run(config, InlineRuntime(RESOURCES), tmp_path / "undisturbed")
     for session, killed_at in enumerate((13, 35)):
 
