@@ -84,7 +84,7 @@ def test_the_step_is_the_gradient_through_the_inverse_of_the_fisher_matrix(
     own: str, state_std: bool
 ) -> None:
     """F in full, of the Jacobians of means and log standard deviations in its own states."""
-    config = config_of(iterations=400, damping=0.1)
+    config = config_of(iterations=100, damping=0.1)
     config = replace(config, actor=replace(config.actor, state_dependent_std=state_std))
     method = make_method(config, width=3)
     batch = batch_of(method, own)

@@ -160,6 +160,7 @@ def test_the_same_is_read_where_nothing_of_ray_is_imported(tmp_path: Path) -> No
     assert done.stdout.split("\n")[0] == "[3, 4, 2] False"
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_what_ray_data_writes_is_what_these_tests_write(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A run with every kind of policy: what it leaves acts as it was evaluated."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -29,18 +30,22 @@ def narrow(name: str) -> list[str]:
     return [word for its in own for word in (f"--algorithm.{its}.hidden", "16", "16")]
 
 
+SHORT = shlex.split(
+    "--clone.updates 5 --clone.episodes 1 --offline.updates 5 --online.env_steps 30"
+)
 WORDS = [
     *(["--algorithm.actor.kind", kind] for kind in ACTORS),
     *(["--algorithm", name, *narrow(name)] for name in CHOOSE),
 ]
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("kind", WORDS, ids=" ".join)
 def test_a_run_of_every_kind_leaves_a_policy_that_acts(kind: list[str], tmp_path: Path) -> None:
     run, facts = str(tmp_path / "run"), tmp_path / "facts.json"
     data = write_demonstrations(tmp_path / "demonstrations.parquet")
     words = ["--runtime", "inline", "--data", data, "--run-dir", run]
-    assert main(["launch", *SMALL, *words, *kind]) == 0
+    assert main(["launch", *SMALL, *SHORT, *words, *kind]) == 0
     assert main(["evaluate", run, "--episodes", "1", "--json", str(facts)]) == 0
     policy, env = load_policy(run), gymnasium.make(ENV)
     rng = np.random.default_rng((0, 0x5EED, 0))  # of the run's first evaluated episode

@@ -25,8 +25,11 @@ Look = Callable[[Driver], None]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_demonstrations(tmp_path_factory.mktemp("data") / "prior.parquet")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A path that is always the same: by it is drawn which steps are held out."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.mktemp("data"))
+        yield write_demonstrations(Path("prior.parquet"))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,8 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import ray
-from running import run, small_config, write_demonstrations
+from methods import slow_unless
+from running import run, small, small_config, write_demonstrations
 
+from awac_dist.algorithms import name_of
+from awac_dist.algorithms.awac import AWACConfig
+from awac_dist.algorithms.base import MethodConfig
+from awac_dist.algorithms.bc import BCConfig
 from awac_dist.config import RunConfig
 from awac_dist.data.parquet import read_episodes
 from awac_dist.data.sources import open_source
@@ -45,8 +50,16 @@ def test_a_sync_run_repeats_bit_for_bit_and_the_seed_matters(
     assert not np.array_equal(first, inline(replace(config, seed=1), tmp_path / "c"))
 
 
-def test_a_compiled_sync_run_repeats_bit_for_bit(config: RunConfig, tmp_path: Path) -> None:
-    config = replace(config, learner=replace(config.learner, compile=True))
+@pytest.mark.parametrize("algorithm", [BCConfig(), slow_unless(False, AWACConfig())], ids=name_of)
+def test_a_compiled_sync_run_repeats_bit_for_bit(
+    config: RunConfig, tmp_path: Path, algorithm: MethodConfig
+) -> None:
+    config = replace(
+        config,
+        algorithm=small(algorithm),
+        clone=replace(config.clone, updates=0),
+        learner=replace(config.learner, compile=True),
+    )
     assert np.array_equal(inline(config, tmp_path / "a"), inline(config, tmp_path / "b"))
 
 
@@ -204,11 +217,9 @@ def test_a_mixture_is_drawn_as_asked(config: RunConfig, tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("shards", [1, 2])
-def test_ray_and_inline_runs_give_the_same_numbers(
-    config: RunConfig, tmp_path: Path, shards: int
-) -> None:
-    changed = replace(config, shards=shards)
+def test_ray_and_inline_runs_give_the_same_numbers(config: RunConfig, tmp_path: Path) -> None:
+    """With two shards; those of test_methods.py have one."""
+    changed = replace(config, shards=2)
     posted, witness, _ = run(changed, RayRuntime(), tmp_path / "ray")
     called, twin, _ = run(changed, InlineRuntime(RESOURCES), tmp_path / "inline")
     assert np.array_equal(posted, called)
