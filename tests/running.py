@@ -30,11 +30,11 @@ from awac_dist.types import Array, Episode, Origin
 
 ENV = "Pendulum-v1"
 SMALL = shlex.split(
-    f"--env {ENV} --workers 2 --clone.updates 20 --clone.episodes 2 --offline.updates 40 "
-    "--online.env_steps 120 --algorithm.actor.hidden 16 16 --algorithm.critic.hidden 16 16 "
-    "--rollout.fragment_steps 25 --learner.batch_size 32 --learner.threads 1 "
-    "--learner.updates_per_call 10 --evaluation.episodes 1 --evaluation.curve_episodes 1 "
-    "--evaluation.every_updates 30"
+    f"--env {ENV} --workers 2 --clone.updates 10 --clone.episodes 2 --offline.updates 20 "
+    "--online.env_steps 120 --online.updates_per_step 0.5 --algorithm.actor.hidden 16 16 "
+    "--algorithm.critic.hidden 16 16 --rollout.fragment_steps 25 --learner.batch_size 32 "
+    "--learner.threads 1 --learner.updates_per_call 5 --evaluation.episodes 1 "
+    "--evaluation.curve_episodes 1 --evaluation.every_updates 15"
 )
 FEW = {  # at most so many
     "backup_actions": 2,
@@ -47,7 +47,7 @@ FEW = {  # at most so many
     "num_samples": 5,
     "target_candidates": 3,
 }
-ALL_UPDATES = 20 + 40 + 120
+ALL_UPDATES = 10 + 20 + 60
 
 
 def write_demonstrations(path: Path, episodes: int = 3) -> str:

@@ -262,8 +262,8 @@ def test_wrong_input_is_one_line_and_exit_code_2(
         pytest.param("ray", "--data {nan}", "rewards is NaN", marks=pytest.mark.ray),
     ],
 )
-@pytest.mark.usefixtures("ray_session")
 def test_wrong_input_that_shows_late_is_one_line_too(
+    request: pytest.FixtureRequest,
     runtime: str,
     options: str,
     words: str,
@@ -271,6 +271,8 @@ def test_wrong_input_that_shows_late_is_one_line_too(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    if runtime == "ray":
+        request.getfixturevalue("ray_session")
     mixture = '{"clone": 0.5, "online": 0.5}'
     places = {"{nan}": dataset_with_nan(tmp_path), "{clone}": mixture}
     given = [places.get(word, word) for word in options.split()]
