@@ -84,3 +84,15 @@ class Pages(Checked):
     """
 
     out: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims(Checked):
+    """Write claims.md: what the paper claims, and what our results say of it.
+
+    Attributes:
+        results: Folder of the csv and of the page; None is docs/results of a checkout, else
+            AWAC_DIST_RUNS/experiments/results.
+    """
+
+    results: str | None = None

@@ -34,6 +34,8 @@ def run(given: Any) -> int | None:
 
             for path in write_pages(Path(given.out or DOCS / "methods")):
                 say(str(path))
+        case options.Claims():
+            _claims(given)
     return None
 
 
@@ -98,6 +100,15 @@ def _table(given: options.Table) -> None:
     with writable(str(path)):
         path.write_text(text)
     say(text)
+    say(str(path))
+
+
+def _claims(given: options.Claims) -> None:
+    from awac_dist.experiments.claims import page
+
+    folder = Path(given.results or results_folder())
+    with writable(str(path := folder / "claims.md")):
+        path.write_text(page(folder))
     say(str(path))
 
 

@@ -1,0 +1,135 @@
+"""Laws by which results say whether a claim in words holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from awac_dist.experiments.experiment import Experiment
+from awac_dist.experiments.results import Row, select
+from awac_dist.experiments.statistics import by_seed, ends, figures, standing
+from awac_dist.plotting.bands import Numbers
+from awac_dist.reporting.wording import number
+
+SEEDS = 3  # of each that is compared; fewer say nothing
+DIP = 0.1  # of what was before the switch: less is none
+WORDS = {1: "ahead of", 0: "level with", -1: "behind"}
+
+
+class Case(NamedTuple):
+    """One thing that was looked at; whether it is as claimed, None where that is open."""
+
+    holds: bool | None
+    task: str
+    seen: str
+    whom: str = ""  # more cases with the same words go into one sentence
+
+
+Law: TypeAlias = Callable[[Experiment, Sequence[Row]], Iterator[Case]]
+
+
+def against(label: str, others: str, *wanted: int, column: str = "") -> Law:
+    """It ended ahead of (1), level with (0) or behind (-1) each of the others."""
+
+    def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
+        for task in tasks(rows):
+            mine, *theirs = (
+                ends(select(rows, task=task, variant=name), column or its.measure)
+                for name in (label, *others.split("; "))
+            )
+            for name, found in zip(others.split("; "), theirs, strict=True):
+                if min(len(mine), len(found)) >= SEEDS:
+                    place = standing(mine, found)
+                    seen = f"{label} {mean(mine)} is {WORDS[place]}"
+                    yield Case(place in wanted, task, seen, f"{name} {mean(found)}")
+
+    return cases
+
+
+def gains(labels: str, begin: str, end: str, *, wanted: bool = True) -> Law:
+    """Each of its seeds is better as one phase ends than as another does."""
+
+    def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
+        for task, label, told in phases(its, rows, labels):
+            known = told[np.isfinite(told[begin] + told[end])]
+            before, after = known[begin], known[end]
+            better, count = int(np.sum(after > before)), len(known)
+            if count >= SEEDS:
+                seen = (
+                    f"{label} {mean(before)} to {mean(after)}, better in {better} of {count} seeds"
+                )
+                yield Case((better == count) is wanted, task, seen)
+
+    return cases
+
+
+def dips(labels: str, *, wanted: bool = True) -> Law:
+    """It loses a tenth or more of what it was as it goes online."""
+
+    def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
+        for task, label, told in phases(its, rows, labels):
+            known = told[np.isfinite(told["dip"])]
+            if len(known) >= SEEDS:
+                dip, before = np.mean(known["dip"]), np.mean(known["offline"])
+                seen = f"{label} loses {mean(known['dip'])} of {mean(known['offline'])}"
+                yield Case(bool(dip >= DIP * abs(before)) is wanted, task, seen)
+
+    return cases
+
+
+def reaches(label: str, level: float, steps: int, task: str) -> Law:
+    """All its seeds are so good at one task within so many steps online."""
+
+    def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
+        seeds = by_seed(select(rows, task=task, variant=label, phase="online"))
+        found = [best(part, its.measure, steps) for part in seeds.values()]
+        if len(found) >= SEEDS:
+            reached = sum(value >= level for value in found)
+            at = min(steps, *(max(row["env_steps"] for row in part) for part in seeds.values()))
+            short = at < steps and reached < len(found)
+            seen = f"{label} {mean(np.array(found))} at its best within {at:,.0f} steps"
+            yield Case(None if short else reached == len(found), task, seen)
+
+    return cases
+
+
+def best(rows: Sequence[Row], measure: str, steps: int) -> float:
+    """The best evaluation within so many steps."""
+    known = [row[measure] for row in rows if row["env_steps"] <= steps]
+    return max((value for value in known if value is not None), default=-np.inf)
+
+
+def tasks(rows: Sequence[Row]) -> list[str]:
+    """In the order in which they come."""
+    return list(dict.fromkeys(row["task"] for row in rows))
+
+
+def phases(
+    its: Experiment, rows: Sequence[Row], labels: str
+) -> Iterator[tuple[str, str, NDArray[Any]]]:
+    """Per task and label what its table says of each seed, as a record array [seeds]."""
+    for task in tasks(rows):
+        for label in labels.split("; "):
+            part = by_seed(select(rows, task=task, variant=label)).values()
+            told = [figures(seed, task, measure=its.measure) for seed in part]
+            names = [(name, np.float64) for name in ("clone", "offline", "online", "dip")]
+            values = [tuple(each[name] for name, _ in names) for each in told]
+            yield task, label, np.array(values, names)
+
+
+def mean(values: Numbers) -> str:
+    """As it is told."""
+    return number(float(np.mean(values)))
+
+
+def verdict(cases: Sequence[Case]) -> str:
+    """What many cases say together."""
+    known = [case.holds for case in cases if case.holds is not None]
+    if not known:
+        return "open: not run so long" if cases else "open: not run"
+    if all(known):
+        return "holds"
+    return "holds in part" if any(known) else "does not hold"

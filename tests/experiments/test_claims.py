@@ -1,0 +1,145 @@
+"""Claims: what their laws say of results by hand, and that each of them can be judged."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from awac_dist.cli.main import main
+from awac_dist.experiments import claims
+from awac_dist.experiments.catalogue import experiment
+from awac_dist.experiments.claims import CLAIMS, Claim
+from awac_dist.experiments.experiment import Experiment, Variant
+from awac_dist.experiments.judging import Case, Law, against, dips, gains, reaches, verdict
+from awac_dist.experiments.results import COLUMNS, KEY, Row
+from awac_dist.experiments.statistics import standing
+
+TASK = "Pendulum-v1"
+ITS = Experiment("its", "", [Variant(name, "awac") for name in "abc"], {}, tasks={TASK: ""})
+
+
+def test_of_three_seeds_all_have_to_be_above_three_others() -> None:
+    low, high = np.array([1.0, 2, 3]), np.array([4.0, 5, 6])
+    assert (standing(high, low), standing(low, high)) == (1, -1)
+    assert standing(np.array([3.5, 5, 6]), np.array([1.0, 2, 4])) == 0
+    assert standing(high[:2], low) == 0  # one order of ten
+    assert standing(low, low) == 0
+
+
+def rows(variant: str, *seeds: Sequence[float], measure: str = "return") -> list[Row]:
+    """Per seed its clone, its offline policy, and evaluations each 1,000 steps online."""
+    blank: Row = dict.fromkeys(COLUMNS)
+    found = []
+    for seed, values in enumerate(seeds):
+        for place, value in enumerate(values):
+            phase, steps = ("clone", "offline", "online")[min(place, 2)], max(0, place - 1) * 1000
+            its = dict(zip(KEY, ("small", TASK, variant, str(seed)), strict=True))
+            where = {"phase": phase, "env_steps": float(steps), "grad_steps": float(place)}
+            found.append(blank | its | where | {measure: value})
+    return found
+
+
+A = rows("a", [10, 20, 19, 30], [12, 25, 25, 32], [11, 18, 18, 31])
+B = rows("b", [10, 20, 10, 15], [12, 25, 9, 33], [11, 18, 12, 5])
+C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
+
+
+@pytest.mark.parametrize(
+    ("law", "told"),
+    [
+        (against("a", "b; c", 1), [Case(False, TASK, "a 31.0 is level with", "b 17.7")]),
+        (against("a", "b", 1, 0), [Case(True, TASK, "a 31.0 is level with", "b 17.7")]),
+        (gains("a; c", "offline", "online"),
+         [Case(True, TASK, "a 21.0 to 31.0, better in 3 of 3 seeds")]),
+        (gains("b", "offline", "online"),
+         [Case(False, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
+        (gains("b", "offline", "online", wanted=False),
+         [Case(True, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
+        (dips("a; b"), [Case(False, TASK, "a loses 0.33 of 21.0"),
+                        Case(True, TASK, "b loses 13.0 of 21.0")]),
+        (dips("c"), []),
+        (reaches("a", 30, 2000, TASK), [Case(True, TASK, "a 31.0 at its best within 2,000 steps")]),
+        (reaches("a", 30, 1000, TASK),
+         [Case(False, TASK, "a 20.7 at its best within 1,000 steps")]),
+        (reaches("a", 40, 9000, TASK), [Case(None, TASK, "a 31.0 at its best within 2,000 steps")]),
+        (reaches("a", 30, 9000, "Other-v0"), []),
+    ],
+)  # fmt: skip
+def test_laws_by_hand(law: Law, told: list[Case]) -> None:
+    assert list(law(ITS, A + B + C)) == told
+
+
+def test_a_metric_is_compared_too() -> None:
+    low = rows("a", [0, 1, 2], [0, 1, 3], [0, 1, 4], measure="loss")
+    high = rows("b", [0, 1, 5], [0, 1, 6], [0, 1, 7], measure="loss")
+    (case,) = against("b", "a", 1, column="loss")(ITS, low + high)
+    assert case == Case(True, TASK, "b 6.00 is ahead of", "a 3.00")
+
+
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [
+        ([], "open: not run"),
+        ([None], "open: not run so long"),
+        ([True, None], "holds"),
+        ([True, False], "holds in part"),
+        ([False, None], "does not hold"),
+    ],
+)
+def test_a_verdict_is_that_of_all_cases(holds: list[bool | None], said: str) -> None:
+    assert verdict([Case(each, TASK, "") for each in holds]) == said
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.says[:40])
+def test_every_claim_is_about_what_its_experiment_runs(claim: Claim) -> None:
+    """With results of all that it runs each law has a case for each name that it is given."""
+    its = experiment(claim.experiment)
+    found: list[Row] = []
+    for task in its.tasks:
+        for number, variant in enumerate(its.variants):
+            part = rows(variant.label, *np.arange(12.0).reshape(3, 4) + number)
+            wide = {name: row["return"] for row in part for name in (its.measure, *its.metrics)}
+            found += [row | wide | {its.measure: row["return"], "task": task} for row in part]
+    cases = list(claim.law(its, found))
+    named = [name for cell in claim.law.__closure__ or () for name in labels(cell.cell_contents)]
+    assert {name for case in cases for name in told(case)} == {*named} & {
+        variant.label for variant in its.variants
+    }
+    assert cases
+    assert named
+
+
+def labels(value: object) -> list[str]:
+    return value.split("; ") if isinstance(value, str) else []
+
+
+def told(case: Case) -> list[str]:
+    mine = re.split(r" (?:loses |-?[\d.,]+ (?:is|to|at) )", case.seen)[0]
+    return [mine, *([case.whom.rsplit(" ", 1)[0]] if case.whom else [])]
+
+
+def test_the_page_says_what_the_longest_budget_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claim("Figure 9", "a learns", "its", gains("a", "clone", "online"))
+    monkeypatch.setattr(
+        claims, "CLAIMS", (claim, claim._replace(law=gains("c", "clone", "online")))
+    )
+    monkeypatch.setattr(claims, "experiment", lambda name: ITS)
+    longer = [row | {"budget": "medium"} for row in rows("a", [5, 5, 4], [5, 5, 4], [5, 5, 4])]
+    with (tmp_path / "its.csv").open("w") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(A + longer)
+    assert main(["experiments", "claims", "--results", str(tmp_path)]) == 0
+    text = (tmp_path / "claims.md").read_text()
+    assert (
+        "| Figure 9 | a learns | **does not hold** | [its](its.md), budget medium: Pendulum-v1: "
+        "a 5.00 to 4.00, better in 0 of 3 seeds |\n"
+    ) in text
+    assert "| Figure 9 | a learns | **open: not run** | `its` |\n" in text
