@@ -168,8 +168,8 @@ class Convert(OfSources):
         best: Of those, so many of highest return.
         kind: Say who made them.
         clip_actions: Clip actions to the task's bounds.
-        relabel: Task whose rule recomputes rewards and successes from observations, before any
-            filter.
+        relabel: Task, one of DoorBinary, HammerBinary, PenBinary and RelocateBinary, whose rule
+            recomputes rewards and successes from observations, before any filter.
     """
 
     to: str

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from awac_dist import __version__
 from awac_dist.errors import InputError, RunFailed, did_you_mean
 from awac_dist.interrupts import ends_at_once
-from awac_dist.reporting.screen import say
+from awac_dist.reporting.screen import say, width_of
 
 PROGRAM = "awac-dist"
 
@@ -101,8 +102,10 @@ def _run(argv: Sequence[str]) -> int | None:
 
 def _overview(group: str, commands: Mapping[str, str]) -> str:
     lines = [f"usage: {PROGRAM} {group}COMMAND ...", "", "commands:"]
-    width = max(map(len, commands)) + 2
-    lines += [f"  {name:<{width}}{what}" for name, what in commands.items()]
+    margin = max(map(len, commands)) + 4
+    for name, what in commands.items():
+        begin = f"  {name}".ljust(margin)
+        lines += textwrap.wrap(begin + what, width_of(sys.stdout), subsequent_indent=" " * margin)
     return "\n".join([*lines, "", f"See {PROGRAM} {group}COMMAND --help."])
 
 

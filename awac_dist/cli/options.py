@@ -37,7 +37,7 @@ examples:
       the main job on the embedded HalfCheetah demonstrations
   python -m awac_dist.launch --config paper-locomotion --seed 1 --run-dir runs/paper-1
       a preset, with one change
-  python -m awac_dist.launch --env Walker2d-v5 --data runs/earlier my/episodes.parquet --dry-run
+  python -m awac_dist.launch --env Walker2d-v5 --data runs/earlier my.parquet --dry-run
       other prior data; print the resolved config and the plan, and stop
   python -m awac_dist.launch --resume runs/paper-1 --override workers=8
       go on with a run that ended or died, with other workers
@@ -183,7 +183,7 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
 
 
 def _print_help(config: RunConfig) -> None:
-    usage = "%(prog)s [--config FILE] [--OPTION VALUE ...] [--dry-run]"
+    usage = "%(prog)s [--config FILE] [--OPTION VALUE ...]"
     parser = Parser(PROGRAM, headline(Launch), usage=usage, epilog=EPILOG)
     fields = {field.path: field for field in walk(config)}
     methods = ", ".join(METHODS)

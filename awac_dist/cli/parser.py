@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from functools import cache, partial
+from functools import cache
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
@@ -25,6 +26,7 @@ from docstring_parser import DocstringStyle
 from awac_dist.cli import plain_yaml
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
+from awac_dist.reporting.screen import width_of
 
 KINDS = {  # of values: what is legal, and what the help shows in place of one
     bool: ("true or false", "{true,false}"),
@@ -42,6 +44,7 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
 NONE = (None, "None", "null")
 DIGITS = 400  # more than any float has
 LONGEST = 200  # letters of a wrong value that are told
+LONGEST_CHOICES = 40  # letters, of which an option's own text need not speak
 REQUIRED = dataclasses.MISSING
 Command = TypeVar("Command", bound=Checked)
 
@@ -83,7 +86,8 @@ class Field(NamedTuple):
     def metavar(self) -> str:
         """What stands for a value in the help."""
         if get_origin(self.hint) is Literal:
-            return "{" + ",".join(map(str, get_args(self.hint))) + "}"
+            choices = "{" + ",".join(map(str, get_args(self.hint))) + "}"
+            return choices if len(choices) <= LONGEST_CHOICES else self.path.upper()
         return KINDS[self.hint][1] or self.path.upper()
 
     def typed(self, value: Any, where: str) -> Any:
@@ -139,10 +143,22 @@ def headline(kind: type) -> str:
 
 
 class _Layout(RawDescriptionHelpFormatter):
-    """Never breaks a line within a name, which could not be copied then."""
+    """As wide as the terminal; never breaks a name, which could not be copied then."""
+
+    def __init__(self, prog: str) -> None:
+        width = width_of(sys.stdout)
+        super().__init__(prog, width=width, max_help_position=width // 3)
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(text, width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """A text of lines: those that are indented are commands, and stay whole."""
+        lines: list[str] = []
+        for line in text.splitlines():
+            whole = not line or line.startswith(" ")
+            lines += [line] if whole else self._split_lines(line, width - len(indent))
+        return textwrap.indent("\n".join(lines), indent)
 
 
 class Parser(ArgumentParser):
@@ -152,7 +168,7 @@ class Parser(ArgumentParser):
         super().__init__(
             program,
             description=description,
-            formatter_class=partial(_Layout, width=100, max_help_position=32),
+            formatter_class=_Layout,
             allow_abbrev=False,
             argument_default=SUPPRESS,
             **options,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import textwrap
 from collections import Counter
@@ -19,12 +18,11 @@ from awac_dist.cli.commands import Inspect
 from awac_dist.cli.paper_table import paper_row
 from awac_dist.cli.survey import Survey, share_outside, survey, together
 from awac_dist.data import sources
-from awac_dist.reporting.screen import say
+from awac_dist.reporting.screen import say, width_of
 from awac_dist.reporting.wording import counted, number, percent
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
 LONGEST_LABEL = 20
-WIDEST, WIDTH_OF_A_PIPE, NARROWEST = 100, 80, 40
 MAX_BINS = 12
 EIGHTHS = "▏▎▍▌▋▊▉█"
 QUARTILES = (("min", 0), ("25 %", 25), ("median", 50), ("75 %", 75), ("max", 100))
@@ -43,15 +41,6 @@ def run(options: Inspect) -> None:
         from awac_dist.cli.picture import draw  # matplotlib is slow to import
 
         say(f"drawn: {draw(surveys, Path(options.plot))}")
-
-
-def width_of(stream: TextIO) -> int:
-    """Columns to write: the terminal's, up to what reads well; a fixed number in a pipe."""
-    try:
-        columns = os.get_terminal_size(stream.fileno()).columns
-    except OSError:
-        return WIDTH_OF_A_PIPE
-    return max(min(columns, WIDEST), NARROWEST)
 
 
 def draws_blocks(stream: TextIO) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Self, TextIO
 from awac_dist.errors import writable
 
 STDOUT, STDERR = 1, 2
+WIDEST, WIDTH_OF_A_PIPE, NARROWEST = 100, 80, 40
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -28,6 +29,15 @@ def safe(text: str) -> str:
     """The text, with the code in place of whatever a terminal would not print but obey."""
     shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
     return "".join(shown)
+
+
+def width_of(stream: TextIO) -> int:
+    """Columns to write: the terminal's, up to what reads well; a fixed number in a pipe."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return WIDTH_OF_A_PIPE
+    return max(min(columns, WIDEST), NARROWEST)
 
 
 class _Output(io.FileIO):

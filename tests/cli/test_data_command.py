@@ -22,6 +22,7 @@ from awac_dist.cli.survey import survey, together
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.errors import InputError
+from awac_dist.reporting import screen
 from awac_dist.types import EnvSpec, Episode, Origin
 
 
@@ -253,7 +254,7 @@ def test_a_pipe_and_ascii_get_plain_lines(five: str) -> None:
     command = [sys.executable, "-m", "awac_dist.data", "inspect", five]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert done.stderr == ""
-    assert max(map(len, done.stdout.splitlines()[1:])) == report.WIDTH_OF_A_PIPE
+    assert max(map(len, done.stdout.splitlines()[1:])) == screen.WIDTH_OF_A_PIPE
     assert "#" in done.stdout
     assert done.stdout.isascii()
 
@@ -261,12 +262,12 @@ def test_a_pipe_and_ascii_get_plain_lines(five: str) -> None:
 def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as terminal:
-        for columns, wanted in ((57, 57), (500, report.WIDEST), (1, report.NARROWEST)):
+        for columns, wanted in ((57, 57), (500, screen.WIDEST), (1, screen.NARROWEST)):
             size = os.terminal_size((columns, 24))
             monkeypatch.setattr(os, "get_terminal_size", lambda _, size=size: size)
-            assert report.width_of(terminal) == wanted
+            assert screen.width_of(terminal) == wanted
     os.close(leader)
-    assert report.width_of(io.StringIO()) == report.WIDTH_OF_A_PIPE
+    assert screen.width_of(io.StringIO()) == screen.WIDTH_OF_A_PIPE
 
 
 def test_the_picture_is_drawn(five: str, log: str, tmp_path: Path) -> None:

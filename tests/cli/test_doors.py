@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.errors import RunFailed
 from awac_dist.files import seal
+from awac_dist.reporting import screen
 
 SLOW = {"torch._C", "ray", "pyarrow", "scipy", "matplotlib", "mujoco", "pandas", "rich"}
 DOOR = """
@@ -45,6 +46,18 @@ def test_help_is_at_hand() -> None:
         seconds, modules = through([], *([*words, "--help"] for words in commands))
         assert not modules & SLOW
         assert seconds < 1
+
+
+@pytest.mark.parametrize("name", ["", "data", "experiments", *COMMANDS])
+def test_help_fits_a_narrow_terminal_and_a_pipe(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with suppress(SystemExit):
+        main([*name.split(), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    text = [line for line in lines if not line.startswith("  python -m ")]
+    assert len(text) > 2
+    assert max(map(len, text)) <= screen.WIDTH_OF_A_PIPE
 
 
 def test_a_dry_run_imports_nothing_of_what_trains() -> None:
@@ -94,7 +107,7 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     for name, command in COMMANDS.items():
         assert f"\n  {name} " in shown
-        assert command.what in shown
+        assert command.what in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= 80
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"awac_dist {awac_dist.__version__}\n"
