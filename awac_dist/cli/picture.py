@@ -14,10 +14,10 @@ from matplotlib.transforms import Bbox
 
 from awac_dist.cli.survey import Survey, share_outside
 from awac_dist.errors import InputError
+from awac_dist.plotting.bands import COLOURS
 from awac_dist.plotting.learning_curve import FRAME, GRID, TEXT, dress
 from awac_dist.reporting.wording import number, percent
 
-COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
 WIDTHS = (0.27, 0.08, 0.11, 0.12, 0.07, 0.08, 0.11, 0.05, 0.11)
 BINS, LONGEST_NAME = 30, 32
 

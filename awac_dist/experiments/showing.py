@@ -15,18 +15,17 @@ from awac_dist.experiments.experiment import Experiment, Variant
 from awac_dist.experiments.results import Row, select
 from awac_dist.experiments.statistics import (
     SWITCH_STEPS,
-    band,
     by_seed,
+    curve,
     ends,
     figures,
     improvement,
 )
-from awac_dist.plotting.bands import Interval, Numbers, interquartile
+from awac_dist.plotting.bands import COLOURS, Interval, Numbers, draw_seeds, interquartile
 from awac_dist.plotting.learning_curve import CLONE, TEXT, dress
 from awac_dist.reporting.wording import counted, number
 
-COLOURS = ("#1f6fb4", "#cf5a16", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2306b", "#4a4a4a")
-TOGETHER = len(COLOURS)  # variants that one panel can show; more have a panel each
+TOGETHER = 7  # variants that one panel can show; more have a panel each
 ACROSS = 4  # panels in a row
 LETTERS_AN_INCH = 11  # of the title
 MEASURES = {"return": "Returns", "success": "Successes at the last step"}
@@ -144,12 +143,12 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
     )
     for axes, (task, column, name) in zip(grid, panels, strict=False):
         its, part = select(rows, task=task), parts[name]
+        axes.set_yscale("symlog" if column in experiment.wide else "linear")
         _draw(axes, {each.label: select(its, variant=each.label) for each in part}, column)
         for level, words in experiment.levels.get(column, {}).items():
             axes.axhline(level, color=TEXT, ls="--", lw=1, label=words)
         if len(part) > 1 or column in experiment.levels:
             axes.legend(frameon=False, fontsize=8)
-        axes.set_yscale("symlog" if column in experiment.wide else "linear")
         alone = apart and len(tasks) == 1
         title = name if alone else f"{name or experiment.panels[column]}, {task}"
         axes.set_title(title, loc="left", fontsize=10)
@@ -178,9 +177,10 @@ def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> Non
     """Curves with bands over seeds; the switch to online is at 0, updates stand left of it."""
     phases = {row["phase"] for rows in variants.values() for row in rows}
     for (label, rows), colour in zip(variants.items(), COLOURS, strict=False):
-        at, its = band(rows, column, switch="online" in phases)
-        axes.fill_between(at, its.low, its.high, color=colour, alpha=0.2, lw=0)
-        axes.plot(at, its.middle, color=colour, lw=1.6, label=label)
+        seeds = by_seed(rows).values()
+        draw_seeds(
+            axes, [curve(its, column, switch="online" in phases) for its in seeds], colour, label
+        )
         if column in MEASURES and len(clone := clones(rows, column)) and len(variants) == 1:
             axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)
     if {"offline", "online"} <= phases:

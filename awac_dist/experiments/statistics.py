@@ -8,7 +8,7 @@ import numpy as np
 
 from awac_dist.cli.paper_table import RETURN, paper_row
 from awac_dist.experiments.results import Row
-from awac_dist.plotting.bands import Interval, Numbers, interquartile
+from awac_dist.plotting.bands import Numbers
 
 SWITCH_STEPS = 5_000  # online, in which a dip is looked for
 CHANCE = 0.05 + 1e-9  # three seeds above three others are one order of 20
@@ -36,17 +36,6 @@ def curve(rows: Sequence[Row], column: str, *, switch: bool) -> tuple[Numbers, N
         row["grad_steps"] - zero if row["phase"] == "offline" else row["env_steps"] for row in known
     ]
     return np.array(at), np.array([row[column] for row in known], np.float64)
-
-
-def band(rows: Sequence[Row], column: str, *, switch: bool) -> tuple[Numbers, Interval]:
-    """The curve of a variant over its seeds, on the places of the first [n]."""
-    curves = [curve(its, column, switch=switch) for its in by_seed(rows).values()]
-    curves = [(at, values) for at, values in curves if len(at)]
-    if not curves:
-        return np.empty(0), Interval(*np.empty((3, 0)))
-    places = np.unique(curves[0][0])
-    values = np.stack([np.interp(places, *its) for its in curves])  # [seeds, n]
-    return places, interquartile(values)
 
 
 def ends(rows: Sequence[Row], measure: str) -> Numbers:

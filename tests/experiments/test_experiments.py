@@ -26,7 +26,7 @@ from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_ru
 from awac_dist.experiments.running import beside, has_begun, hold
 from awac_dist.experiments.showing import figure, table
 from awac_dist.experiments.signatures import PARITY
-from awac_dist.experiments.statistics import band, curve, ends, figures, improvement
+from awac_dist.experiments.statistics import curve, ends, figures, improvement
 from awac_dist.files import seal
 from awac_dist.plotting.bands import interquartile
 
@@ -365,14 +365,6 @@ def test_a_curve_has_its_updates_left_of_the_switch() -> None:
     ]
     assert curve(ONE[1:3], "return", switch=False)[0].tolist() == [15, 20]
     assert curve(ONE[:3], "return", switch=True)[0].tolist() == [-5, 0]  # beside one that has it
-
-
-def test_a_band_lies_on_the_places_of_the_first_seed() -> None:
-    other = [made("offline", 17, 0, 0.0, seed=1), made("online", 20, 6_000, 600.0, seed=1)]
-    at, its = band([*ONE, *other], "return", switch=True)
-    assert at.tolist() == [-5, 0, 3_000, 5_000, 9_000]
-    assert its.middle.tolist() == [200, 500, 500, 700, 550]
-    assert its.low.tolist() == [0, 0, 300, 500, 500]
 
 
 def test_figures_of_one_run_by_hand() -> None:
