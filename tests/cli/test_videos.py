@@ -18,7 +18,7 @@ from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.evaluation import headless
-from awac_dist.evaluation.video import WIDER, Film, Grid, filmed_env
+from awac_dist.evaluation.video import SHADOW, WIDER, Film, Grid, filmed_env
 
 SHORT = "tests/ShortHalfCheetah-v0"  # 4 steps
 VARIABLES = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
@@ -269,6 +269,7 @@ def test_the_floor_reaches_as_far_as_a_cheetah_runs() -> None:
     picture = np.asarray(env.render())
     env.close()
     assert 40.0 * WIDER > 100.0
+    assert task.model.vis.quality.shadowsize == SHADOW  # type: ignore[attr-defined]
     assert picture[-12:].std() > 40  # tiles, not an empty grey
 
 
