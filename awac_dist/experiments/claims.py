@@ -95,7 +95,7 @@ FOOT = f"""
 *ahead*, *behind*: by the exact test of Mann and Whitney, one-sided at 5 %, of how each seed ended;
 with three seeds of each all have to be above all others. *level*: neither. A *dip* is a loss of
 {DIP:.0%} or more within 5,000 steps after the switch. Means over seeds. *in part*: in some of the
-cases named. *open*: what was run so far does not answer it.
+cases or seeds named. *open*: what was run so far does not answer it.
 
 Again: `awac-dist experiments claims`.
 """

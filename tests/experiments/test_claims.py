@@ -57,11 +57,14 @@ C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
         (gains("a; c", "offline", "online"),
          [Case(True, TASK, "a 21.0 to 31.0, better in 3 of 3 seeds")]),
         (gains("b", "offline", "online"),
-         [Case(False, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
+         [Case(1 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
         (gains("b", "offline", "online", wanted=False),
-         [Case(True, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
-        (dips("a; b"), [Case(False, TASK, "a loses 0.33 of 21.0"),
-                        Case(True, TASK, "b loses 13.0 of 21.0")]),
+         [Case(2 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
+        (dips("a; b"),
+         [Case(0, TASK, "a loses 0.33 of 21.0, a tenth or more in 0 of 3 seeds"),
+          Case(1, TASK, "b loses 13.0 of 21.0, a tenth or more in 3 of 3 seeds")]),
+        (dips("a", wanted=False),
+         [Case(1, TASK, "a loses 0.33 of 21.0, a tenth or more in 0 of 3 seeds")]),
         (dips("c"), []),
         (reaches("a", 30, 2000, TASK), [Case(True, TASK, "a 31.0 at its best within 2,000 steps")]),
         (reaches("a", 30, 1000, TASK),
@@ -88,10 +91,11 @@ def test_a_metric_is_compared_too() -> None:
         ([None], "open: not run so long"),
         ([True, None], "holds"),
         ([True, False], "holds in part"),
+        ([1 / 3], "holds in part"),
         ([False, None], "does not hold"),
     ],
 )
-def test_a_verdict_is_that_of_all_cases(holds: list[bool | None], said: str) -> None:
+def test_a_verdict_is_that_of_all_cases(holds: list[float | None], said: str) -> None:
     assert verdict([Case(each, TASK, "") for each in holds]) == said
 
 
