@@ -23,8 +23,8 @@ RELOCATE = {"awac_dist/RelocateBinary-v0": f"--data {DATA}/relocate/demonstratio
 HUMAN = {"awac_dist/DoorBinary-v0 human": f"--data {DATA}/door-human/demonstrations.parquet"}
 HAND_CURVE = "--evaluation.curve_episodes 10 --evaluation.episodes 40"
 HAND_BUDGETS: dict[Budget, str] = {
-    "small": f"--clone.updates 3000 --clone.episodes 100 --offline.updates 5000 "
-    f"--online.env_steps 20000 --evaluation.every_updates 2500 {HAND_CURVE}",
+    "small": f"--clone.updates 3000 --clone.episodes 100 --offline.updates 3000 "
+    f"--online.env_steps 5000 --evaluation.every_updates 1000 {HAND_CURVE}",
     "medium": f"--clone.updates 10000 --clone.episodes 500 --offline.updates 25000 "
     f"--online.env_steps 120000 --evaluation.every_updates 5000 {HAND_CURVE}",
     "paper": f"--clone.updates 10000 --clone.episodes 500 --offline.updates 25000 "
@@ -121,7 +121,12 @@ def dexterous(methods: Experiment) -> Experiment:
             Variant("sac, cloned", "sac", cloned),
             Variant("sac_bc", "sac_bc", cloned),
             Variant("ibrl", "ibrl", small=FEWER["ibrl"]),
-            Variant("rlpd", "rlpd", "--offline.updates 0", small=FEWER["rlpd"]),
+            Variant(
+                "rlpd",
+                "rlpd",
+                "--offline.updates 0",
+                small=f"{FEWER['rlpd']} --online.warmup_steps 1000",
+            ),
         ],
         HAND_BUDGETS,
         claim="(Figure 3) AWAC solves pen in 120,000 steps; the others make progress on pen only, "
