@@ -16,6 +16,7 @@ from awac_dist.data import sources
 from awac_dist.data.arguments import split
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
+from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.floats import LARGEST
 from awac_dist.reporting.screen import say
@@ -34,7 +35,7 @@ DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
 def run(options: Validate) -> int:
     """Print everything that is wrong with some sources; returns 0, or 1 if there is something."""
     if options.env is not None:
-        action_bounds((), options.env)  # which refuses a task that cannot be made
+        env_spec(options.env)  # which refuses a task that cannot be made
     unchecked: set[str] = set()
     alike: dict[str, list[str]] = {}
     for line in findings(options.sources, options.env, unchecked):
@@ -86,7 +87,7 @@ def _source_findings(
     source: Source, infos: dict[str, FileInfo], env_id: str | None, unchecked: set[str]
 ) -> Iterator[str]:
     """What is wrong with one source; adds what its files say of themselves to `infos`."""
-    count = ended = 0
+    count, ended, refused = 0, 0, False
     rewards: set[float] = set()  # the first two values that differ
     contents: dict[bytes, str] = {}
     for file in source.files:
@@ -94,6 +95,8 @@ def _source_findings(
         try:
             (info,) = sources.describe(part)
             infos[file.path] = info
+            if env_id is not None:
+                sources.fitting(part, env_spec(env_id))
             bounds = action_bounds([info], env_id)
             if not bounds.known:
                 unchecked.add(bounds.origin)
@@ -108,18 +111,24 @@ def _source_findings(
                     yield f"{place}: is equal to {earlier}: leave one of them out"
                 yield from episode_findings(place, episode, info, bounds)
         except InputError as error:
+            refused = True
             yield f"{error}: the rest of this file was not checked"
-    if not count:
-        yield f"{source.name}: holds no episode that can be read: give another source"
-        return
+    if count:
+        yield from _whole_findings(source.name, count, ended, rewards)
+    elif not refused:
+        yield f"{source.name}: holds no episodes: give another source"
+
+
+def _whole_findings(name: str, count: int, ended: int, rewards: set[float]) -> Iterator[str]:
+    """What is wrong with all episodes of a source together."""
     if len(rewards) == 1:
         yield (
-            f"{source.name}: column rewards: always {rewards.pop():g}: "
+            f"{name}: column rewards: always {rewards.pop():g}: "
             "convert with --relabel TASK, or add data where some step earns another one"
         )
     if not ended:
         yield (
-            f"{source.name}: columns terminated and truncated: all {count:,} episodes are cut: "
+            f"{name}: columns terminated and truncated: all {count:,} episodes are cut: "
             "none says how it ended: mark the last step of each as terminated (the task ended) "
             "or truncated (the clock)"
         )

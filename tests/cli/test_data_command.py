@@ -351,7 +351,7 @@ def test_bounds_that_nobody_knows_are_not_guessed(
 def test_the_user_may_name_the_task_and_equal_faults_are_summed_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = replace(UNBOUNDED, action_size=1)
+    spec = replace(UNBOUNDED, env_id="Pendulum-v1", action_size=1)
     far = [make_episode([1] * 201, n, actions=np.full((201, 1), 3 + n)) for n in range(30)]
     far[0].rewards[0] = 0
     path = write(tmp_path / "a.parquet", far, spec)
@@ -367,6 +367,24 @@ def test_the_user_may_name_the_task_and_equal_faults_are_summed_up(
     for command in ("validate", "inspect"):
         assert main([command, path, "--env", "No-v0"]) == 2
         assert_one_line(capsys, "no environment 'No-v0'")
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (replace(SPEC, env_id="Pendulum-v1"), "[T+1, 3] and actions [T, 2] of Pendulum-v1 do not"),
+        (SPEC, "is of Nowhere-v0, not of Pendulum-v1"),
+    ],
+)
+def test_what_a_run_of_the_task_would_refuse_is_a_fault(
+    spec: EnvSpec, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = 2 if "[T, 2]" in wanted else 1
+    episode = make_episode([1, 2], actions=np.zeros((2, size)))
+    path = write(tmp_path / "a.parquet", [episode], replace(spec, action_size=size))
+    (line,) = problems(capsys, path, "--env", "Pendulum-v1")
+    assert line.startswith(f"{path}: ")
+    assert wanted in line
 
 
 @pytest.mark.parametrize("origin", [Origin("online"), Origin("prior", worker=0, episode=3)])
