@@ -222,7 +222,10 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
         for candidate in FORMATS.values():
             if name.endswith(candidate.suffixes):
                 candidate.describe(name)  # has better words for what is wrong
-        raise InputError(f"{name}: is none of the formats that we read: {', '.join(FORMATS)}")
+        raise InputError(
+            f"{name}: is none of the formats that we read: {', '.join(FORMATS)}: if it should be "
+            "one of these, it is damaged: write or fetch it again"
+        )
     prefix = name.rstrip("/").removesuffix(path)
     for folder in (f"{path}/{EXPERIENCE}", path):
         inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
