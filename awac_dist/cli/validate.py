@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,7 @@ def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) 
         except InputError as error:
             if not Path(split(argument)[0]).exists():
                 raise
-            yield f"{error}: if it should be one of these, it is damaged: write or fetch it again"
+            yield str(error)
             continue
         yield from _unread(source)
         yield from _source_findings(source, infos, env_id, unchecked)
@@ -87,7 +88,8 @@ def _source_findings(
     source: Source, infos: dict[str, FileInfo], env_id: str | None, unchecked: set[str]
 ) -> Iterator[str]:
     """What is wrong with one source; adds what its files say of themselves to `infos`."""
-    count, ended, refused = 0, 0, False
+    ends: Counter[str] = Counter()
+    refused = False
     rewards: set[float] = set()  # the first two values that differ
     contents: dict[bytes, str] = {}
     for file in source.files:
@@ -101,8 +103,7 @@ def _source_findings(
             if not bounds.known:
                 unchecked.add(bounds.origin)
             for _, number, episode in sources.episodes(part):
-                count += 1
-                ended += episode.terminated or episode.truncated
+                ends[_end(episode, bounds.steps)] += 1
                 if len(rewards) < 2:
                     rewards.update(np.unique(episode.rewards)[:2].tolist())
                 place, own = f"{file.path}: episode {number}", f"episode {number} of {file.path}"
@@ -113,22 +114,35 @@ def _source_findings(
         except InputError as error:
             refused = True
             yield f"{error}: the rest of this file was not checked"
-    if count:
-        yield from _whole_findings(source.name, count, ended, rewards)
+    if ends:
+        yield from _whole_findings(source.name, ends, rewards)
     elif not refused:
         yield f"{source.name}: holds no episodes: give another source"
 
 
-def _whole_findings(name: str, count: int, ended: int, rewards: set[float]) -> Iterator[str]:
+def _end(episode: Episode, steps: int | None) -> str:
+    """How an episode ended, of a task that the clock cuts after so many steps."""
+    if episode.terminated:
+        return "by the clock" if len(episode) == steps and not episode.truncated else "terminated"
+    return "truncated" if episode.truncated else "cut"
+
+
+def _whole_findings(name: str, ends: Counter[str], rewards: set[float]) -> Iterator[str]:
     """What is wrong with all episodes of a source together."""
     if len(rewards) == 1:
         yield (
             f"{name}: column rewards: always {rewards.pop():g}: "
             "convert with --relabel TASK, or add data where some step earns another one"
         )
-    if not ended:
+    if ends["by the clock"] > ends["terminated"]:
         yield (
-            f"{name}: columns terminated and truncated: all {count:,} episodes are cut: "
+            f"{name}: column terminated: {ends['by the clock']:,} episodes ended in the step in "
+            "which the task's clock cuts: if it was the clock, mark them as truncated (in "
+            "robomimic's files by dones of 0)"
+        )
+    if ends["cut"] == ends.total():
+        yield (
+            f"{name}: columns terminated and truncated: all {ends.total():,} episodes are cut: "
             "none says how it ended: mark the last step of each as terminated (the task ended) "
             "or truncated (the clock)"
         )

@@ -406,6 +406,22 @@ def test_what_is_wrong_with_a_source_is_named(
     assert "all 3 episodes are cut" in ends
 
 
+@pytest.mark.parametrize(("others", "found"), [(1, True), (2, False)])
+def test_true_ends_where_the_clock_cuts_are_doubted(
+    others: int, found: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = replace(UNBOUNDED, env_id="Pendulum-v1", action_size=1)
+    episodes = [
+        make_episode(
+            [0, 1] * (steps // 2), n, actions=np.zeros((steps, 1)), terminated=True, truncated=False
+        )
+        for n, steps in enumerate([200, 200] + [6] * others)
+    ]
+    lines = problems(capsys, write(tmp_path / "a.parquet", episodes, spec))
+    doubted = [line for line in lines if ": 2 episodes ended in the step in which" in line]
+    assert len(doubted) == len(lines) == found
+
+
 def test_it_goes_on_after_a_damaged_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -449,13 +465,21 @@ def test_files_that_do_not_fit_the_first_are_named(
     assert lines[-1].startswith(f"{other}: is of Other-v0, but {five} is of Nowhere-v0")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "remedy"),
+    [
+        ("a.parquet", "not a table", "not a parquet file.: copy it again"),
+        ("a.hdf5", "", "a.hdf5: is empty: fetch or write it again"),
+        ("a.txt", "nor this", "it is damaged: write or fetch it again"),
+    ],
+)
 def test_a_file_that_is_no_data_is_found_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, content: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.parquet").write_text("not a table")
-    (line,) = problems(capsys, str(tmp_path / "a.parquet"))
-    assert "a.parquet" in line
-    assert "damaged" in line
+    (tmp_path / name).write_text(content)
+    (line,) = problems(capsys, str(tmp_path / name))
+    assert line.startswith(f"{tmp_path / name}: ")
+    assert line.endswith(remedy)
 
 
 # convert
