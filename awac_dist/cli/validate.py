@@ -88,6 +88,7 @@ def _source_findings(
     source: Source, infos: dict[str, FileInfo], env_id: str | None, unchecked: set[str]
 ) -> Iterator[str]:
     """What is wrong with one source; adds what its files say of themselves to `infos`."""
+    spec = None if env_id is None else env_spec(env_id)
     ends: Counter[str] = Counter()
     refused = False
     rewards: set[float] = set()  # the first two values that differ
@@ -97,8 +98,8 @@ def _source_findings(
         try:
             (info,) = sources.describe(part)
             infos[file.path] = info
-            if env_id is not None:
-                sources.fitting(part, env_spec(env_id))
+            if spec is not None:
+                sources.fitting(part, spec)
             bounds = action_bounds([info], env_id)
             if not bounds.known:
                 unchecked.add(bounds.origin)
