@@ -63,7 +63,8 @@ def did_you_mean(
     name: str, names: Iterable[str], otherwise: str = "see --help", count: int = 1
 ) -> str:
     """The remedy for a name that nobody knows: the nearest of those that there are, if any is."""
-    near = get_close_matches(name, list(names), n=count)
+    known = {its.casefold(): its for its in names}
+    near = [known[its] for its in get_close_matches(name.casefold(), known, n=count)]
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 

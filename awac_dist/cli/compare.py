@@ -116,7 +116,8 @@ def table(groups: Sequence[Group]) -> list[tuple[str, ...]]:
     values = [_values(group.runs) for group in groups]
     names = [name for name in REACHED if any(len(its[name]) for its in values)]
     last = "online" if "online" in names else "offline"
-    rows = [("group", "runs", *_with_interval(names, last, lambda name: name, INTERVAL))]
+    known = last if any(len(its[last]) > 1 for its in values) else ""  # one seed has no interval
+    rows = [("group", "runs", *_with_interval(names, known, lambda name: name, INTERVAL))]
     for group, its in zip(groups, values, strict=True):
         over = {name: interquartile(column) for name, column in its.items() if len(column)}
         middle, *ends = map(float, over.get(last, [np.nan] * 3))
@@ -124,7 +125,7 @@ def table(groups: Sequence[Group]) -> list[tuple[str, ...]]:
         cells = {
             name: _cell(name, float(over[name].middle)) if name in over else "-" for name in names
         }
-        told = _with_interval(names, last, cells.__getitem__, around)
+        told = _with_interval(names, known, cells.__getitem__, around)
         rows.append((group.label, str(len(group.runs)), *told))
     return rows
 

@@ -16,6 +16,7 @@ from awac_dist.errors import InputError
 from awac_dist.messages import Loaded
 from awac_dist.policies.initial import open_initial
 from awac_dist.replay.layout import Layout
+from awac_dist.reporting.run_place import refuse_taken
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.tracking import check
 from awac_dist.reporting.wording import counted
@@ -37,6 +38,8 @@ FLOAT_BYTES = 4
 def run(options: Options) -> None:
     """Say what a run would do, without doing it, and without importing what does it."""
     config = options.config
+    if config.run_dir is not None and options.resume is None:
+        refuse_taken(config.run_dir)
     with Screen():  # what Gymnasium prints is nobody's business here
         task, sources = inputs(options)
         text = _described(config, task.spec, sources, plan_of(config, local_resources()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from awac_dist.data import sources
 from awac_dist.data.arguments import split
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
+from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.floats import LARGEST
 from awac_dist.reporting.screen import say
@@ -34,7 +36,7 @@ DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
 def run(options: Validate) -> int:
     """Print everything that is wrong with some sources; returns 0, or 1 if there is something."""
     if options.env is not None:
-        action_bounds((), options.env)  # which refuses a task that cannot be made
+        env_spec(options.env)  # which refuses a task that cannot be made
     unchecked: set[str] = set()
     alike: dict[str, list[str]] = {}
     for line in findings(options.sources, options.env, unchecked):
@@ -61,7 +63,7 @@ def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) 
         except InputError as error:
             if not Path(split(argument)[0]).exists():
                 raise
-            yield f"{error}: if it should be one of these, it is damaged: write or fetch it again"
+            yield str(error)
             continue
         yield from _unread(source)
         yield from _source_findings(source, infos, env_id, unchecked)
@@ -86,7 +88,9 @@ def _source_findings(
     source: Source, infos: dict[str, FileInfo], env_id: str | None, unchecked: set[str]
 ) -> Iterator[str]:
     """What is wrong with one source; adds what its files say of themselves to `infos`."""
-    count = ended = 0
+    spec = None if env_id is None else env_spec(env_id)
+    ends: Counter[str] = Counter()
+    refused = False
     rewards: set[float] = set()  # the first two values that differ
     contents: dict[bytes, str] = {}
     for file in source.files:
@@ -94,12 +98,13 @@ def _source_findings(
         try:
             (info,) = sources.describe(part)
             infos[file.path] = info
+            if spec is not None:
+                sources.fitting(part, spec)
             bounds = action_bounds([info], env_id)
             if not bounds.known:
                 unchecked.add(bounds.origin)
             for _, number, episode in sources.episodes(part):
-                count += 1
-                ended += episode.terminated or episode.truncated
+                ends[_end(episode, bounds.steps)] += 1
                 if len(rewards) < 2:
                     rewards.update(np.unique(episode.rewards)[:2].tolist())
                 place, own = f"{file.path}: episode {number}", f"episode {number} of {file.path}"
@@ -108,18 +113,37 @@ def _source_findings(
                     yield f"{place}: is equal to {earlier}: leave one of them out"
                 yield from episode_findings(place, episode, info, bounds)
         except InputError as error:
+            refused = True
             yield f"{error}: the rest of this file was not checked"
-    if not count:
-        yield f"{source.name}: holds no episode that can be read: give another source"
-        return
+    if ends:
+        yield from _whole_findings(source.name, ends, rewards)
+    elif not refused:
+        yield f"{source.name}: holds no episodes: give another source"
+
+
+def _end(episode: Episode, steps: int | None) -> str:
+    """How an episode ended, of a task that the clock cuts after so many steps."""
+    if episode.terminated:
+        return "by the clock" if len(episode) == steps and not episode.truncated else "terminated"
+    return "truncated" if episode.truncated else "cut"
+
+
+def _whole_findings(name: str, ends: Counter[str], rewards: set[float]) -> Iterator[str]:
+    """What is wrong with all episodes of a source together."""
     if len(rewards) == 1:
         yield (
-            f"{source.name}: column rewards: always {rewards.pop():g}: "
+            f"{name}: column rewards: always {rewards.pop():g}: "
             "convert with --relabel TASK, or add data where some step earns another one"
         )
-    if not ended:
+    if ends["by the clock"] > ends["terminated"]:
         yield (
-            f"{source.name}: columns terminated and truncated: all {count:,} episodes are cut: "
+            f"{name}: column terminated: {ends['by the clock']:,} episodes ended in the step in "
+            "which the task's clock cuts: if it was the clock, mark them as truncated (in "
+            "robomimic's files by dones of 0)"
+        )
+    if ends["cut"] == ends.total():
+        yield (
+            f"{name}: columns terminated and truncated: all {ends.total():,} episodes are cut: "
             "none says how it ended: mark the last step of each as terminated (the task ended) "
             "or truncated (the clock)"
         )

@@ -206,6 +206,5 @@ def check_finite(place: str, first_row: int, **columns: Array | None) -> None:
         if values is not None and (found := flaw(values)):
             (row, *_), words = found
             raise InputError(
-                f"{place}, row {first_row + row}: {name} is {words}: drop that episode; "
-                "`awac-dist data validate` lists all such places"
+                f"{place}, row {first_row + row}: {name} is {words}: drop that episode"
             )

@@ -108,6 +108,32 @@ def describe(source: Source) -> list[FileInfo]:
     return [FORMATS[file.format].describe(file.path, source.keys) for file in source.files]
 
 
+def fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
+    """As `describe`; refuses a file that is of another task, or of other sizes."""
+    infos, wanted = describe(source), (spec.observation_size, spec.action_size)
+    for file, info in zip(source.files, infos, strict=True):
+        place = source.name if source.name in EMBEDDED else file.path
+        found = (info.observation_size, info.action_size)
+        if found != wanted:
+            of = f" of {info.env_id}" if info.env_id else ""
+            raise InputError(
+                f"{place}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
+                f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}: "
+                "give --data of that task"
+            )
+        if not (source.any_task or not info.env_id or is_same(info.env_id, spec.env_id)):
+            raise InputError(
+                f"{place}: is of {info.env_id}, not of {spec.env_id}: give --data of that "
+                f"task, or say that it may be learned from all the same: {source.name},task=any"
+            )
+        if spec.goal_size not in (0, info.goal_size):
+            raise InputError(
+                f"{place}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
+                f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
+            )
+    return infos
+
+
 def episodes(source: Source) -> Iterator[tuple[SourceFile, int, Episode]]:
     """Yield (file, number in the file, episode) over all files."""
     for file, rows in groupby(_read(source, describe(source)), key=itemgetter(0)):
@@ -122,7 +148,7 @@ def open_source(argument: str, spec: EnvSpec, folder: str = "") -> Source:
 
 def opened(source: Source, spec: EnvSpec) -> Source:
     """A source that was found, which must hold something and be of the task."""
-    infos = _fitting(source, spec)
+    infos = fitting(source, spec)
     if not any(info.episodes for info in infos):
         raise InputError(
             f"{source.argument}: holds no episodes: collect some, or give another dataset"
@@ -149,7 +175,7 @@ def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[t
 
     The parts of an episode that the source has cut share its number.
     """
-    for file, number, of_source, episode in _read(source, _fitting(source, spec), index, of):
+    for file, number, of_source, episode in _read(source, fitting(source, spec), index, of):
         columns = {name: getattr(episode, name) for name in FINITE}
         check_finite(f"{file.path}: episode {number}", 0, **columns)
         yield of_source, episode
@@ -196,7 +222,10 @@ def _files_in(name: str) -> tuple[SourceFile, ...]:
         for candidate in FORMATS.values():
             if name.endswith(candidate.suffixes):
                 candidate.describe(name)  # has better words for what is wrong
-        raise InputError(f"{name}: is none of the formats that we read: {', '.join(FORMATS)}")
+        raise InputError(
+            f"{name}: is none of the formats that we read: {', '.join(FORMATS)}: if it should be "
+            "one of these, it is damaged: write or fetch it again"
+        )
     prefix = name.rstrip("/").removesuffix(path)
     for folder in (f"{path}/{EXPERIENCE}", path):
         inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
@@ -225,29 +254,3 @@ def is_same(named: str, env_id: str) -> bool:
     names = [name.rpartition(":")[2].casefold() for name in (named, env_id)]
     short, long = sorted((VERSION.sub("", name) for name in names), key=len)
     return short == long or (short in long and not all(map(VERSION.search, names)))
-
-
-def _fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
-    """What each file says of itself; refuses one that is of another task, or of other sizes."""
-    infos, wanted = describe(source), (spec.observation_size, spec.action_size)
-    for file, info in zip(source.files, infos, strict=True):
-        place = source.name if source.name in EMBEDDED else file.path
-        found = (info.observation_size, info.action_size)
-        if found != wanted:
-            of = f" of {info.env_id}" if info.env_id else ""
-            raise InputError(
-                f"{place}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
-                f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}: "
-                "give --data of that task"
-            )
-        if not (source.any_task or not info.env_id or is_same(info.env_id, spec.env_id)):
-            raise InputError(
-                f"{place}: is of {info.env_id}, not of {spec.env_id}: give --data of that "
-                f"task, or say that it may be learned from all the same: {source.name},task=any"
-            )
-        if spec.goal_size not in (0, info.goal_size):
-            raise InputError(
-                f"{place}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
-                f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
-            )
-    return infos

@@ -69,6 +69,11 @@ def make_env(env_id: str, /, **options: Any) -> Environment:
         InputError: There is no such environment, or its package is not installed.
     """
     module, _, plain = env_id.rpartition(":")
+    if module.endswith(".py") or {*"/\\:"} & {*module}:
+        raise InputError(
+            f"no environment {env_id!r}: {module!r} is no module's name: write it as Python "
+            "imports it, without folder or .py, as in my_module:MyTask-v0"
+        )
     if module and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # where `python -m` looks, too
     if not module and env_id not in gymnasium.registry:  # Fetch, Hand, AntMaze and others
@@ -161,9 +166,12 @@ def space_spec(env_id: str, observations: Any, actions: Any) -> EnvSpec:
 def _width(place: str, what: str, space: Any) -> int:
     """Of flat vectors; refuses all else."""
     if not isinstance(space, Box) or len(space.shape) != 1:
+        flat = "gymnasium.wrappers.FlattenObservation"
+        if what == "actions":
+            flat = "a wrapper of yours that takes a vector of floats"
         raise InputError(
             f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the "
-            "environment, observations in gymnasium.wrappers.FlattenObservation"
+            f"environment in {flat}"
         )
     return space.shape[0]
 

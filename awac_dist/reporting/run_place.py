@@ -55,9 +55,15 @@ def create_folder(path: str, option: str = "--run-dir") -> None:
     """
     with _reached(path, f"; choose another one with {option}") as (filesystem, name):
         filesystem.create_dir(name, recursive=True)
-        found = filesystem.get_file_info(fs.FileSelector(name))
         if "://" not in path and not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, path)
+    refuse_taken(path, option)
+
+
+def refuse_taken(path: str, option: str = "--run-dir") -> None:
+    """Refuse a place, given by an option, where something is already that is no empty folder."""
+    with _reached(path, f"; choose another one with {option}") as (filesystem, name):
+        found = filesystem.get_file_info(fs.FileSelector(name, allow_not_found=True))
     if any(entry.base_name != LOCK_FILE for entry in found):
         raise _already_there(path, option)
 

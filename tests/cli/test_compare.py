@@ -47,6 +47,14 @@ def test_the_table_has_a_line_for_each_group(
     ]
 
 
+def test_an_interval_that_no_group_has_takes_no_room(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert awac_dist(["compare", *runs[1:]]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head == "A-v0  runs  offline  online  solved  steps  updates  time"
+
+
 class Reader(HTMLParser):
     """What a page fetches, runs and says."""
 

@@ -96,8 +96,9 @@ def test_a_preset_is_found_by_its_name_unless_there_is_such_a_file(
     assert len(presets()) == len([*FOLDER.rglob("*.yaml")])  # names are their own
     (tmp_path / "awac").write_text("seed: 7")
     assert load("awac").seed == 7
-    with pytest.raises(InputError, match=r"cannot read iqll: No such .*; did you mean iql\?"):
-        load("iqll")
+    for typed in ("iqll", "IQL"):
+        with pytest.raises(InputError, match=rf"cannot read {typed}: No .*; did you mean iql\?"):
+            load(typed)
 
 
 def test_every_file_is_a_preset() -> None:

@@ -352,7 +352,7 @@ def test_bounds_that_nobody_knows_are_not_guessed(
 def test_the_user_may_name_the_task_and_equal_faults_are_summed_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = replace(UNBOUNDED, action_size=1)
+    spec = replace(UNBOUNDED, env_id="Pendulum-v1", action_size=1)
     far = [make_episode([1] * 201, n, actions=np.full((201, 1), 3 + n)) for n in range(30)]
     far[0].rewards[0] = 0
     path = write(tmp_path / "a.parquet", far, spec)
@@ -368,6 +368,24 @@ def test_the_user_may_name_the_task_and_equal_faults_are_summed_up(
     for command in ("validate", "inspect"):
         assert main([command, path, "--env", "No-v0"]) == 2
         assert_one_line(capsys, "no environment 'No-v0'")
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (replace(SPEC, env_id="Pendulum-v1"), "[T+1, 3] and actions [T, 2] of Pendulum-v1 do not"),
+        (SPEC, "is of Nowhere-v0, not of Pendulum-v1"),
+    ],
+)
+def test_what_a_run_of_the_task_would_refuse_is_a_fault(
+    spec: EnvSpec, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = 2 if "[T, 2]" in wanted else 1
+    episode = make_episode([1, 2], actions=np.zeros((2, size)))
+    path = write(tmp_path / "a.parquet", [episode], replace(spec, action_size=size))
+    (line,) = problems(capsys, path, "--env", "Pendulum-v1")
+    assert line.startswith(f"{path}: ")
+    assert wanted in line
 
 
 @pytest.mark.parametrize("origin", [Origin("online"), Origin("prior", worker=0, episode=3)])
@@ -387,6 +405,22 @@ def test_what_is_wrong_with_a_source_is_named(
     assert twice.startswith(f"{path}: episode 2: is equal to episode 0 of {path}")
     assert constant.startswith(f"{path}: column rewards: always 3: ")
     assert "all 3 episodes are cut" in ends
+
+
+@pytest.mark.parametrize(("others", "found"), [(1, True), (2, False)])
+def test_true_ends_where_the_clock_cuts_are_doubted(
+    others: int, found: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = replace(UNBOUNDED, env_id="Pendulum-v1", action_size=1)
+    episodes = [
+        make_episode(
+            [0, 1] * (steps // 2), n, actions=np.zeros((steps, 1)), terminated=True, truncated=False
+        )
+        for n, steps in enumerate([200, 200] + [6] * others)
+    ]
+    lines = problems(capsys, write(tmp_path / "a.parquet", episodes, spec))
+    doubted = [line for line in lines if ": 2 episodes ended in the step in which" in line]
+    assert len(doubted) == len(lines) == found
 
 
 def test_it_goes_on_after_a_damaged_file(
@@ -432,13 +466,21 @@ def test_files_that_do_not_fit_the_first_are_named(
     assert lines[-1].startswith(f"{other}: is of Other-v0, but {five} is of Nowhere-v0")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "remedy"),
+    [
+        ("a.parquet", "not a table", "not a parquet file.: copy it again"),
+        ("a.hdf5", "", "a.hdf5: is empty: fetch or write it again"),
+        ("a.txt", "nor this", "it is damaged: write or fetch it again"),
+    ],
+)
 def test_a_file_that_is_no_data_is_found_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, content: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.parquet").write_text("not a table")
-    (line,) = problems(capsys, str(tmp_path / "a.parquet"))
-    assert "a.parquet" in line
-    assert "damaged" in line
+    (tmp_path / name).write_text(content)
+    (line,) = problems(capsys, str(tmp_path / name))
+    assert line.startswith(f"{tmp_path / name}: ")
+    assert line.endswith(remedy)
 
 
 # convert

@@ -116,6 +116,15 @@ def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(
     assert not folder.exists()
 
 
+def test_a_dry_run_refuses_a_folder_that_the_run_would(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "something").touch()
+    for place in (tmp_path, tmp_path / "something"):
+        assert main([*SMALL, "--data", data, "--run-dir", str(place), "--dry-run"]) == 2
+        assert "choose another one with --run-dir" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "plan"),
     [

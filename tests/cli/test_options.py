@@ -185,6 +185,7 @@ def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> 
         (["--qqq"], "no option --qqq; see --help"),
         (["-w", "1"], "no option -w; see --help"),
         (["--algorithm", "awak"], "no algorithm awak; did you mean awac?"),
+        (["--algorithm", "IQL"], "no algorithm IQL; did you mean iql?"),
         (["--print_config"], "no option --print_config"),
         (["--mode", "fast"], "--mode: 'fast' is not one of async, sync"),
         (["--workers", "many"], "--workers: 'many' is not a whole number or None"),

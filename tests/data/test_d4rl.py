@@ -220,7 +220,10 @@ DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
     "3-D observations": ({"observations": np.zeros((STEPS, 8, 8))}, "observations has shape"),
     "wider successors": ({"next_observations": np.zeros((STEPS, 4))}, "next_observations has"),
     "wide rewards": ({"rewards": np.zeros((STEPS, 2))}, "rewards has shape"),
-    "no rows": ({n: v[:0] for n, v in columns().items()}, "observations has shape"),
+    "no rows": (
+        {n: v[:0] for n, v in columns().items()},
+        r"observations has shape \(0, 3\): it is empty",
+    ),
     "text for numbers": ({"rewards": np.array([b"one"] * STEPS)}, r"rewards holds \|S3"),
     "objects": ({"actions": ["a"] * STEPS}, "actions holds object"),
     "missing rewards": ({"rewards": None}, "rewards is missing"),

@@ -167,9 +167,9 @@ DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
     "ragged rewards": ({"rewards": np.zeros(5)}, r"demo_2: rewards has shape \(5,\)"),
     "ragged observation": ({"obs__object": np.zeros((3, 2))}, "demo_2: obs/object has shape"),
     "wider key": ({"obs__object": np.zeros((2, 7))}, "demo_2: obs/object has shape"),
-    "1-D actions": ({"actions": np.zeros(2)}, r"demo_2: actions has shape \(2,\)"),
+    "1-D actions": ({"actions": np.zeros(2)}, r"has shape \(2,\), not \[T, A\]: write a row"),
     "wider actions": ({"actions": np.zeros((2, 3))}, r"demo_2: actions has shape \(2, 3\), not"),
-    "no steps": ({"actions": np.zeros((0, 2))}, "demo_2: actions has shape"),
+    "no steps": ({"actions": np.zeros((0, 2))}, r"demo_2: actions has shape \(0, 2\): it is empty"),
     "text for numbers": ({"rewards": np.array([b"a", b"b"])}, r"demo_2: rewards holds \|S1"),
     "missing rewards": ({"rewards": None}, "demo_2: column rewards is missing"),
     "missing actions": ({"actions": None}, "demo_2: column actions is missing"),
@@ -223,6 +223,16 @@ def test_files_that_are_not_robomimic(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read(path)
         assert_one_line(caught.value, path)
+
+
+def test_a_file_without_demonstrations_says_so(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.hdf5")
+    with h5py.File(path, "w") as file:
+        file.create_group("data")
+    assert FORMAT.recognises(path)
+    with pytest.raises(InputError, match="holds no demonstration: write each as") as caught:
+        FORMAT.describe(path)
+    assert_one_line(caught.value, path)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import gymnasium
 import pytest
 import yaml
 from gymnasium.envs.classic_control.pendulum import PendulumEnv
+from gymnasium.spaces import Box, Discrete
 from running import ENV, SMALL, write_demonstrations
 
 import awac_dist
@@ -16,7 +17,7 @@ from awac_dist.cli.main import main
 from awac_dist.cli.options import to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.envs.config import EnvConfig
-from awac_dist.envs.make import make_env
+from awac_dist.envs.make import make_env, space_spec
 from awac_dist.envs.trial import trial
 from awac_dist.errors import InputError
 
@@ -58,11 +59,20 @@ def test_an_unknown_argument_is_told(working_folder: None) -> None:
         ("HalfCheetah-v9", "'HalfCheetah-v9': Environment version `v9` .* doesn't exist"),
         ("nowhere:Mine-v0", "No module named 'nowhere'.* looked for in the working folder, too$"),
         ("json:Mine-v0", "no environment json:Mine-v0: Importing json does not register it$"),
+        *(
+            (f"{module}:Mine-v0", f"'{module}' is no module's name: write it as Python imports it")
+            for module in ("json.py", "./json", "json:Mine-v0")
+        ),
     ],
 )
 def test_an_unknown_task_is_told_how_to_name_it(name: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         make_env(name)
+
+
+def test_discrete_actions_are_not_told_to_flatten_observations() -> None:
+    with pytest.raises(InputError, match=r"actions must be flat.*a wrapper of yours that takes"):
+        space_spec("Mine-v0", Box(-1, 1, (3,)), Discrete(4))
 
 
 def test_a_run_keeps_the_arguments_of_its_task(

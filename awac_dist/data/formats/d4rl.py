@@ -99,7 +99,9 @@ def _find_columns(path: str, file: Any, keys: Keys, budget: Budget) -> Columns:
     }
     for name in ("observations", "actions"):
         shape: tuple[int, ...] = columns[name].shape or ()
-        if len(shape) != 2 or 0 in shape:
+        if 0 in shape:
+            raise InputError(f"{path}: {name} has shape {shape}: it is empty: write it again")
+        if len(shape) != 2:
             raise InputError(f"{path}: {name} has shape {shape}, not [N, D]: write a row a step")
     steps, width = columns["observations"].shape
     widths = {"observations": width, "next_observations": width}

@@ -37,7 +37,8 @@ TERMINAL = "terminal"  # as which a source may have `dones` taken
 
 def _looks_like(path: str) -> bool:
     with open_hdf5(path) as file:
-        return bool(_find_demos(file))
+        data = find(file, "data")
+        return bool(_find_demos(file)) or (hasattr(data, "keys") and not len(data))  # or none yet
 
 
 def _describe(path: str, keys: Keys) -> FileInfo:
@@ -81,7 +82,7 @@ class _Demonstrations:
     def __init__(self, path: str, file: Any, keys: Keys) -> None:
         demos = _find_demos(file)
         if not demos:
-            raise InputError(f"{path}: no group data/demo_0: is it robomimic's HDF5?")
+            raise InputError(f"{path}: holds no demonstration: write each as a group data/demo_N")
         self.path, self.data, self._budget = path, find(file, "data"), Budget.of(path)
         self._budget.take(len(demos) * RECORD_BYTES, path)
         self._named = {name: keys[name] for name in ("actions", "rewards") if name in keys}
@@ -103,8 +104,13 @@ class _Demonstrations:
         with naming(f"{place} cannot be read"):
             actions = self._find(place, find(self.data, demo), "actions")
         shape: tuple[int, ...] = actions.shape or ()
-        if len(shape) != 2 or 0 in shape or self.action_size not in (0, shape[1]):
-            wanted = f"[T, {self.action_size or 'A'}], as in the first"
+        if 0 in shape:
+            raise InputError(f"{place}: actions has shape {shape}: it is empty: drop that demo")
+        if len(shape) != 2:
+            remedy = "write a row of A numbers a step"
+            raise InputError(f"{place}: actions has shape {shape}, not [T, A]: {remedy}")
+        if self.action_size not in (0, shape[1]):
+            wanted = f"[T, {self.action_size}], as in the first"
             raise InputError(f"{place}: actions has shape {shape}, not {wanted}: drop that demo")
         self.action_size = shape[1]
         return shape[0]
