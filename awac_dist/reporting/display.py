@@ -47,7 +47,8 @@ class Status:
 class PlainDisplay:
     """One line now and then, for pipes and logs; the title first.
 
-    Between two lines of one phase pass at least `interval_s`.
+    Between two lines of one phase pass at least `interval_s`. What an evaluation found is a note of
+    its own, and not said again.
     """
 
     def __init__(self, stream: TextIO, title: str, interval_s: float = 10.0) -> None:
@@ -62,8 +63,7 @@ class PlainDisplay:
         self._phase, self._next_s = status.phase, status.elapsed_s + self._interval_s
         facts = _facts(status)
         head = f"[{duration(status.elapsed_s)}] {status.phase} {facts['done']}"
-        solved = facts["success"] and f"success {facts['success']}"
-        parts = head, facts["speed"], facts["return"], solved, facts["also"], facts["left"]
+        parts = head, facts["speed"], facts["also"], facts["left"]
         self.note(" | ".join(filter(None, parts)))
 
     def note(self, line: str) -> None:
@@ -157,10 +157,10 @@ def _table(status: Status) -> Table:
 def _facts(status: Status) -> dict[str, str]:
     """What there is to tell, by its name in the panel; nothing of what is not known."""
     unit = status.unit.replace("_", " ")
-    env_steps, updates = number(status.env_steps_per_s), number(status.updates_per_s)
+    speeds = {"env_steps/s": status.env_steps_per_s, "updates/s": status.updates_per_s}
     facts = {
         "done": f"{status.done:,} of {status.total:,} {unit} ({100 * status.share:.0f} %)",
-        "speed": f"{env_steps} env_steps/s, {updates} updates/s",
+        "speed": ", ".join(f"{number(its)} {name}" for name, its in speeds.items() if its),
         "success": "",
         "return": "",
         "also": ", ".join(f"{name} {number(value)}" for name, value in status.extras.items()),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from awac_dist.evaluation.result import Evaluation, Share
+
+COMMAND = "awac-dist"
 
 
 def number(value: float, *, like: float | None = None, sign: str = "") -> str:
@@ -100,5 +104,11 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def to_go_on(folder: str, *words: str, what: str = "To go on") -> str:
     """What goes on with the run in a folder, a path or URI: a line to be pasted into a shell."""
-    command = ["python", "-m", "awac_dist.launch", "--resume", folder, *words]
-    return f"{what}:\n{shlex.join(command)}"
+    return f"{what}:\n{shlex.join([*door(), '--resume', folder, *words])}"
+
+
+def door() -> list[str]:
+    """The words by which this process came to launch: those of the wheel's command, or Python's."""
+    if Path(sys.argv[0]).name == COMMAND:
+        return [COMMAND, "launch"]
+    return ["python", "-m", "awac_dist.launch"]

@@ -219,16 +219,29 @@ def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
     assert "\x1b" not in stream.getvalue()
     for part in ("31,000 of 50,000 env steps (62 %)", "812 env_steps/s", "240 updates/s"):
         assert part in lines[-1]
-    for part in ("offline 4,100 ± 248 (3 episodes)", "2:05 left", "actor/effective_batch 512"):
+    for part in ("2:05 left", "actor/effective_batch 512"):
         assert part in lines[-1]
+    assert "4,100" not in lines[-1]  # which a note said
 
 
-def test_displays_show_success_where_the_task_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    status = replace(STATUS, evaluation=solving("offline", (0, 100), (False, True)))
+def test_what_goes_on_with_a_run_is_what_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/of/a/wheel/bin/awac-dist", "launch"])
+    assert to_go_on("runs/a") == "To go on:\nawac-dist launch --resume runs/a"
+
+
+def test_plain_display_is_silent_of_what_does_not_go_on() -> None:
     stream = io.StringIO()
-    PlainDisplay(stream, "the title").show(status)
+    display = PlainDisplay(stream, "the title")
+    display.show(replace(STATUS, phase="offline", env_steps_per_s=0.0))
+    display.show(replace(STATUS, phase="collect", updates_per_s=0.0, env_steps_per_s=0.0))
+    offline, collect = stream.getvalue().splitlines()[1:]
+    assert ") | 240 updates/s | actor/" in offline
+    assert "/s" not in collect
+
+
+def test_the_panel_shows_success_where_the_task_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = replace(STATUS, evaluation=solving("offline", (0, 100), (False, True)))
     words = "50 % last step, 50 % any step, 50 % 26 steps or more"
-    assert f"| success {words} |" in stream.getvalue()
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(90)
     with open_display(terminal.stream, "title") as display:
