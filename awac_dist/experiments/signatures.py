@@ -18,6 +18,7 @@ AS_D3RLPY = (
     "--algorithm.actor.learning_rate 1e-4 --algorithm.critic.learning_rate 3e-4 "
     "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 5000"
 )
+OUT_OF_REACH = "the paper's bound: less than ten actions of one policy are from ten others of it"
 RLPD = (  # without the help of a least of two
     "--offline.updates 6000 --algorithm.critic_batches 1 --algorithm.target_members 1"
 )
@@ -59,18 +60,20 @@ EXPECTILE = Experiment(
     },
     levels={"actor/advantage_mean": {0.0: "V is the mean"}},
 )
+BOUNDS = (0.05, 0.3, 0.6)
 MMD = Experiment(
     "mmd",
     "BEAR holds the MMD of its policy from the data at the bound, tight or loose",
     [
-        Variant(f"{bound:g}", "bear", f"--algorithm.epsilon {bound} --offline.updates 5000")
-        for bound in (0.05, 0.15)
+        Variant(f"{bound:g}", "bear", f"--algorithm.epsilon {bound}", note)
+        for bound, note in zip(BOUNDS, (OUT_OF_REACH, "", ""), strict=True)
     ],
-    {"small": f"{OFFLINE} --algorithm.divergence_updates 1000"},
+    {"small": f"{OFFLINE} --algorithm.divergence_updates 500 --offline.updates 3000 "
+     "--algorithm.penalty_weight_learning_rate 0.01"},
     panels={"actor/divergence": "MMD", "actor/penalty_weight": "weight alpha"},
-    levels={"actor/divergence": {0.05: "0.05", 0.15: "0.15"}},
+    levels={"actor/divergence": {bound: f"{bound:g}" for bound in BOUNDS}},
     wide=frozenset({"actor/penalty_weight"}),
-)
+)  # fmt: skip
 BEHAVIOUR = Experiment(
     "behaviour",
     "a behaviour model that is fitted to all data knows what is collected online less well",
