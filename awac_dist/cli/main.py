@@ -6,15 +6,15 @@ import os
 import select
 import signal
 import sys
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from awac_dist import __version__
+from awac_dist.cli.layout import overview
 from awac_dist.errors import InputError, RunFailed, did_you_mean
 from awac_dist.interrupts import ends_at_once
-from awac_dist.reporting.screen import say, width_of
+from awac_dist.reporting.screen import say
 
 PROGRAM = "awac-dist"
 
@@ -81,7 +81,8 @@ def _run(argv: Sequence[str]) -> int | None:
     words = list(argv)[bool(group) :]
     names = [name.removeprefix(group) for name in COMMANDS if name.startswith(group)]
     if not words or words[0] in ("-h", "--help"):
-        say(_overview(group, {name: COMMANDS[group + name].what for name in names}))
+        whole = f"{PROGRAM} {group}".strip()
+        say(overview(whole, {name: COMMANDS[group + name].what for name in names}))
         return 0 if words else 2
     if words == ["--version"]:
         say(f"awac_dist {__version__}")
@@ -98,15 +99,6 @@ def _run(argv: Sequence[str]) -> int | None:
     with ends_at_once():
         run: Callable[[Any], int | None] = import_module(f"awac_dist.cli.{module}").run
     return run(options)
-
-
-def _overview(group: str, commands: Mapping[str, str]) -> str:
-    lines = [f"usage: {PROGRAM} {group}COMMAND ...", "", "commands:"]
-    margin = max(map(len, commands)) + 4
-    for name, what in commands.items():
-        begin = f"  {name}".ljust(margin)
-        lines += textwrap.wrap(begin + what, width_of(sys.stdout), subsequent_indent=" " * margin)
-    return "\n".join([*lines, "", f"See {PROGRAM} {group}COMMAND --help."])
 
 
 if __name__ == "__main__":

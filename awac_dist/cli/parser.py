@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
-import textwrap
-from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
@@ -24,9 +22,9 @@ import yaml
 from docstring_parser import DocstringStyle
 
 from awac_dist.cli import plain_yaml
+from awac_dist.cli.layout import Layout
 from awac_dist.errors import InputError, did_you_mean
 from awac_dist.ranges import Checked
-from awac_dist.reporting.screen import width_of
 
 KINDS = {  # of values: what is legal, and what the help shows in place of one
     bool: ("true or false", "{true,false}"),
@@ -142,25 +140,6 @@ def headline(kind: type) -> str:
     return docstring_parser.parse(kind.__doc__ or "").short_description or ""
 
 
-class _Layout(RawDescriptionHelpFormatter):
-    """As wide as the terminal; never breaks a name, which could not be copied then."""
-
-    def __init__(self, prog: str) -> None:
-        width = width_of(sys.stdout)
-        super().__init__(prog, width=width, max_help_position=width // 3)
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(text, width, break_on_hyphens=False)
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """A text of lines: those that are indented are commands, and stay whole."""
-        lines: list[str] = []
-        for line in text.splitlines():
-            whole = not line or line.startswith(" ")
-            lines += [line] if whole else self._split_lines(line, width - len(indent))
-        return textwrap.indent("\n".join(lines), indent)
-
-
 class Parser(ArgumentParser):
     """Reads words; their values stay text."""
 
@@ -168,7 +147,7 @@ class Parser(ArgumentParser):
         super().__init__(
             program,
             description=description,
-            formatter_class=_Layout,
+            formatter_class=Layout,
             allow_abbrev=False,
             argument_default=SUPPRESS,
             **options,

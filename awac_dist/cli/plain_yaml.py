@@ -11,6 +11,7 @@ import yaml
 from awac_dist.errors import first_line
 
 LONGEST_BYTES = 1 << 20
+DEEPEST = 100  # parts within parts, far below where Python's stack ends
 
 
 def load(content: str | bytes) -> Any:
@@ -19,7 +20,7 @@ def load(content: str | bytes) -> Any:
         raise yaml.MarkedYAMLError(problem=f"longer than {LONGEST_BYTES:,} bytes")
     try:
         return yaml.load(content, _Loader)
-    except (ValueError, LookupError, RecursionError) as error:  # a date, !!int '', brackets
+    except (ValueError, LookupError) as error:  # a date, !!int ''
         raise yaml.MarkedYAMLError(problem=first_line(error)) from error
 
 
@@ -35,11 +36,19 @@ def of_run(folder: str) -> Mapping[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
+    depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
+        mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="*name is not read: repeat it", problem_mark=mark)
-        return super().compose_node(parent, index)
+        if self.depth == DEEPEST:
+            problem = f"more than {DEEPEST} parts within each other"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """A mapping whose names differ: of two alike YAML takes the last without a word."""
