@@ -81,8 +81,9 @@ BEHAVIOUR = Experiment(
         Variant("prior data", "brac", '--replay.mixture \'{"offline": 1, "online": 0}\''),
         Variant("half online", "brac", '--replay.mixture \'{"offline": 0.5, "online": 0.5}\''),
     ],
-    {"small": f"{DEMONSTRATIONS} --offline.updates 5000 --online.env_steps 5000 "
-     "--evaluation.episodes 0"},
+    {"small": "--clone.updates 3000 --clone.episodes 20 --clone.initialize_actor true "
+     "--algorithm.penalty_weight 3 --offline.updates 3000 --online.env_steps 4000 "
+     "--evaluation.every_updates 3000 --evaluation.curve_episodes 3 --evaluation.episodes 10"},
     claim="(AWAC, Figure 2, plot 4) the log-likelihood of the behaviour model on online data falls",
     panels={"behaviour/loss": "-log b of the batch's actions"},
 )  # fmt: skip
