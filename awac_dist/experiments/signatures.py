@@ -76,7 +76,7 @@ MMD = Experiment(
 )  # fmt: skip
 BEHAVIOUR = Experiment(
     "behaviour",
-    "a behaviour model that is fitted to all data knows what is collected online less well",
+    "how well a behaviour model that is fitted to all data knows what is collected online",
     [
         Variant("prior data", "brac", '--replay.mixture \'{"offline": 1, "online": 0}\''),
         Variant("half online", "brac", '--replay.mixture \'{"offline": 0.5, "online": 0.5}\''),
