@@ -2,24 +2,36 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import gymnasium
+import numpy as np
 import pages
 import pytest
 import yaml
+from gymnasium.envs.classic_control import PendulumEnv
 from pages import PAGES, ROOT
 
 from awac_dist.cli.commands import COMMANDS
+from awac_dist.cli.main import main
 from awac_dist.cli.options import Launch, parse, to_mapping
 from awac_dist.cli.parser import read, walk
 from awac_dist.cli.settings import known_options
 from awac_dist.config import RunConfig
+from awac_dist.data.arguments import split
+from awac_dist.data.parquet import write_episodes
+from awac_dist.data.sources import EMBEDDED
 from awac_dist.envs.config import EnvConfig
+from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
+from awac_dist.types import EnvSpec, Episode, Origin
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MARKERS = {its.partition(":")[0] for its in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
@@ -34,6 +46,8 @@ NAMED = [line.strip("| ").split(" | ") for line in METRICS.splitlines() if line.
 METRIC = re.compile(
     r"(?:eval|critic|actor|value|behaviour|prior|ratio|learner|replay|rollout|faults)/\w+"
 )
+GOALS = ("desired_goals", "achieved_goals")
+OWN_TASKS = ("Reach-v0", "Arm-v0", "MyTask-v0", "my/Lift-v0")
 FILE = re.compile(r"(?:cluster|configs|docker|docs|tests|awac_dist)/[\w./-]+\.\w+")
 
 
@@ -82,9 +96,61 @@ def check_ours(words: list[str]) -> None:
     own = words[len(name.split()) :]
     if name == "launch":
         make_what_is_resumed(own)
-        parse(own)
+        plan(own)
     elif own:
         read(COMMANDS[name].options, own, name)
+
+
+def plan(words: list[str]) -> None:
+    """Go through a launch to where it would begin, with data of the task at the places named."""
+    config = parse(words).config
+    if config.init is None and "--resume" not in words and config.reporting.track is None:
+        make_data(config)
+        assert main(["launch", *words, "--dry-run"]) == 0
+        assert config.run_dir is None or not Path(config.run_dir).exists()
+
+
+def make_data(config: RunConfig) -> None:
+    """Write the data that a config names: an episode of one step in each file or folder."""
+    for number, argument in enumerate(config.data):
+        place = Path(split(argument)[0])
+        file = place if place.suffix else place / "a.parquet"
+        if argument not in EMBEDDED and not file.exists():
+            spec = env_spec(config.env.id, **config.env.kwargs)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_episodes(str(file), [of_one_step(spec, number)], spec)
+
+
+def of_one_step(spec: EnvSpec, reward: float) -> Episode:
+    goals = {name: np.zeros((2, spec.goal_size), np.float32) for name in GOALS if spec.goal_size}
+    return Episode(
+        np.zeros((2, spec.observation_size), np.float32),
+        np.zeros((1, spec.action_size), np.float32),
+        np.full(1, reward, np.float32),
+        terminated=False,
+        truncated=True,
+        origin=Origin("demonstration"),
+        **goals,
+    )
+
+
+class Own(PendulumEnv):
+    """A task of one's own, whatever it is told."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__()
+
+
+@pytest.fixture(autouse=True)
+def modules_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The modules that the pages tell the reader to write, and their tasks."""
+    for module in ("my_robot", "my_module"):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    for name in OWN_TASKS:
+        gymnasium.register(name, Own, max_episode_steps=9)
+    yield
+    for name in OWN_TASKS:
+        gymnasium.registry.pop(name)
 
 
 def make_what_is_resumed(words: list[str]) -> None:
