@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -44,6 +45,12 @@ def stop(launcher: psutil.Popen) -> None:
         launcher.wait()
 
 
+def of_children_s() -> float:
+    """Processor time of all children that have ended and were waited for."""
+    its = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return its.ru_utime + its.ru_stime
+
+
 class Meter:
     """What a run's processes take together, memory and processor time.
 
@@ -55,11 +62,28 @@ class Meter:
         """What sessions before took."""
         self.peak_bytes, self._before_s = peak_bytes, cpu_s
         self._cpu_s: dict[int, float] = {}  # process -> its own, when last seen
+        self._whole_s = 0.0  # of the launcher and what it waited for, once it has ended
 
     @property
     def cpu_s(self) -> float:
         """Of all sessions."""
-        return self._before_s + sum(self._cpu_s.values())
+        return self._before_s + max(self._whole_s, sum(self._cpu_s.values()))
+
+    def has_ended(self, launcher: psutil.Popen) -> bool:
+        """Whether the launcher has; then what it took since the last look is known, too."""
+        with self._reaping():
+            return launcher.poll() is not None
+
+    def wait(self, launcher: psutil.Popen) -> None:
+        """Wait for its end."""
+        with self._reaping():
+            launcher.wait()
+
+    @contextmanager
+    def _reaping(self) -> Iterator[None]:
+        before_s = of_children_s()
+        yield
+        self._whole_s += of_children_s() - before_s
 
     def look(self, launcher: psutil.Popen) -> None:
         """Look at them once."""

@@ -103,7 +103,7 @@ class Going:
         if time.monotonic() - self._looked_s > LOOK_EVERY_S:
             self._looked_s = time.monotonic()
             self.meter.look(self.process)
-        return self.process.poll() is not None
+        return self.meter.has_ended(self.process)
 
     def note_cost(self) -> None:
         """Write down what it took so far, for a session that goes on with it, too."""
@@ -126,7 +126,7 @@ class Going:
 
     def wait(self) -> None:
         """Wait until it has."""
-        self.process.wait()
+        self.meter.wait(self.process)
         self.note_cost()
 
 

@@ -5,6 +5,10 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
+from awac_dist.experiments.processes import Meter
+
 PARENT = """
 import os, signal, sys
 from pathlib import Path
@@ -26,3 +30,15 @@ def test_a_run_ends_in_order_when_who_started_it_is_killed(tmp_path: Path) -> No
     while log.read_text() == "on\n" and time.monotonic() < until:
         time.sleep(0.01)
     assert log.read_text() == "on\ntold --word to end\n"
+
+
+def test_the_time_of_a_run_is_known_to_its_end() -> None:
+    """Of two side by side, each its own, though nobody looked since they began."""
+    busy = "import time\nwhile time.process_time() < {}: pass"
+    runs = [psutil.Popen([sys.executable, "-c", busy.format(s)]) for s in (0.6, 0.2)]
+    meters = [Meter(), Meter(cpu_s=10.0)]
+    meters[1].wait(runs[1])
+    while not meters[0].has_ended(runs[0]):
+        time.sleep(0.01)
+    assert 0.6 <= meters[0].cpu_s < 0.8
+    assert 10.2 <= meters[1].cpu_s < 10.4
