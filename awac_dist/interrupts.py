@@ -8,7 +8,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-IS_PROGRAM = "".join(sys.argv[:1]).rpartition("/")[2] in ("-m", "awac-dist")  # else a library
+PROGRAM = "awac-dist"
+
+
+def came_by() -> str:
+    """The name by which this process was started, "" where it has none."""
+    return "".join(sys.argv[:1]).rpartition("/")[2]
+
+
+IS_PROGRAM = came_by() in ("-m", PROGRAM)  # else a library
 
 
 @contextmanager

@@ -13,10 +13,8 @@ from typing import Any
 from awac_dist import __version__
 from awac_dist.cli.layout import overview
 from awac_dist.errors import InputError, RunFailed, did_you_mean
-from awac_dist.interrupts import ends_at_once
+from awac_dist.interrupts import PROGRAM, ends_at_once
 from awac_dist.reporting.screen import say
-
-PROGRAM = "awac-dist"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

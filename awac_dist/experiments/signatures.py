@@ -60,13 +60,13 @@ EXPECTILE = Experiment(
     },
     levels={"actor/advantage_mean": {0.0: "V is the mean"}},
 )
-BOUNDS = (0.05, 0.3, 0.6)
+BOUNDS = {0.05: OUT_OF_REACH, 0.3: "", 0.6: ""}
 MMD = Experiment(
     "mmd",
     "BEAR holds the MMD of its policy from the data at the bound, tight or loose",
     [
         Variant(f"{bound:g}", "bear", f"--algorithm.epsilon {bound}", note)
-        for bound, note in zip(BOUNDS, (OUT_OF_REACH, "", ""), strict=True)
+        for bound, note in BOUNDS.items()
     ],
     {"small": f"{OFFLINE} --algorithm.divergence_updates 500 --offline.updates 3000 "
      "--algorithm.penalty_weight_learning_rate 0.01"},

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from awac_dist.evaluation.result import Evaluation, Share
-
-COMMAND = "awac-dist"
+from awac_dist.interrupts import PROGRAM, came_by
 
 
 def number(value: float, *, like: float | None = None, sign: str = "") -> str:
@@ -109,6 +106,6 @@ def to_go_on(folder: str, *words: str, what: str = "To go on") -> str:
 
 def door() -> list[str]:
     """The words by which this process came to launch: those of the wheel's command, or Python's."""
-    if Path(sys.argv[0]).name == COMMAND:
-        return [COMMAND, "launch"]
+    if came_by() == PROGRAM:
+        return [PROGRAM, "launch"]
     return ["python", "-m", "awac_dist.launch"]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from awac_dist.cli.commands import Sweep
 from awac_dist.cli.dry_run import inputs
-from awac_dist.cli.main import PROGRAM
 from awac_dist.cli.options import Options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import LOG, beside
+from awac_dist.interrupts import PROGRAM
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted

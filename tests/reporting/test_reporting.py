@@ -227,6 +227,8 @@ def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
 def test_what_goes_on_with_a_run_is_what_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/of/a/wheel/bin/awac-dist", "launch"])
     assert to_go_on("runs/a") == "To go on:\nawac-dist launch --resume runs/a"
+    monkeypatch.setattr(sys, "argv", [])  # in an interpreter that a program holds
+    assert to_go_on("runs/a").endswith("\npython -m awac_dist.launch --resume runs/a")
 
 
 def test_plain_display_is_silent_of_what_does_not_go_on() -> None:
