@@ -83,7 +83,7 @@ def test_losses_are_one_graph_and_draw_the_same(name: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
-@pytest.mark.parametrize("name", ["bc", slow_unless(False, "sac-subset")])
+@pytest.mark.parametrize("name", ["bc", "sac-subset"])
 def test_compiled_updates_are_the_updates(name: str) -> None:
     """Of the least, since a compiler takes a second of a kernel where none is in its cache."""
     sizes = (12, 12, 12)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import ray
-from methods import slow_unless
 from running import run, small, small_config, write_demonstrations
 
 from awac_dist.algorithms import name_of
@@ -50,7 +49,7 @@ def test_a_sync_run_repeats_bit_for_bit_and_the_seed_matters(
     assert not np.array_equal(first, inline(replace(config, seed=1), tmp_path / "c"))
 
 
-@pytest.mark.parametrize("algorithm", [BCConfig(), slow_unless(False, AWACConfig())], ids=name_of)
+@pytest.mark.parametrize("algorithm", [BCConfig(), AWACConfig()], ids=name_of)
 def test_a_compiled_sync_run_repeats_bit_for_bit(
     config: RunConfig, tmp_path: Path, algorithm: MethodConfig
 ) -> None:
