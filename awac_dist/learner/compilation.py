@@ -27,6 +27,7 @@ from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.tensors import Batch
 
 PATIENCE = 1000, 10.0  # updates and seconds of them: what ends sooner is not worth it
+WORTH_IT = 10_000  # updates that are to come, before which it begins without waiting for those
 CACHE = Path("~/.cache/awac_dist/compiled")  # what was compiled once is read in the next run
 COMMAND = (sys.executable, "-m", __name__)
 
@@ -71,23 +72,38 @@ class Compilation:
     Once it is done they are read from there. Without a C++ compiler all stays as it is.
     """
 
-    def __init__(self, method: Method, job: Job) -> None:
-        self._method, self._job = method, job
+    def __init__(self, method: Method, job: Job, *, wanted: bool = True) -> None:
+        self.method, self.job, self.wanted = method, job, wanted
         self._updates, self._seconds, self._began = 0, 0.0, 0.0
+        self._untold = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._words = TemporaryFile()  # noqa: SIM115 - of the process; a pipe could be full
-        self._over = method.device.type != "cpu" or not shutil.which(os.environ.get("CXX", "g++"))
+        compiler = shutil.which(os.environ.get("CXX", "g++"))
+        self._over = not (wanted and compiler and method.device.type == "cpu")
 
     def updated(self, updates: int, seconds: float) -> str:
         """So many were done since the last call, in so long; returns what to tell of it."""
         self._updates, self._seconds = self._updates + updates, self._seconds + seconds
-        if self._over or self._updates < PATIENCE[0] or self._seconds < PATIENCE[1]:
-            return ""
-        if self._process is None:
-            self._began, self._process = time.monotonic(), _start(self._job, self._words)
-        elif self._process.poll() is not None:
-            return self._take_over(self._process)
-        return ""
+        if self._updates >= PATIENCE[0] and self._seconds >= PATIENCE[1]:
+            self.start()
+        self.look()
+        told, self._untold = self._untold, ""
+        return told
+
+    def start(self) -> None:
+        """Start the process, if nobody did."""
+        if not self._over and self._process is None:
+            self._began, self._process = time.monotonic(), _start(self.job, self._words)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the process is at work."""
+        return self._process is not None and self._process.poll() is None
+
+    def look(self) -> None:
+        """Take over what it compiled, once it has."""
+        if not self._over and self._process is not None and not self.goes_on:
+            self._untold = self._take_over(self._process)
 
     def stop(self) -> None:
         """Give up."""
@@ -103,8 +119,8 @@ class Compilation:
             said = self._words.read().decode(errors="replace").splitlines() or ["no word"]
             return f"updates stay as they are: torch.compile failed: {said[-1]}"
         began = time.monotonic()
-        self._method.differentiate = CompiledGradients(self._method)
-        self._job.warm(self._method)
+        self.method.differentiate = CompiledGradients(self.method)
+        self.job.warm(self.method)
         here_s = time.monotonic() - began
         return f"updates are compiled now: {aside_s:.0f} s aside, {here_s:.0f} s of the learner's"
 

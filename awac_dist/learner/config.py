@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from awac_dist.ranges import Checked, Count, Processes, Rate
+
+if TYPE_CHECKING:
+    from awac_dist.algorithms.base import MethodConfig
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
@@ -20,7 +23,8 @@ class LearnerConfig(Checked):
         threads: Threads of torch on the CPU, up to 8 where it is None: in async mode as many as
             are quickest while it runs, in sync mode half of the cores.
         compile: Whether gradients go through torch.compile, which takes a C++ compiler. None does
-            so in async mode on the CPU, aside, once a method has been updated for ten seconds.
+            so in async mode on the CPU, aside: during the clone phase, or once a method has been
+            updated for ten seconds.
         precision: Of the matrix products of an update; parameters, losses and optimisers stay
             float32. "bfloat16" is faster only where the hardware multiplies it.
         gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
@@ -38,3 +42,11 @@ class LearnerConfig(Checked):
     updates_per_call: Count = 100
     batches_per_request: Count = 50
     keep_checkpoints: Count = 3
+
+
+class Coming(NamedTuple):
+    """What is trained next: its options, its batches and how many updates are planned of it."""
+
+    method: MethodConfig
+    batch_size: int
+    updates: int

@@ -16,9 +16,9 @@ from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
-from awac_dist.learner.compilation import Compilation, Job, use_cache
+from awac_dist.learner.compilation import WORTH_IT, Compilation, Job, use_cache
 from awac_dist.learner.compile import CompiledGradients
-from awac_dist.learner.config import LearnerConfig
+from awac_dist.learner.config import Coming, LearnerConfig
 from awac_dist.learner.device import autocast, default_threads, thread_counts, without_denormals
 from awac_dist.learner.normalization import Normalization
 from awac_dist.learner.pause import Pause
@@ -76,7 +76,8 @@ class Learner:
         stays = config.threads or repeats or device != "cpu"
         self._threads = ThreadChooser([first] if stays else thread_counts(), first)
         self._compiles = False if repeats and config.compile is None else config.compile
-        self._compilation: Compilation | None = None
+        self._compilation: Compilation | None = None  # of the method in training
+        self._coming: Compilation | None = None  # of the one after it
         self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)
         self._shards, self._replay = shards, replay
@@ -122,6 +123,7 @@ class Learner:
         sources: Sequence[str] = (),
         adopt: bool = False,
         goals: Mapping[str, float] | None = None,
+        then: Coming | None = None,
     ) -> None:
         """Train a method from now on, uniformly on everything there is.
 
@@ -131,16 +133,17 @@ class Learner:
             sources: Learn from these alone; none is from all.
             adopt: Start from the policy of the method before it.
             goals: Shares of the batches by whose goal a transition is after.
+            then: What is compiled meanwhile, since it is trained next.
         """
         before = self._method
         if self._replay.normalize_observations and self._normalization is None:
             self._normalization = Normalization.by(self._shards)
-        self._method = method.method(method, self._task, seed=self._seed, device=self._device)
+        self._compilation = compilation = self._made_ahead(method, batch_size)
+        self._method, wishes = compilation.method, compilation.job.wishes
         if adopt and before is not None:
             self._method.adopt(before.acting().arrays)
         elif self._initial is not None:
             self._start_from(self._initial)
-        wishes = Wishes(self._method.needs, self._replay.n_steps, self._method.segment_length)
         if goals:
             wishes.check_goals()
         self._sampler.set_goals(goals or {})
@@ -151,21 +154,42 @@ class Learner:
         sizes = self._sampler.sizes()
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
-        self._compile(wishes)
         self.publish()
+        if then is not None and then.updates >= WORTH_IT and self._compiles is None:
+            self._coming = self._compilation_of(then.method, then.batch_size)
+            self._coming.start()
 
-    def _compile(self, wishes: Wishes) -> None:
-        """As asked for: at once, or aside and later, or not at all."""
+    def look_ahead(self) -> None:
+        """Take over what was compiled for later; to be called where nobody waits for updates."""
+        if self._coming is not None:
+            self._coming.look()
+
+    def _compilation_told(self, updates: int, seconds: float) -> str:
+        """What is to tell after so many updates; one method is compiled after the other."""
+        if self._compilation is None or (self._coming is not None and self._coming.goes_on):
+            return ""
+        return self._compilation.updated(updates, seconds)
+
+    def _made_ahead(self, method: MethodConfig, batch_size: int) -> Compilation:
+        """That of a method, from before where it was made ahead; all others are given up."""
+        coming, self._coming = self._coming, None
         if self._compilation is not None:
             self._compilation.stop()
-            self._compilation = None
+        if coming is None or (coming.job.config, coming.job.batch_size) != (method, batch_size):
+            if coming is not None:
+                coming.stop()
+            return self._compilation_of(method, batch_size)
+        return coming
+
+    def _compilation_of(self, config: MethodConfig, batch_size: int) -> Compilation:
+        """A new method, compiled as asked for: at its first update, or aside, or not at all."""
+        method = config.method(config, self._task, seed=self._seed, device=self._device)
+        wishes = Wishes(method.needs, self._replay.n_steps, method.segment_length)
+        precision, counts = self._config.precision, self._threads.counts
         if self._compiles:
-            self.method.differentiate = CompiledGradients(self.method)
-        elif self._compiles is None:
-            size, precision = self._batch_size, self._config.precision
-            counts = self._threads.counts
-            job = Job(self.method.config, self._task, wishes, size, precision, counts)
-            self._compilation = Compilation(self.method, job)
+            method.differentiate = CompiledGradients(method)
+        job = Job(config, self._task, wishes, batch_size, precision, counts)
+        return Compilation(method, job, wanted=self._compiles is None)
 
     def _start_from(self, path: str) -> None:
         actor, normalization = self.method.actor, self._normalization
@@ -229,7 +253,7 @@ class Learner:
         self.grad_steps += count
         self.publish()
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
-        note = self._compilation.updated(count, seconds) if self._compilation else ""
+        note = self._compilation_told(count, seconds)
         off = self._pause.let_off(count, means)
         wait_s = fetch_s - copy_s
         return UpdateReport(self.grad_steps, count, means, seconds, wait_s, copy_s, note, off)

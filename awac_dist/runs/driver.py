@@ -238,6 +238,7 @@ class Driver:
         lag = 0
         if self.progress.phase == "collect":
             self.progress.clone_episodes += report.fragments  # each is a whole episode
+            self.learner.call_aside("look_ahead")
         else:
             self.progress.env_steps += report.env_steps
             if report.policy_version >= 0:

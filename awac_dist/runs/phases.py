@@ -8,6 +8,7 @@ from typing import Any
 
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.config import CLONE, RunConfig
+from awac_dist.learner.config import Coming
 from awac_dist.replay.sampler import ONLINE
 from awac_dist.runs.collecting import Order
 from awac_dist.runs.schedule import (
@@ -51,14 +52,19 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
     Sources of `demonstrations` alone can be cloned.
     """
     clone, offline, online = config.clone, config.offline, config.online
-    of_clone = {"batch_size": clone.batch_size, "sources": demonstrations}
-    cloning = Training("clone", config.clone_method, of_clone)
-    options = {
+    options: dict[str, Any] = {
         "batch_size": offline.batch_size or config.learner.batch_size,
         "adopt": clone.initialize_actor and config.algorithm.method.adopts,
         "goals": config.replay.goals,
     }
     algorithm = Training("algorithm", config.algorithm, options)
+    planned = offline.updates + int(online.env_steps * online.updates_per_step)
+    of_clone = {
+        "batch_size": clone.batch_size,
+        "sources": demonstrations,
+        "then": Coming(config.algorithm, options["batch_size"], planned),
+    }
+    cloning = Training("clone", config.clone_method, of_clone)
     phases = []
     if config.clones and demonstrations:
         phases.append(Phase("clone", cloning, *_updates(clone.updates)))

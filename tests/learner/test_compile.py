@@ -123,13 +123,13 @@ def test_what_is_compiled_aside_is_taken_over(
     job, made = job_of(tmp_path, monkeypatch)
     before = job.build().training_state()
     assert waited(made).startswith("updates are compiled now: ")
-    assert isinstance(made._method.differentiate, CompiledGradients)
+    assert isinstance(made.method.differentiate, CompiledGradients)
     assert list(CACHE.expanduser().iterdir())
     assert CACHE.expanduser().stat().st_mode & 0o777 == 0o700
     assert CACHE.expanduser().is_relative_to(tmp_path)
     for name, value in job.build().networks["actor"].state_dict().items():
-        assert torch.equal(made._method.networks["actor"].state_dict()[name], value)
-    assert torch.equal(made._method.generator.get_state(), before["generator"])
+        assert torch.equal(made.method.networks["actor"].state_dict()[name], value)
+    assert torch.equal(made.method.generator.get_state(), before["generator"])
     assert not made.updated(1, 100)
 
 
@@ -140,9 +140,9 @@ def test_a_compiler_that_fails_leaves_all_as_it_was(
     command = [sys.executable, "-c", "import sys; sys.exit('no Python.h')"]
     monkeypatch.setattr(compilation, "COMMAND", command)
     monkeypatch.setattr(compilation.shutil, "which", lambda name: name)
-    before = made._method.differentiate
+    before = made.method.differentiate
     assert waited(made) == "updates stay as they are: torch.compile failed: no Python.h"
-    assert made._method.differentiate is before
+    assert made.method.differentiate is before
 
 
 def test_without_a_compiler_nobody_starts_one(

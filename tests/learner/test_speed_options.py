@@ -1,5 +1,7 @@
 """What makes a learner fast may change its numbers only where they need not repeat themselves."""
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +9,17 @@ import pytest
 import torch
 from running import small, write_demonstrations
 
+from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.data.sources import open_source
 from awac_dist.envs.make import env_spec
+from awac_dist.learner import compilation
 from awac_dist.learner import learner as learning
+from awac_dist.learner.compilation import Compilation
 from awac_dist.learner.compile import CompiledGradients
-from awac_dist.learner.config import LearnerConfig
+from awac_dist.learner.config import Coming, LearnerConfig
 from awac_dist.learner.learner import Learner
+from awac_dist.learner.record import named_tensors
 from awac_dist.replay.config import NOTHING_CHANGED
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.runtime import InlineHandle
@@ -71,7 +77,77 @@ def test_threads_and_graphs_are_free_where_nothing_has_to_repeat(
     learner = begun(data, **options)
     assert learner._threads.counts == counts
     assert isinstance(learner.method.differentiate, CompiledGradients) == graph
-    assert (learner._compilation is not None) == aside
+    assert learner._compilation is not None
+    assert learner._compilation.wanted == aside
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who compiles aside is done at once, and what is compiled runs its operations one by one."""
+    monkeypatch.setattr(compilation, "COMMAND", [sys.executable, "-c", ""])
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: name)
+    monkeypatch.setattr(
+        compilation, "CompiledGradients", partial(CompiledGradients, backend="eager")
+    )
+
+
+def compiled(learner: Learner) -> bool:
+    return isinstance(learner.method.differentiate, CompiledGradients)
+
+
+def waited_for(made: Compilation | None) -> None:
+    assert made is not None
+    assert made._process is not None
+    assert made._process.wait(60) == 0
+
+
+@pytest.mark.usefixtures("beside")
+def test_what_comes_next_is_compiled_meanwhile_and_learns_the_same(data: str) -> None:
+    coming = small(AWACConfig())
+    learner, plain = (begun(data, repeats=False, threads=1) for _ in range(2))
+    learner.begin(small(BCConfig()), 8, then=Coming(coming, 8, compilation.WORTH_IT))
+    learner.update(3)
+    plain.update(3)
+    waited_for(learner._coming)
+    learner.look_ahead()
+    assert not compiled(learner)  # it is what comes, not what is
+    for each in (learner, plain):
+        each.begin(coming, 8, adopt=True)
+    assert compiled(learner)
+    assert not compiled(plain)
+    assert learner.update(2).note.startswith("updates are compiled now: ")
+    assert not plain.update(2).note
+    assert named(learner) == named(plain)
+
+
+@pytest.mark.usefixtures("beside")
+def test_what_was_compiled_for_something_else_is_given_up(data: str) -> None:
+    learner = begun(data, repeats=False, threads=1)
+    coming = Coming(small(AWACConfig()), 8, compilation.WORTH_IT)
+    learner.begin(small(BCConfig()), 8, then=coming)
+    ahead = learner._coming
+    waited_for(ahead)
+    learner.begin(coming.method, 4)  # of another size
+    learner.look_ahead()
+    assert not compiled(learner)
+    assert learner._compilation is not ahead
+
+
+@pytest.mark.usefixtures("beside")
+@pytest.mark.parametrize(
+    ("options", "updates"),
+    [({"repeats": False}, compilation.WORTH_IT - 1), ({}, compilation.WORTH_IT)],
+)
+def test_nothing_is_compiled_ahead_of_few_updates_nor_where_a_run_repeats_itself(
+    data: str, options: dict[str, Any], updates: int
+) -> None:
+    learner = begun(data, threads=1, **options)
+    learner.begin(small(BCConfig()), 8, then=Coming(small(AWACConfig()), 8, updates))
+    assert learner._coming is None
+
+
+def named(learner: Learner) -> dict[str, list[float]]:
+    return {name: each.tolist() for name, each in named_tensors(learner.method)}
 
 
 def test_denormal_numbers_are_nothing_while_it_updates_and_only_then(data: str) -> None:
