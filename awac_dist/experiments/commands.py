@@ -13,6 +13,7 @@ from awac_dist.cli import experiment_options as options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.experiment import DOCS, LOOK, Run, results_folder, runs_folder
+from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import say
 from awac_dist.runs.plan import named_address
 
@@ -24,7 +25,8 @@ def run(given: Any) -> int | None:
             for name in EXPERIMENTS:
                 say(f"{name:16} {experiment(name).shows}")
         case options.Run():
-            return _run(given)
+            with only_one_at_a_time(runs_folder(given.out), "experiments are"):
+                return _run(given)
         case options.Plot():
             _plot(given)
         case options.Table():

@@ -84,8 +84,10 @@ def _reached(path: str, remedy: str = "") -> Iterator[tuple[Any, str]]:
 
 
 @contextmanager
-def only_one_at_a_time(folder: Path) -> Iterator[None]:
+def only_one_at_a_time(folder: Path, what: str = "this run is") -> Iterator[None]:
     """Keep other processes of this machine from going on with the same run meanwhile.
+
+    Or with what else is done in a folder.
 
     Raises InputError where one does already, or the folder cannot be written.
     """
@@ -96,7 +98,7 @@ def only_one_at_a_time(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{folder}: this run is still going on in another process") from None
+            raise InputError(f"{folder}: {what} still going on in another process") from None
         yield
 
 

@@ -29,6 +29,7 @@ from awac_dist.experiments.signatures import PARITY
 from awac_dist.experiments.statistics import curve, ends, figures, improvement
 from awac_dist.files import seal
 from awac_dist.plotting.bands import interquartile
+from awac_dist.reporting.run_place import only_one_at_a_time
 
 TWO = Experiment(
     "two",
@@ -477,6 +478,18 @@ def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
     options: Any = {"jobs": sys.maxsize, "again": False, "say": print, "begin": Elsewhere}
     assert not hold([run], tmp_path, finished=lambda run, _: ended.append(run), **options)
     assert ended == [run]
+
+
+def test_nobody_else_runs_experiments_in_the_same_folder_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "short", lambda: short(tmp_path))
+    out = tmp_path / "out"
+    with only_one_at_a_time(out):
+        assert main(["experiments", "run", "short", "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert f"{out}: experiments are still going on in another process" in told
+    assert [path.name for path in out.iterdir()] == [".lock"]  # nothing was begun or marked
 
 
 def test_an_experiment_from_its_runs_to_its_figure(
