@@ -293,5 +293,5 @@ COMMANDS = {
     "experiments plot": Command("experiments", experiments.Plot),
     "experiments table": Command("experiments", experiments.Table),
     "experiments pages": Command("experiments", experiments.Pages),
-    "experiments claims": Command("experiments", experiments.Claims),
+    "experiments redraw": Command("experiments", experiments.Redraw),
 }

@@ -87,11 +87,13 @@ class Pages(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims(Checked):
-    """Write claims.md: what the paper claims, and what our results say of it.
+class Redraw(Checked):
+    """Make all that a folder of results can say: figures, tables, and claims.md.
+
+    The last has what the paper claims, and what our results say of it.
 
     Attributes:
-        results: Folder of the csv and of the page; None is docs/results of a checkout, else
+        results: Folder of the csv and of what is made; None is docs/results of a checkout, else
             AWAC_DIST_RUNS/experiments/results.
     """
 

@@ -97,7 +97,7 @@ with three seeds of each all have to be above all others. *level*: neither. A *d
 {DIP:.0%} or more within 5,000 steps after the switch. Means over seeds. *in part*: in some of the
 cases or seeds named. *open*: what was run so far does not answer it.
 
-Again: `awac-dist experiments claims`.
+Again: `awac-dist experiments redraw`.
 """
 
 
@@ -110,7 +110,8 @@ def row(claim: Claim, folder: Path) -> str:
     """A claim's line of the table."""
     budget, cases = judged(claim, folder)
     seen = "; ".join(sentences(cases))
-    where = f"[{claim.experiment}]({claim.experiment}.md)" if cases else f"`{claim.experiment}`"
+    its_page = f"{experiment(claim.experiment).file(budget)}.md"
+    where = f"[{claim.experiment}]({its_page})" if cases else f"`{claim.experiment}`"
     told = f"{where}, budget {budget}: {seen}" if cases else where
     return f"| {claim.source} | {claim.says} | **{verdict(cases)}** | {told} |"
 

@@ -12,7 +12,13 @@ from typing import Any
 from awac_dist.cli import experiment_options as options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
-from awac_dist.experiments.experiment import DOCS, LOOK, Run, results_folder, runs_folder
+from awac_dist.experiments.experiment import (
+    DOCS,
+    LOOK,
+    Run,
+    results_folder,
+    runs_folder,
+)
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import say
 from awac_dist.runs.plan import named_address
@@ -36,8 +42,8 @@ def run(given: Any) -> int | None:
 
             for path in write_pages(Path(given.out or DOCS / "methods")):
                 say(str(path))
-        case options.Claims():
-            _claims(given)
+        case options.Redraw():
+            _redraw(Path(given.results or results_folder()))
     return None
 
 
@@ -105,21 +111,29 @@ def _table(given: options.Table) -> None:
     say(str(path))
 
 
-def _claims(given: options.Claims) -> None:
+def _redraw(folder: Path) -> None:
     from awac_dist.experiments.claims import page
+    from awac_dist.experiments.results import read_results
+    from awac_dist.experiments.showing import figure, its_rows, table
 
-    folder = Path(given.results or results_folder())
-    with writable(str(path := folder / "claims.md")):
-        path.write_text(page(folder))
-    say(str(path))
+    with writable(str(folder)):
+        for name in EXPERIMENTS:
+            its = experiment(name)
+            rows = read_results(folder / f"{its.family}.csv")
+            for budget in [each for each in its.budgets if its_rows(its, rows, each)]:
+                path = folder / its.file(budget)
+                figure(its, rows, budget, Path(f"{path}.png"))
+                Path(f"{path}.md").write_text(table(its, rows, budget))
+                say(f"{path}.md")
+        (folder / "claims.md").write_text(page(folder))
+    say(str(folder / "claims.md"))
 
 
 def _file(given: options.OfExperiment, ending: str) -> Path:
-    """The csv is one for all budgets; figure and table of another than `small` say which."""
-    name = experiment(given.name).family if ending == "csv" else given.name
-    budget = "" if given.budget == "small" or ending == "csv" else f"-{given.budget}"
-    folder = Path(given.results or results_folder())
-    return folder / f"{name}{budget}.{ending}"
+    """The csv is one for all budgets."""
+    its = experiment(given.name)
+    name = its.family if ending == "csv" else its.file(given.budget)
+    return Path(given.results or results_folder()) / f"{name}.{ending}"
 
 
 def _rows(given: options.OfExperiment) -> list[dict[str, Any]]:

@@ -65,6 +65,10 @@ class Experiment:
         """The column by which it says how good a policy is."""
         return next((name for name in self.panels if name in ("return", "success")), "return")
 
+    def file(self, budget: Budget) -> str:
+        """What its figure and its table of a budget are called."""
+        return self.name if budget == "small" else f"{self.name}-{budget}"
+
     def data(self) -> set[str]:
         """Prior data that its words name, by their folders."""
         told = " ".join([*self.tasks.values(), *(its.words for its in self.variants)])

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from awac_dist.experiments.experiment import Experiment, Variant
+from awac_dist.experiments.experiment import Budget, Experiment, Variant
 from awac_dist.experiments.results import Row, select
 from awac_dist.experiments.statistics import (
     SWITCH_STEPS,
@@ -43,13 +43,13 @@ RETURNS = (
 PAIRS = "P(over {label}): share of pairs of seeds in which it ended above that one."
 
 
-def table(experiment: Experiment, rows: Sequence[Row], budget: str) -> str:
+def table(experiment: Experiment, rows: Sequence[Row], budget: Budget) -> str:
     """The Markdown page of an experiment's results of a budget."""
     rows = its_rows(experiment, rows, budget)
     lines = [f"# {experiment.name}: {experiment.shows}", ""]
     if experiment.claim:
         lines += [f"The claim: {experiment.claim}.", ""]
-    lines += [f"![{experiment.name}]({experiment.name}.png)", ""]
+    lines += [f"![{experiment.name}]({experiment.file(budget)}.png)", ""]
     for task in dict.fromkeys(row["task"] for row in rows):
         lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
     machines = sorted({row["machine"] for row in rows if row["machine"]})

@@ -140,10 +140,10 @@ def test_the_page_says_what_the_longest_budget_does(
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(A + longer)
-    assert main(["experiments", "claims", "--results", str(tmp_path)]) == 0
+    assert main(["experiments", "redraw", "--results", str(tmp_path)]) == 0
     text = (tmp_path / "claims.md").read_text()
     assert (
-        "| Figure 9 | a learns | **does not hold** | [its](its.md), budget medium: Pendulum-v1: "
-        "a 5.00 to 4.00, better in 0 of 3 seeds |\n"
+        "| Figure 9 | a learns | **does not hold** | [its](its-medium.md), budget medium: "
+        "Pendulum-v1: a 5.00 to 4.00, better in 0 of 3 seeds |\n"
     ) in text
     assert "| Figure 9 | a learns | **open: not run** | `its` |\n" in text

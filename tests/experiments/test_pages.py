@@ -1,12 +1,14 @@
 """The pages of the methods: they are what code, presets, metrics and results say."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from awac_dist.algorithms import METHODS
+from awac_dist.cli.main import main
 from awac_dist.experiments import pages
 from awac_dist.experiments.experiment import DOCS
 from awac_dist.experiments.figure6 import FIGURE_6
@@ -27,6 +29,18 @@ def test_the_pages_are_what_the_command_writes() -> None:
     assert {path.name for path in FOLDER.glob("*.md")} == made.keys(), AGAIN
     for name, text in made.items():
         assert (FOLDER / name).read_text() == text, AGAIN
+
+
+def test_results_are_told_as_their_csv_say(tmp_path: Path) -> None:
+    results, again = DOCS / "results", "run `awac-dist experiments redraw` and commit docs/results"
+    for path in results.glob("*.csv"):
+        shutil.copy(path, tmp_path)
+    assert main(["experiments", "redraw", "--results", str(tmp_path)]) == 0
+    for ending in ("*.md", "*.png"):
+        made = {path.name for path in tmp_path.glob(ending)}
+        assert {path.name for path in results.glob(ending)} == made, again
+    for path in tmp_path.glob("*.md"):
+        assert (results / path.name).read_text() == path.read_text(), again
 
 
 def test_a_method_with_results_has_its_picture_and_no_other() -> None:
