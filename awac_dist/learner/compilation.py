@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 from awac_dist.algorithms.base import Method, MethodConfig
 from awac_dist.algorithms.world import Task
 from awac_dist.learner.compile import CompiledGradients
-from awac_dist.learner.config import Precision
+from awac_dist.learner.config import Coming, Precision
 from awac_dist.learner.device import autocast
 from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.tensors import Batch
@@ -123,6 +123,48 @@ class Compilation:
         self.job.warm(self.method)
         here_s = time.monotonic() - began
         return f"updates are compiled now: {aside_s:.0f} s aside, {here_s:.0f} s of the learner's"
+
+
+class Compilations:
+    """Those of the method in training and of the one after it, one at a time.
+
+    Args:
+        make: Makes that of a new method with such options, for batches of such a size.
+    """
+
+    def __init__(self, make: Callable[[MethodConfig, int], Compilation]) -> None:
+        self._make = make
+        self.now: Compilation | None = None
+        self.coming: Compilation | None = None
+
+    def begin(self, config: MethodConfig, batch_size: int) -> Compilation:
+        """That of a method, from before where it was foreseen; all others are given up."""
+        coming, self.coming = self.coming, None
+        if self.now is not None:
+            self.now.stop()
+        if coming is None or (coming.job.config, coming.job.batch_size) != (config, batch_size):
+            if coming is not None:
+                coming.stop()
+            coming = self._make(config, batch_size)
+        self.now = coming
+        return coming
+
+    def foresee(self, then: Coming) -> None:
+        """Have compiled what comes next, if enough updates are to come."""
+        if then.updates >= WORTH_IT:
+            self.coming = self._make(then.method, then.batch_size)
+            self.coming.start()
+
+    def look_ahead(self) -> None:
+        """Take over what was compiled for later."""
+        if self.coming is not None:
+            self.coming.look()
+
+    def updated(self, updates: int, seconds: float) -> str:
+        """So many were done since the last call, in so long; returns what to tell of it."""
+        if self.now is None or (self.coming is not None and self.coming.goes_on):
+            return ""
+        return self.now.updated(updates, seconds)
 
 
 def use_cache() -> None:

@@ -16,7 +16,7 @@ from awac_dist.allocator import keep_freed_memory
 from awac_dist.errors import NotFinite, RunFailed
 from awac_dist.learner.batches import BatchFetcher
 from awac_dist.learner.checkpoint import load_checkpoint, save_checkpoint
-from awac_dist.learner.compilation import WORTH_IT, Compilation, Job, use_cache
+from awac_dist.learner.compilation import Compilation, Compilations, Job, use_cache
 from awac_dist.learner.compile import CompiledGradients
 from awac_dist.learner.config import Coming, LearnerConfig
 from awac_dist.learner.device import autocast, default_threads, thread_counts, without_denormals
@@ -76,8 +76,7 @@ class Learner:
         stays = config.threads or repeats or device != "cpu"
         self._threads = ThreadChooser([first] if stays else thread_counts(), first)
         self._compiles = False if repeats and config.compile is None else config.compile
-        self._compilation: Compilation | None = None  # of the method in training
-        self._coming: Compilation | None = None  # of the one after it
+        self._compilations = Compilations(self._compilation_of)
         self._task = Task(spec, config.discount)
         self._config, self._seed, self._device = config, seed, torch.device(device)
         self._shards, self._replay = shards, replay
@@ -138,7 +137,7 @@ class Learner:
         before = self._method
         if self._replay.normalize_observations and self._normalization is None:
             self._normalization = Normalization.by(self._shards)
-        self._compilation = compilation = self._made_ahead(method, batch_size)
+        compilation = self._compilations.begin(method, batch_size)
         self._method, wishes = compilation.method, compilation.job.wishes
         if adopt and before is not None:
             self._method.adopt(before.acting().arrays)
@@ -155,31 +154,12 @@ class Learner:
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
         self.publish()
-        if then is not None and then.updates >= WORTH_IT and self._compiles is None:
-            self._coming = self._compilation_of(then.method, then.batch_size)
-            self._coming.start()
+        if then is not None and self._compiles is None:
+            self._compilations.foresee(then)
 
     def look_ahead(self) -> None:
         """Take over what was compiled for later; to be called where nobody waits for updates."""
-        if self._coming is not None:
-            self._coming.look()
-
-    def _compilation_told(self, updates: int, seconds: float) -> str:
-        """What is to tell after so many updates; one method is compiled after the other."""
-        if self._compilation is None or (self._coming is not None and self._coming.goes_on):
-            return ""
-        return self._compilation.updated(updates, seconds)
-
-    def _made_ahead(self, method: MethodConfig, batch_size: int) -> Compilation:
-        """That of a method, from before where it was made ahead; all others are given up."""
-        coming, self._coming = self._coming, None
-        if self._compilation is not None:
-            self._compilation.stop()
-        if coming is None or (coming.job.config, coming.job.batch_size) != (method, batch_size):
-            if coming is not None:
-                coming.stop()
-            return self._compilation_of(method, batch_size)
-        return coming
+        self._compilations.look_ahead()
 
     def _compilation_of(self, config: MethodConfig, batch_size: int) -> Compilation:
         """A new method, compiled as asked for: at its first update, or aside, or not at all."""
@@ -253,7 +233,7 @@ class Learner:
         self.grad_steps += count
         self.publish()
         seconds, copy_s = time.perf_counter() - start, self._fetcher.copy_s - copied_s
-        note = self._compilation_told(count, seconds)
+        note = self._compilations.updated(count, seconds)
         off = self._pause.let_off(count, means)
         wait_s = fetch_s - copy_s
         return UpdateReport(self.grad_steps, count, means, seconds, wait_s, copy_s, note, off)

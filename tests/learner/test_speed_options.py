@@ -77,8 +77,8 @@ def test_threads_and_graphs_are_free_where_nothing_has_to_repeat(
     learner = begun(data, **options)
     assert learner._threads.counts == counts
     assert isinstance(learner.method.differentiate, CompiledGradients) == graph
-    assert learner._compilation is not None
-    assert learner._compilation.wanted == aside
+    assert learner._compilations.now is not None
+    assert learner._compilations.now.wanted == aside
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_what_comes_next_is_compiled_meanwhile_and_learns_the_same(data: str) ->
     learner.begin(small(BCConfig()), 8, then=Coming(coming, 8, compilation.WORTH_IT))
     learner.update(3)
     plain.update(3)
-    waited_for(learner._coming)
+    waited_for(learner._compilations.coming)
     learner.look_ahead()
     assert not compiled(learner)  # it is what comes, not what is
     for each in (learner, plain):
@@ -125,12 +125,12 @@ def test_what_was_compiled_for_something_else_is_given_up(data: str) -> None:
     learner = begun(data, repeats=False, threads=1)
     coming = Coming(small(AWACConfig()), 8, compilation.WORTH_IT)
     learner.begin(small(BCConfig()), 8, then=coming)
-    ahead = learner._coming
+    ahead = learner._compilations.coming
     waited_for(ahead)
     learner.begin(coming.method, 4)  # of another size
     learner.look_ahead()
     assert not compiled(learner)
-    assert learner._compilation is not ahead
+    assert learner._compilations.now is not ahead
 
 
 @pytest.mark.usefixtures("beside")
@@ -143,7 +143,7 @@ def test_nothing_is_compiled_ahead_of_few_updates_nor_where_a_run_repeats_itself
 ) -> None:
     learner = begun(data, threads=1, **options)
     learner.begin(small(BCConfig()), 8, then=Coming(small(AWACConfig()), 8, updates))
-    assert learner._coming is None
+    assert learner._compilations.coming is None
 
 
 def named(learner: Learner) -> dict[str, list[float]]:
