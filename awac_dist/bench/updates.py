@@ -30,6 +30,7 @@ from awac_dist.tensors import Batch
 
 BATCHES = 16  # that take turns
 SMALL_BATCH = 256  # what a run takes where it is not told
+FEW = 16  # rows
 TARGETS: dict[Precision, float] = {"float32": 1.35, "bfloat16": 2.4}  # times d3rlpy's
 COMPILED_TARGETS = {SMALL_BATCH: {"eager": 1.8, "compiled": 2.5}, BATCH: {"compiled": 1.7}}
 RLPD = RLPDConfig(target_entropy=None, entropy_coef=0.1)
@@ -158,12 +159,18 @@ def _compiled_rows(threads: int, repeats: int) -> Iterator[Row]:
                 "eager": partial(ours, size, threads),
                 "compiled": partial(ours, size, threads, compiled=True),
                 PEER: partial(theirs, size, threads),
+                "products": partial(multiply, of_update(size), "float32", threads),
+                "few rows": partial(ours, FEW, threads),
             },
             repeats,
         )
         for name, target in targets.items():
             what = f"AWAC, batch {size}, {name}, {counted(threads, 'thread')}"
             yield rounds.row(what, "updates/s", name, PEER, at_least=target)
+        what, by = f"matrix products alone, batch {size}", 1e9 / flops(of_update(size))
+        yield rounds.row(what, "updates/s", "products", "eager", told="eager", by=by)
+        what = f"an update of {FEW} rows, eager: operations without arithmetic"
+        yield rounds.row(what, "updates/s", "few rows", "eager", told=f"of {size}")
 
 
 def _many_critics(threads: int, repeats: int) -> Iterator[Row]:
