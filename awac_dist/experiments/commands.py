@@ -31,7 +31,9 @@ def run(given: Any) -> int | None:
             for name in EXPERIMENTS:
                 say(f"{name:16} {experiment(name).shows}")
         case options.Run():
-            with only_one_at_a_time(runs_folder(given.out), "experiments are"):
+            with only_one_at_a_time(
+                runs_folder(given.out), "experiments are still going on in another process"
+            ):
                 return _run(given)
         case options.Plot():
             _plot(given)

@@ -84,7 +84,9 @@ def _reached(path: str, remedy: str = "") -> Iterator[tuple[Any, str]]:
 
 
 @contextmanager
-def only_one_at_a_time(folder: Path, what: str = "this run is") -> Iterator[None]:
+def only_one_at_a_time(
+    folder: Path, what: str = "this run is still going on in another process"
+) -> Iterator[None]:
     """Keep other processes of this machine from going on with the same run meanwhile.
 
     Or with what else is done in a folder.
@@ -98,7 +100,7 @@ def only_one_at_a_time(folder: Path, what: str = "this run is") -> Iterator[None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{folder}: {what} still going on in another process") from None
+            raise InputError(f"{folder}: {what}") from None
         yield
 
 

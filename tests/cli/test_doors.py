@@ -74,7 +74,8 @@ def test_a_finished_run_says_so_at_once(tmp_path: Path) -> None:
     seconds, modules = through(["launch", "--resume", str(tmp_path)])
     assert not modules & (SLOW - {"pyarrow", "pandas"})
     assert seconds < 1.5
-    more = parse(["--resume", str(tmp_path), "--override", "online.env_steps=20001"])
+    more_steps = f"online.env_steps={RunConfig().online.env_steps + 1}"
+    more = parse(["--resume", str(tmp_path), "--override", more_steps])
     assert (parse(["--resume", str(tmp_path)]).module, more.module) == ("finished", "launch")
 
 

@@ -22,6 +22,7 @@ from running import ENV, write_demonstrations
 from awac_dist import load_policy
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.main import told
+from awac_dist.config import OnlineConfig
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import RunFailed
@@ -353,7 +354,7 @@ def test_a_run_that_was_stopped_says_how_it_goes_on_and_does_until_it_is_finishe
     assert pasted(out[-1]) == 0
     said = capfd.readouterr().out.splitlines()
     assert said[0] == f"{folder}: this run is finished, nothing is left to do"
-    assert said[-1] == f"{out[-1]} --override online.env_steps=20000"
+    assert said[-1] == f"{out[-1]} --override online.env_steps={OnlineConfig().env_steps}"
     assert sorted(folder.rglob("*")) == before
     assert pasted(f"{out[-1]} --override online.env_steps=110") == 0
     assert "150 updates" in capfd.readouterr().out

@@ -144,8 +144,8 @@ def test_presets_then_options_then_words_then_what_is_tried(tmp_path: Path) -> N
             {"search": {"algorithm.expectile": {"grid": [0.9]}}},
             "expectile is iql.s; this run.s algorithm is awac",
         ),
-        ({"asha": {"first": 38000}}, "asha.first: 38000 is not below the 38000 grad_steps of"),
-        ({"asha": {"first": 20000, "by": "env_steps"}}, "is not below the 20000 env_steps of"),
+        ({"asha": {"first": 48000}}, "asha.first: 48000 is not below the 48000 grad_steps of"),
+        ({"asha": {"first": 30000, "by": "env_steps"}}, "is not below the 30000 env_steps of"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused(
