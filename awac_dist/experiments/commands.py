@@ -12,13 +12,7 @@ from typing import Any
 from awac_dist.cli import experiment_options as options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
-from awac_dist.experiments.experiment import (
-    DOCS,
-    LOOK,
-    Run,
-    results_folder,
-    runs_folder,
-)
+from awac_dist.experiments.experiment import DOCS, LOOK, Run, results_folder, runs_folder
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import say
 from awac_dist.runs.plan import named_address

@@ -58,7 +58,7 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
         "goals": config.replay.goals,
     }
     algorithm = Training("algorithm", config.algorithm, options)
-    planned = offline.updates + int(online.env_steps * online.updates_per_step)
+    planned = offline.updates + online.updates
     of_clone = {
         "batch_size": clone.batch_size,
         "sources": demonstrations,
