@@ -3,11 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -560,10 +562,10 @@ class TestMethods:
     """The method decides what else may be said under `algorithm`."""
 
     @pytest.fixture(autouse=True)
-    def _another(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in METHODS.keys() - {"awac", "bc"}:  # who may have any option, too
-            monkeypatch.delitem(METHODS, name)
-        monkeypatch.setitem(METHODS, "steady", f"{__name__}:Steady")
+    def _another(self) -> Iterator[None]:
+        few = {name: METHODS[name] for name in ("awac", "bc")}  # others may have any option, too
+        with patch.dict(METHODS, few | {"steady": f"{__name__}:Steady"}, clear=True):
+            yield
 
     @pytest.mark.parametrize("words", [[], ["--patience", "1"]])
     def test_its_config_is_its_own(self, words: list[str], tmp_path: Path) -> None:
