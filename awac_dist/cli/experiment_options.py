@@ -36,7 +36,8 @@ class OfExperiment(Checked):
 class Run(OfExperiment):
     """Start the runs of an experiment, or go on with them.
 
-    Those that are finished are skipped, those that failed before are named.
+    Those that are finished are skipped, also on another machine, where the results have them; those
+    that failed before are named.
 
     Attributes:
         methods: Those of these methods, or lines of the table, alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.experiment import DOCS, LOOK, Run, results_folder, runs_folder
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import say
+from awac_dist.reporting.wording import counted
 from awac_dist.runs.plan import named_address
 
 
@@ -48,8 +49,7 @@ def _run(given: options.Run) -> int:
     from awac_dist.experiments.results import rows_of_run, store
 
     its, out = experiment(given.name), runs_folder(given.out)
-    tasks = {given.task: its.tasks.get(given.task, "")} if given.task else its.tasks
-    make_priors(replace(its, tasks=tasks).data(), out, given.policies, say)
+    path = out / its.family / f"{LOOK}.csv" if given.words else _file(given, "csv")
     runs = its.runs(
         given.budget,
         methods=given.methods,
@@ -57,9 +57,11 @@ def _run(given: options.Run) -> int:
         seeds=given.seeds,
         words=given.words or "",
     )
-    path = out / its.family / f"{LOOK}.csv" if given.words else _file(given, "csv")
+    here = _without_those_from_elsewhere(list(runs), out, path)
+    tasks = {run.task: its.tasks[run.task] for run in here}
+    make_priors(replace(its, tasks=tasks).data() if here else (), out, given.policies, say)
     failed = _hold(
-        runs,
+        here,
         out,
         jobs=given.jobs,
         again=given.again,
@@ -70,6 +72,18 @@ def _run(given: options.Run) -> int:
     for line in failed:
         say(f"failed: {line}", sys.stderr)
     return int(bool(failed))
+
+
+def _without_those_from_elsewhere(runs: Sequence[Run], out: Path, path: Path) -> list[Run]:
+    """Runs but for those that the results have and this machine has not: somebody ran them."""
+    from awac_dist.experiments.results import KEY, read_results
+    from awac_dist.experiments.running import has_begun
+
+    known = {tuple(row[name] for name in KEY) for row in read_results(path)}
+    here = [run for run in runs if run.key not in known or has_begun(run.folder(out))]
+    if others := len(runs) - len(here):
+        say(f"{counted(others, 'run')} of elsewhere in {path}; --results FOLDER for your own")
+    return here
 
 
 def _hold(runs: Iterable[Run], out: Path, *, jobs: int | None, **more: Any) -> list[str]:

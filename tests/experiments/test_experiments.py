@@ -447,14 +447,14 @@ def test_a_figure_is_drawn_of_few_and_of_many(tmp_path: Path, count: int) -> Non
     assert (tmp_path / "many.png").stat().st_size > 10_000
 
 
-def short(folder: Path) -> Experiment:
+def short(folder: Path, words: str = "") -> Experiment:
     """One run of seconds."""
     data = write_demonstrations(folder / "d.parquet")
     return Experiment(
         "short",
         "it works",
         [Variant("awac", "awac")],
-        {"small": " ".join([*SMALL, "--learner.compile", "false", "--data", data])},
+        {"small": " ".join([*SMALL, "--learner.compile", "false", "--data", data, words])},
         tasks={"Pendulum-v1": ""},
         seeds=1,
         panels={"return": "return", "critic/loss": "loss"},
@@ -464,7 +464,8 @@ def short(folder: Path) -> Experiment:
 def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
     tmp_path: Path, ray_session: None
 ) -> None:
-    run = next(short(tmp_path).runs("small"))
+    long_enough_to_be_stopped = "--online.env_steps 1500"
+    run = next(short(tmp_path, long_enough_to_be_stopped).runs("small"))
     its = Elsewhere(run, tmp_path)
     while not has_begun(its.folder):
         assert not its.has_ended()
@@ -505,6 +506,11 @@ def test_an_experiment_from_its_runs_to_its_figure(
     assert "has no run of budget small" in capsys.readouterr().err
     assert run("run", "--out", str(tmp_path / "out"), "--seeds", "1") == 0
     assert run("plot") == run("table") == 0
+    capsys.readouterr()
+    assert run("run", "--out", str(tmp_path / "another machine")) == 0
+    told = capsys.readouterr().out
+    assert f"1 run of elsewhere in {tmp_path}/short.csv" in told
+    assert "0 runs to do" in told
     rows = read_results(tmp_path / "short.csv")
     assert {each["phase"] for each in rows} == {"clone", "offline", "online"}
     assert any(each["critic/loss"] is not None for each in rows)
