@@ -85,7 +85,7 @@ class OnlineConfig(Checked):
         max_minutes: End the run after so many minutes of wall time; None never.
     """
 
-    env_steps: Natural = 30_000
+    env_steps: Natural = 35_000
     warmup_steps: Natural = 0
     updates_per_step: Moderate = 1.0
     round_steps: Count | None = None

@@ -18,6 +18,6 @@ class EvaluationConfig(Checked):
         every_updates: Updates between two evaluations during a phase.
     """
 
-    episodes: Natural = 40
+    episodes: Natural = 100
     curve_episodes: Count = 10
     every_updates: Count = 2_500

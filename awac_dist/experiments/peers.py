@@ -89,7 +89,8 @@ def run(options: Peers) -> None:
 def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
     """Rows of one run."""
     package = "stable-baselines3" if method == "sac" else "d3rlpy"
-    began, rows, env = time.monotonic(), list[Row](), gymnasium.make(TASK)
+    began, before = time.monotonic(), processor_seconds()
+    rows, env = list[Row](), gymnasium.make(TASK)
     total = options.steps or (100_000 if method == "sac" else 15_000)
     total *= (each := STEPS_AN_UPDATE.get(method, 1))
     its = {"budget": "small", "task": TASK, "variant": f"{method}, {package}", "method": method}
@@ -118,14 +119,20 @@ def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
         train(method, seed, total, note)
     except ImportError as error:
         raise InputError(f"{package} is not installed here: {error}") from error
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     costs = {
-        "cpu_s": round(used.ru_utime + used.ru_stime),
-        "memory_mb": round(used.ru_maxrss / 1e3),
+        "cpu_s": round(processor_seconds() - before),
+        "memory_mb": round(peak_kb / 1e3),
     }
     machine = f"{os.cpu_count()} cores, torch {torch.__version__}, {package} {version(package)}"
     rows[-1] |= {**costs, "machine": machine}
     yield from rows
+
+
+def processor_seconds() -> float:
+    """What this process has taken so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def train_offline(method: str, seed: int, total: int, note: Note) -> None:

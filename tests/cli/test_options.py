@@ -313,6 +313,7 @@ def test_absurd_numbers_are_refused_at_once() -> None:
 
 INFINITE = [math.inf, -math.inf, math.nan]
 HUGE = 10**30
+STEPS = RunConfig().online.env_steps
 
 
 def changed(path: str, value: Any) -> RunConfig:
@@ -339,8 +340,8 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("offline.updates", [-1], [0]),
         ("offline.batch_size", [0], [1]),
         ("online.env_steps", [-1], [0]),
-        ("online.warmup_steps", [-1, 30_000], [0, 29_999]),
-        ("online.round_steps", [0, 30_001], [1, 30_000]),
+        ("online.warmup_steps", [-1, STEPS], [0, STEPS - 1]),
+        ("online.round_steps", [0, STEPS + 1], [1, STEPS]),
         ("online.updates_per_step", [0.0, *INFINITE], [0.1, 20.0]),
         ("online.pause_steps", [0], [None]),
         ("online.pause_updates", [0], [1]),

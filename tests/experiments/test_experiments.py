@@ -534,6 +534,7 @@ def test_others_code_leaves_rows_of_the_same_form(
     monkeypatch.setattr(peers, "TASK", "Pendulum-v1")
     monkeypatch.setattr(peers, "EPISODES", 2)
     monkeypatch.setattr(peers, "version", lambda package: "2.8")
+    monkeypatch.setattr(peers, "processor_seconds", iter([40.0, 43.0]).__next__)  # of another run
     path = tmp_path / "parity.csv"
     peers.run(peers.Peers(methods=("td3_bc",), seeds=1, steps=6, every=4, results=str(path)))
     first, last = read_results(path)
@@ -541,6 +542,7 @@ def test_others_code_leaves_rows_of_the_same_form(
     assert (last["grad_steps"], last["episodes"], last["phase"]) == (6, 2, "offline")
     assert last["return"] < -500
     assert last["machine"].endswith("d3rlpy 2.8")
+    assert last["cpu_s"] == 3
     assert "| td3_bc, d3rlpy | -" in table(
         replace(PARITY, tasks={"Pendulum-v1": ""}), [first, last], "small"
     )
