@@ -44,7 +44,7 @@ THEIRS: dict[str, tuple[str, dict[str, Any]]] = {  # method -> d3rlpy's config, 
     "cql": ("CQL", {"alpha_learning_rate": 0.0}),  # its conservative weight stays 5
     "td3_bc": ("TD3PlusBC", {}),
     "bcq": ("BCQ", {"n_action_samples": 10, "batch_size": 256}),
-    "bear": ("BEAR", {"n_action_samples": 10, "n_mmd_action_samples": 10, "warmup_steps": 5_000}),
+    "bear": ("BEAR", {"n_action_samples": 10, "n_mmd_action_samples": 10, "warmup_steps": 2_500}),
 }
 STEPS_AN_UPDATE = {"td3_bc": 2}  # theirs, of the critics, for one of ours
 Predict = Callable[[Any], Any]
@@ -58,15 +58,15 @@ class Peers(Checked):
     Attributes:
         methods: Of d3rlpy iql, cql, td3_bc, bcq and bear; of stable-baselines3 sac.
         seeds: How many of each.
-        steps: Updates offline, or steps of sac online; None is what the experiment has.
-        every: Of these, between two evaluations.
+        steps: Of the critics offline, or of the task with sac; None is what the experiment has.
+        every: Of these, between two evaluations; None is what the experiment has.
         results: The csv; None is docs/results/parity.csv.
     """
 
     methods: tuple[str, ...] = positional()
     seeds: Count = 3
     steps: Count | None = None
-    every: Count = 2_500
+    every: Count | None = None
     results: str | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -91,12 +91,13 @@ def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
     package = "stable-baselines3" if method == "sac" else "d3rlpy"
     began, before = time.monotonic(), processor_seconds()
     rows, env = list[Row](), gymnasium.make(TASK)
-    total = options.steps or (100_000 if method == "sac" else 15_000)
-    total *= (each := STEPS_AN_UPDATE.get(method, 1))
+    total, every = sizes(method)
+    total, every = options.steps or total, options.every or every
+    each = STEPS_AN_UPDATE.get(method, 1)
     its = {"budget": "small", "task": TASK, "variant": f"{method}, {package}", "method": method}
 
     def note(steps: int, predict: Predict) -> None:
-        if steps % (options.every * each) and steps < total:
+        if steps % every and steps < total:
             return
         count = CURVE_EPISODES if steps < total else EPISODES
         returns = played(env, predict, count, first=1_000_000)
@@ -127,6 +128,11 @@ def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
     machine = f"{os.cpu_count()} cores, torch {torch.__version__}, {package} {version(package)}"
     rows[-1] |= {**costs, "machine": machine}
     yield from rows
+
+
+def sizes(method: str) -> tuple[int, int]:
+    """Steps in all, and between two evaluations, as in the experiment."""
+    return (100_000, 10_000) if method == "sac" else (5_000, 1_000)
 
 
 def processor_seconds() -> float:

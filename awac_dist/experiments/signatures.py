@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from awac_dist.experiments.experiment import Experiment, Variant
+from awac_dist.experiments.experiment import DATA, Experiment, Variant
 
 DEMONSTRATIONS = (  # alone; targets follow four times as fast as usual, or Q would need an hour
     "--clone.updates 0 --clone.episodes 0 --algorithm.critic.target_update_rate 0.02"
@@ -16,7 +16,7 @@ TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256
 MODEL = "--algorithm.behaviour.hidden 256 256"
 AS_D3RLPY = (
     "--algorithm.actor.learning_rate 1e-4 --algorithm.critic.learning_rate 3e-4 "
-    "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 5000"
+    "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 2500"
 )
 OUT_OF_REACH = "the paper's bound: less than ten actions of one policy are from ten others of it"
 RLPD = (  # without the help of a least of two
@@ -92,13 +92,14 @@ SWITCH = Experiment(
     "WSRL goes online without a dip where SAC of a pre-trained critic dips",
     [
         Variant("wsrl", "wsrl", "--online.warmup_steps 2500"),
-        Variant("no warm-up", "wsrl", "--online.warmup_steps 0"),
-        Variant("sac, offline too", "sac", "--clone.initialize_actor true"),
+        Variant("no warm-up", "wsrl", "--online.warmup_steps 0", "SAC of the same critics"),
+        Variant("sac, offline too", "sac", "", "goes on with the prior data"),
     ],
-    {"small": "--clone.updates 3000 --clone.episodes 20 --clone.initialize_actor false "
-     "--offline.updates 10000 --online.env_steps 10000 --evaluation.every_updates 500 "
-     "--evaluation.curve_episodes 3 --evaluation.episodes 10"},
+    {"small": "--clone.updates 0 --clone.episodes 0 --offline.updates 6000 "
+     "--online.env_steps 7500 --evaluation.every_updates 500 --evaluation.curve_episodes 3 "
+     "--evaluation.episodes 20"},
     claim="(WSRL) some thousand steps of the policy as it is bridge the switch without old data",
+    tasks={"HalfCheetah-v5 half-trained": f"--data {DATA}/half-trained"},
 )  # fmt: skip
 
 PARITY = Experiment(
@@ -109,7 +110,7 @@ PARITY = Experiment(
         Variant("iql, d3rlpy", "iql", peer=True),
         Variant("cql", "cql", f"{TWO_LAYERS} --algorithm.clone_updates 0"),
         Variant("cql, d3rlpy", "cql", peer=True),
-        Variant("td3_bc", "td3_bc", "--offline.updates 7500", "an update is two of the critics"),
+        Variant("td3_bc", "td3_bc", "--offline.updates 2500", "an update is two of the critics"),
         Variant("td3_bc, d3rlpy", "td3_bc", peer=True),
         Variant("bcq", "bcq", f"{TWO_LAYERS} {MODEL} --algorithm.candidates 10"),
         Variant("bcq, d3rlpy", "bcq", peer=True),
@@ -119,12 +120,13 @@ PARITY = Experiment(
             "sac",
             "sac",
             "--data --offline.updates 0 --online.env_steps 100000 "
-            "--replay.normalize_observations false",
+            "--replay.normalize_observations false --evaluation.every_updates 10000",
         ),
         Variant("sac, stable-baselines3", "sac", peer=True),
     ],
     {"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
-     "--offline.updates 15000 --online.env_steps 0 --evaluation.curve_episodes 5"},
+     "--offline.updates 5000 --online.env_steps 0 --evaluation.every_updates 1000 "
+     "--evaluation.curve_episodes 5 --evaluation.episodes 40"},
 )  # fmt: skip
 
 CHEAPER = {  # method -> words, for two cores

@@ -536,7 +536,7 @@ def test_others_code_leaves_rows_of_the_same_form(
     monkeypatch.setattr(peers, "version", lambda package: "2.8")
     monkeypatch.setattr(peers, "processor_seconds", iter([40.0, 43.0]).__next__)  # of another run
     path = tmp_path / "parity.csv"
-    peers.run(peers.Peers(methods=("td3_bc",), seeds=1, steps=6, every=4, results=str(path)))
+    peers.run(peers.Peers(methods=("td3_bc",), seeds=1, steps=12, every=8, results=str(path)))
     first, last = read_results(path)
     assert (first["grad_steps"], first["episodes"]) == (4, 5)
     assert (last["grad_steps"], last["episodes"], last["phase"]) == (6, 2, "offline")
@@ -547,3 +547,15 @@ def test_others_code_leaves_rows_of_the_same_form(
         replace(PARITY, tasks={"Pendulum-v1": ""}), [first, last], "small"
     )
     assert not [run for run in PARITY.runs("small") if run.variant.peer]
+
+
+OURS = [*PARITY.runs("small", seeds=1)]
+
+
+@pytest.mark.parametrize("run", OURS, ids=[run.variant.label for run in OURS])
+def test_others_code_does_as_many_steps_as_ours(run: Run) -> None:
+    config = parse(run.words).config
+    critic_steps = config.offline.updates * peers.STEPS_AN_UPDATE.get(run.variant.method, 1)
+    ours = config.online.env_steps or critic_steps
+    every = config.evaluation.every_updates
+    assert (ours, every) == peers.sizes(run.variant.method)
