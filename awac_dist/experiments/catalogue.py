@@ -9,9 +9,9 @@ from awac_dist.errors import InputError, did_you_mean
 from awac_dist.experiments.comparison import methods
 from awac_dist.experiments.experiment import Experiment
 from awac_dist.experiments.paper import PAPER
-from awac_dist.experiments.signatures import PARITY, SIGNATURES
+from awac_dist.experiments.signatures import PARITY, SCRATCH, SIGNATURES
 
-READY = {**SIGNATURES, PARITY.name: PARITY}
+READY = {**SIGNATURES, **{its.name: its for its in (PARITY, SCRATCH)}}
 
 
 def _ready(name: str) -> Experiment:

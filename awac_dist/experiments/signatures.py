@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from awac_dist.experiments.comparison import FEWER
 from awac_dist.experiments.experiment import DATA, Experiment, Variant
 
 DEMONSTRATIONS = (  # alone; targets follow four times as fast as usual, or Q would need an hour
@@ -17,6 +18,9 @@ MODEL = "--algorithm.behaviour.hidden 256 256"
 AS_D3RLPY = (
     "--algorithm.actor.learning_rate 1e-4 --algorithm.critic.learning_rate 3e-4 "
     "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 2500"
+)
+FROM_NOTHING = (
+    "--data --offline.updates 0 --online.env_steps 100000 --evaluation.every_updates 10000"
 )
 OUT_OF_REACH = "the paper's bound: less than ten actions of one policy are from ten others of it"
 RLPD = (  # without the help of a least of two
@@ -116,18 +120,29 @@ PARITY = Experiment(
         Variant("bcq, d3rlpy", "bcq", peer=True),
         Variant("bear", "bear", f"{TWO_LAYERS} {MODEL} {AS_D3RLPY}"),
         Variant("bear, d3rlpy", "bear", note="its actor keeps an entropy", peer=True),
-        Variant(
-            "sac",
-            "sac",
-            "--data --offline.updates 0 --online.env_steps 100000 "
-            "--replay.normalize_observations false --evaluation.every_updates 10000",
-        ),
+        Variant("sac", "sac", f"{FROM_NOTHING} --replay.normalize_observations false"),
         Variant("sac, stable-baselines3", "sac", peer=True),
+        Variant(
+            "crossq",
+            "crossq",
+            f"{FROM_NOTHING} --evaluation.every_updates 3333",
+            "an update is three of the critics",
+            small=FEWER["crossq"],
+        ),
     ],
     {"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
      "--offline.updates 5000 --online.env_steps 0 --evaluation.every_updates 1000 "
      "--evaluation.curve_episodes 5 --evaluation.episodes 40"},
 )  # fmt: skip
+SCRATCH = replace(
+    PARITY,
+    name="scratch",
+    of=PARITY.name,
+    shows="SAC and normalised critics (CrossQ) from nothing, 100,000 steps; policies as experts",
+    variants=PARITY.variants[-3:],
+    tasks={"HalfCheetah-v5": "", "Walker2d-v5": "", "Ant-v5": ""},
+    reference="sac",
+)
 
 CHEAPER = {  # method -> words, for two cores
     "wsrl": "--algorithm.critic.members 2 --algorithm.num_actions 4 --algorithm.backup_actions 2",
