@@ -30,6 +30,7 @@ ACROSS = 4  # panels in a row
 LETTERS_AN_INCH = 11  # of the title
 MEASURES = {"return": "Returns", "success": "Successes at the last step"}
 COSTS = ("CPU s", "MB")  # told without an interval
+SECONDS_AN_HOUR = 3_600
 STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
     "by a bootstrap over seeds. CPU s: processor time of all processes of a whole run, with its\n"
@@ -61,12 +62,19 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: Budget) -> str:
     lines += [
         STATISTICS,
         "",
+        _cost_of_all(rows),
         f"Made on: {'; '.join(machines)}.",
         "",
     ]
     lines += [f"Again: `awac-dist experiments run {experiment.name} --budget {budget}`, then"]
     lines += [f"`awac-dist experiments table {experiment.name} --budget {budget}`."]
     return "\n".join(lines) + "\n"
+
+
+def _cost_of_all(rows: Sequence[Row]) -> str:
+    each = [row["cpu_s"] for row in rows if row["cpu_s"]]
+    hours = number(sum(each) / SECONDS_AN_HOUR)
+    return f"In all: {counted(len(each), 'run')}, {hours} hours of one core."
 
 
 def its_rows(experiment: Experiment, rows: Sequence[Row], budget: str) -> list[Row]:
