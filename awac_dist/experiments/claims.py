@@ -95,7 +95,8 @@ FOOT = f"""
 *ahead*, *behind*: by the exact test of Mann and Whitney, one-sided at 5 %, of how each seed ended;
 with three seeds of each all have to be above all others. *level*: neither. A *dip* is a loss of
 {DIP:.0%} or more within 5,000 steps after the switch. Means over seeds. *in part*: in some of the
-cases or seeds named. *open*: what was run so far does not answer it.
+cases or seeds named. *so far*: of what was run; what is missing is named. *open*: what was run
+does not answer it.
 
 Again: `awac-dist experiments redraw`.
 """
@@ -117,13 +118,16 @@ def row(claim: Claim, folder: Path) -> str:
 
 
 def judged(claim: Claim, folder: Path) -> tuple[Budget, list[Case]]:
-    """What the longest budget that has an answer says."""
+    """What the longest budget that has an answer says; none where no budget has."""
     its = experiment(claim.experiment)
     rows = read_results(folder / f"{its.family}.csv")
     answers = {
         budget: list(claim.law(its, its_rows(its, rows, budget))) for budget in LONGEST_FIRST
     }
-    return next(((budget, cases) for budget, cases in answers.items() if cases), ("small", []))
+    for budget, cases in answers.items():
+        if any(not case.is_missing for case in cases):
+            return budget, sorted(cases, key=lambda case: case.is_missing)
+    return "small", []
 
 
 def sentences(cases: Sequence[Case]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from awac_dist.reporting.wording import number
 
 SEEDS = 3  # of each that is compared; fewer say nothing
 DIP = 0.1  # of what was before the switch: less is none
+TOO_FEW = f"fewer than {SEEDS} seeds of"
 WORDS = {1: "ahead of", 0: "level with", -1: "behind"}
 
 
@@ -27,6 +28,11 @@ class Case(NamedTuple):
     seen: str
     whom: str = ""  # more cases with the same words go into one sentence
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether too little was run to look at it."""
+        return self.seen == TOO_FEW
+
 
 Law: TypeAlias = Callable[[Experiment, Sequence[Row]], Iterator[Case]]
 
@@ -35,13 +41,19 @@ def against(label: str, others: str, *wanted: int, column: str = "") -> Law:
     """It ended ahead of (1), level with (0) or behind (-1) each of the others."""
 
     def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
-        for task in tasks(rows):
+        names = of_its(its, others)
+        for task in its.tasks:
             mine, *theirs = (
                 ends(select(rows, task=task, variant=name), column or its.measure)
-                for name in (label, *others.split("; "))
+                for name in (label, *names)
             )
-            for name, found in zip(others.split("; "), theirs, strict=True):
-                if min(len(mine), len(found)) >= SEEDS:
+            if len(mine) < SEEDS:
+                yield Case(None, task, TOO_FEW, label)
+                continue
+            for name, found in zip(names, theirs, strict=True):
+                if len(found) < SEEDS:
+                    yield Case(None, task, TOO_FEW, name)
+                else:
                     place = standing(mine, found)
                     seen = f"{label} {mean(mine)} is {WORDS[place]}"
                     yield Case(place in wanted, task, seen, f"{name} {mean(found)}")
@@ -57,7 +69,9 @@ def gains(labels: str, begin: str, end: str, *, wanted: bool = True) -> Law:
             known = told[np.isfinite(told[begin] + told[end])]
             before, after = known[begin], known[end]
             better, count = int(np.sum(after > before)), len(known)
-            if count >= SEEDS:
+            if len(told) < SEEDS:
+                yield Case(None, task, TOO_FEW, label)
+            elif count >= SEEDS:  # else it has no such phase
                 seen = (
                     f"{label} {mean(before)} to {mean(after)}, better in {better} of {count} seeds"
                 )
@@ -73,7 +87,9 @@ def dips(labels: str, *, wanted: bool = True) -> Law:
         for task, label, told in phases(its, rows, labels):
             known = told[np.isfinite(told["dip"])]
             dipped = known["dip"] >= DIP * np.abs(known["offline"])
-            if len(known) >= SEEDS:
+            if len(told) < SEEDS:
+                yield Case(None, task, TOO_FEW, label)
+            elif len(known) >= SEEDS:  # else it has no such phase
                 seen = f"{label} loses {mean(known['dip'])} of {mean(known['offline'])}"
                 often = f"a tenth or more in {np.sum(dipped)} of {len(known)} seeds"
                 yield Case(share(dipped, wanted), task, f"{seen}, {often}")
@@ -103,17 +119,18 @@ def best(rows: Sequence[Row], measure: str, steps: int) -> float:
     return max((value for value in known if value is not None), default=-np.inf)
 
 
-def tasks(rows: Sequence[Row]) -> list[str]:
-    """In the order in which they come."""
-    return list(dict.fromkeys(row["task"] for row in rows))
+def of_its(its: Experiment, labels: str) -> list[str]:
+    """Those of the labels that an experiment has."""
+    known = {variant.label for variant in its.variants}
+    return [label for label in labels.split("; ") if label in known]
 
 
 def phases(
     its: Experiment, rows: Sequence[Row], labels: str
 ) -> Iterator[tuple[str, str, NDArray[Any]]]:
     """Per task and label what its table says of each seed, as a record array [seeds]."""
-    for task in tasks(rows):
-        for label in labels.split("; "):
+    for task in its.tasks:
+        for label in of_its(its, labels):
             part = by_seed(select(rows, task=task, variant=label)).values()
             told = [figures(seed, task, measure=its.measure) for seed in part]
             names = [(name, np.float64) for name in ("clone", "offline", "online", "dip")]
@@ -135,7 +152,9 @@ def verdict(cases: Sequence[Case]) -> str:
     """What many cases say together."""
     known = [case.holds for case in cases if case.holds is not None]
     if not known:
-        return "open: not run so long" if cases else "open: not run"
+        looked_at = any(not case.is_missing for case in cases)
+        return "open: not run so long" if looked_at else "open: not run"
+    so_far = " so far" if any(case.is_missing for case in cases) else ""
     if min(known) == 1:
-        return "holds"
-    return "holds in part" if max(known) > 0 else "does not hold"
+        return f"holds{so_far}"
+    return f"holds in part{so_far}" if max(known) > 0 else f"does not hold{so_far}"

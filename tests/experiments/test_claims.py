@@ -15,12 +15,21 @@ from awac_dist.experiments import claims
 from awac_dist.experiments.catalogue import experiment
 from awac_dist.experiments.claims import CLAIMS, Claim
 from awac_dist.experiments.experiment import Experiment, Variant
-from awac_dist.experiments.judging import Case, Law, against, dips, gains, reaches, verdict
+from awac_dist.experiments.judging import (
+    TOO_FEW,
+    Case,
+    Law,
+    against,
+    dips,
+    gains,
+    reaches,
+    verdict,
+)
 from awac_dist.experiments.results import COLUMNS, KEY, Row
 from awac_dist.experiments.statistics import standing
 
 TASK = "Pendulum-v1"
-ITS = Experiment("its", "", [Variant(name, "awac") for name in "abc"], {}, tasks={TASK: ""})
+ITS = Experiment("its", "", [Variant(name, "awac") for name in "abcde"], {}, tasks={TASK: ""})
 
 
 def test_of_three_seeds_all_have_to_be_above_three_others() -> None:
@@ -47,15 +56,18 @@ def rows(variant: str, *seeds: Sequence[float], measure: str = "return") -> list
 A = rows("a", [10, 20, 19, 30], [12, 25, 25, 32], [11, 18, 18, 31])
 B = rows("b", [10, 20, 10, 15], [12, 25, 9, 33], [11, 18, 12, 5])
 C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
+E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
 
 
 @pytest.mark.parametrize(
     ("law", "told"),
     [
-        (against("a", "b; c", 1), [Case(False, TASK, "a 31.0 is level with", "b 17.7")]),
+        (against("a", "b; c", 1),
+         [Case(False, TASK, "a 31.0 is level with", "b 17.7"), Case(None, TASK, TOO_FEW, "c")]),
         (against("a", "b", 1, 0), [Case(True, TASK, "a 31.0 is level with", "b 17.7")]),
         (gains("a; c", "offline", "online"),
-         [Case(True, TASK, "a 21.0 to 31.0, better in 3 of 3 seeds")]),
+         [Case(True, TASK, "a 21.0 to 31.0, better in 3 of 3 seeds"),
+          Case(None, TASK, TOO_FEW, "c")]),
         (gains("b", "offline", "online"),
          [Case(1 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
         (gains("b", "offline", "online", wanted=False),
@@ -65,7 +77,10 @@ C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
           Case(1, TASK, "b loses 13.0 of 21.0, a tenth or more in 3 of 3 seeds")]),
         (dips("a", wanted=False),
          [Case(1, TASK, "a loses 0.33 of 21.0, a tenth or more in 0 of 3 seeds")]),
-        (dips("c"), []),
+        (dips("c; d"), [Case(None, TASK, TOO_FEW, "c"), Case(None, TASK, TOO_FEW, "d")]),
+        (dips("e"), []),  # never was offline
+        (gains("c", "clone", "online"), [Case(None, TASK, TOO_FEW, "c")]),
+        (against("c", "a; b", 1), [Case(None, TASK, TOO_FEW, "c")]),
         (reaches("a", 30, 2000, TASK), [Case(True, TASK, "a 31.0 at its best within 2,000 steps")]),
         (reaches("a", 30, 1000, TASK),
          [Case(False, TASK, "a 20.7 at its best within 1,000 steps")]),
@@ -74,7 +89,7 @@ C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
     ],
 )  # fmt: skip
 def test_laws_by_hand(law: Law, told: list[Case]) -> None:
-    assert list(law(ITS, A + B + C)) == told
+    assert list(law(ITS, A + B + C + E)) == told
 
 
 def test_a_metric_is_compared_too() -> None:
@@ -96,7 +111,10 @@ def test_a_metric_is_compared_too() -> None:
     ],
 )
 def test_a_verdict_is_that_of_all_cases(holds: list[float | None], said: str) -> None:
-    assert verdict([Case(each, TASK, "") for each in holds]) == said
+    cases = [Case(each, TASK, "") for each in holds]
+    assert verdict(cases) == said
+    lacking = [*cases, Case(None, TASK, TOO_FEW, "d")]
+    assert verdict(lacking) == (said if said.startswith("open") else f"{said} so far")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.says[:40])
