@@ -7,9 +7,10 @@
 No action is ever evaluated that is not in the data.
 
 Departures from the authors' code: all losses see the parameters before the update, where theirs
-updates V first; there is no dropout, which theirs has on the hand. The actor's step size stays as
-it is, as in their runs that go online; where theirs stay offline it falls to 0 along a cosine of a
-million updates. They write beta for 1 / lambda.
+updates V first; there is no dropout, which theirs has on the hand. The log standard deviation is in
+[-6, 0] and begins at -3, as AWAC's; theirs is in [-5, 2] and begins at 0. The actor's step size
+stays as it is, as in their runs that go online; where theirs stay offline it falls to 0 along a
+cosine of a million updates. They write beta for 1 / lambda.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ RETURNS = {743.0: "returns of the data"}  # discounted, their mean over what is 
 OWN_Q = {"actor/value_mean": "Q of the policy's own actions"}
 TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256"
 MODEL = "--algorithm.behaviour.hidden 256 256"
+THEIR_STD = "--algorithm.actor.log_std_min -5 --algorithm.actor.log_std_max 2"
 AS_D3RLPY = (
     "--algorithm.actor.learning_rate 1e-4 --algorithm.critic.learning_rate 3e-4 "
     "--algorithm.behaviour.learning_rate 3e-4 --algorithm.divergence_updates 2500"
@@ -110,7 +111,7 @@ PARITY = Experiment(
     "parity",
     "our methods beside d3rlpy's offline and stable-baselines3's SAC online, settings alike",
     [
-        Variant("iql", "iql"),
+        Variant("iql", "iql", THEIR_STD),
         Variant("iql, d3rlpy", "iql", peer=True),
         Variant("cql", "cql", f"{TWO_LAYERS} --algorithm.clone_updates 0"),
         Variant("cql, d3rlpy", "cql", peer=True),
