@@ -81,53 +81,77 @@ def run(options: Peers) -> None:
     torch.set_num_threads(1)
     for seed in range(options.seeds):
         for method in options.methods:
-            rows = list(learned(method, seed, options))
+            rows = learned(method, seed, options)
             store(path, rows, PARITY)
             print(f"{rows[-1]['variant']}, seed {seed}: {rows[-1]['return']:,.0f}", flush=True)
 
 
-def learned(method: str, seed: int, options: Peers) -> Iterator[Row]:
+def learned(method: str, seed: int, options: Peers) -> list[Row]:
     """Rows of one run."""
     package = "stable-baselines3" if method == "sac" else "d3rlpy"
-    began, before = time.monotonic(), processor_seconds()
-    rows, env = list[Row](), gymnasium.make(TASK)
     total, every = sizes(method)
-    total, every = options.steps or total, options.every or every
-    each = STEPS_AN_UPDATE.get(method, 1)
-    its = {"budget": "small", "task": TASK, "variant": f"{method}, {package}", "method": method}
+    notes = Notes(method, package, seed, options.steps or total, options.every or every)
+    train = train_sac if method == "sac" else train_offline
+    try:
+        train(method, seed, notes.total, notes.take)
+    except ImportError as error:
+        raise InputError(f"{package} is not installed here: {error}") from error
+    return notes.close()
 
-    def note(steps: int, predict: Predict) -> None:
-        if steps % every and steps < total:
+
+@dataclass
+class Notes:
+    """What is written down of one run."""
+
+    method: str
+    package: str
+    seed: int
+    total: int  # steps of training
+    every: int  # of these between two evaluations
+
+    def __post_init__(self) -> None:
+        self._rows, self._env = list[Row](), gymnasium.make(TASK)
+        self._began, self._used = time.monotonic(), processor_seconds()
+
+    def take(self, steps: int, predict: Predict) -> None:
+        """Evaluate the policy, where it is time."""
+        if steps % self.every and steps < self.total:
             return
-        count = CURVE_EPISODES if steps < total else EPISODES
-        returns = played(env, predict, count, first=1_000_000)
-        rows.append(
-            {
-                **its,
-                "seed": str(seed),
-                "phase": "online" if method == "sac" else "offline",
-                "env_steps": steps if method == "sac" else 0,
-                "grad_steps": steps // each,
-                "wall_s": round(time.monotonic() - began, 1),
+        count = CURVE_EPISODES if steps < self.total else EPISODES
+        returns = played(self._env, predict, count, first=1_000_000)
+        self._rows.append(
+            self._place(steps)
+            | {
                 "return": round(float(np.mean(returns)), 2),
                 "return_std": round(float(np.std(returns, ddof=1)), 2),
                 "episodes": len(returns),
             }
         )
 
-    try:
-        train = train_sac if method == "sac" else train_offline
-        train(method, seed, total, note)
-    except ImportError as error:
-        raise InputError(f"{package} is not installed here: {error}") from error
-    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    costs = {
-        "cpu_s": round(processor_seconds() - before),
-        "memory_mb": round(peak_kb / 1e3),
-    }
-    machine = f"{os.cpu_count()} cores, torch {torch.__version__}, {package} {version(package)}"
-    rows[-1] |= {**costs, "machine": machine}
-    yield from rows
+    def _place(self, steps: int) -> Row:
+        online = self.method == "sac"
+        return {
+            "budget": "small",
+            "task": TASK,
+            "variant": f"{self.method}, {self.package}",
+            "method": self.method,
+            "seed": str(self.seed),
+            "phase": "online" if online else "offline",
+            "env_steps": steps if online else 0,
+            "grad_steps": steps // STEPS_AN_UPDATE.get(self.method, 1),
+            "wall_s": round(time.monotonic() - self._began, 1),
+        }
+
+    def close(self) -> list[Row]:
+        """All rows, in the last of them what the run cost."""
+        versions = f"torch {torch.__version__}, {self.package} {version(self.package)}"
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._rows[-1] |= {
+            "cpu_s": round(processor_seconds() - self._used),
+            "memory_mb": round(peak_kb / 1e3),
+            "machine": f"{os.cpu_count()} cores, {versions}",
+        }
+        return self._rows
 
 
 def sizes(method: str) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from awac_dist.nn.config import CriticConfig
 from awac_dist.replay.layout import Wishes
 from awac_dist.tensors import Batch, Metrics
 
+ROUNDING = 1e-12  # of double precision
 DUAL = BRACConfig(divergence="kl_dual", target_divergence=0.5)
 SUBSET = RLPDConfig(critic=CriticConfig(members=4, layer_norm=True), critic_batches=2)
 CONFIGS = {name: config_class(name)() for name in METHODS} | {
@@ -74,12 +75,21 @@ def updated(
     "name", [slow_unless(name in OFTEN | {"brac-dual", "sac-subset"}, name) for name in CONFIGS]
 )
 def test_losses_are_one_graph_and_draw_the_same(name: str) -> None:
-    """To the bit: that backend runs the operations of the graph one by one."""
+    """But for the last bit: that backend runs the operations of the graph one by one.
+
+    On Intel's processors they are equal to the bit; on an AMD EPYC products were not, by 1e-16.
+    """
     sizes = (12, 12, 7, 12) if name in ("awac", "sac-subset") else (12, 12)
     eager, traced = (updated(CONFIGS[name], backend, sizes) for backend in (None, "eager"))
     assert eager.keys() == traced.keys()
     for tensor, value in eager.items():
-        assert torch.equal(value, traced[tensor]), tensor
+        torch.testing.assert_close(
+            traced[tensor],
+            value,
+            rtol=ROUNDING,
+            atol=ROUNDING,
+            msg=lambda why, its=tensor: f"{its}: {why}",
+        )
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")

@@ -11,6 +11,7 @@ import yaml
 from awac_dist.algorithms.iql import IQLConfig
 from awac_dist.cli.main import main
 from awac_dist.cli.parser import walk
+from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
 from awac_dist.sweeps.config import SweepConfig, read_sweep
 from awac_dist.sweeps.points import Axis, axes_of, points_of
@@ -18,6 +19,9 @@ from awac_dist.sweeps.trials import Trial, trials_of, write_down
 
 PAGE = Path(__file__).parents[2] / "docs" / "sweep.md"
 PATH = "algorithm.temperature"
+RUN = RunConfig()
+STEPS = RUN.online.env_steps
+UPDATES = RUN.clone.updates + RUN.offline.updates + STEPS  # one a step
 
 
 def points(samples: int | None, **search: Any) -> Sequence[Any]:
@@ -144,8 +148,14 @@ def test_presets_then_options_then_words_then_what_is_tried(tmp_path: Path) -> N
             {"search": {"algorithm.expectile": {"grid": [0.9]}}},
             "expectile is iql.s; this run.s algorithm is awac",
         ),
-        ({"asha": {"first": 48000}}, "asha.first: 48000 is not below the 48000 grad_steps of"),
-        ({"asha": {"first": 30000, "by": "env_steps"}}, "is not below the 30000 env_steps of"),
+        (
+            {"asha": {"first": UPDATES}},
+            f"first: {UPDATES} is not below the {UPDATES} grad_steps of",
+        ),
+        (
+            {"asha": {"first": STEPS, "by": "env_steps"}},
+            f"is not below the {STEPS} env_steps of",
+        ),
     ],
 )
 def test_a_file_that_is_wrong_is_refused(
