@@ -111,7 +111,7 @@ PARITY = Experiment(
     "parity",
     "our methods beside d3rlpy's offline and stable-baselines3's SAC online, settings alike",
     [
-        Variant("iql", "iql", THEIR_STD),
+        Variant("iql", "iql", THEIR_STD, "deviations in their bounds"),
         Variant("iql, d3rlpy", "iql", peer=True),
         Variant("cql", "cql", f"{TWO_LAYERS} --algorithm.clone_updates 0"),
         Variant("cql, d3rlpy", "cql", peer=True),
