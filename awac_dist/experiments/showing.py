@@ -162,7 +162,8 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
         axes.set_title(title, loc="left", fontsize=10)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    what = f"{', '.join(experiment.panels.values())}; dashed: the clone"
+    by_itself = any(len(part) == 1 for part in parts.values()) and select(rows, phase="clone")
+    what = ", ".join(experiment.panels.values()) + ("; dashed: the clone" if by_itself else "")
     what = what if apart else experiment.shows
     title = "\n".join(wrap(f"{experiment.name}: {what}", int(LETTERS_AN_INCH * size[0])))
     drawing.suptitle(title, color=TEXT, fontsize=12, parse_math=False)
@@ -172,10 +173,11 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
 def panels_of(experiment: Experiment, variants: Sequence[Variant]) -> dict[str, Sequence[Variant]]:
     """Which variants share a panel: as the experiment says, else all if they are few enough."""
     if experiment.groups:
-        return {
+        parts = {
             name: [its for its in variants if its.label in labels]
             for name, labels in experiment.groups.items()
         }
+        return {name: part for name, part in parts.items() if part}
     if len(variants) > TOGETHER:
         return {its.label: [its] for its in variants}
     return {"": variants}

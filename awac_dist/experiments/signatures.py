@@ -134,9 +134,13 @@ PARITY = Experiment(
     {"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
      "--offline.updates 5000 --online.env_steps 0 --evaluation.every_updates 1000 "
      "--evaluation.curve_episodes 5 --evaluation.episodes 40"},
+    groups={
+        name: (name, f"{name}, d3rlpy") for name in ("iql", "td3_bc", "bcq", "cql", "bear")
+    } | {"sac, crossq": ("sac", "sac, stable-baselines3", "crossq")},
 )  # fmt: skip
 SCRATCH = replace(
     PARITY,
+    groups={},
     name="scratch",
     of=PARITY.name,
     shows="SAC and normalised critics (CrossQ) from nothing, 100,000 steps; policies as experts",
