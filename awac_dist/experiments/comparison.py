@@ -17,6 +17,7 @@ TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256
 NARROW = f"{TWO_LAYERS} --algorithm.behaviour.hidden 256 256"
 FEW_ACTIONS = "--algorithm.num_actions 2 --algorithm.backup_actions 2"
 FEWER = {  # method -> words where the budget is small, of what would take many times as long
+    "abm": "--algorithm.num_samples 10",
     "bcq": NARROW,
     "bear": NARROW,
     "rlpd": "--algorithm.critic_batches 4",

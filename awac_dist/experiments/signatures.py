@@ -150,7 +150,7 @@ SCRATCH = replace(
 )
 
 CHEAPER = {  # method -> words, for two cores
-    "wsrl": "--algorithm.critic.members 2 --algorithm.num_actions 4 --algorithm.backup_actions 2",
+    "wsrl": "--algorithm.critic.members 2 --algorithm.num_actions 2 --algorithm.backup_actions 2",
     "cql": "--algorithm.num_actions 4",
     "cal_ql": "--algorithm.num_actions 4 --algorithm.backup_actions 4",
     "rlpd": "--algorithm.critic.members 4",
