@@ -44,7 +44,17 @@ THEIRS: dict[str, tuple[str, dict[str, Any]]] = {  # method -> d3rlpy's config, 
     "cql": ("CQL", {"alpha_learning_rate": 0.0}),  # its conservative weight stays 5
     "td3_bc": ("TD3PlusBC", {}),
     "bcq": ("BCQ", {"n_action_samples": 10, "batch_size": 256}),
-    "bear": ("BEAR", {"n_action_samples": 10, "n_mmd_action_samples": 10, "warmup_steps": 2_500}),
+    "bear": (
+        "BEAR",
+        {
+            "n_action_samples": 10,
+            "n_mmd_action_samples": 10,
+            "warmup_steps": 2_500,
+            "initial_alpha": 12.2,  # what ours, and the authors', comes to while they warm up
+            "initial_temperature": 1e-3,  # BEAR has no entropy
+            "temp_learning_rate": 0.0,
+        },
+    ),
 }
 STEPS_AN_UPDATE = {"td3_bc": 2}  # theirs, of the critics, for one of ours
 Predict = Callable[[Any], Any]
@@ -171,6 +181,8 @@ def train_offline(method: str, seed: int, total: int, note: Note) -> None:
         d3rlpy: Any = import_module("d3rlpy")
         name, options = THEIRS[method]
         scaler = d3rlpy.preprocessing.StandardObservationScaler()
+        if method == "bear":
+            keep_constraint(d3rlpy.algos.qlearning.torch.bear_impl.BEARImpl)
         kind = getattr(d3rlpy.algos, f"{name}Config")
         algorithm = kind(observation_scaler=scaler, **options).create(device="cpu:0")
         d3rlpy.seed(seed)
@@ -182,6 +194,21 @@ def train_offline(method: str, seed: int, total: int, note: Note) -> None:
             logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
             show_progress=False,
         )
+
+
+def keep_constraint(kind: Any) -> None:
+    """Let d3rlpy's BEAR be held by its MMD.
+
+    Its step of alpha (2.8.1) takes minus the MMD's gradient back to the actor, too, after the
+    actor's were zeroed, where it cancels that of the loss to come: its policy climbs Q unheld.
+    """
+    theirs = kind.update_alpha
+
+    def of_alpha_alone(self: Any, mmd_loss: torch.Tensor) -> None:
+        theirs(self, mmd_loss)
+        self._modules.actor_optim.zero_grad()
+
+    kind.update_alpha = of_alpha_alone
 
 
 def train_sac(method: str, seed: int, total: int, note: Note) -> None:

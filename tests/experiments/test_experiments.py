@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from running import SMALL, write_demonstrations
 
 from awac_dist.cli.main import main
@@ -562,3 +563,28 @@ def test_others_code_does_as_many_steps_as_ours(run: Run) -> None:
     ours = config.online.env_steps or critic_steps
     every = config.evaluation.every_updates
     assert (ours, every) == peers.sizes(run.variant.method)
+
+
+class Theirs:
+    """The order of d3rlpy's BEAR: the step of alpha comes between zeroing and the actor's."""
+
+    def __init__(self) -> None:
+        self.actor, self.log_alpha = torch.ones((), requires_grad=True), torch.zeros(())
+        self.log_alpha.requires_grad_()
+        self._modules = SimpleNamespace(actor_optim=torch.optim.SGD([self.actor], 0.1))
+
+    def update_alpha(self, mmd_loss: torch.Tensor) -> None:
+        (-mmd_loss).backward(retain_graph=True)
+
+    def actor_gradient(self) -> float:
+        self._modules.actor_optim.zero_grad()
+        mmd_loss = self.log_alpha.exp() * (5 * self.actor - 0.05)
+        self.update_alpha(mmd_loss)
+        (2 * self.actor + mmd_loss).backward()
+        return float(self.actor.grad or 0)
+
+
+def test_their_bear_is_held_by_its_constraint() -> None:
+    kind = type("Held", (Theirs,), {})
+    peers.keep_constraint(kind)
+    assert (Theirs().actor_gradient(), kind().actor_gradient()) == (2, 7)
