@@ -50,12 +50,13 @@ THEIRS: dict[str, tuple[str, dict[str, Any]]] = {  # method -> d3rlpy's config, 
             "n_action_samples": 10,
             "n_mmd_action_samples": 10,
             "warmup_steps": 2_500,
-            "initial_alpha": 12.2,  # what ours, and the authors', comes to while they warm up
+            "initial_alpha": 31.0,  # what ours, as the authors', comes to while it warms up
             "initial_temperature": 1e-3,  # BEAR has no entropy
             "temp_learning_rate": 0.0,
         },
     ),
 }
+LOG_STD = -1.5  # that of our squashed Gaussians as they begin
 STEPS_AN_UPDATE = {"td3_bc": 2}  # theirs, of the critics, for one of ours
 Predict = Callable[[Any], Any]
 Note = Callable[[int, Predict], None]  # steps of training, and the policy then
@@ -181,13 +182,15 @@ def train_offline(method: str, seed: int, total: int, note: Note) -> None:
         d3rlpy: Any = import_module("d3rlpy")
         name, options = THEIRS[method]
         scaler = d3rlpy.preprocessing.StandardObservationScaler()
-        if method == "bear":
-            keep_constraint(d3rlpy.algos.qlearning.torch.bear_impl.BEARImpl)
         kind = getattr(d3rlpy.algos, f"{name}Config")
         algorithm = kind(observation_scaler=scaler, **options).create(device="cpu:0")
         d3rlpy.seed(seed)
+        episodes = d3rlpy.dataset.create_infinite_replay_buffer(their_episodes())
+        algorithm.build_with_dataset(episodes)
+        if method == "bear":
+            mend_bear(algorithm.impl)
         algorithm.fit(
-            d3rlpy.dataset.create_infinite_replay_buffer(their_episodes()),
+            episodes,
             n_steps=total,
             n_steps_per_epoch=total,
             callback=lambda its, _, step: note(step, lambda seen: its.predict(seen[None])[0]),
@@ -196,19 +199,20 @@ def train_offline(method: str, seed: int, total: int, note: Note) -> None:
         )
 
 
-def keep_constraint(kind: Any) -> None:
-    """Let d3rlpy's BEAR be held by its MMD.
+def mend_bear(theirs: Any) -> None:
+    """Let d3rlpy's BEAR be held by its MMD, and start with deviations as ours.
 
     Its step of alpha (2.8.1) takes minus the MMD's gradient back to the actor, too, after the
     actor's were zeroed, where it cancels that of the loss to come: its policy climbs Q unheld.
     """
-    theirs = kind.update_alpha
+    modules, step_alpha = theirs._modules, theirs.update_alpha
 
-    def of_alpha_alone(self: Any, mmd_loss: torch.Tensor) -> None:
-        theirs(self, mmd_loss)
-        self._modules.actor_optim.zero_grad()
+    def of_alpha_alone(mmd_loss: torch.Tensor) -> None:
+        step_alpha(mmd_loss)
+        modules.actor_optim.zero_grad()
 
-    kind.update_alpha = of_alpha_alone
+    theirs.update_alpha = of_alpha_alone
+    modules.policy._logstd.bias.data.fill_(LOG_STD)
 
 
 def train_sac(method: str, seed: int, total: int, note: Note) -> None:

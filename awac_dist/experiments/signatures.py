@@ -120,7 +120,7 @@ PARITY = Experiment(
         Variant("bcq", "bcq", f"{TWO_LAYERS} {MODEL} --algorithm.candidates 10"),
         Variant("bcq, d3rlpy", "bcq", peer=True),
         Variant("bear", "bear", f"{TWO_LAYERS} {MODEL} {AS_D3RLPY}"),
-        Variant("bear, d3rlpy", "bear", note="its constraint mended, see peers.py", peer=True),
+        Variant("bear, d3rlpy", "bear", note="mended, see peers.py", peer=True),
         Variant("sac", "sac", f"{FROM_NOTHING} --replay.normalize_observations false"),
         Variant("sac, stable-baselines3", "sac", peer=True),
         Variant(

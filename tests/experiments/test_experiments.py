@@ -29,6 +29,7 @@ from awac_dist.experiments.showing import figure, table
 from awac_dist.experiments.signatures import PARITY
 from awac_dist.experiments.statistics import curve, ends, figures, improvement
 from awac_dist.files import seal
+from awac_dist.nn.config import SQUASHED_ACTOR
 from awac_dist.plotting.bands import interquartile
 from awac_dist.reporting.run_place import only_one_at_a_time
 
@@ -571,7 +572,9 @@ class Theirs:
     def __init__(self) -> None:
         self.actor, self.log_alpha = torch.ones((), requires_grad=True), torch.zeros(())
         self.log_alpha.requires_grad_()
-        self._modules = SimpleNamespace(actor_optim=torch.optim.SGD([self.actor], 0.1))
+        policy = SimpleNamespace(_logstd=torch.nn.Linear(1, 1))
+        optimiser = torch.optim.SGD([self.actor], 0.1)
+        self._modules = SimpleNamespace(actor_optim=optimiser, policy=policy)
 
     def update_alpha(self, mmd_loss: torch.Tensor) -> None:
         (-mmd_loss).backward(retain_graph=True)
@@ -584,7 +587,9 @@ class Theirs:
         return float(self.actor.grad or 0)
 
 
-def test_their_bear_is_held_by_its_constraint() -> None:
-    kind = type("Held", (Theirs,), {})
-    peers.keep_constraint(kind)
-    assert (Theirs().actor_gradient(), kind().actor_gradient()) == (2, 7)
+def test_their_bear_is_held_by_its_constraint_and_starts_as_ours() -> None:
+    unheld, held = Theirs(), Theirs()
+    peers.mend_bear(held)
+    assert (unheld.actor_gradient(), held.actor_gradient()) == (2, 7)
+    middle = (SQUASHED_ACTOR.log_std_min + SQUASHED_ACTOR.log_std_max) / 2
+    assert held._modules.policy._logstd.bias.tolist() == [middle]
