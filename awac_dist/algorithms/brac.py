@@ -140,11 +140,12 @@ class BRAC(Soft):
     def divergence(self, policy: Distribution, states: Tensor) -> Tensor:
         """D [B] of the policy's samples in states [B, O], with gradient."""
         shape = (self.config.num_divergence_samples,)
-        actions, log_probs = policy.at_with_log_prob(self.noise(policy.mean, shape))
+        noise = self.noise(policy.mean, shape)
+        actions, log_probs = policy.at_with_log_prob(noise)
         if self.config.divergence == "kl_dual":
             return divergences.log_ratio(self.networks["ratio"](states, actions)[0]).mean(dim=0)
         behaviour: Distribution = self.networks["behaviour"](states)
         if self.config.divergence == "kl":
-            return (log_probs - behaviour.log_prob(actions)).mean(dim=0)
+            return (log_probs - policy.log_prob_under(behaviour, noise)).mean(dim=0)
         x, y = (each / self.actor.half_range for each in (actions, self.sample(behaviour, shape)))
         return mmd.mmd(x, y, kernel="laplacian", bandwidth=10.0).square()

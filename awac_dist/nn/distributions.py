@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
-INSIDE = 1 - 1e-6  # a logged action at a bound is taken for one just inside: log_prob stays finite
+INSIDE = 0.99  # half ranges that a logged action counts as at a bound, which tanh never reaches
 
 
 class Distribution(ABC):
@@ -29,7 +29,11 @@ class Distribution(ABC):
 
     @abstractmethod
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log density of actions [*shape, ..., A], summed over A: [*shape, ...]."""
+        """Log density of logged actions [*shape, ..., A], summed over A: [*shape, ...]."""
+
+    def log_prob_under(self, other: Distribution, noise: Tensor) -> Tensor:
+        """The same of actions of `at`, but under another distribution of this kind."""
+        return other.log_prob(self.at(noise))
 
     def at_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions as of `at`, and their log densities [*shape, ...]."""
@@ -54,6 +58,9 @@ class DiagonalGaussian(Distribution):
 class SquashedGaussian(Distribution):
     """a = centre + half_range * tanh(u), u of independent normals (Haarnoja et al., 2018).
 
+    Logged actions count as no nearer to a bound than 1 % of the half range: nearer, u is so large
+    that the few at the bounds rule what is fitted to all.
+
     Args:
         inner: Of u [..., A].
         centre, half_range: [A] of the actions.
@@ -69,6 +76,11 @@ class SquashedGaussian(Distribution):
     def log_prob(self, actions: Tensor) -> Tensor:
         inside = ((actions - self._centre) / self._half_range).clamp(-INSIDE, INSIDE)
         return self._log_prob(inside.atanh())
+
+    def log_prob_under(self, other: Distribution, noise: Tensor) -> Tensor:
+        if not isinstance(other, SquashedGaussian):
+            return super().log_prob_under(other, noise)
+        return other._log_prob(self.inner.at(noise))
 
     def at_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         raw = self.inner.at(noise)

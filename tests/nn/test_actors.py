@@ -152,11 +152,50 @@ def test_the_log_prob_of_a_squashed_sample_is_by_change_of_variables() -> None:
     slope = HALF_RANGE * (1 - np.tanh(raw) ** 2)  # of the action by u
     expected = (norm.logpdf(raw, mean, std) - np.log(slope)).sum(axis=1)
     np.testing.assert_allclose(log_prob.detach(), expected, rtol=1e-9)
-    np.testing.assert_allclose(policy.log_prob(actions).detach(), expected, rtol=1e-9)
+    np.testing.assert_allclose(policy.log_prob_under(policy, noise).detach(), expected, rtol=1e-9)
+    inside = (np.abs(np.tanh(raw)) < 0.99).all(axis=1)
+    assert 0 < inside.sum() < len(inside)
+    logged = policy.log_prob(actions).detach()
+    np.testing.assert_allclose(logged[inside], expected[inside], rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.995, 1.0, 1.5])
+def test_a_logged_action_at_a_bound_counts_as_a_hundredth_of_the_half_range_inside(
+    share: float,
+) -> None:
+    policy = squashed(gaussian())
+    for side in (-1, 1):
+        at_bound, counts_as = (
+            torch.from_numpy(CENTRE + side * HALF_RANGE * far) for far in (share, 0.99)
+        )
+        torch.testing.assert_close(policy.log_prob(at_bound), policy.log_prob(counts_as))
+
+
+def test_a_few_actions_at_a_bound_do_not_rule_a_clone() -> None:
+    """A sixth of the door's are; nearer to the bound their u is 7 where the others' is near 0."""
+    actions = torch.zeros(60, 1)
+    actions[::6] = 1
+    both = torch.zeros(2, 1, requires_grad=True)
+    optimiser = torch.optim.Adam([both], lr=0.05)
+    for _ in range(400):
+        policy = SquashedGaussian(DiagonalGaussian(*both), torch.zeros(1), torch.ones(1))
+        optimiser.zero_grad()
+        (-policy.log_prob(actions).mean()).backward()
+        optimiser.step()
+    assert 0.1 < policy.mean.item() < 0.5  # their own mean is 0.17
+
+
+def test_the_divergence_of_squashed_gaussians_is_that_of_their_normals_however_far_out() -> None:
+    inner, noise = gaussian(), torch.randn(8, 2, dtype=torch.float64, generator=seeded(3))
+    far = DiagonalGaussian(inner.mean + 9, inner.log_std)
+    _, mine = squashed(far).at_with_log_prob(noise)
+    found = mine - squashed(far).log_prob_under(squashed(inner), noise)
+    normals = far.log_prob(far.at(noise)) - far.log_prob_under(inner, noise)
+    torch.testing.assert_close(found, normals)
 
 
 def test_a_squashed_density_sums_to_one() -> None:
-    inner = DiagonalGaussian(torch.full((1,), 0.4), torch.full((1,), -0.3))
+    inner = DiagonalGaussian(torch.full((1,), 0.4), torch.full((1,), -1.0))
     policy = SquashedGaussian(inner, torch.tensor([0.5]), torch.tensor([2.5]))
     actions = torch.linspace(-2.0, 3.0, 200_001)[1:-1, None]
     assert policy.log_prob(actions).exp().sum().item() * 5 / 200_000 == pytest.approx(1, abs=1e-3)
