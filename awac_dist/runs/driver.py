@@ -273,6 +273,8 @@ class Driver:
         if self._evaluates:
             episodes = self._config.evaluation.curve_episodes
             self._evaluator.begin(self.progress.phase, episodes, self._evaluated)
+            if self._config.mode == "sync":  # else the load would say when the next one begins
+                self._evaluator.wait()
 
     def _evaluated(self, evaluation: Evaluation) -> None:
         self.observer.evaluated(evaluation)

@@ -54,13 +54,17 @@ class EvaluatorSupervisor:
 
     def result(self, label: str, episodes: int) -> Evaluation:
         """Evaluate the newest policy, and wait for it; after the one that goes on."""
-        while self._answer is not None:  # one that a stop kept from being asked for never comes
-            self.loop.look()
+        self.wait()
         found: list[Evaluation] = []
         self.begin(label, episodes, found.append)
         while not found:
             self.loop.look()
         return found[0]
+
+    def wait(self) -> None:
+        """Wait for the one that goes on, if one does."""
+        while self._answer is not None:  # one that a stop kept from being asked for never comes
+            self.loop.look()
 
     def drop(self) -> None:
         """Forget what goes on; nobody will hear of it."""

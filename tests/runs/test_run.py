@@ -217,8 +217,9 @@ def test_a_mixture_is_drawn_as_asked(config: RunConfig, tmp_path: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_ray_and_inline_runs_give_the_same_numbers(config: RunConfig, tmp_path: Path) -> None:
-    """With two shards; those of test_methods.py have one."""
-    changed = replace(config, shards=2)
+    """With two shards, and evaluations that take longer than the updates between two of them."""
+    long = replace(config.evaluation, curve_episodes=20)
+    changed = replace(config, shards=2, evaluation=long)
     posted, witness, _ = run(changed, RayRuntime(), tmp_path / "ray")
     called, twin, _ = run(changed, InlineRuntime(RESOURCES), tmp_path / "inline")
     assert np.array_equal(posted, called)
