@@ -77,7 +77,7 @@ class Compilation:
         self._updates, self._seconds, self._began = 0, 0.0, 0.0
         self._untold = ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._words = TemporaryFile()  # noqa: SIM115 - of the process; a pipe could be full
+        self._words: IO[bytes] | None = None  # of the process; a pipe could be full
         compiler = shutil.which(os.environ.get("CXX", "g++"))
         self._over = not (wanted and compiler and method.device.type == "cpu")
 
@@ -93,6 +93,7 @@ class Compilation:
     def start(self) -> None:
         """Start the process, if nobody did."""
         if not self._over and self._process is None:
+            self._words = TemporaryFile()  # noqa: SIM115 closed where the process is over
             self._began, self._process = time.monotonic(), _start(self.job, self._words)
 
     @property
@@ -111,12 +112,16 @@ class Compilation:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if self._words is not None:
+            self._words.close()
 
     def _take_over(self, process: subprocess.Popen[bytes]) -> str:
         aside_s, self._over = time.monotonic() - self._began, True
+        assert self._words is not None
+        with self._words as words:
+            words.seek(0)
+            said = words.read().decode(errors="replace").splitlines() or ["no word"]
         if process.returncode:
-            self._words.seek(0)
-            said = self._words.read().decode(errors="replace").splitlines() or ["no word"]
             return f"updates stay as they are: torch.compile failed: {said[-1]}"
         began = time.monotonic()
         self.method.differentiate = CompiledGradients(self.method)

@@ -1,5 +1,6 @@
 """Compiled gradients are the gradients, and who compiles them aside is heard of."""
 
+import gc
 import shutil
 import sys
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -187,3 +189,9 @@ def test_who_compiles_ends_where_its_starter_does(
     assert process.stdin is not None
     process.stdin.close()  # as the system does for one that is gone
     assert process.wait(60) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_compilation_that_never_began_leaves_no_file_open() -> None:
+    Compilation(make_method(BCConfig()), mock.Mock())
+    gc.collect()
