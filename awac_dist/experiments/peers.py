@@ -35,6 +35,7 @@ from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import results_folder
 from awac_dist.experiments.results import Row, store
 from awac_dist.experiments.signatures import PARITY
+from awac_dist.nn.config import SQUASHED_ACTOR
 from awac_dist.ranges import Checked, Count
 
 TASK = "HalfCheetah-v5"
@@ -56,7 +57,7 @@ THEIRS: dict[str, tuple[str, dict[str, Any]]] = {  # method -> d3rlpy's config, 
         },
     ),
 }
-LOG_STD = -1.5  # that of our squashed Gaussians as they begin
+LOG_STD = (SQUASHED_ACTOR.log_std_min + SQUASHED_ACTOR.log_std_max) / 2  # ours begin so
 STEPS_AN_UPDATE = {"td3_bc": 2}  # theirs, of the critics, for one of ours
 Predict = Callable[[Any], Any]
 Note = Callable[[int, Predict], None]  # steps of training, and the policy then

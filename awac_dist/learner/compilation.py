@@ -119,10 +119,10 @@ class Compilation:
         aside_s, self._over = time.monotonic() - self._began, True
         assert self._words is not None
         with self._words as words:
-            words.seek(0)
-            said = words.read().decode(errors="replace").splitlines() or ["no word"]
-        if process.returncode:
-            return f"updates stay as they are: torch.compile failed: {said[-1]}"
+            if process.returncode:
+                words.seek(0)
+                said = words.read().decode(errors="replace").splitlines() or ["no word"]
+                return f"updates stay as they are: torch.compile failed: {said[-1]}"
         began = time.monotonic()
         self.method.differentiate = CompiledGradients(self.method)
         self.job.warm(self.method)

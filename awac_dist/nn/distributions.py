@@ -78,8 +78,7 @@ class SquashedGaussian(Distribution):
         return self._log_prob(inside.atanh())
 
     def log_prob_under(self, other: Distribution, noise: Tensor) -> Tensor:
-        if not isinstance(other, SquashedGaussian):
-            return super().log_prob_under(other, noise)
+        assert isinstance(other, SquashedGaussian)
         return other._log_prob(self.inner.at(noise))
 
     def at_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
