@@ -96,13 +96,13 @@ SWITCH = Experiment(
     "switch",
     "WSRL goes online without a dip where SAC of a pre-trained critic dips",
     [
-        Variant("wsrl", "wsrl", "--online.warmup_steps 2500"),
+        Variant("wsrl", "wsrl", "--online.warmup_steps 1000"),
         Variant("no warm-up", "wsrl", "--online.warmup_steps 0", "SAC of the same critics"),
         Variant("sac, offline too", "sac", "", "goes on with the prior data"),
     ],
     {"small": "--clone.updates 0 --clone.episodes 0 --offline.updates 6000 "
-     "--online.env_steps 7500 --evaluation.every_updates 500 --evaluation.curve_episodes 3 "
-     "--evaluation.episodes 20"},
+     "--algorithm.critic.target_update_rate 0.02 --online.env_steps 3500 "
+     "--evaluation.every_updates 250 --evaluation.curve_episodes 3 --evaluation.episodes 20"},
     claim="(WSRL) some thousand steps of the policy as it is bridge the switch without old data",
     tasks={"HalfCheetah-v5 half-trained": f"--data {DATA}/half-trained"},
 )  # fmt: skip
