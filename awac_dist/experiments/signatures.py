@@ -96,7 +96,7 @@ SWITCH = Experiment(
     "switch",
     "WSRL goes online without a dip where SAC of a pre-trained critic dips",
     [
-        Variant("wsrl", "wsrl", "--online.warmup_steps 1000"),
+        Variant("wsrl", "wsrl", "--online.warmup_steps 2500 --online.env_steps 5000"),
         Variant("no warm-up", "wsrl", "--online.warmup_steps 0", "SAC of the same critics"),
         Variant("sac, offline too", "sac", "", "goes on with the prior data"),
     ],
