@@ -88,9 +88,12 @@ class Method(ABC):
         device: torch.device,
         world: World = ALONE,
     ) -> None:
+        from awac_dist.nn.first_weights import redraw
+
         self.config, self.task, self.device, self.world = config, task, device, world
         weights = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
         made = self.make_networks(weights)
+        redraw(made, vars(config), weights)
         self.networks = {name: network.to(device) for name, network in made.items()}
         self._copied = {name: name for name in self.slow_copies}
         self._copied |= {f"frozen_{name}": name for name in self.frozen_copies}

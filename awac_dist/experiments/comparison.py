@@ -16,6 +16,7 @@ MAIN_JOB = f"{CLONE} --offline.updates 15000 --online.env_steps 20000 {CURVE}"
 TWO_LAYERS = "--algorithm.actor.hidden 256 256 --algorithm.critic.hidden 256 256"
 NARROW = f"{TWO_LAYERS} --algorithm.behaviour.hidden 256 256"
 FEW_ACTIONS = "--algorithm.num_actions 2 --algorithm.backup_actions 2"
+FAN_IN = "--algorithm.actor.first_weights fan_in --algorithm.critic.first_weights fan_in"
 FEWER = {  # method -> words where the budget is small, of what would take many times as long
     "abm": "--algorithm.num_samples 10",
     "bcq": NARROW,
@@ -54,8 +55,13 @@ MORE = (  # further ways to use a method of the registry
     Variant("sac, no data", "sac", "--data --clone.updates 0 --offline.updates 0", "from scratch"),
     Variant("sac, cloned", "sac", note="SACfD-pretrain: starts as the clone, with offline updates"),
     Variant(
-        "bear, loose", "bear", f"{BEAR} --algorithm.online_epsilon 0.15", "epsilon 0.15 online"
+        "bear, loose",
+        "bear",
+        f"{BEAR} --algorithm.online_epsilon 0.15",
+        "epsilon 0.15 online",
+        small=FEWER["bear"],
     ),
+    Variant("awac, fan-in", "awac", FAN_IN, "begins with weights as PyTorch's layers do"),
 )
 
 

@@ -116,7 +116,8 @@ def dexterous(methods: Experiment) -> Experiment:
         [
             Variant("awac", "awac", MAX_Q),
             Variant("awac, Z(s)", "awac", f"{MAX_Q} {SOFT}", "divided by Z(s), of 10 samples"),
-            *(Variant(name, name) for name in ("abm", "awr", "bc", "iql")),
+            Variant("abm", "abm", small=FEWER["abm"]),
+            *(Variant(name, name) for name in ("awr", "bc", "iql")),
             Variant("brac", "brac", cloned),
             Variant("sac, cloned", "sac", cloned),
             Variant("sac_bc", "sac_bc", cloned),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from awac_dist.experiments.comparison import FEWER
+from awac_dist.experiments.comparison import FAN_IN, FEWER
 from awac_dist.experiments.experiment import DATA, Experiment, Variant
 
 DEMONSTRATIONS = (  # alone; targets follow four times as fast as usual, or Q would need an hour
@@ -112,10 +112,17 @@ PARITY = Experiment(
     "our methods beside d3rlpy's offline and stable-baselines3's SAC online, settings alike",
     [
         Variant("iql", "iql", THEIR_STD, "deviations in their bounds"),
+        Variant(
+            "iql, fan-in",
+            "iql",
+            f"{THEIR_STD} {FAN_IN} --algorithm.value.first_weights fan_in",
+            "begins with weights as theirs",
+        ),
         Variant("iql, d3rlpy", "iql", peer=True),
         Variant("cql", "cql", f"{TWO_LAYERS} --algorithm.clone_updates 0"),
         Variant("cql, d3rlpy", "cql", peer=True),
         Variant("td3_bc", "td3_bc", "--offline.updates 2500", "an update is two of the critics"),
+        Variant("td3_bc, fan-in", "td3_bc", f"--offline.updates 2500 {FAN_IN}", "the same"),
         Variant("td3_bc, d3rlpy", "td3_bc", peer=True),
         Variant("bcq", "bcq", f"{TWO_LAYERS} {MODEL} --algorithm.candidates 10"),
         Variant("bcq, d3rlpy", "bcq", peer=True),
@@ -135,8 +142,13 @@ PARITY = Experiment(
      "--offline.updates 5000 --online.env_steps 0 --evaluation.every_updates 1000 "
      "--evaluation.curve_episodes 5 --evaluation.episodes 40"},
     groups={
-        name: (name, f"{name}, d3rlpy") for name in ("iql", "td3_bc", "bcq", "cql", "bear")
-    } | {"sac, crossq": ("sac", "sac, stable-baselines3", "crossq")},
+        "iql": ("iql", "iql, fan-in", "iql, d3rlpy"),
+        "td3_bc": ("td3_bc", "td3_bc, fan-in", "td3_bc, d3rlpy"),
+        "bcq": ("bcq", "bcq, d3rlpy"),
+        "cql": ("cql", "cql, d3rlpy"),
+        "bear": ("bear", "bear, d3rlpy"),
+        "sac, crossq": ("sac", "sac, stable-baselines3", "crossq"),
+    },
 )  # fmt: skip
 SCRATCH = replace(
     PARITY,

@@ -20,12 +20,16 @@ class NetworkConfig(Checked):
         learning_rate: Step size of Adam.
         weight_decay: L2 penalty on all its parameters, added to the gradient.
         beta1: Of Adam: what a step keeps of the direction of those before it.
+        first_weights: "small_output": biases are 0, and what policies and critics give nearly so,
+            as in AWAC's code; "fan_in": all are as PyTorch's layers have them, and a clone of few
+            updates is better.
     """
 
     hidden: tuple[Count, ...] = (256, 256)
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.0
     beta1: Share = 0.9
+    first_weights: Literal["small_output", "fan_in"] = "small_output"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -23,6 +24,10 @@ class EnsembleLinear(nn.Module):
         if torch.compiler.is_compiling():  # the bias is added in the pass of what follows
             return torch.bmm(inputs, self.weight) + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
+
+    def linears(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Weights, biases and number of inputs of it."""
+        yield self.weight, self.bias, self.weight.shape[1]
 
 
 class EnsembleHead(EnsembleLinear):

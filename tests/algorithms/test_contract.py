@@ -184,6 +184,28 @@ def test_copies_start_as_copies_and_move_by_their_rate_or_not_at_all(config: Met
             torch.testing.assert_close(a.data, b.data + moved)
 
 
+def numbers(network: torch.nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def test_each_network_can_begin_as_pytorchs_layers_do(config: MethodConfig) -> None:
+    usual = build(small(config)).networks
+    for name in usual:
+        method = build(small(with_networks(config, name, first_weights="fan_in")))
+        its = method.networks[name]
+        drawn = [each for m in its.modules() if hasattr(m, "linears") for each in m.linears()]
+        for weight, bias, inputs in drawn:
+            reference = torch.nn.Linear(inputs, 1000)
+            for ours, theirs in ((weight, reference.weight), (bias, reference.bias)):
+                assert 0.01 < ours.abs().max() / theirs.abs().max() < 1.01
+        matrices = {id(p) for p in its.parameters() if p.ndim > 1 and min(p.shape[-2:]) > 1}
+        assert matrices <= {id(weight) for weight, _, _ in drawn}
+        others = usual.keys() - {name}
+        assert all(torch.equal(numbers(usual[n]), numbers(method.networks[n])) for n in others)
+        if name in method.targets:
+            assert torch.equal(numbers(its), numbers(method.targets[name]))
+
+
 def test_weight_decay_is_an_l2_penalty_on_its_own_network(config: MethodConfig) -> None:
     plain, decayed = (make_method(with_networks(config, weight_decay=d)) for d in (0.0, 0.5))
     for method in (plain, decayed):

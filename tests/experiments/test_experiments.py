@@ -593,3 +593,11 @@ def test_their_bear_is_held_by_its_constraint_and_starts_as_ours() -> None:
     assert (unheld.actor_gradient(), held.actor_gradient()) == (2, 7)
     middle = (SQUASHED_ACTOR.log_std_min + SQUASHED_ACTOR.log_std_max) / 2
     assert held._modules.policy._logstd.bias.tolist() == [middle]
+
+
+@pytest.mark.parametrize("name", ["methods", *PAPER])
+def test_a_method_has_networks_of_one_size_in_all_of_an_experiment(name: str) -> None:
+    its = experiment(name)
+    shrunk = {v.method: v.small for v in experiment("methods").variants if v.small}
+    for variant in its.variants:
+        assert shrunk.get(variant.method, "") in variant.small, variant.label
