@@ -26,7 +26,7 @@ class EnsembleLinear(nn.Module):
         return torch.baddbmm(self.bias, inputs, self.weight)
 
     def linears(self) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Weights, biases and number of inputs of it."""
+        """Its weights, its biases and the number of its inputs."""
         yield self.weight, self.bias, self.weight.shape[1]
 
 

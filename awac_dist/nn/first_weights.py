@@ -8,6 +8,7 @@ import torch
 
 from awac_dist.nn.actors import Actor
 from awac_dist.nn.behaviour import MLP
+from awac_dist.nn.config import NetworkConfig
 from awac_dist.nn.critics import EnsembleLinear
 
 if TYPE_CHECKING:
@@ -15,15 +16,14 @@ if TYPE_CHECKING:
 
     from torch import Generator, nn
 
-    from awac_dist.nn.config import NetworkConfig
-
 
 def redraw(
-    networks: Mapping[str, nn.Module], configs: Mapping[str, NetworkConfig], generator: Generator
+    networks: Mapping[str, nn.Module], options: Mapping[str, object], generator: Generator
 ) -> None:
-    """Draw those of the networks anew whose config asks for it."""
+    """Draw those of the networks anew that have a `NetworkConfig` by their name which asks so."""
     for name, network in networks.items():
-        if configs[name].first_weights == "fan_in":
+        config = options.get(name)
+        if isinstance(config, NetworkConfig) and config.first_weights == "fan_in":
             draw_fan_in(network, generator)
 
 
@@ -31,7 +31,7 @@ def redraw(
 def draw_fan_in(network: nn.Module, generator: Generator) -> None:
     """Draw weights and biases of its layers anew, U(-b, b) with b = 1 / sqrt(inputs of a layer).
 
-    So does `torch.nn.Linear`. Standard deviations and normalisations stay as they are.
+    So does `torch.nn.Linear`. What is no layer, a deviation or a normalisation, stays as it is.
     """
     for module in network.modules():
         if isinstance(module, Actor | MLP | EnsembleLinear):

@@ -518,6 +518,7 @@ def test_a_method_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithms.register_method("mine", f"{__name__}:Mine")
     assert config_class("mine") is MineConfig
     assert algorithms.name_of(MineConfig()) == "mine"
+    assert build(MineConfig()).networks.keys() == {"actor", "extra"}  # of which one has no options
 
 
 def test_options_know_their_method_where_nobody_named_it() -> None:
@@ -531,3 +532,9 @@ class MineConfig(BCConfig):
 
 class Mine(BC):
     Config = MineConfig
+
+    def make_networks(self, generator: torch.Generator) -> dict[str, torch.nn.Module]:
+        return super().make_networks(generator) | {"extra": torch.nn.Linear(1, 1)}
+
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {n: torch.optim.Adam(net.parameters()) for n, net in self.networks.items()}
