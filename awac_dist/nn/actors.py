@@ -7,7 +7,7 @@ log-probability of a logged action is a plain Gaussian density, finite for every
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Generator, Tensor, nn
@@ -78,11 +78,6 @@ class Actor(nn.Module, ABC):
             logits = self.weights[-1]
         low, high = self.spec.log_std_min, self.spec.log_std_max
         return low + torch.sigmoid(logits) * (high - low)
-
-    def linears(self) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Weights, biases and number of inputs of each layer."""
-        for weight, bias in zip(self.weights[::2], self.weights[1::2], strict=False):
-            yield weight, bias, weight.shape[1]
 
     def arrays(self) -> dict[str, Tensor]:
         """The parameters by their names in the spec; they share its memory."""

@@ -5,7 +5,7 @@ Both work on actions in half ranges of the bounds around their centre, "units".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -35,11 +35,6 @@ class MLP(nn.Module):
         for weight, bias in zip(self.weights[:-2:2], self.weights[1:-2:2], strict=True):
             hidden = torch.relu_(nn.functional.linear(hidden, weight, bias))
         return nn.functional.linear(hidden, self.weights[-2], self.weights[-1])
-
-    def linears(self) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Weights, biases and number of inputs of each layer."""
-        for weight, bias in zip(self.weights[::2], self.weights[1::2], strict=True):
-            yield weight, bias, weight.shape[1]
 
     def arrays(self, prefix: str = "") -> dict[str, Tensor]:
         """The parameters by their names in a policy; they share its memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -24,10 +23,6 @@ class EnsembleLinear(nn.Module):
         if torch.compiler.is_compiling():  # the bias is added in the pass of what follows
             return torch.bmm(inputs, self.weight) + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
-
-    def linears(self) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Its weights, its biases and the number of its inputs."""
-        yield self.weight, self.bias, self.weight.shape[1]
 
 
 class EnsembleHead(EnsembleLinear):

@@ -14,7 +14,7 @@ from awac_dist.nn.critics import EnsembleLinear
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Generator, nn
+    from torch import Generator, Tensor, nn
 
 
 def redraw(
@@ -34,8 +34,16 @@ def draw_fan_in(network: nn.Module, generator: Generator) -> None:
     So does `torch.nn.Linear`. What is no layer, a deviation or a normalisation, stays as it is.
     """
     for module in network.modules():
-        if isinstance(module, Actor | MLP | EnsembleLinear):
-            for weight, bias, inputs in module.linears():
-                bound = inputs**-0.5
-                weight.uniform_(-bound, bound, generator=generator)
-                bias.uniform_(-bound, bound, generator=generator)
+        for weight, bias in layers_of(module):
+            bound = weight.shape[1] ** -0.5
+            weight.uniform_(-bound, bound, generator=generator)
+            bias.uniform_(-bound, bound, generator=generator)
+
+
+def layers_of(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Weights, [m, n] or [E, n, m] by n inputs, and biases of its own layers, if it has any."""
+    if isinstance(module, EnsembleLinear):
+        return [(module.weight, module.bias)]
+    if isinstance(module, Actor | MLP):
+        return list(zip(module.weights[::2], module.weights[1::2], strict=False))
+    return []

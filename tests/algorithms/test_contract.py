@@ -32,6 +32,7 @@ from methods import (
 )
 from running import small
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from awac_dist import algorithms
@@ -44,6 +45,7 @@ from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.learner.record import named_tensors
 from awac_dist.nn.actors import ACTORS
+from awac_dist.nn.first_weights import layers_of
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.tensors import Batch
@@ -184,26 +186,24 @@ def test_copies_start_as_copies_and_move_by_their_rate_or_not_at_all(config: Met
             torch.testing.assert_close(a.data, b.data + moved)
 
 
-def numbers(network: torch.nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
-
-
 def test_each_network_can_begin_as_pytorchs_layers_do(config: MethodConfig) -> None:
     usual = build(small(config)).networks
     for name in usual:
         method = build(small(with_networks(config, name, first_weights="fan_in")))
         its = method.networks[name]
-        drawn = [each for m in its.modules() if hasattr(m, "linears") for each in m.linears()]
-        for weight, bias, inputs in drawn:
-            reference = torch.nn.Linear(inputs, 1000)
+        drawn = [layer for module in its.modules() for layer in layers_of(module)]
+        for weight, bias in drawn:
+            reference = torch.nn.Linear(weight.shape[1], 1000)
             for ours, theirs in ((weight, reference.weight), (bias, reference.bias)):
                 assert 0.01 < ours.abs().max() / theirs.abs().max() < 1.01
         matrices = {id(p) for p in its.parameters() if p.ndim > 1 and min(p.shape[-2:]) > 1}
-        assert matrices <= {id(weight) for weight, _, _ in drawn}
+        assert matrices <= {id(weight) for weight, _ in drawn}
         others = usual.keys() - {name}
-        assert all(torch.equal(numbers(usual[n]), numbers(method.networks[n])) for n in others)
-        if name in method.targets:
-            assert torch.equal(numbers(its), numbers(method.targets[name]))
+        pairs = [(usual[other], method.networks[other]) for other in others]
+        pairs += [(its, method.targets[name])] if name in method.targets else []
+        for one, twin in pairs:
+            vectors = (parameters_to_vector(each.parameters()) for each in (one, twin))
+            assert torch.equal(*vectors)
 
 
 def test_weight_decay_is_an_l2_penalty_on_its_own_network(config: MethodConfig) -> None:
