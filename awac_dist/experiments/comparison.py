@@ -8,7 +8,7 @@ import yaml
 
 from awac_dist.algorithms import METHODS
 from awac_dist.cli.presets import presets
-from awac_dist.experiments.experiment import Experiment, Variant
+from awac_dist.experiments.experiment import Experiment, Variant, cheaper
 
 CLONE = "--clone.updates 3000 --clone.episodes 100"
 CURVE = "--evaluation.every_updates 1000 --evaluation.curve_episodes 5 --evaluation.episodes 40"
@@ -55,11 +55,7 @@ MORE = (  # further ways to use a method of the registry
     Variant("sac, no data", "sac", "--data --clone.updates 0 --offline.updates 0", "from scratch"),
     Variant("sac, cloned", "sac", note="SACfD-pretrain: starts as the clone, with offline updates"),
     Variant(
-        "bear, loose",
-        "bear",
-        f"{BEAR} --algorithm.online_epsilon 0.15",
-        "epsilon 0.15 online",
-        small=FEWER["bear"],
+        "bear, loose", "bear", f"{BEAR} --algorithm.online_epsilon 0.15", "epsilon 0.15 online"
     ),
     Variant("awac, fan-in", "awac", FAN_IN, "begins with weights as PyTorch's layers do"),
 )
@@ -69,7 +65,7 @@ MORE = (  # further ways to use a method of the registry
 def own_phases(method: str) -> Variant:
     """A method in the comparison, with those of its phases that its preset has."""
     if method in OWN:
-        return Variant(method, method, *OWN[method], small=FEWER.get(method, ""))
+        return Variant(method, method, *OWN[method])
     preset = yaml.safe_load(presets()[method].read_text())
     words, notes = [], []
     for part, option, note in (
@@ -82,7 +78,7 @@ def own_phases(method: str) -> Variant:
     if preset.get("clone", {}).get("updates") == 0:
         words.append("--clone.initialize_actor false")
         notes.append("does not start as the clone")
-    return Variant(method, method, " ".join(words), "; ".join(notes), small=FEWER.get(method, ""))
+    return Variant(method, method, " ".join(words), "; ".join(notes))
 
 
 def methods() -> Experiment:
@@ -90,7 +86,7 @@ def methods() -> Experiment:
     return Experiment(
         "methods",
         "every method on 15 demonstrations and 100 trajectories of the run's own clone",
-        [*map(own_phases, METHODS), *(its for its in MORE if its.method in METHODS)],
+        cheaper([*map(own_phases, METHODS), *(v for v in MORE if v.method in METHODS)], FEWER),
         {
             "small": MAIN_JOB,
             "medium": f"{MAIN_JOB} --online.env_steps 100000 --evaluation.every_updates 2500",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -33,6 +33,14 @@ class Variant:
     small: str = ""  # further words in the small budget, where it is dear; the table says so
     peer: bool = False  # of others' code, which puts its rows into the results itself
     preset: str = ""  # of configs/, where it is not that of the method
+
+
+def cheaper(variants: Iterable[Variant], words: Mapping[str, str]) -> list[Variant]:
+    """The variants, with these words of their methods in the small budget before their own."""
+    return [
+        replace(each, small=f"{words.get(each.method, '')} {each.small}".strip())
+        for each in variants
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from awac_dist.experiments.comparison import BEAR, FEWER
-from awac_dist.experiments.experiment import Budget, Experiment, Variant
+from awac_dist.experiments.experiment import Budget, Experiment, Variant, cheaper
 from awac_dist.experiments.priors import DATA
 
 OTHER_LOCOMOTION = {
@@ -113,22 +113,19 @@ def dexterous(methods: Experiment) -> Experiment:
     return Experiment(
         "dexterous",
         "the hand with binary rewards: pen and door, from demonstrations of trained policies",
-        [
-            Variant("awac", "awac", MAX_Q),
-            Variant("awac, Z(s)", "awac", f"{MAX_Q} {SOFT}", "divided by Z(s), of 10 samples"),
-            Variant("abm", "abm", small=FEWER["abm"]),
-            *(Variant(name, name) for name in ("awr", "bc", "iql")),
-            Variant("brac", "brac", cloned),
-            Variant("sac, cloned", "sac", cloned),
-            Variant("sac_bc", "sac_bc", cloned),
-            Variant("ibrl", "ibrl", small=FEWER["ibrl"]),
-            Variant(
-                "rlpd",
-                "rlpd",
-                "--offline.updates 0",
-                small=f"{FEWER['rlpd']} --online.warmup_steps 1000",
-            ),
-        ],
+        cheaper(
+            [
+                Variant("awac", "awac", MAX_Q),
+                Variant("awac, Z(s)", "awac", f"{MAX_Q} {SOFT}", "divided by Z(s), of 10 samples"),
+                *(Variant(name, name) for name in ("abm", "awr", "bc", "iql")),
+                Variant("brac", "brac", cloned),
+                Variant("sac, cloned", "sac", cloned),
+                Variant("sac_bc", "sac_bc", cloned),
+                Variant("ibrl", "ibrl"),
+                Variant("rlpd", "rlpd", "--offline.updates 0", small="--online.warmup_steps 1000"),
+            ],
+            FEWER,
+        ),
         HAND_BUDGETS,
         claim="(Figure 3) AWAC solves pen in 120,000 steps; the others make progress on pen only, "
         "and AWAC alone solves door and relocate",
@@ -230,11 +227,14 @@ def data_quality(methods: Experiment) -> Experiment:
     return Experiment(
         "data-quality",
         "AWAC and BEAR from data of five qualities: stand-ins for D4RL's, made here",
-        [
-            Variant("awac", "awac"),
-            Variant("iql", "iql"),
-            Variant("bear", "bear", BEAR, "goes online", small=FEWER["bear"]),
-        ],
+        cheaper(
+            [
+                Variant("awac", "awac"),
+                Variant("iql", "iql"),
+                Variant("bear", "bear", BEAR, "goes online"),
+            ],
+            FEWER,
+        ),
         {
             "small": f"{told} --offline.updates 5000 --online.env_steps 5000 "
             f"--evaluation.every_updates 1000 {curve}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from awac_dist.experiments.comparison import FAN_IN, FEWER
-from awac_dist.experiments.experiment import DATA, Experiment, Variant
+from awac_dist.experiments.experiment import DATA, Experiment, Variant, cheaper
 
 DEMONSTRATIONS = (  # alone; targets follow four times as fast as usual, or Q would need an hour
     "--clone.updates 0 --clone.episodes 0 --algorithm.critic.target_update_rate 0.02"
@@ -170,7 +170,7 @@ CHEAPER = {  # method -> words, for two cores
 SIGNATURES = {
     its.name: replace(
         its,
-        variants=[replace(each, small=CHEAPER.get(each.method, "")) for each in its.variants],
+        variants=cheaper(its.variants, CHEAPER),
     )
     for its in (OVERESTIMATION, LAYER_NORM, EXPECTILE, MMD, BEHAVIOUR, SWITCH)
 }
