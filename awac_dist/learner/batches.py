@@ -16,6 +16,7 @@ from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
 
 REQUESTS_IN_FLIGHT = 2
+REQUEST_BYTES = 8 << 20  # of a request at most: above it copies cost more than the call
 Positions = np.ndarray | slice  # a slice is copied twice as fast
 _Answers = list[tuple[Positions, Future]]  # and which rows of a block each of them fills
 
@@ -27,7 +28,7 @@ class BatchFetcher:
         shards: Where the rows lie.
         sampler: Says which rows.
         layout: Columns of a block, until another one is asked for.
-        batches_per_request: Batches fetched in one call to each shard.
+        batches_per_request: Batches fetched in one call to each shard, where they are not wide.
         device: Where the blocks are wanted.
 
     Attributes:
@@ -61,20 +62,21 @@ class BatchFetcher:
         stays, self._grounds = grounds == self._grounds, grounds
         ahead, self._ahead = self._ahead if stays else {}, {}
         waiting: deque[tuple[int, _Answers]] = deque()
-        for wanted in self._requests(first, count):
+        for wanted in self._requests(first, count, batch_size):
             answers = ahead.pop(wanted, None) or self._ask(wanted, batch_size)
             waiting.append((len(wanted), answers))
             if len(waiting) == REQUESTS_IN_FLIGHT:
                 yield from self._receive(*waiting.popleft(), batch_size)
         if stays:
-            coming = self._requests(first + count, count)[:REQUESTS_IN_FLIGHT]
+            coming = self._requests(first + count, count, batch_size)[:REQUESTS_IN_FLIGHT]
             self._ahead = {wanted: self._ask(wanted, batch_size) for wanted in coming}
         while waiting:
             yield from self._receive(*waiting.popleft(), batch_size)
 
-    def _requests(self, first: int, count: int) -> list[range]:
+    def _requests(self, first: int, count: int, batch_size: int) -> list[range]:
         """Batches that are asked for together."""
-        numbers, each = range(first, first + count), self._batches_per_request
+        fit = REQUEST_BYTES // (4 * batch_size * self.layout.width)
+        numbers, each = range(first, first + count), max(1, min(self._batches_per_request, fit))
         return [numbers[start : start + each] for start in range(0, count, each)]
 
     def _ask(self, numbers: range, batch_size: int) -> _Answers:

@@ -29,7 +29,8 @@ class LearnerConfig(Checked):
             float32. "bfloat16" is faster only where the hardware multiplies it.
         gpus: 1 learns on a GPU, 0 on the CPU; None takes a GPU if there is one.
         updates_per_call: Updates between two publications of weights and rows of metrics.
-        batches_per_request: Batches fetched from each shard in one call.
+        batches_per_request: Batches fetched from each shard in one call, at most, and of those
+            that are wide no more than 8 MiB.
         keep_checkpoints: The newest so many checkpoints stay.
     """
 

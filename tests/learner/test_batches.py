@@ -7,7 +7,7 @@ import pytest
 import torch
 from counting import GAMMA, LAYOUT, SPEC, Counter
 
-from awac_dist.learner.batches import BatchFetcher
+from awac_dist.learner.batches import REQUEST_BYTES, BatchFetcher
 from awac_dist.replay.books import Books
 from awac_dist.replay.sampler import Sampler
 from awac_dist.replay.shard import ReplayShard
@@ -89,3 +89,15 @@ def test_another_mixture_is_drawn_whatever_was_asked_for_ahead(bench: Bench) -> 
     for each in (bench, other):
         each.sampler.set_mixture({"online": 1.0}, newest=2)
     np.testing.assert_array_equal(bench.fetch(24), other.fetch(24))
+
+
+@pytest.mark.parametrize(("share", "batches"), [(0.1, 4), (0.3, 3), (0.5, 2), (0.7, 1), (2.5, 1)])
+def test_wide_batches_are_asked_for_a_few_at_a_time(
+    bench: Bench, share: float, batches: int
+) -> None:
+    rows = int(share * REQUEST_BYTES / (4 * LAYOUT.width))
+    blocks = list(bench.fetcher.fetch(0, 4, rows))
+    assert [len(block) for block in blocks] == [rows] * 4
+    asked = [len(np.frombuffer(each, np.int64)) // rows for each in bench.shard.asked]
+    assert asked[0] == batches
+    assert sum(asked) == 4
