@@ -94,9 +94,8 @@ class BRAC(Soft):
         return super().make_duals() | self.make_prices(led)
 
     def other_losses(self) -> Mapping[str, Loss]:
-        if self.config.divergence == "kl_dual":
-            return {"ratio": self.ratio_loss}
-        return {"behaviour": self.behaviour_loss}
+        dual = self.config.divergence == "kl_dual"
+        return {"ratio": self.ratio_loss} if dual else {"behaviour": self.behaviour_loss}
 
     def behaviour_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         loss = -self.networks["behaviour"](batch.observations).log_prob(batch.actions).mean()

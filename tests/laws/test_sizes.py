@@ -1,17 +1,20 @@
-"""The law of sizes: short functions, short modules, no circle of imports, tests by room."""
+"""The law of sizes: short functions, modules and methods, no circle of imports, tests by room."""
 
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 import awac_dist
+from awac_dist.algorithms import METHODS
 
 ROOT = Path(awac_dist.__file__).parent
 TESTS = Path(__file__).parents[1]
 FUNCTION_LINES, MODULE_LINES = 40, 300
+METHOD_LINES, METHOD_LINES_MEDIAN = 150, 100
 OUTSIDE = {"cluster", "laws"}  # tests of cluster/ and docker/, and of the whole
 IN_WORK: set[str] = set()  # to become shorter, soon
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -69,6 +72,15 @@ def test_functions_and_modules_are_short(path: Path) -> None:
     source = path.read_text()
     within = len(source.splitlines()) <= MODULE_LINES and not long_functions(source)
     assert within or named(path) in IN_WORK
+
+
+def test_methods_are_short() -> None:
+    lines = [
+        len((ROOT.parent / f"{place.split(':')[0].replace('.', '/')}.py").read_text().splitlines())
+        for place in METHODS.values()
+    ]
+    assert median(lines) < METHOD_LINES_MEDIAN
+    assert max(lines) <= METHOD_LINES
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
