@@ -10,6 +10,7 @@ import pytest
 from awac_dist.algorithms import METHODS
 from awac_dist.cli.main import main
 from awac_dist.experiments import pages
+from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.experiment import DOCS
 from awac_dist.experiments.figure6 import FIGURE_6
 from awac_dist.experiments.results import read_results
@@ -41,6 +42,13 @@ def test_results_are_told_as_their_csv_say(tmp_path: Path) -> None:
         assert {path.name for path in results.glob(ending)} == made, again
     for path in tmp_path.glob("*.md"):
         assert (results / path.name).read_text() == path.read_text(), again
+
+
+def test_results_are_of_an_experiment_or_a_page_names_them() -> None:
+    said = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    families = {experiment(name).family for name in EXPERIMENTS}
+    for path in (DOCS / "results").glob("*.csv"):
+        assert path.stem in families or f"docs/results/{path.name}" in said, path.name
 
 
 def test_a_method_with_results_has_its_picture_and_no_other() -> None:
