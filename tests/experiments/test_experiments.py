@@ -468,7 +468,7 @@ def short(folder: Path, words: str = "") -> Experiment:
 def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
     tmp_path: Path, ray_session: None
 ) -> None:
-    long_enough_to_be_stopped = "--online.env_steps 1500"
+    long_enough_to_be_stopped = "--online.env_steps 6000"
     run = next(short(tmp_path, long_enough_to_be_stopped).runs("small"))
     its = Elsewhere(run, tmp_path)
     while not has_begun(its.folder):
