@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Elsewhere:
 
 @ray.remote(num_cpus=1, max_retries=0)
 def _complete(run: Run, out: Path) -> str:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever this process did before
     going = Going(run, out)
     try:
         while not going.has_ended():

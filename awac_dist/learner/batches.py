@@ -16,7 +16,7 @@ from awac_dist.replay.layout import Layout
 from awac_dist.replay.sampler import Sampler
 
 REQUESTS_IN_FLIGHT = 2
-REQUEST_BYTES = 8 << 20  # of a request at most: above it copies cost more than the call
+REQUEST_BYTES = 8 << 20  # of a request at most; several are in flight
 Positions = np.ndarray | slice  # a slice is copied twice as fast
 _Answers = list[tuple[Positions, Future]]  # and which rows of a block each of them fills
 

@@ -1,7 +1,9 @@
 """Experiments: their words, their runs, their results, and what is drawn and told of these."""
 
 import json
+import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import ray
 import torch
 from running import SMALL, write_demonstrations
 
@@ -465,11 +468,18 @@ def short(folder: Path, words: str = "") -> Experiment:
     )
 
 
+@ray.remote(num_cpus=0.1)
+def deaf_to_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    time.sleep(0.5)
+
+
 def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
     tmp_path: Path, ray_session: None
 ) -> None:
     long_enough_to_be_stopped = "--online.env_steps 6000"
     run = next(short(tmp_path, long_enough_to_be_stopped).runs("small"))
+    ray.get([deaf_to_interrupts.remote() for _ in range(4)])  # which another task may have left
     its = Elsewhere(run, tmp_path)
     while not has_begun(its.folder):
         assert not its.has_ended()
