@@ -44,7 +44,7 @@ class Elsewhere:
 
 @ray.remote(num_cpus=1, max_retries=0)
 def _complete(run: Run, out: Path) -> str:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever this process did before
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's "&" left it ignored
     going = Going(run, out)
     try:
         while not going.has_ended():

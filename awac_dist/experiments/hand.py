@@ -28,8 +28,7 @@ SUCCESS = {"success": "share of successes at the last step"}
 MAX_Q = "--algorithm.max_q 0"  # rewards are -1 and 0
 IBRL = (  # rewards of 0 and 1 as its authors have them, fewer and smaller networks than theirs
     f"--offline.updates 0 --replay.reward_shift 1 {FAN_IN} --algorithm.critic.members 3 "
-    "--algorithm.critic_batches 2 --algorithm.actor.hidden 256 256 256 "
-    "--algorithm.critic.hidden 256 256 256"
+    f"--algorithm.critic_batches 2 {FEWER['ibrl']}"
 )
 SOFT = "--algorithm.value soft --algorithm.num_value_samples 10"
 

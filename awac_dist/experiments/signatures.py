@@ -168,9 +168,6 @@ CHEAPER = {  # method -> words, for two cores
     "rlpd": "--algorithm.critic.members 4",
 }
 SIGNATURES = {
-    its.name: replace(
-        its,
-        variants=cheaper(its.variants, CHEAPER),
-    )
+    its.name: replace(its, variants=cheaper(its.variants, CHEAPER))
     for its in (OVERESTIMATION, LAYER_NORM, EXPECTILE, MMD, BEHAVIOUR, SWITCH)
 }

@@ -470,16 +470,16 @@ def short(folder: Path, words: str = "") -> Experiment:
 
 @ray.remote(num_cpus=0.1)
 def deaf_to_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     time.sleep(0.5)
 
 
 def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
     tmp_path: Path, ray_session: None
 ) -> None:
-    long_enough_to_be_stopped = "--online.env_steps 6000"
+    long_enough_to_be_stopped = "--online.env_steps 1500"
     run = next(short(tmp_path, long_enough_to_be_stopped).runs("small"))
-    ray.get([deaf_to_interrupts.remote() for _ in range(4)])  # which another task may have left
+    ray.get([deaf_to_interrupts.remote() for _ in range(4)])  # as those below a script's "&" are
     its = Elsewhere(run, tmp_path)
     while not has_begun(its.folder):
         assert not its.has_ended()
