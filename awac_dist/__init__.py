@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike, fspath
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any
@@ -67,14 +68,18 @@ def load_data(source: str | PathLike[str]) -> list[Episode]:
 
     Args:
         source: As `--data` names it: a file, a folder, a glob, the folder of a run, the name of an
-            embedded dataset; options follow after commas.
+            embedded dataset; options follow after commas. A file in a folder that looks like
+            data and cannot be read is passed over with a warning.
 
     Raises:
         InputError: There is none, or it cannot be read.
     """
     from awac_dist.data.sources import episodes, find
 
-    return [episode for *_, episode in episodes(find(fspath(source)))]
+    found = find(fspath(source))
+    for remark in found.remarks:
+        warnings.warn(remark, stacklevel=2)
+    return [episode for *_, episode in episodes(found)]
 
 
 def write_episodes(path: str | PathLike[str], episodes: Iterable[Episode], spec: EnvSpec) -> None:

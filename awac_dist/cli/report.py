@@ -33,7 +33,10 @@ def run(options: Inspect) -> None:
     width, blocks = width_of(sys.stdout), draws_blocks(sys.stdout)
     surveys = []
     for argument in options.sources:
-        surveys.append(survey(sources.find(argument), options.env))
+        source = sources.find(argument)
+        for remark in source.remarks:
+            say(remark)
+        surveys.append(survey(source, options.env))
         say(text(surveys[-1], width=width, blocks=blocks) + "\n")
     if len(surveys) > 1:
         say(text(together(surveys), width=width, blocks=blocks) + "\n")

@@ -30,7 +30,6 @@ FLAWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "infinite": np.isinf,
     "too large for float32": lambda column: np.isfinite(column) & (np.abs(column) > LARGEST),
 }
-DATA_SUFFIXES = {".parquet", ".hdf5", ".h5", ".npy", ".pickle", ".pkl"}
 
 
 def run(options: Validate) -> int:
@@ -65,23 +64,9 @@ def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) 
                 raise
             yield str(error)
             continue
-        yield from _unread(source)
+        yield from source.remarks
         yield from _source_findings(source, infos, env_id, unchecked)
     yield from _mismatches(infos)
-
-
-def _unread(source: Source) -> Iterator[str]:
-    """Files beside those that are read which look like data and are not read."""
-    read = {Path(file.path) for file in source.files}
-    if not Path(source.name).is_dir() or Path(source.name).resolve() in read:
-        return  # of a folder that is a dataset as a whole its format knows what belongs to it
-    for folder in sorted({path.parent for path in read}):
-        for path in sorted(folder.glob("*")):
-            if path.suffix in DATA_SUFFIXES and path not in read:
-                yield (
-                    f"{path}: is passed over: none of our formats: "
-                    "it is damaged or foreign: write it again, or move it away"
-                )
 
 
 def _source_findings(

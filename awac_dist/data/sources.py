@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pyarrow import fs
@@ -28,6 +29,7 @@ EMBEDDED = ("halfcheetah-demonstrations",)
 MINARI = "minari:"  # may stand before an id
 VERSION = re.compile(r"-v\d+$")
 EXPERIENCE = "experience"
+PROMISING = (".parquet", ".hdf5", ".h5", ".npz", ".npy", ".pickle", ".pkl")  # names of data
 FINITE = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
 FORMATS = {  # in the order in which they are asked
     known.name: known
@@ -88,13 +90,14 @@ def find(argument: str, folder: str = "") -> Source:
         there = [str(resources.files("awac_dist.data") / "embedded" / f"{name}.parquet")]
     else:
         there = arguments.there(name, folder) or [name]  # an id is nowhere
-    files = _all_recognised(there)
-    if name.startswith(MINARI):
-        files = (SourceFile(name.removeprefix(MINARI), minari.FORMAT.name),)
-    elif not files and glob.has_magic(name) and not arguments.exists(there[0]):
+    if glob.has_magic(name) and not arguments.exists(there[0]):
         raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
-    files = files or tuple(file for path in there for file in _files_in(path))
-    return with_options(Source(name, files, name, folder or os.getcwd(), options))
+    if name.startswith(MINARI):
+        found = _Found([SourceFile(name.removeprefix(MINARI), minari.FORMAT.name)], [])
+    else:
+        found = _found_at(there)
+    source = Source(name, tuple(found.files), name, folder or os.getcwd(), options)
+    return with_options(replace(source, remarks=tuple(map(_passed_over, found.foreign))))
 
 
 def with_options(source: Source) -> Source:
@@ -208,42 +211,77 @@ def clipped(episode: Episode, spec: EnvSpec) -> Episode:
     return replace(episode, actions=np.clip(episode.actions, low, high))
 
 
-def _files_in(name: str) -> tuple[SourceFile, ...]:
-    """The files of a folder that no format takes as a whole."""
+class _Found(NamedTuple):
+    """What lies at some paths, by paths that a process with another working folder finds."""
+
+    files: list[SourceFile]
+    foreign: list[str]  # what looks like data and is none that we read
+
+
+def _found_at(paths: Sequence[str]) -> _Found:
+    """What lies at the paths of an argument; refuses those at none of which there is data."""
+    found, refusals = _Found([], []), []
+    for path in sorted(paths):
+        try:
+            files, foreign = _found_in(path)
+        except InputError as refusal:
+            files, foreign = [], [path] * (os.path.isdir(path) or path.endswith(PROMISING))
+            refusals.append(refusal)
+        found.files.extend(files)
+        found.foreign.extend(foreign)
+    if not found.files:
+        raise refusals[0]
+    return found
+
+
+def _found_in(name: str) -> _Found:
+    """The file or dataset of a path, or those in its folder."""
+    if file := _recognised(name):
+        return _Found([file], [])
     if not arguments.exists(name):
         raise InputError(f"no dataset {name!r}: neither a path nor one of {', '.join(EMBEDDED)}")
     filesystem, path = resolve(name.rstrip("/") or name)
     info = filesystem.get_file_info(path)
     if info.type != fs.FileType.Directory:
-        with naming(name, "give one that can be read"):
-            open_input(name).close()
-        if info.size == 0:
-            raise InputError(f"{name}: is empty: fetch or write it again")
-        for candidate in FORMATS.values():
-            if name.endswith(candidate.suffixes):
-                candidate.describe(name)  # has better words for what is wrong
-        raise InputError(
-            f"{name}: is none of the formats that we read: {', '.join(FORMATS)}: if it should be "
-            "one of these, it is damaged: write or fetch it again"
-        )
+        raise _refusal(name, info.size)
     prefix = name.rstrip("/").removesuffix(path)
     for folder in (f"{path}/{EXPERIENCE}", path):
         inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-        found = _all_recognised(prefix + info.path for info in inside)
-        if found:
-            return found
+        names = sorted(prefix + info.path for info in inside)
+        read = {name: file for name in names if (file := _recognised(name))}
+        if read:
+            foreign = [name for name in names if name.endswith(PROMISING) and name not in read]
+            return _Found(list(read.values()), foreign)
     raise InputError(f"{name}: holds nothing that we read: {', '.join(FORMATS)}")
 
 
-def _all_recognised(paths: Iterable[str]) -> tuple[SourceFile, ...]:
-    """Those that we read, by paths that a process with another working folder finds."""
-    found = []
-    for path in sorted(paths):
-        name = next((name for name, known in FORMATS.items() if known.recognises(path)), None)
-        if name is not None:
-            absolute = str(Path(path).resolve()) if Path(path).exists() else path  # a URI, an id
-            found.append(SourceFile(absolute, name))
-    return tuple(found)
+def _refusal(name: str, size: int) -> InputError:
+    """Why a file is not read."""
+    with naming(name, "give one that can be read"):
+        open_input(name).close()
+    if size == 0:
+        return InputError(f"{name}: is empty: fetch or write it again")
+    for candidate in FORMATS.values():
+        if name.endswith(candidate.suffixes):
+            candidate.describe(name)  # has better words for what is wrong
+    return InputError(
+        f"{name}: is none of the formats that we read: {', '.join(FORMATS)}: if it should be "
+        "one of these, it is damaged: write or fetch it again"
+    )
+
+
+def _recognised(path: str) -> SourceFile | None:
+    for name, known in FORMATS.items():
+        if known.recognises(path):
+            return SourceFile(str(Path(path).resolve()) if Path(path).exists() else path, name)
+    return None
+
+
+def _passed_over(path: str) -> str:
+    return (
+        f"{path}: is passed over: none of our formats: "
+        "it is damaged or foreign: write it again, or move it away"
+    )
 
 
 def is_same(named: str, env_id: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import awac_dist
 from awac_dist.data import experience, parquet, sources
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.format import FileInfo, Format
@@ -393,6 +394,33 @@ def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
     assert count_episodes(open_source(f"{tmp_path}/[1-9].parquet", SPEC)) == 2
     with pytest.raises(InputError, match="matches nothing"):
         open_source(f"{tmp_path}/*.hdf5", SPEC)
+
+
+@pytest.mark.parametrize("suffix", sources.PROMISING)
+@pytest.mark.parametrize("by", ["", "/*"])
+def test_what_looks_like_data_and_is_not_read_is_said(tmp_path: Path, suffix: str, by: str) -> None:
+    write_folder(tmp_path, [1, 2])
+    whole = (tmp_path / "0.parquet").read_bytes()
+    damaged = tmp_path / f"damaged{suffix}"
+    damaged.write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "notes.txt").write_text("mine")
+    argument = f"{tmp_path}{by}"
+    (said,) = open_source(argument, SPEC).remarks
+    assert said.startswith(f"{damaged}: is passed over")
+    with pytest.warns(UserWarning, match="is passed over"):
+        assert len(awac_dist.load_data(argument)) == 3
+    with pytest.raises(InputError, match=str(damaged)):
+        find(str(damaged))
+
+
+def test_a_glob_reads_files_and_the_folders_among_them(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "more"):
+        write_folder(folder, [1])
+    (tmp_path / "none").mkdir()
+    source = find(f"{tmp_path}/*")
+    assert paths(source) == [str(tmp_path / name) for name in ("0.parquet", "more/0.parquet")]
+    (said,) = source.remarks
+    assert said.startswith(f"{tmp_path / 'none'}: is passed over")
 
 
 def write_nothing(_: Path) -> None:

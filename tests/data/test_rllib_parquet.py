@@ -37,6 +37,7 @@ from rllib_recordings import (
 
 from awac_dist.data.formats import rllib_parquet, step_parquet
 from awac_dist.data.formats.rllib_parquet import FORMAT
+from awac_dist.data.sources import FORMATS, find
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
 
@@ -478,3 +479,14 @@ def test_the_user_says_what_columns_are_called(tmp_path: Path) -> None:
         assert (own.terminated, own.truncated) == (its.terminated, its.truncated)
     with pytest.raises(InputError, match="actions: no 'nought' among 'eps_id'"):
         FORMAT.describe(str(other), {**keys, "actions": ("nought",)})
+
+
+def test_a_damaged_file_among_others_tears_no_episode(tmp_path: Path) -> None:
+    rows = rows_of(three())
+    for name, part in (("0", rows[:5]), ("1", rows[5:8]), ("2", rows[8:])):
+        write_rows(tmp_path / f"{name}.parquet", part)
+    damaged = tmp_path / "1.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    (file,) = find(str(tmp_path)).files
+    with pytest.raises(InputError, match=f"{damaged}: cannot be read as Parquet"):
+        FORMATS[file.format].describe(file.path)

@@ -49,9 +49,12 @@ REMEDY = "write the episode again with RLlib"
 
 
 def _looks_like(path: str) -> bool:
-    """Whether it is a file, or a folder of nothing but files, with RLlib's columns."""
-    found = find_files(path)
-    return bool(found) and all(_form(read_schema(file)) for file in found)
+    """Whether it is a file, or a folder of nothing but files, with RLlib's columns.
+
+    What cannot be opened in such a folder is one of its files, whose absence would tear episodes.
+    """
+    forms = [_form_of(file) for file in find_files(path)]
+    return any(forms) and "" not in forms
 
 
 def _describe(path: str, keys: Keys) -> FileInfo:
@@ -77,6 +80,14 @@ def find_files(path: str) -> list[str]:
         return [path]
     prefix = path.rstrip("/").removesuffix(name.rstrip("/"))
     return [prefix + file for file in found if file.endswith(".parquet")]
+
+
+def _form_of(file: str) -> str | None:
+    """As `_form`; None for a file that is damaged."""
+    try:
+        return _form(read_schema(file))
+    except InputError:
+        return None
 
 
 def _form(schema: pa.Schema) -> str:
