@@ -6,19 +6,26 @@ with the file, the episode, the column and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from awac_dist.data.format import Keys
 from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget
 from awac_dist.floats import flaw
 from awac_dist.types import Array, Episode, Origin
 
 OBSERVATION_KEYS = ("state_observation", "observation")  # the first that a dict has
+ENDS: Keys = MappingProxyType({  # by column, the names in use
+    "terminals": ("terminals", "terminated", "terminations", "terminateds"),
+    "timeouts": ("timeouts", "truncated", "truncations", "truncateds"),
+})  # fmt: skip
+EITHER = ("dones", "done")  # names of true ends, or of those and cuts by the clock
 ALLOWED_GAP = 1e-4  # between an observation and its copy in next_observations
 
 
@@ -99,7 +106,9 @@ class Place:
         return np.asarray(successors[-1])
 
     def ends(self, column: Any, steps: int, name: str, remedy: str) -> bool:
-        """Whether the last of an episode's flags is set; refuses one that is set before."""
+        """Whether the last of an episode's flags, or its only one, is set; refuses others."""
+        if np.ndim(column) == 0:
+            column = [0] * (steps - 1) + [self._checked(column, name)]
         flags = self.vector(column, name) != 0
         self._check_rows(flags, steps, name)
         if flags[:-1].any():
@@ -193,6 +202,21 @@ class Place:
             (step, *_), words = found
             raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")
         return np.ascontiguousarray(column, dtype=np.float32)
+
+
+def end_keys(place: str, keys: Keys, there: Collection[Any]) -> Keys:
+    """What flags of ends are called: as the user says, or by a name in use.
+
+    Refuses a name that may mean either, where nothing else tells of true ends.
+    """
+    found = {name: next((k for k in known if k in there), "") for name, known in ENDS.items()}
+    named = {name: keys.get(name) or (key,) for name, key in found.items() if key or name in keys}
+    unsure = [name for name in EITHER if name in there and (name,) not in named.values()]
+    if unsure and "terminals" not in named:
+        what = "may be true ends, or cuts by the clock: say which behind the source"
+        remedy = " or ".join(f"{column}={unsure[0]}" for column in ENDS)
+        raise InputError(f"{place}: {unsure[0]}: {what}: {remedy}")
+    return named
 
 
 def widths(episode: Episode) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from fuzzing import assert_episodes_or_a_clear_error, damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from awac_dist.data.columns import ENDS as ENDS_IN_USE
 from awac_dist.data.formats import d4rl
 from awac_dist.data.formats.d4rl import FORMAT
 from awac_dist.errors import InputError
@@ -303,16 +304,29 @@ def test_any_damage_gives_episodes_or_a_clear_error(
 
 
 def test_a_flat_file_is_found_by_none_of_our_names(tmp_path: Path) -> None:
-    names = {"observations": "obs", "actions": "act", "rewards": "rew", "terminals": "done"}
+    names = {"observations": "obs", "actions": "act", "rewards": "rew", "terminals": "ends"}
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         for ours, name in names.items():
             file[name] = columns()[ours]
     path = str(tmp_path / "a.hdf5")
     assert FORMAT.recognises(path)
     assert FORMAT.describe(path, {ours: (name,) for ours, name in names.items()}).action_size == 2
-    there = "column observations is missing, there is 'act', 'done', 'obs', 'rew': .*COLUMN=KEY$"
+    there = "column observations is missing, there is 'act', 'ends', 'obs', 'rew': .*COLUMN=KEY$"
     with pytest.raises(InputError, match=there):
         FORMAT.describe(path)
+
+
+@pytest.mark.parametrize(
+    "named", [*zip(*ENDS_IN_USE.values(), strict=True), ("terminated", "dones")]
+)
+def test_ends_have_the_names_in_use(named: tuple[str, str], tmp_path: Path) -> None:
+    given = columns()
+    flags = {name: given[ours] for name, ours in zip(named, ENDS_IN_USE, strict=True)}
+    path = write(tmp_path / "a.hdf5", **{"terminals": None, "timeouts": None, **flags})
+    ours = read(write(tmp_path / "b.hdf5"))
+    for found, wanted in zip(read(path), ours, strict=True):
+        assert (len(found), found.terminated) == (len(wanted), wanted.terminated)
+        assert found.truncated == wanted.truncated
 
 
 def test_the_user_says_what_columns_are_called(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from rllib_recordings import (
     write_steps,
 )
 
+from awac_dist.data.columns import ENDS as ENDS_IN_USE
 from awac_dist.data.formats import rllib_parquet, step_parquet
 from awac_dist.data.formats.rllib_parquet import FORMAT
 from awac_dist.data.sources import FORMATS, find
@@ -253,7 +254,7 @@ STEP_DAMAGE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
     ),
     "dones": (
         lambda r: [x | {"dones": False} for x in without(r, "terminateds")],
-        "every episode: dones: may mean",
+        "every episode: dones: may be true ends",
     ),
     "no name": (lambda r: changed(r, 4, eps_id=None), "every episode: eps_id: a row has none"),
     "odd name": (lambda r: all_changed(r, eps_id=1.5), "eps_id: a row has none, or it is neither"),
@@ -490,3 +491,11 @@ def test_a_damaged_file_among_others_tears_no_episode(tmp_path: Path) -> None:
     (file,) = find(str(tmp_path)).files
     with pytest.raises(InputError, match=f"{damaged}: cannot be read as Parquet"):
         FORMATS[file.format].describe(file.path)
+
+
+@pytest.mark.parametrize("named", list(zip(*ENDS_IN_USE.values(), strict=True)))
+def test_ends_have_the_names_in_use(named: tuple[str, str], tmp_path: Path) -> None:
+    of_rllib = dict(zip(("terminateds", "truncateds"), named, strict=True))
+    rows = [{of_rllib.get(key, key): its for key, its in row.items()} for row in rows_of(three())]
+    found = [episode for _, episode in read(write_rows(tmp_path / "a.parquet", rows))]
+    assert [(episode.terminated, episode.truncated) for episode in found] == list(ENDS)

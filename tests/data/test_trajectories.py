@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from awac_dist.data import sources
+from awac_dist.data.columns import EITHER, ENDS
 from awac_dist.data.format import Format
 from awac_dist.data.formats import trajectories
 from awac_dist.data.formats.trajectories import AWAC_NPY, DEMONSTRATIONS, NPZ
@@ -410,7 +411,41 @@ def test_one_dict_is_cut_after_each_end(tmp_path: Path, name: str) -> None:
     assert [episode.terminated for episode in found] == [False, True, False]
 
 
-@pytest.mark.parametrize("flag", ["dones", "done"])
+NAMES_IN_USE = list(zip(*ENDS.values(), strict=True))
+
+
+@pytest.mark.parametrize("named", [*NAMES_IN_USE, ("terminals", "dones"), ("terminated", "done")])
+def test_ends_have_the_names_in_use(named: tuple[str, str], tmp_path: Path) -> None:
+    flags = dict(zip(named, [whole()[name] for name in ENDS], strict=True))
+    np.savez(tmp_path / "a.npz", **trajectory(10, init_state_dict=None), **flags)
+    found = [episode for _, episode in read(NPZ, str(tmp_path / "a.npz"))]
+    assert [len(episode) for episode in found] == [2, 4, 2]
+    assert [episode.terminated for episode in found] == [False, True, False]
+
+
+@pytest.mark.parametrize("flag", ENDS["terminals"])
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("a_step", [True, False])
+def test_a_trajectory_says_how_it_ended(
+    flag: str, ended: bool, a_step: bool, tmp_path: Path
+) -> None:
+    flags = np.arange(4) == (3 if ended else -1) if a_step else ended
+    path = write(tmp_path, "demos.pickle", [trajectory(4, **{flag: flags})])
+    ((_, episode),) = read(DEMONSTRATIONS, path)
+    assert (len(episode), episode.terminated) == (4, True) if ended else (3, False)
+
+
+@pytest.mark.parametrize("flag", EITHER)
+def test_a_trajectory_whose_end_is_of_either_kind_is_no_guess(flag: str, tmp_path: Path) -> None:
+    flags = np.arange(4) == 3
+    path = write(tmp_path, "demos.pickle", [trajectory(4, **{flag: flags})])
+    with pytest.raises(InputError, match=f"episode 0: {flag}: may be true ends"):
+        DEMONSTRATIONS.describe(path)
+    ((_, episode),) = DEMONSTRATIONS.read(path, (0, 1), {"terminals": (flag,)})
+    assert episode.terminated
+
+
+@pytest.mark.parametrize("flag", EITHER)
 def test_an_end_of_either_kind_is_no_guess(flag: str, tmp_path: Path) -> None:
     columns, path = trajectory(10, init_state_dict=None), str(tmp_path / "a.npz")
     np.savez(path, **columns, **{flag: np.arange(10) == 6})

@@ -1,15 +1,16 @@
 """D4RL HDF5: one row a step, the episodes one after another in flat columns.
 
-An episode ends where `terminals` or `timeouts` is set. It terminated where `terminals` is, also
-where both are; it was truncated where only `timeouts` is. An episode that is open after the last
-row is a fragment that did neither. AntMaze's `terminals` are goal flags and its paths run on past
-them: what follows a flag is an episode of its own.
+An episode ends where `terminals` or `timeouts` is set (or `terminated` or `truncated`, as Gymnasium
+has it). It terminated where `terminals` is, also where both are; it was truncated where only
+`timeouts` is. An episode that is open after the last row is a fragment that did neither. AntMaze's
+`terminals` are goal flags and its paths run on past them: what follows a flag is an episode of its
+own.
 
 The successor of an episode's last step is its row of `next_observations`. Without that column
 the last step is left out, or where it terminated repeats its observation, which no loss sees.
 
 A file without `timeouts`, or with none that is set, does not say where the clock cut: then an
-episode also ends where d3rlpy 1's `episode_terminals` is set, without these where
+episode also ends where d3rlpy 1's `episode_terminals` or `dones` is set, without these where
 `next_observations` is not the next row's observation, or without that column where `infos/goal`
 changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
 two entries. `virtual/*` and the other `infos/*` are left alone.
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from awac_dist.data.columns import check_finite
+from awac_dist.data.columns import EITHER, check_finite, end_keys
 from awac_dist.data.format import FileInfo, Format, Keys, as_text
 from awac_dist.data.formats.hdf5 import count_bytes, find, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
@@ -36,7 +37,7 @@ Columns = dict[str, Any]  # h5py datasets by name
 Flags = NDArray[np.bool_]
 
 NEEDED = ("observations", "actions", "rewards", "terminals")
-CUTS = ("timeouts", "episode_terminals")  # d3rlpy 1 sets the second at every end
+CUTS = ("timeouts", "episode_terminals", *EITHER)  # d3rlpy 1 sets the second at every end
 OPTIONAL = (*CUTS, "next_observations")
 GOAL = "infos/goal"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -92,6 +93,7 @@ def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, 
 
 
 def _find_columns(path: str, file: Any, keys: Keys, budget: Budget) -> Columns:
+    keys = {**keys, **end_keys(path, keys, list(file))}
     there = (name for name in OPTIONAL if name in keys or find(file, name) is not None)
     columns: Columns = {
         name: find_column(path, file, name, budget, keys.get(name, ()))

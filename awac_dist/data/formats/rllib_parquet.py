@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from awac_dist.data.columns import Place, widths
+from awac_dist.data.columns import Place, end_keys, widths
 from awac_dist.data.format import FileInfo, Format, Keys, needed_package
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
@@ -37,8 +37,6 @@ NAMES: Names = {  # of the columns of steps
     "actions": ("actions",),
     "rewards": ("rewards",),
     "next_observations": ("new_obs",),
-    "terminals": ("terminateds",),
-    "timeouts": ("truncateds",),
     "step": ("t",),
 }
 REQUIRED = ("id", "observations", "actions", "rewards")
@@ -111,14 +109,11 @@ def _opened(path: str, keys: Keys) -> tuple[Steps | _Items, str]:
         if keys:
             raise InputError(f"{path}: holds packed episodes, which have no choice of {min(keys)}")
         return _Items(list(schemas), budget), form
-    names = {**NAMES, **keys}
+    columns = [name for schema in schemas.values() for name in schema.names]
+    names = {**NAMES, **keys, **end_keys(f"{path}: every episode", keys, columns)}
     for file, schema in schemas.items():
-        there, place = schema.names, Place(file, "every episode")
         for column in (*REQUIRED, *keys):
-            place.check_keys(column, names[column], there)
-        if "dones" in there and not {"terminateds", *names["terminals"]} & {*there}:
-            remedy = "rename it to terminateds, or split it into terminateds and truncateds"
-            raise place.error("dones", "may mean terminated or truncated", remedy)
+            Place(file, "every episode").check_keys(column, names[column], schema.names)
     return Steps(list(schemas), names, budget), form
 
 

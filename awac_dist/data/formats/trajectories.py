@@ -4,6 +4,7 @@ A dict holds `observations` (an array, or a dict a step), `actions`, `rewards`, 
 `next_observations`, `terminals` and `timeouts`. The first are a pickle of a list of them
 (Rajeswaran et al., 2018), the second an object array (Nair et al., 2020), an `.npz` is one. One
 dict of whole arrays may be several trajectories: it is cut after each terminal and timeout.
+Gymnasium's names of these flags do as well, and `dones` marks ends beside them.
 reward[t] belongs to action[t] and to the observation after it. Without that observation, a last
 step that did not terminate is left out.
 """
@@ -20,7 +21,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from awac_dist.data.columns import Place, widths
+from awac_dist.data.columns import EITHER, ENDS, Place, end_keys, widths
 from awac_dist.data.format import FileInfo, Format, Keys
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError, naming
@@ -28,7 +29,6 @@ from awac_dist.files import RECORD_BYTES, Budget, head, open_input, read_file, u
 from awac_dist.types import Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
-ENDS, UNSURE = ("terminals", "timeouts"), {"done", "dones"}
 CHOICES = (*REQUIRED, "next_observations", *ENDS)
 POLICY_NAMES = ("spec.npy", "weight_0.npy")  # ours, and a plain network's
 HEAD_BYTES = 256
@@ -69,6 +69,7 @@ def _episodes(
 def _episode(trajectory: Any, keys: Keys, place: Place, origin: Origin) -> Episode:
     if not isinstance(trajectory, dict):
         raise place.error("columns", f"is a {type(trajectory).__name__}", "store one dict each")
+    keys = {**keys, **end_keys(f"{place.file}: {place.episode}", keys, trajectory)}
     columns = {
         name: place.chosen(name, keys.get(name, (name,)), trajectory)
         for name in CHOICES
@@ -98,7 +99,7 @@ def _episode(trajectory: Any, keys: Keys, place: Place, origin: Origin) -> Episo
 
 def _listed(path: str, found: Any, keys: Keys, budget: Budget) -> list[Any]:
     if isinstance(found, dict):
-        return _cut(path, found, {name: keys.get(name, (name,))[0] for name in CHOICES}, budget)
+        return _cut(path, found, keys, budget)
     if isinstance(found, np.ndarray) and found.dtype.kind == "O":
         found = list(found.ravel())
     if not isinstance(found, list | tuple) or not found:
@@ -107,16 +108,15 @@ def _listed(path: str, found: Any, keys: Keys, budget: Budget) -> list[Any]:
     return list(found)
 
 
-def _cut(path: str, whole: dict[Any, Any], named: dict[str, str], budget: Budget) -> list[Any]:
+def _cut(path: str, whole: dict[Any, Any], keys: Keys, budget: Budget) -> list[Any]:
     """The trajectories in one dict of columns, as the flags of their ends tell."""
+    observations, actions = (keys.get(name, (name,))[0] for name in REQUIRED[:2])
     arrays = {key: its for key, its in whole.items() if getattr(its, "ndim", 0)}
-    steps = len(arrays.get(named["actions"], ()))
+    steps = len(arrays.get(actions, ()))
     columns = {key: its for key, its in arrays.items() if len(its) == steps}
-    flags = [columns[named[name]] for name in ENDS if named[name] in columns]
-    for name in UNSURE & columns.keys() if not flags else ():
-        what = "may be true ends, or cuts by the clock: say which behind the source"
-        raise InputError(f"{path}: {name}: {what}: terminals={name} or timeouts={name}")
-    if not steps or not flags or named["observations"] not in columns:
+    named = [name for names in end_keys(path, keys, whole).values() for name in names]
+    flags = [columns[name] for name in (*named, *EITHER) if name in columns]
+    if not steps or not flags or observations not in columns:
         return [whole]
     ended = np.any([Place(path, "all steps").vector(its, "ends") != 0 for its in flags], axis=0)
     ends = (np.flatnonzero(ended) + 1).tolist()
