@@ -86,17 +86,17 @@ CLAIMS = (
 HEAD = f"""# The paper's claims, and what was seen here
 
 Each claim of [the paper](https://arxiv.org/abs/2006.09359) in our words, judged by results of
-[experiments](../experiments.md) that anybody can repeat: of the longest budget that was run with
-{SEEDS} seeds or more of all that is compared.
+[experiments](../experiments.md) that anybody can repeat: of the budget in which most of it was run
+with {SEEDS} seeds or more, of two alike the longer.
 
 | where | claim | verdict | what was seen |
 | --- | --- | --- | --- |"""
 FOOT = f"""
-*ahead*, *behind*: by the exact test of Mann and Whitney, one-sided at 5 %, of how each seed ended;
-with three seeds of each all have to be above all others. *level*: neither. A *dip* is a loss of
-{DIP:.0%} or more within 5,000 steps after the switch. Means over seeds. *in part*: in some of the
-cases or seeds named. *so far*: of what was run; what is missing is named. *open*: what was run
-does not answer it.
+*ahead*, *behind*: by the exact test of Mann and Whitney, one-sided at 5 %, of how each seed ended,
+draws and all; with three seeds of each all have to be above all others. *level*: neither. A *dip*
+is a loss of {DIP:.0%} or more within 5,000 steps after the switch. Means over seeds. *in part*: in
+some of the cases or seeds named. *so far*: of what was run; what is missing is named. *open*: what
+was run does not answer it.
 
 Again: `awac-dist experiments redraw`.
 """
@@ -118,16 +118,16 @@ def row(claim: Claim, folder: Path) -> str:
 
 
 def judged(claim: Claim, folder: Path) -> tuple[Budget, list[Case]]:
-    """What the longest budget that has an answer says; none where no budget has."""
+    """What the budget says in which most was compared, the longer of two; none where none has."""
     its = experiment(claim.experiment)
     rows = read_results(folder / f"{its.family}.csv")
     answers = {
         budget: list(claim.law(its, its_rows(its, rows, budget))) for budget in LONGEST_FIRST
     }
-    for budget, cases in answers.items():
-        if any(not case.is_missing for case in cases):
-            return budget, sorted(cases, key=lambda case: case.is_missing)
-    return "small", []
+    known = {budget: sum(not case.is_missing for case in its) for budget, its in answers.items()}
+    best = max(LONGEST_FIRST, key=known.__getitem__)
+    cases = answers[best] if known[best] else []
+    return best, sorted(cases, key=lambda case: case.is_missing)
 
 
 def sentences(cases: Sequence[Case]) -> Iterator[str]:

@@ -50,6 +50,8 @@ def _run(given: options.Run) -> int:
 
     its, out = experiment(given.name), runs_folder(given.out)
     path = out / its.family / f"{LOOK}.csv" if given.words else _file(given, "csv")
+    with writable(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     runs = its.runs(
         given.budget,
         methods=given.methods,

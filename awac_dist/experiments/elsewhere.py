@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.running import POLL_S, Going
@@ -30,6 +30,8 @@ class Elsewhere:
         """Why it failed, or nothing; of a lost machine nothing is noted: it can go on."""
         try:
             return str(ray.get(self._why))
+        except RayTaskError as error:
+            return f"it could not be looked after, in {self.folder}: {error.cause!r}"
         except RayError as error:
             return f"its machine is gone: {type(error).__name__}"
 

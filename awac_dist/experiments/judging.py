@@ -86,7 +86,7 @@ def dips(labels: str, *, wanted: bool = True) -> Law:
     def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
         for task, label, told in phases(its, rows, labels):
             known = told[np.isfinite(told["dip"])]
-            dipped = known["dip"] >= DIP * np.abs(known["offline"])
+            dipped = (known["dip"] > 0) & (known["dip"] >= DIP * np.abs(known["offline"]))
             if len(told) < SEEDS:
                 yield Case(None, task, TOO_FEW, label)
             elif len(known) >= SEEDS:  # else it has no such phase

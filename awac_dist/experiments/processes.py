@@ -20,7 +20,8 @@ END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 def launch(arguments: Sequence[str], log: Path, **environment: str) -> psutil.Popen:
     """Start `python -m awac_dist.launch`; what it prints is appended to a log.
 
-    The run ends in order when the thread that started it does, whatever ends that.
+    The run ends in order when the thread that started it does, whatever ends that. It hears of
+    that by SIGHUP, once for each thread of the process: a second SIGTERM would interrupt it.
     """
     with log.open("ab") as output:
         return psutil.Popen(
@@ -35,7 +36,8 @@ def launch(arguments: Sequence[str], log: Path, **environment: str) -> psutil.Po
 
 
 def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGTERM)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who was started by nohup ignores it
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGHUP)
 
 
 def stop(launcher: psutil.Popen) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
+from awac_dist.errors import writable
 from awac_dist.experiments.experiment import Experiment, Run
 from awac_dist.experiments.running import COST, beside
 from awac_dist.files import write_file
@@ -87,7 +91,8 @@ def _cost(folder: Path) -> Row:
 
 def _machine(folder: Path) -> str:
     """Of its last session: cores, versions, commit."""
-    facts = json.loads(sorted(folder.glob("provenance*.json"))[-1].read_text())
+    last = max(folder.glob("provenance*.json"), key=lambda path: (len(path.name), path.name))
+    facts = json.loads(last.read_text())
     commit = (facts["git"] or {}).get("commit", "")[:7] or facts["versions"]["awac_dist"]
     return f"{facts['cpus']} cores, torch {facts['versions']['torch']}, awac_dist {commit}"
 
@@ -115,10 +120,29 @@ def _value(name: str, cell: str) -> Any:
 
 
 def store(path: Path, rows: Iterable[Row], experiment: Experiment) -> None:
-    """Put rows of runs into a csv, in the place of what it has of these runs."""
+    """Put rows of runs into a csv, in the place of what it has of these runs.
+
+    An InputError says that it cannot be written. Others who do so meanwhile wait.
+    """
     new = list(rows)
     keys = {tuple(row[name] for name in KEY) for row in new}
-    kept = [row for row in read_results(path) if tuple(row[name] for name in KEY) not in keys]
+    with writable(str(path)), _locked(path.parent):
+        kept = [row for row in read_results(path) if tuple(row[name] for name in KEY) not in keys]
+        write_file(str(path), _written([*kept, *new], experiment).encode())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _written(rows: Iterable[Row], experiment: Experiment) -> str:
     order = [its.label for its in experiment.variants]
 
     def place(row: Row) -> tuple[Any, ...]:
@@ -129,9 +153,9 @@ def store(path: Path, rows: Iterable[Row], experiment: Experiment) -> None:
     names = [*COLUMNS, *experiment.metrics]
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for row in sorted([*kept, *new], key=place):
+    for row in sorted(rows, key=place):
         writer.writerow({name: _cell(row.get(name)) for name in names})
-    write_file(str(path), text.getvalue().encode())
+    return text.getvalue()
 
 
 def _cell(value: Any) -> Any:

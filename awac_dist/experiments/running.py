@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -17,8 +18,10 @@ from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.processes import Meter, launch
 from awac_dist.files import sealed, write_file
 from awac_dist.learner.checkpoint import load_progress
+from awac_dist.reporting.run_place import only_one_at_a_time
 
 POLL_S, LOOK_EVERY_S = 0.5, 5.0
+ENDING_S = 120.0  # that a run of a session before may take to end
 FAILED, COST, LOG = ".failed", ".json", ".log"  # beside the folder of a run
 PATHS = ("--config", "--run-dir")  # of words, which say where and not what
 
@@ -39,6 +42,23 @@ def is_finished(folder: Path) -> bool:
 def has_begun(folder: Path) -> bool:
     """Whether there is a run to go on with."""
     return (folder / "config.yaml").exists()
+
+
+def make_free(folder: Path) -> None:
+    """Wait for a process that is still ending; leave nothing of a run that never began."""
+    if not folder.exists():
+        return
+    until = time.monotonic() + ENDING_S
+    while True:
+        try:
+            with only_one_at_a_time(folder):
+                if not has_begun(folder):
+                    shutil.rmtree(folder)
+                return
+        except InputError:  # it goes on; in the end the launch says so
+            if time.monotonic() > until:
+                return
+            time.sleep(POLL_S)
 
 
 def begun_otherwise(folder: Path, words: list[str]) -> bool:
@@ -90,6 +110,7 @@ class Going:
         self.folder = self.run.folder(self.out)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         beside(self.folder, FAILED).unlink(missing_ok=True)
+        make_free(self.folder)
         known = has_begun(self.folder) and (cost := beside(self.folder, COST)).exists()
         self.meter = Meter(**json.loads(cost.read_text()) if known else {})
         new = [*self.run.words_with(self.out), "--run-dir", str(self.folder)]
@@ -103,10 +124,11 @@ class Going:
         if time.monotonic() - self._looked_s > LOOK_EVERY_S:
             self._looked_s = time.monotonic()
             self.meter.look(self.process)
+            self.note_cost()  # for a session that goes on with it though nobody ended this one
         return self.meter.has_ended(self.process)
 
     def note_cost(self) -> None:
-        """Write down what it took so far, for a session that goes on with it, too."""
+        """Write down what it took so far."""
         cost = json.dumps({"peak_bytes": self.meter.peak_bytes, "cpu_s": self.meter.cpu_s})
         write_file(str(beside(self.folder, COST)), cost.encode())
 

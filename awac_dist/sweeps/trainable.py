@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from awac_dist.errors import InputError
 from awac_dist.experiments.processes import launch, stop
-from awac_dist.experiments.running import LOG, beside, has_begun, last_line
+from awac_dist.experiments.running import LOG, beside, has_begun, last_line, make_free
 from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, Tail
-from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.sweeps.trials import CONFIG, counts
 
 POLL_S = 0.5
-ENDING_S = 120.0  # that a run of a session before may take to end
 TRIAL = "trial"  # what a process is told, in the config that Tune hands it
 METRIC, FAILED = "metric", "failed"  # of a result: what was found; in the last, why it failed
 
@@ -36,7 +32,7 @@ class Launched(tune.Trainable):
         its = config[TRIAL]
         os.chdir(its["work"])
         folder, self._metric, self._known = Path(its["folder"]), its["metric"], its["known"]
-        _make_free(folder)
+        make_free(folder)
         words = ["--config", str(beside(folder, CONFIG)), "--run-dir", str(folder)]
         if has_begun(folder):
             words = ["--resume", str(folder)]
@@ -59,20 +55,3 @@ class Launched(tune.Trainable):
     def cleanup(self) -> None:
         """End the run in order."""
         stop(self._run)
-
-
-def _make_free(folder: Path) -> None:
-    """Wait for a process that is still ending; leave nothing of a run that never began."""
-    if not folder.exists():
-        return
-    until = time.monotonic() + ENDING_S
-    while True:
-        try:
-            with only_one_at_a_time(folder):
-                if not has_begun(folder):
-                    shutil.rmtree(folder)
-                return
-        except InputError:  # it goes on; in the end the launch says so
-            if time.monotonic() > until:
-                return
-            time.sleep(POLL_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,10 @@ from awac_dist.experiments.judging import (
     verdict,
 )
 from awac_dist.experiments.results import COLUMNS, KEY, Row
-from awac_dist.experiments.statistics import standing
+from awac_dist.experiments.statistics import improvement, standing
 
 TASK = "Pendulum-v1"
-ITS = Experiment("its", "", [Variant(name, "awac") for name in "abcde"], {}, tasks={TASK: ""})
+ITS = Experiment("its", "", [Variant(name, "awac") for name in "abcdez"], {}, tasks={TASK: ""})
 
 
 def test_of_three_seeds_all_have_to_be_above_three_others() -> None:
@@ -38,6 +39,17 @@ def test_of_three_seeds_all_have_to_be_above_three_others() -> None:
     assert standing(np.array([3.5, 5, 6]), np.array([1.0, 2, 4])) == 0
     assert standing(high[:2], low) == 0  # one order of ten
     assert standing(low, low) == 0
+
+
+def test_draws_count_as_half() -> None:
+    """Of the 56 orders of these 3 have as high a sum of ranks; scipy's p of them is 0.036."""
+    its, others = np.array([1, 1, 2 / 3]), np.array([2 / 3, 0, 1 / 3, 0, 2 / 3])
+    pool = np.concatenate([its, others])
+    orders = [np.array(some) for some in combinations(range(8), 3)]
+    sums = [improvement(pool[some], np.delete(pool, some)) for some in orders]
+    at_least = np.mean(np.array(sums) >= improvement(its, others) - 1e-9)
+    assert at_least > 0.05
+    assert standing(its, others) == 0
 
 
 def rows(variant: str, *seeds: Sequence[float], measure: str = "return") -> list[Row]:
@@ -56,6 +68,7 @@ def rows(variant: str, *seeds: Sequence[float], measure: str = "return") -> list
 A = rows("a", [10, 20, 19, 30], [12, 25, 25, 32], [11, 18, 18, 31])
 B = rows("b", [10, 20, 10, 15], [12, 25, 9, 33], [11, 18, 12, 5])
 C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
+Z = rows("z", *[[0, 0, 0.5, 0.5]] * 3)
 E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
 
 
@@ -77,6 +90,7 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
           Case(1, TASK, "b loses 13.0 of 21.0, a tenth or more in 3 of 3 seeds")]),
         (dips("a", wanted=False),
          [Case(1, TASK, "a loses 0.33 of 21.0, a tenth or more in 0 of 3 seeds")]),
+        (dips("z"), [Case(0, TASK, "z loses 0 of 0, a tenth or more in 0 of 3 seeds")]),
         (dips("c; d"), [Case(None, TASK, TOO_FEW, "c"), Case(None, TASK, TOO_FEW, "d")]),
         (dips("e"), []),  # never was offline
         (gains("c", "clone", "online"), [Case(None, TASK, TOO_FEW, "c")]),
@@ -89,7 +103,7 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
     ],
 )  # fmt: skip
 def test_laws_by_hand(law: Law, told: list[Case]) -> None:
-    assert list(law(ITS, A + B + C + E)) == told
+    assert list(law(ITS, A + B + C + E + Z)) == told
 
 
 def test_a_metric_is_compared_too() -> None:
@@ -143,6 +157,18 @@ def labels(value: object) -> list[str]:
 def told(case: Case) -> list[str]:
     mine = re.split(r" (?:loses |-?[\d.,]+ (?:is|to|at) )", case.seen)[0]
     return [mine, *([case.whom.rsplit(" ", 1)[0]] if case.whom else [])]
+
+
+def test_the_budget_counts_in_which_most_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claim("Figure 9", "a is first", "its", against("a", "b; e", 1))
+    monkeypatch.setattr(claims, "experiment", lambda name: ITS)
+    monkeypatch.setattr(claims, "read_results", lambda path: A + B + E + longer)
+    longer = [row | {"budget": "medium"} for row in A + B]
+    assert claims.judged(claim, tmp_path)[0] == "small"
+    longer += [row | {"budget": "medium"} for row in E]
+    assert claims.judged(claim, tmp_path)[0] == "medium"
 
 
 def test_the_page_says_what_the_longest_budget_does(

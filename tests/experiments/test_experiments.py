@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -235,6 +236,23 @@ def test_what_was_begun_with_other_words_is_left_alone(tmp_path: Path, fake: Fak
     assert line.endswith("was begun with other words: move it away")
 
 
+def test_what_a_run_took_is_known_though_nobody_ended_it(
+    tmp_path: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.does["a"] = "sleep 60"
+    monkeypatch.setattr(running, "LOOK_EVERY_S", 0.0)
+    going = running.Going(next(TWO.runs("small", task="Pendulum-v1")), tmp_path)
+    assert not going.has_ended()
+    assert json.loads(beside(going.folder, ".json").read_text())["peak_bytes"] > 0
+    going.stop()
+    going.wait()
+
+
+def test_what_never_began_is_begun_anew(tmp_path: Path, fake: Fake) -> None:
+    (tmp_path / "two/small/Pendulum-v1/a/seed-0/sessions").mkdir(parents=True)
+    assert held(tmp_path) == (["a", "b, less"], [])
+
+
 def test_ctrl_c_stops_all_in_order_and_they_go_on_later(tmp_path: Path, fake: Fake) -> None:
     fake.does = dict.fromkeys(fake.does, "trap 'exit 143' TERM; sleep 60 & wait")
 
@@ -318,6 +336,32 @@ def test_results_are_the_evaluations_and_means_of_metrics(tmp_path: Path) -> Non
         1235,
         "2 cores, torch 2.7, awac_dist 0123456",
     )
+
+
+def test_the_machine_is_that_of_the_last_session(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [row("clone", 5, 0, 5.0, **evaluated(10.0))])
+    for session, cpus in (("-001", 4), ("-002", 8), ("-1000", 64)):
+        facts = {"cpus": cpus, "versions": {"torch": "2.8"}, "git": {"commit": "76543210"}}
+        (tmp_path / "run" / f"provenance{session}.json").write_text(json.dumps(facts))
+        (found,) = rows_of_run(next(TWO.runs("small")), tmp_path / "run")
+        assert found["machine"] == f"{cpus} cores, torch 2.8, awac_dist 7654321"
+
+
+def test_results_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/x/two.csv: cannot be written"):
+        store(tmp_path / "file/x/two.csv", [], TWO)
+
+
+def test_two_who_write_the_same_results_lose_none(tmp_path: Path) -> None:
+    path = tmp_path / "two.csv"
+
+    def note(seed: int) -> None:
+        store(path, [dict.fromkeys(COLUMNS) | made("online", 0, 0, 1.0, "a", seed)], TWO)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(40)))
+    assert len(read_results(path)) == 40
 
 
 def test_a_run_s_rows_take_the_place_of_those_before(tmp_path: Path) -> None:
@@ -493,6 +537,12 @@ def test_on_a_cluster_runs_are_tasks_that_stop_in_order_and_go_on(
     options: Any = {"jobs": sys.maxsize, "again": False, "say": print, "begin": Elsewhere}
     assert not hold([run], tmp_path, finished=lambda run, _: ended.append(run), **options)
     assert ended == [run]
+
+
+def test_on_a_cluster_a_folder_that_a_machine_has_not_is_told(ray_session: None) -> None:
+    why = Elsewhere(next(TWO.runs("small")), Path("/proc/nowhere")).close()
+    assert why.startswith("it could not be looked after, in /proc/nowhere/two/small")
+    assert "FileNotFoundError" in why
 
 
 def test_nobody_else_runs_experiments_in_the_same_folder_meanwhile(

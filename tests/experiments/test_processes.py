@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from awac_dist.experiments.processes import Meter
 
@@ -14,6 +15,8 @@ import os, signal, sys
 from pathlib import Path
 sys.executable = sys.argv[1]
 from awac_dist.experiments.processes import launch
+if len(sys.argv) > 2:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 launch(["--word"], Path("log"))
 while not Path("log").read_text():
     pass
@@ -21,11 +24,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_run_ends_in_order_when_who_started_it_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [[], ["as by nohup"]])
+def test_a_run_ends_in_order_when_who_started_it_is_killed(way: list[str], tmp_path: Path) -> None:
+    """By what a run hears of as often as its starter has threads; SIGTERM it hears once."""
     run, log = tmp_path / "run", tmp_path / "log"
-    run.write_text("#!/bin/sh\ntrap 'echo told $3 to end; exit' TERM\necho on\nsleep 60 & wait\n")
+    run.write_text("#!/bin/sh\ntrap 'echo told $3 to end; exit' HUP\necho on\nsleep 60 & wait\n")
     run.chmod(0o755)
-    subprocess.run([sys.executable, "-c", PARENT, str(run)], cwd=tmp_path, check=False)
+    subprocess.run([sys.executable, "-c", PARENT, str(run), *way], cwd=tmp_path, check=False)
     until = time.monotonic() + 10
     while log.read_text() == "on\n" and time.monotonic() < until:
         time.sleep(0.01)

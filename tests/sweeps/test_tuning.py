@@ -18,6 +18,7 @@ from running import write_demonstrations
 
 from awac_dist.cli.main import main
 from awac_dist.config import OfflineConfig, OnlineConfig, RunConfig
+from awac_dist.experiments import running
 from awac_dist.experiments.running import beside
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.sweeps import trainable
@@ -157,7 +158,7 @@ def test_a_run_that_is_still_ending_is_waited_for(
 ) -> None:
     write(tmp_path / "a")
     with only_one_at_a_time(tmp_path / "a"):
-        monkeypatch.setattr(trainable, "ENDING_S", 0.05)
+        monkeypatch.setattr(running, "ENDING_S", 0.05)
         began = time.monotonic()
         list(steps(launched(tmp_path / "a")))
     assert time.monotonic() - began > 0.05
