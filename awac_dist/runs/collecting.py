@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,14 @@ class Counts(NamedTuple):
     updates: int
 
 
+class _Call(NamedTuple):
+    """Updates that the learner was asked for."""
+
+    answer: Future
+    updates: int
+    since_s: float
+
+
 @dataclass
 class _Round:
     """Workers that collect together; what they bring is registered in worker order."""
@@ -90,8 +99,8 @@ class Collecting:
         everyone = list(range(len(self.workers)))
         self._idle = [everyone] if self.together else [[worker] for worker in everyone]
         self._rounds: list[_Round] = []
-        self._updates: deque[Future] = deque()
-        self._posted: deque[int] = deque()  # updates that each of these was asked for
+        self._updates: deque[_Call] = deque()
+        self.slowest_s = 0.0  # from a call to its answer, with those before it
         self._pauses = False  # whether the last of these is of the critics alone
 
     def run(self) -> None:
@@ -100,23 +109,26 @@ class Collecting:
         It can be called again with a new learner after one died.
         """
         self._updates.clear()
-        self._posted.clear()
         while self._left() or self._rounds or self._updates or self._updates_due():
             self._start_rounds()
             self._start_updates()
-            done = self.control.look([*self._updates, *self.workers.answers()])
+            calls = [call.answer for call in self._updates]
+            done = self.control.look([*calls, *self.workers.answers()])
             self._finish_updates(done)
             self._finish_rounds(done)
 
     def _under_way(self) -> int:
         return sum(sum(round_.asked.values()) for round_ in self._rounds)
 
+    def _asked(self) -> int:
+        return sum(call.updates for call in self._updates)
+
     def _left(self) -> int:
         return max(0, self.order.total - self.control.counts().done - self._under_way())
 
     def _updates_due(self) -> int:
         counts = self.control.counts()
-        asked = counts.updates + sum(self._posted)
+        asked = counts.updates + self._asked()
         return max(0, self.schedule.updates_due(counts.steps, asked))  # a resumed run may ask less
 
     def _start_rounds(self) -> None:
@@ -141,16 +153,17 @@ class Collecting:
         while (due := self._updates_due()) and len(self._updates) < self._calls_ahead:
             if self._updates and self._pauses:  # which may let off what comes then
                 return
-            asked = self.control.counts().updates + sum(self._posted)
+            asked = self.control.counts().updates + self._asked()
             left, self._pauses = self.schedule.stretch(asked)
             count = min(self.updates_per_call, due, left)
-            self._updates.append(self.control.update(count, left if self._pauses else 0))
-            self._posted.append(count)
+            answer = self.control.update(count, left if self._pauses else 0)
+            self._updates.append(_Call(answer, count, time.monotonic()))
 
     def _finish_updates(self, done: Sequence[Future]) -> None:
-        while self._updates and self._updates[0] in done:
-            report: UpdateReport = self._updates.popleft().result()
-            self._posted.popleft()
+        while self._updates and self._updates[0].answer in done:
+            call = self._updates.popleft()
+            report: UpdateReport = call.answer.result()
+            self.slowest_s = max(self.slowest_s, time.monotonic() - call.since_s)
             self.control.learned(report)
 
     def _finish_rounds(self, done: Sequence[Future]) -> None:

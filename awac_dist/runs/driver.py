@@ -97,7 +97,7 @@ class Driver:
                 self._evaluate_now(phase)
         except (ComponentDied, Stopped) as again:
             self.observer.note(f"stopping: {again}")
-        self.loop.hurry()
+        self.loop.hurry(self._collecting.slowest_s if self._collecting else 0.0)
         try:
             self._checkpoint(wait=True)
         except (ComponentDied, Stopped) as reason:

@@ -93,9 +93,14 @@ class EventLoop:
             self._was_met = True
             raise Stopped(reason)
 
-    def hurry(self) -> None:
-        """From now on do nothing but wait, and end waits that take too long."""
-        self._deadline = time.monotonic() + LAST_WORDS_S
+    def hurry(self, slowest_s: float = 0.0) -> None:
+        """From now on do nothing but wait, and end waits that take too long.
+
+        That is longer than what is before them may take: an answer that is as late as the
+        slowest, on a machine that has more to do by now.
+        """
+        self._limit_s = LAST_WORDS_S + 2 * slowest_s
+        self._deadline = time.monotonic() + self._limit_s
 
     def _do_what_is_due(self, done: Sequence[Future]) -> None:
         for future in done:
@@ -109,7 +114,7 @@ class EventLoop:
     def _check(self) -> None:
         if self._deadline is not None:
             if time.monotonic() > self._deadline:
-                raise Stopped(f"no answer within {LAST_WORDS_S:g} s", in_a_hurry=True)
+                raise Stopped(f"no answer within {self._limit_s:.3g} s", in_a_hurry=True)
             return
         if self.stop_asked():
             raise Stopped("asked to stop", in_a_hurry=True)

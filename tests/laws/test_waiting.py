@@ -10,6 +10,8 @@ import pytest
 from running import make_driver, small_config, write_demonstrations
 
 from awac_dist.config import RunConfig
+from awac_dist.learner.checkpoint import load_progress, newest_whole
+from awac_dist.learner.learner import Learner
 from awac_dist.messages import Future
 from awac_dist.runs import event_loop
 from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
@@ -21,7 +23,12 @@ class Answer:
     """The answer to a call of the driver, which may be taken once it was seen to have come."""
 
     def __init__(self, value: Any, *, comes: bool) -> None:
-        self._value, self.comes, self.seen = value, comes, False
+        self._value, self._comes, self.seen = value, comes, False
+        self.ready_s = 0.0
+
+    @property
+    def comes(self) -> bool:
+        return self._comes and time.monotonic() >= self.ready_s
 
     def result(self) -> Any:
         assert self.seen, "the driver waited outside the event loop"
@@ -33,7 +40,7 @@ class WatchedHandle(InlineHandle):
 
     def __init__(self, component: Any, runtime: "WatchedRuntime") -> None:
         super().__init__(component)
-        self._runtime, self._hangs = runtime, False
+        self._runtime, self._hangs, self._ready_s = runtime, False, 0.0
 
     def post(self, method: str, *arguments: Any, **named: Any) -> Any:
         runtime = self._runtime
@@ -46,7 +53,11 @@ class WatchedHandle(InlineHandle):
             return Answer(None, comes=False)
         runtime.depth += 1
         try:
-            return Answer(super().post(method, *arguments, **named).result(), comes=True)
+            answer = Answer(super().post(method, *arguments, **named).result(), comes=True)
+            if isinstance(self.component, Learner):  # it does one after the other
+                self._ready_s = max(self._ready_s, time.monotonic()) + runtime.learner_s
+                answer.ready_s = self._ready_s
+            return answer
         finally:
             runtime.depth -= 1
 
@@ -54,8 +65,9 @@ class WatchedHandle(InlineHandle):
 class WatchedRuntime(InlineRuntime):
     """Sees who waits how. `hung_at`: the call of the driver after which its component is stuck."""
 
-    def __init__(self, hung_at: int = 0) -> None:
+    def __init__(self, hung_at: int = 0, learner_s: float = 0.0) -> None:
         super().__init__(Resources((2.0,), gpus=0))
+        self.learner_s = learner_s  # that each of its calls takes
         self.hung_at, self.calls, self.depth, self.hangs = hung_at, 0, 0, False
         self.turns = 0  # of waiting, since something hangs
 
@@ -116,6 +128,21 @@ def test_a_stop_is_heard_whatever_is_waited_for(
     assert runtime.hangs
     assert reason in (None, "asked to stop")
     assert time.monotonic() - began < 60
+
+
+def test_the_last_checkpoint_waits_for_a_slow_learner(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two calls are before it, each of which takes as long as the last words may."""
+    monkeypatch.setattr(event_loop, "LAST_WORDS_S", 0.1)
+    changed, runtime = replace(config, mode="async"), WatchedRuntime(learner_s=0.1)
+    witness, driver = make_driver(changed, runtime, tmp_path)
+    driver.loop.stop_asked = lambda: len(witness.updates) > 3
+    assert driver.run() == "asked to stop"
+    assert not [note for note in witness.notes if "is kept" in note]
+    newest = newest_whole(f"{tmp_path}/checkpoints")
+    assert newest is not None
+    assert load_progress(newest)["grad_steps"] >= sum(its.updates for its in witness.updates)
 
 
 def test_the_walk_sees_a_blind_wait(config: RunConfig, tmp_path: Path) -> None:
