@@ -161,6 +161,7 @@ class RolloutReport(NamedTuple):
     env_s: float = 0.0  # of act_s, in the environments
     policy_s: float = 0.0  # of act_s, in the policy
     wait_s: float = 0.0  # between the call before this one and this call
+    taken: bool = True  # whether all were: not those of a worker that does not repeat itself
 
 
 class UpdateReport(NamedTuple):

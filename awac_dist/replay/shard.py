@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import reduce
+from zlib import crc32
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.fragments import LoggedFragment
 from awac_dist.data.sources import Source, clipped, out_of_range, read_share
-from awac_dist.errors import InputError, NotFinite, RunFailed
+from awac_dist.errors import InputError, NotFinite
 from awac_dist.messages import (
     Announced,
     Cursor,
@@ -73,6 +75,7 @@ class ReplayShard:
             for row in (0, ONLINE_ROWS)
         )
         self._accepted: dict[Key, Placement] = {}
+        self._contents: dict[Key, int] = {}  # checksums of them
         self._announced: list[Placement] = []  # prior data, too, and for ever
         self._closed: set[Key] = set()  # (worker, incarnation)
         self._loaded: Loaded | None = None
@@ -99,30 +102,24 @@ class ReplayShard:
             give_back_freed_memory()
         return self._loaded
 
-    def insert(self, fragment: Episode, source: str) -> None:
-        """Accept a fragment once, however often it is sent.
+    def insert(self, fragment: Episode, source: str) -> bool:
+        """Accept a fragment once, however often it is sent; returns whether its stream is taken.
 
-        Fragments of the source "online" are released one day; all others are prior data.
-
-        Raises:
-            RunFailed: It is another one than the log has under this name.
+        Fragments of the source "online" are released one day; all others are prior data. From a
+        worker whose fragment is another one than the log has under this name nothing is taken any
+        more: what it does then would be joined to what it did, which was something else.
         """
         self.load()
         key = _key(fragment)
+        if key in self._accepted and self._contents[key] != _content(fragment):
+            self._closed.add(key[:2])
         if key[:2] in self._closed:
-            raise RuntimeError(
-                f"worker {key[0]} was replaced: its fragments are not taken any more"
-            )
+            return False
         if key not in self._accepted:
             if self._log is not None:
                 self._log.insert(fragment, source, self.half_of(source).ring.next_row)
-            self._accepted[key] = self._store(fragment, source, key)
-        elif self._accepted[key].length != len(fragment):
-            raise RunFailed(
-                f"worker {key[0]} brings {len(fragment)} steps where it once brought "
-                f"{self._accepted[key].length}: the environment does not repeat what it did; "
-                "resume with --mode async"
-            )
+            self._accept(fragment, source, key)
+        return True
 
     def since(self, cursor: Cursor | None, released: int = 0) -> Announced:
         """What was accepted since the answer with this cursor, of prior data, too.
@@ -248,9 +245,12 @@ class ReplayShard:
     def _restore(self, fragment: LoggedFragment, forgotten: Collection[Key]) -> Placement:
         key = _key(fragment.episode)
         if key not in self._accepted:
-            keep = key not in forgotten
-            self._accepted[key] = self._store(fragment.episode, fragment.source, key, keep=keep)
+            self._accept(fragment.episode, fragment.source, key, keep=key not in forgotten)
         return self._accepted[key]
+
+    def _accept(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> None:
+        self._accepted[key] = self._store(fragment, source, key, keep=keep)
+        self._contents[key] = _content(fragment)
 
     def _store(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> Placement:
         row = self.half_of(source).store(fragment, source, keep=keep)
@@ -262,3 +262,9 @@ class ReplayShard:
 
 def _key(fragment: Episode) -> Key:
     return *fragment.origin.stream, fragment.origin.start
+
+
+def _content(fragment: Episode) -> int:
+    """A checksum of what was seen and done."""
+    columns = (fragment.observations, fragment.actions, fragment.rewards)
+    return reduce(lambda known, its: crc32(its.tobytes(), known), columns, 0)

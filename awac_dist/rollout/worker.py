@@ -136,8 +136,8 @@ class RolloutWorker:
         collected = collect(policy, *arguments)
         acted, fragments = time.perf_counter(), collected.fragments
         answers = [self._insert(fragment, source) for fragment in fragments]
-        for fragment, answer in zip(fragments, answers, strict=True):
-            self._see_accepted(fragment, source, answer)
+        sent = zip(fragments, answers, strict=True)
+        taken = [self._is_taken(fragment, source, answer) for fragment, answer in sent]
         self._ended = ended = time.perf_counter()
         return RolloutReport(
             fragments=len(fragments),
@@ -152,6 +152,7 @@ class RolloutWorker:
             env_s=collected.env_s,
             policy_s=collected.policy_s,
             wait_s=wait_s,
+            taken=all(taken),
         )
 
     def _home(self, stream: tuple[int, int, int]) -> Handle:
@@ -160,13 +161,12 @@ class RolloutWorker:
     def _insert(self, fragment: Episode, source: str) -> Future:
         return self._home(fragment.origin.stream).post("insert", fragment, source)
 
-    def _see_accepted(self, fragment: Episode, source: str, answer: Future) -> None:
+    def _is_taken(self, fragment: Episode, source: str, answer: Future) -> bool:
         """Wait for the answer; a fragment is sent again if its shard died, which does no harm."""
         deadline = time.monotonic() + SHARD_BACK_S
         while True:
             try:
-                answer.result()
-                return
+                return bool(answer.result())
             except ComponentDied as death:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"a replay shard did not come back: {death}") from death

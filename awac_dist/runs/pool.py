@@ -12,6 +12,7 @@ from awac_dist.errors import ComponentDied, RunFailed
 from awac_dist.messages import Future, Handle, RolloutReport, StreamState, Tally
 from awac_dist.rollout.watchdog import HUNG
 
+NO_REPETITION = "it does not do again what the log says it did: another one begins new episodes"
 MAX_DEATHS = 5  # of a worker, in a row and without a report
 POLL_S = 0.1
 
@@ -130,6 +131,8 @@ class WorkerPool:
             if answer is not None and answer in done:
                 try:
                     report: RolloutReport = answer.result()
+                    if worker.call is not None and not report.taken:
+                        raise ComponentDied(NO_REPETITION)
                 except ComponentDied as death:
                     worker = self._replace(number, death)
                 else:

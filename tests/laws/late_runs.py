@@ -218,8 +218,8 @@ def run_case(case: Case) -> Outcome:
     """Go through all sessions, and one more that nothing befalls, until the run has ended."""
     outcome, clock, acknowledged = Outcome(), Clock(), set[tuple[str, Key]]()
 
-    def answered(method: str, arguments: tuple[Any, ...]) -> None:
-        if method == "insert":
+    def answered(method: str, arguments: tuple[Any, ...], answer: Any) -> None:
+        if method == "insert" and answer:
             fragment, source = arguments
             origin = fragment.origin
             acknowledged.add((source, (*origin.stream, origin.start)))

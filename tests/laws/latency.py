@@ -180,7 +180,7 @@ class Component:
                 self._received.remove(call)
                 call.finish()
                 if call.error is None:
-                    self._runtime.answered(method, arguments)
+                    self._runtime.answered(method, arguments, call.answer)
 
         self._runtime.at(self._runtime.clock.now + self._runtime.delay("message"), arrive)
 
@@ -217,7 +217,7 @@ class LateRuntime:
         blows: What befalls the session.
 
     Attributes:
-        answered: Is told of each answer that arrived: f(method, arguments of the call).
+        answered: Is told of each answer that arrived: f(method, arguments of the call, answer).
         struck: The blows that fell.
     """
 
@@ -234,7 +234,7 @@ class LateRuntime:
         self._over = False
         self.components: list[Component] = []
         self.flying: list[Call] = []
-        self.answered: Callable[[str, tuple[Any, ...]], None] = lambda method, arguments: None
+        self.answered: Callable[[str, tuple[Any, ...], Any], None] = lambda *_: None
         self.stop_asked = False
         self._rank, self._messages = -1, 0
         self.struck: list[Blow] = []

@@ -24,7 +24,7 @@ from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
-from awac_dist.errors import InputError, RunFailed
+from awac_dist.errors import InputError
 from awac_dist.messages import Placement, StreamState, shard_of
 from awac_dist.replay.config import ReplayConfig
 from awac_dist.replay.sampler import ONLINE
@@ -126,12 +126,25 @@ def test_a_dead_worker_leaves_what_lies_beyond_its_last_report(tmp_path: Path) -
     assert shard.close_stream(StreamState(mine, 1)) == (0, 0)
 
 
-def test_a_fragment_of_another_length_under_a_known_name_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("column", ["observations", "actions", "rewards", "length"])
+def test_from_a_stream_that_does_not_repeat_itself_nothing_is_taken(
+    column: str, again: bool, tmp_path: Path
+) -> None:
     shard, (fragment, name) = make_shard(str(tmp_path)), first(1)[0]
-    shard.insert(fragment, name)
-    longer = next(other for other, _ in fragments(1) if len(other) > len(fragment))
-    with pytest.raises(RunFailed, match="does not repeat what it did"):
-        shard.insert(replace(longer, origin=fragment.origin), name)
+    assert shard.insert(fragment, name)
+    if again:
+        shard = make_shard(str(tmp_path))
+    assert shard.insert(fragment, name)
+    other = next(other for other, _ in fragments(1) if len(other) > len(fragment))
+    if column != "length":
+        other = replace(fragment, **{column: getattr(fragment, column) + np.float32(1e-3)})
+    assert not shard.insert(replace(other, origin=fragment.origin), name)
+    following = replace(fragment.origin, start=fragment.origin.start + len(fragment))
+    assert not shard.insert(replace(fragment, origin=following), name)
+    assert not shard.insert(fragment, name)
+    anew = replace(fragment.origin, incarnation=fragment.origin.incarnation + 1)
+    assert shard.insert(replace(fragment, origin=anew), name)
 
 
 def test_changed_prior_data_is_refused_instead_of_moving_rows(tmp_path: Path) -> None:

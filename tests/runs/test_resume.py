@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from running import make_driver, run, small, small_config, write_demonstrations
 
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.config import RunConfig
-from awac_dist.data.experience import list_files
+from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.data.sources import episodes, find
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
@@ -405,6 +406,37 @@ def test_a_worker_that_dies_over_what_it_did_already_costs_nothing(
     known = driver.learner.register()
     assert known.steps("online") == driver.progress.env_steps == 300
     assert logged_steps(str(tmp_path)) == 900
+
+
+@pytest.mark.parametrize("updates", [25, 60, 100, 135])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_a_worker_does_otherwise_is_not_joined_to_what_it_did(
+    awac: RunConfig, tmp_path: Path, updates: int, shards: int
+) -> None:
+    """Other weights than before: of another learner, number of threads, kind of processor."""
+    before = replace(awac, shards=shards)
+    with pytest.raises(Killed):
+        run(before, InlineRuntime(RESOURCES), tmp_path, look=killed_at(updates))
+    other = replace(before, learner=replace(before.learner, batch_size=31))
+    _, witness, driver = run(other, InlineRuntime(RESOURCES), tmp_path, session=1)
+    known = driver.learner.register()
+    assert known.steps("online") == driver.progress.env_steps >= 300
+    assert all("does not do again" in reason for _, reason in witness.deaths)
+    assert logged_steps(str(tmp_path)) == known.steps("clone") + known.steps("online")
+    assert not torn(tmp_path)
+
+
+def torn(folder: Path) -> list[tuple[int, ...]]:
+    """Where the log joins two steps of an episode that do not follow each other."""
+    files = list_files(f"{folder}/experience")
+    fragments = [its.episode for file in files for its in read_fragments(file.path)]
+    fragments.sort(key=lambda its: (*its.origin.stream, its.origin.start))
+    return [
+        (*later.origin.stream, later.origin.start)
+        for its, later in pairwise(fragments)
+        if its.origin.stream == later.origin.stream
+        and not np.array_equal(its.observations[-1], later.observations[0])
+    ]
 
 
 def logged_steps(folder: str) -> int:
