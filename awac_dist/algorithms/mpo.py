@@ -12,7 +12,9 @@ would not depend on its mean.
 The decoupled fit is of their second paper, arXiv 1812.02256.
 
 Departures from the papers: deviations are diagonal, as in the authors' code; evaluation takes one
-step, theirs Retrace; the slow copies move by averages, theirs are copied every so many updates.
+step, theirs Retrace; the slow copies move by averages, theirs are copied every so many updates,
+which lets a policy go farther within the same bounds; actions that leave the task's bounds cost
+nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from awac_dist.algorithms.em import EM, EMConfig
+from awac_dist.nn.config import CriticConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MPOConfig(EMConfig):
-    """Maximum a posteriori policy optimisation."""
+    """Maximum a posteriori policy optimisation; normalised critics, as in the authors' code."""
+
+    critic: CriticConfig = CriticConfig(learning_rate=3e-4, members=1, layer_norm=True)
 
 
 class MPO(EM):

@@ -33,9 +33,11 @@ BEAR = (  # the AWAC paper's, whose 20,000 first updates of 25,000 are 12,000 of
     "--algorithm.bandwidth 50 --algorithm.epsilon 0.02 --algorithm.divergence_updates 12000 "
     "--learner.batch_size 256 --clone.initialize_actor false"
 )
+BRAC = "--algorithm.penalty_weight 3"  # which its preset has for demonstrations
 OWN = {  # method -> words and a note, where the phases of its preset are not those to compare
     "bcq": ("--clone.initialize_actor false", "goes online, which its paper does not"),
     "bear": (BEAR, "as in AWAC's paper, goes online"),
+    "brac": (BRAC, "its penalty weighs 3, as its preset has it for demonstrations"),
     "cql": (
         "--algorithm.clone_updates 5000 --clone.initialize_actor false",
         "clones for 5,000 updates; does not start as the clone",

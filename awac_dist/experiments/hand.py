@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from awac_dist.experiments.comparison import FAN_IN, FEWER
+from awac_dist.experiments.comparison import BRAC, FAN_IN, FEWER
 from awac_dist.experiments.experiment import Budget, Experiment, Variant, cheaper
 from awac_dist.experiments.priors import DATA
 
@@ -44,7 +44,7 @@ def dexterous(methods: Experiment) -> Experiment:
                 Variant("awac", "awac", MAX_Q),
                 Variant("awac, Z(s)", "awac", f"{MAX_Q} {SOFT}", "divided by Z(s), of 10 samples"),
                 *(Variant(name, name) for name in ("abm", "awr", "bc", "iql")),
-                Variant("brac", "brac", cloned),
+                Variant("brac", "brac", f"{cloned} {BRAC}"),
                 Variant("sac, cloned", "sac", cloned),
                 Variant("sac_bc", "sac_bc", cloned),
                 Variant("ibrl", "ibrl", IBRL, "rewards of 0 and 1, three critics of 3 x 256"),
