@@ -205,8 +205,8 @@ class Weights(NamedTuple):
 
 
 class WeightsReader(Protocol):
-    """Where policies come from: pulled, and only if newer."""
+    """Where policies come from: pulled, and only if new."""
 
-    def pull(self, newer_than: int) -> Weights | None:
-        """Newest publication, or None if its serial is not above `newer_than`."""
+    def pull(self, known: int) -> Weights | None:
+        """Newest publication, or None if it is the one with a serial that is known."""
         ...

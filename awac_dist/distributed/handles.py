@@ -93,8 +93,8 @@ class SharedWeightsReader:
 
     store: RayHandle
 
-    def pull(self, newer_than: int) -> Weights | None:
-        while (answer := self.store.post("pull", newer_than).result()) is not None:
+    def pull(self, known: int) -> Weights | None:
+        while (answer := self.store.post("pull", known).result()) is not None:
             serial, version, spec, (reference,) = answer
             with suppress(ray.exceptions.ObjectLostError):  # the store died with what it held
                 return Weights(serial, version, spec, ray.get(reference))

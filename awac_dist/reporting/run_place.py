@@ -187,12 +187,15 @@ class RunPlace:
                 raise RunFailed(f"{self.shared}: {told}")
             filesystem, name = resolve(self.shared)
             for path in sorted(self.local.rglob("*")):
-                state = path.stat().st_size, path.stat().st_mtime_ns
-                if path.is_file() and path.name != LOCK_FILE and self._kept.get(path) != state:
-                    there = f"{name}/{path.relative_to(self.local)}"
-                    filesystem.create_dir(there.rsplit("/", 1)[0], recursive=True)
-                    fs.copy_files(str(path), there, fs.LocalFileSystem(), filesystem)
-                    self._kept[path] = state
+                with suppress(FileNotFoundError):  # a tracker's, which is gone by now
+                    self._keep(path, f"{name}/{path.relative_to(self.local)}", filesystem)
+
+    def _keep(self, path: Path, there: str, filesystem: fs.FileSystem) -> None:
+        state = path.stat().st_size, path.stat().st_mtime_ns
+        if path.is_file() and path.name != LOCK_FILE and self._kept.get(path) != state:
+            filesystem.create_dir(there.rsplit("/", 1)[0], recursive=True)
+            fs.copy_files(str(path), there, fs.LocalFileSystem(), filesystem)
+            self._kept[path] = state
 
     def fetch(self) -> None:
         """Copy the driver's files from the URI, for a run that goes on.

@@ -12,7 +12,7 @@ from awac_dist.types import Array
 class WeightStore:
     """Newest publication of the policy. A plain object.
 
-    Serial numbers are clock times, so that they also grow past those of a store that died.
+    Serial numbers are clock times, so that they are others than those of a store that died.
     """
 
     def __init__(self) -> None:
@@ -26,8 +26,8 @@ class WeightStore:
         self._newest = Weights(serial, version, spec, vector)
         return serial
 
-    def pull(self, newer_than: int) -> Weights | None:
-        """Newest publication, or None if its serial is not above `newer_than`."""
-        if self._newest is None or self._newest.serial <= newer_than:
+    def pull(self, known: int) -> Weights | None:
+        """Newest publication, or None if it is the one with a serial that is known."""
+        if self._newest is None or self._newest.serial == known:
             return None
         return self._newest

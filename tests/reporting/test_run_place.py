@@ -53,6 +53,7 @@ def test_what_changed_is_kept_and_comes_back(tmp_path: Path) -> None:
     (place.local / "events").mkdir()
     (place.local / "events" / "one").write_bytes(b"1")
     (place.local / "metrics.jsonl").write_text("a\n")
+    (place.local / "debug.log").symlink_to("gone.log")  # as trackers leave it
     place.keep()
     kept = tmp_path / "there/a"
     untouched = (kept / "events/one").stat().st_mtime_ns

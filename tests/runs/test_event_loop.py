@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from running import Witness
 
 from awac_dist.errors import ComponentDied
 from awac_dist.messages import Future, StreamState
-from awac_dist.runs import event_loop
+from awac_dist.policies.spec import PolicySpec
+from awac_dist.runs import event_loop, weights
 from awac_dist.runs.evaluating import EvaluatorSupervisor
 from awac_dist.runs.event_loop import EventLoop, Stopped
 from awac_dist.runs.learning import LearnerSupervisor
 from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.runtime import InlineFuture, InlineHandle, InlineRuntime, Resources
+from awac_dist.runs.weights import WeightStore
 
 
 class Gone:
@@ -51,6 +54,19 @@ class Silent(InlineRuntime):
 
     def end_stopped(self) -> list[str]:
         return ["learner (process 8) is ended"]
+
+
+def test_a_store_that_begins_anew_has_news_whatever_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a machine whose clock was set back."""
+    spec, serials = PolicySpec("gaussian", (2, 1), (-1.0,), (1.0,)), []
+    for now in (2_000, 1_000):
+        monkeypatch.setattr(weights.time, "time_ns", lambda now=now: now)
+        store = WeightStore()
+        serials.append(store.publish(7, spec, np.zeros(3, np.float32)))
+        assert store.pull(serials[-1]) is None
+        assert store.pull(serials[0] if now == 1_000 else -1) is not None
 
 
 def loop_with_a_death() -> EventLoop:
