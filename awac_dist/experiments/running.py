@@ -13,17 +13,19 @@ from typing import Protocol
 
 from psutil import Popen
 
+from awac_dist.cli import plain_yaml
+from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.processes import Meter, launch
 from awac_dist.files import sealed, write_file
 from awac_dist.learner.checkpoint import load_progress
+from awac_dist.reporting.groups import flat
 from awac_dist.reporting.run_place import only_one_at_a_time
 
 POLL_S, LOOK_EVERY_S = 0.5, 5.0
 ENDING_S = 120.0  # that a run of a session before may take to end
 FAILED, COST, LOG = ".failed", ".json", ".log"  # beside the folder of a run
-PATHS = ("--config", "--run-dir")  # of words, which say where and not what
 
 
 def beside(folder: Path, ending: str) -> Path:
@@ -62,18 +64,14 @@ def make_free(folder: Path) -> None:
 
 
 def begun_otherwise(folder: Path, words: list[str]) -> bool:
-    """Whether the run in a folder was told something else than this experiment would."""
-    try:
-        begun = json.loads((folder / "provenance.json").read_text())["argv"]
-    except (OSError, ValueError, LookupError):
-        return False
+    """Whether the run in a folder is another one than this experiment would begin by now.
 
-    def what(words: list[str]) -> list[str]:
-        return [
-            word for before, word in zip(["", *words], words, strict=False) if before not in PATHS
-        ]
-
-    return what(begun) != what([*words, "--run-dir", ""])
+    Its words may say something else, or what they leave open: a preset, a default. Options that
+    there were not then are as they were without them.
+    """
+    begun, now = flat(plain_yaml.of_run(str(folder))), flat(to_mapping(parse(words).config))
+    both = begun.keys() & now.keys() - {"run_dir"}
+    return any(begun[name] != now[name] for name in both)
 
 
 def last_line(log: Path) -> str:
@@ -160,7 +158,7 @@ def _to_do(
     for run in runs:
         folder = run.folder(out)
         if begun_otherwise(folder, run.words_with(out)):
-            failed.append(f"{run}: {folder} was begun with other words: move it away")
+            failed.append(f"{run}: {folder} was begun with other options: move it away")
         elif is_finished(folder):
             finished(run, folder)
         elif (marked := beside(folder, FAILED)).exists() and not again:

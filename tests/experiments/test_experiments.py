@@ -16,10 +16,11 @@ import psutil
 import pytest
 import ray
 import torch
+import yaml
 from running import SMALL, write_demonstrations
 
 from awac_dist.cli.main import main
-from awac_dist.cli.options import parse
+from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.experiments import catalogue, peers, priors, running
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
@@ -173,8 +174,8 @@ class Fake:
         assert environment == {"OMP_NUM_THREADS": "1"}
         if not resumed:
             folder.mkdir(parents=True)
-            (folder / "config.yaml").touch()
-            (folder / "provenance.json").write_text(json.dumps({"argv": words}))
+            config = to_mapping(parse(words).config)
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
         if self.does[label] == "exit 0":
             end(folder)
         with log.open("w") as output:
@@ -223,17 +224,20 @@ def test_a_failed_run_is_named_and_repeated_when_asked(tmp_path: Path, fake: Fak
     assert held(tmp_path) == (["a", "b, less"], [])
 
 
-def test_what_was_begun_with_other_words_is_left_alone(tmp_path: Path, fake: Fake) -> None:
+@pytest.mark.parametrize("part", ["offline", "algorithm"])
+def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path, fake: Fake, part: str) -> None:
+    """By its words, or by a preset that was another one then."""
     held(tmp_path)
-    provenance = tmp_path / "two/small/Pendulum-v1/a/seed-0/provenance.json"
-    argv = json.loads(provenance.read_text())["argv"]
-    moved = ["/elsewhere/awac.yaml" if word.endswith(".yaml") else word for word in argv]
-    provenance.write_text(json.dumps({"argv": moved}))
+    file = tmp_path / "two/small/Pendulum-v1/a/seed-0/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    del config[part]["batch_size" if part == "offline" else "temperature"]  # came later
+    file.write_text(yaml.safe_dump(config | {"run_dir": "elsewhere"}))
     assert held(tmp_path) == (["a", "b, less"], [])
-    provenance.write_text(json.dumps({"argv": [*argv, "--offline.updates", "8"]}))
+    config[part] |= {"updates": 8} if part == "offline" else {"max_weight": 3.0}
+    file.write_text(yaml.safe_dump(config))
     finished, (line,) = held(tmp_path)
     assert finished == ["b, less"]
-    assert line.endswith("was begun with other words: move it away")
+    assert line.endswith("was begun with other options: move it away")
 
 
 def test_what_a_run_took_is_known_though_nobody_ended_it(
