@@ -132,6 +132,36 @@ def test_without_timeouts_a_discontinuity_ends_an_episode(tmp_path: Path, timeou
     assert "next_observations" in FORMAT.describe(path).facts["episode bounds"]
 
 
+def written_as_it_lay(path: Path, t: np.ndarray) -> str:
+    """Steps of episodes of 100, each observation its step, in an order that may not be theirs."""
+    seen = np.stack([t, 0 * t, 0 * t], axis=1).astype(np.float32)
+    flags = {"terminals": 0 * t, "timeouts": t % 100 == 99}
+    numbers = {"actions": np.zeros((len(t), 2)), "rewards": t.astype(np.float32)}
+    following = seen + np.array([1.0, 0, 0])  # float64
+    return write(path, observations=seen, next_observations=following, **numbers, **flags)
+
+
+ORDERS = {
+    "in order": (np.arange(300), [100, 100, 100], "terminals and timeouts"),
+    "a ring": (np.r_[200:280, 30:200], [80, 70, 100], "next_observations that differ"),
+    "side by side": (np.arange(300).reshape(3, 100).T.ravel(), [1] * 300, "that differ"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_each_step_keeps_its_own_successor_whatever_lies_behind_it(
+    order: str, tmp_path: Path
+) -> None:
+    rows, lengths, told = ORDERS[order]
+    path = written_as_it_lay(tmp_path / "a.hdf5", rows)
+    episodes = read(path)
+    assert [len(episode) for episode in episodes] == lengths
+    for episode in episodes:
+        np.testing.assert_array_equal(np.diff(episode.observations[:, 0]), 1)
+        np.testing.assert_array_equal(episode.rewards, episode.observations[:-1, 0])
+    assert told in FORMAT.describe(path).facts["episode bounds"]
+
+
 def test_antmaze_flags_goals_and_missing_timeouts(tmp_path: Path) -> None:
     goals = np.repeat([[1.0, 2.0], [3.0, 4.0]], 6, axis=0)
     terminals = np.isin(np.arange(STEPS), (2, 3))  # at the goal twice, and on it runs

@@ -9,11 +9,12 @@ own.
 The successor of an episode's last step is its row of `next_observations`. Without that column
 the last step is left out, or where it terminated repeats its observation, which no loss sees.
 
-A file without `timeouts`, or with none that is set, does not say where the clock cut: then an
-episode also ends where d3rlpy 1's `episode_terminals` or `dones` is set, without these where
-`next_observations` is not the next row's observation, or without that column where `infos/goal`
-changes. Goals are filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first
-two entries. `virtual/*` and the other `infos/*` are left alone.
+An episode also ends where `next_observations` is not the next row's observation, as in a ring
+buffer that was written as it lay. A file without `timeouts`, or with none that is set, does not
+say where the clock cut: then it also ends where d3rlpy 1's `episode_terminals` or `dones` is set,
+or without these and `next_observations`, where `infos/goal` changes. Goals are
+filled where `infos/goal` [N, 2] is: x and y, achieved by an observation's first two entries.
+`virtual/*` and the other `infos/*` are left alone.
 Source: `qlearning_dataset` of https://github.com/Farama-Foundation/D4RL.
 """
 
@@ -67,7 +68,7 @@ def _looks_like(path: str) -> bool:
 
 
 def _describe(path: str, keys: Keys) -> FileInfo:
-    """Reads the flags, and the rows only without `timeouts`."""
+    """Reads the flags, and of the rows what tells where episodes end."""
     with open_hdf5(path) as file:
         budget = Budget.of(path)
         columns = _find_columns(path, file, keys, budget)
@@ -123,7 +124,7 @@ def _find_columns(path: str, file: Any, keys: Keys, budget: Budget) -> Columns:
 def _find_episodes(path: str, columns: Columns, budget: Budget) -> tuple[list[_Bounds], str]:
     """Where the episodes are, and what told so."""
     terminals = _read_flags(path, "terminals", columns)
-    cuts, told_by = _find_cuts(path, columns)
+    cuts, told_by = _find_cuts(path, columns, terminals)
     last = np.arange(len(terminals)) == len(terminals) - 1
     ends = np.flatnonzero(terminals | cuts | last)
     budget.take(len(ends) * RECORD_BYTES, path)
@@ -141,28 +142,41 @@ def _read_flags(path: str, name: str, columns: Columns) -> Flags:
     return np.asarray(flags != 0)
 
 
-def _find_cuts(path: str, columns: Columns) -> tuple[Flags, str]:
-    """Rows after which the clock, not the task, ended an episode; and what told so."""
-    for name in CUTS:
-        if name in columns and (flags := _read_flags(path, name, columns)).any():
-            return flags, f"terminals and {name}"
+def _find_cuts(path: str, columns: Columns, terminals: Flags) -> tuple[Flags, str]:
+    """Rows after which the clock, not the task, ended an episode; and what told so.
+
+    A row whose successor is not the next row ends an episode whatever the flags say: of a ring
+    buffer or of tasks side by side, the next row is another episode's.
+    """
+    flags = ((name, _read_flags(path, name, columns)) for name in CUTS if name in columns)
+    flag, cuts = next((its for its in flags if its[1].any()), ("", np.zeros_like(terminals)))
     if "next_observations" in columns:
-        here, following = "next_observations", "observations"
-        told_by = "terminals and next_observations that differ from the next row; no timeouts"
-    elif GOAL in columns:
-        here = following = GOAL
-        told_by = f"terminals and changes of {GOAL}; no timeouts"
-    else:
-        told_by = "terminals only: no timeouts, so that cuts by the clock cannot be seen"
-        return np.zeros(len(columns["observations"]), np.bool_), told_by
+        breaks = _find_breaks(path, columns, "next_observations", "observations")
+        if not flag:
+            told = "terminals and next_observations that differ from the next row; no timeouts"
+        elif (breaks & ~cuts & ~terminals).any():
+            told = f"terminals, {flag} and next_observations that differ from the next row"
+        else:
+            told = f"terminals and {flag}"
+        return cuts | breaks, told
+    if flag:
+        return cuts, f"terminals and {flag}"
+    if GOAL in columns:
+        told = f"terminals and changes of {GOAL}; no timeouts"
+        return _find_breaks(path, columns, GOAL, GOAL), told
+    return cuts, "terminals only: no timeouts, so that cuts by the clock cannot be seen"
+
+
+def _find_breaks(path: str, columns: Columns, here: str, following: str) -> Flags:
+    """Rows of one column that are not the next row of another."""
     last = len(columns[here]) - 1
-    cuts = np.zeros(last + 1, np.bool_)
+    breaks = np.zeros(last + 1, np.bool_)
     for start in range(0, last, SPAN_ROWS):
         stop = min(start + SPAN_ROWS, last)
         ours = read_rows(path, here, columns[here], start, stop)
         theirs = read_rows(path, following, columns[following], start + 1, stop + 1)
-        cuts[start:stop] = ~np.isclose(ours, theirs, rtol=1e-5, atol=1e-6).all(axis=1)
-    return cuts, told_by
+        breaks[start:stop] = ~np.isclose(ours, theirs, rtol=1e-5, atol=1e-6).all(axis=1)
+    return breaks
 
 
 def _read_span(
