@@ -44,22 +44,35 @@ class TaskRewards:
     def _apply(self, rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
         try:
             return over_rows(rule, achieved, desired)
-        except (KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # whatever somebody else's rule raises
+            wants_more = isinstance(error, KeyError | TypeError | AttributeError)
             raise InputError(
-                f"{self._spec.env_id}: {rule.__name__} needs more than the goals ({error!r}): "
-                "its data cannot be relabelled, so leave replay.goals out"
+                f"{self._spec.env_id}: {rule.__name__} "
+                f"{'needs more than the goals' if wants_more else 'fails'} ({error!r}): "
+                "its data cannot be relabelled, so mend the rule or leave replay.goals out"
             ) from error
 
 
 def over_rows(rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
-    """rule(achieved, desired, {}) for all rows of goals [n, G]: at once, if that gives the same."""
+    """rule(achieved, desired, {}) for all rows of goals [n, G]: at once, if that gives the same.
+
+    What it gives may have axes of one entry more; a ValueError says that it is more than a number.
+    """
+    pairs = list(zip(achieved, desired, strict=True))
     try:
         together = np.asarray(rule(achieved, desired, {}))
     except Exception:  # whatever a rule for one row makes of many, such as `if distance < limit`
         together = np.empty(0)
-    pairs = list(zip(achieved, desired, strict=True))
-    if together.shape == (len(pairs),):
-        singly = [rule(a, d, {}) for a, d in pairs[:CHECKED_ROWS]]
+    if together.size == len(pairs):
+        together = together.reshape(-1)
+        singly = [_number(rule(a, d, {})) for a, d in pairs[:CHECKED_ROWS]]
         if np.allclose(together[:CHECKED_ROWS], singly):
             return together
-    return np.array([rule(a, d, {}) for a, d in pairs])
+    return np.array([_number(rule(a, d, {})) for a, d in pairs])
+
+
+def _number(found: Any) -> float:
+    """What a rule gives for one row."""
+    if np.size(found) != 1:
+        raise ValueError(f"shape {np.shape(found)} for one step, not a number")
+    return float(np.asarray(found).item())

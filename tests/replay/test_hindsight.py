@@ -204,19 +204,36 @@ class TestRules:
             lambda a, d, info: -1.0 if np.linalg.norm(a - d) > 1 else 0.0,
             lambda a, d, info: float(a[0] > d[0]),
             lambda a, d, info: np.ones(len(a)) if a.ndim == 2 else 0.0,
+            lambda a, d, info: -np.linalg.norm(a - d, axis=-1, keepdims=True),
+            lambda a, d, info: np.array([-np.linalg.norm(a - d)]),
+            lambda a, d, info: [float(a[0] > d[0])],
         ],
     )
     def test_rows_together_equal_rows_alone(self, rule: Any) -> None:
         achieved, desired = self.ROWS
         alone = [rule(a, d, {}) for a, d in zip(achieved, desired, strict=True)]
-        np.testing.assert_allclose(over_rows(rule, achieved, desired), alone, rtol=1e-6)
+        found = over_rows(rule, achieved, desired)
+        assert found.shape == (50,)
+        np.testing.assert_allclose(found, np.ravel(alone), rtol=1e-6)
 
-    def test_a_rule_that_needs_more_is_refused_with_the_remedy(
-        self, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("name", ["compute_reward", "compute_terminated"])
+    @pytest.mark.parametrize(
+        ("rule", "told"),
+        [
+            (lambda s, a, d, info: info["contact"], r"needs more .*\(KeyError\('contact'\)\)"),
+            (lambda s, a, d, info: a - d, r"fails \(ValueError\('shape \(2,\) for one step, "),
+            (lambda s, a, d, info: 1 // 0, r"fails \(ZeroDivisionError\("),
+            (lambda s, a, d, info: None, r"needs more .*\(TypeError\("),
+        ],
+    )
+    def test_a_rule_that_cannot_be_used_is_refused_with_the_remedy(
+        self, rule: Any, told: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(CountingGoals, "compute_reward", lambda s, a, d, info: info["contact"])
-        with pytest.raises(InputError, match=r"more than the goals \(KeyError\('contact'\)\)"):
+        rule.__name__ = name
+        monkeypatch.setattr(CountingGoals, name, rule)
+        with pytest.raises(InputError, match=f"^{ENV}: {name} {told}") as caught:
             TaskRewards(SPEC)(*self.ROWS[:, :, :2])
+        assert "leave replay.goals out" in str(caught.value)
 
 
 def test_a_goal_task_is_flattened_for_policies() -> None:
