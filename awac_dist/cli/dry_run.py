@@ -55,8 +55,9 @@ def inputs(options: Options) -> tuple[Trial, list[Source]]:
     """
     config = options.config
     check(config.reporting)
-    task = trial(config.env, config.rollout.step_timeout_s)
-    if config.replay.goals and not task.spec.goal_size:
+    hindsight = bool(config.replay.goals)
+    task = trial(config.env, config.rollout.step_timeout_s, hindsight=hindsight)
+    if hindsight and not task.spec.goal_size:
         raise InputError(f"replay.goals: {config.env.id} has no goals to relabel: leave it out")
     place = options.resume
     if config.init and place is None:  # else the run's folder has it

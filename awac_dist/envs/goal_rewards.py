@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.envs.make import make_task
+from awac_dist.envs.make import Environment, make_task
 from awac_dist.errors import InputError
 from awac_dist.messages import Outcome
 from awac_dist.types import Array, EnvSpec
 
 CHECKED_ROWS = 8
+RATIO, ROUNDING = 1e-2, 1e-5  # by which rewards from float32 goals may differ: theirs, the goals'
 Rule = Callable[[Any, Any, Any], Any]
 
 
@@ -28,29 +29,52 @@ class TaskRewards:
         self._spec = spec
 
     @cached_property
-    def _env(self) -> Any:
-        return make_task(self._spec).unwrapped
+    def _env(self) -> Environment:
+        return make_task(self._spec)
 
     def __call__(self, achieved: Array, desired: Array) -> Outcome:
         """Rewards and terminations of steps that reach `achieved` [n, G], being after `desired`.
 
         An InputError says that the task's rule needs more than the goals.
         """
-        rewards = self._apply(self._env.compute_reward, achieved, desired)
-        rule = getattr(self._env, "compute_terminated", None)
-        terminated = self._apply(rule, achieved, desired) if rule else np.zeros(len(rewards))
-        return Outcome(rewards.astype(np.float32), terminated.astype(bool))
+        return _outcome(self._env, self._spec.env_id, achieved, desired)
 
-    def _apply(self, rule: Rule, achieved: Array, desired: Array) -> np.ndarray:
-        try:
-            return over_rows(rule, achieved, desired)
-        except Exception as error:  # whatever somebody else's rule raises
-            wants_more = isinstance(error, KeyError | TypeError | AttributeError)
-            raise InputError(
-                f"{self._spec.env_id}: {rule.__name__} "
-                f"{'needs more than the goals' if wants_more else 'fails'} ({error!r}): "
-                "its data cannot be relabelled, so mend the rule or leave replay.goals out"
-            ) from error
+
+def check_rule(
+    env: Environment, env_id: str, achieved: Array, desired: Array, rewards: Array
+) -> None:
+    """Refuse a task whose rule says other rewards than its steps [n] gave for the same goals."""
+    found = _outcome(env, env_id, achieved, desired).rewards
+    largest = max(1.0, np.abs(achieved).max(initial=0), np.abs(desired).max(initial=0))
+    wrong = ~np.isclose(found, rewards, RATIO, ROUNDING * largest)
+    if wrong.any():
+        step = int(wrong.argmax())
+        raise InputError(
+            f"{env_id}: compute_reward gives {found[step]:g} where a step gave {rewards[step]:g} "
+            "for the same goals: give what changes the reward, such as a wrapper, a "
+            "compute_reward that does so, too, or leave replay.goals out"
+        )
+
+
+def _outcome(env: Environment, env_id: str, achieved: Array, desired: Array) -> Outcome:
+    rewards = _apply(env, env_id, "compute_reward", achieved, desired)
+    terminated = np.zeros(len(rewards))
+    if env.has_wrapper_attr("compute_terminated"):
+        terminated = _apply(env, env_id, "compute_terminated", achieved, desired)
+    return Outcome(rewards.astype(np.float32), terminated.astype(bool))
+
+
+def _apply(env: Environment, env_id: str, name: str, achieved: Array, desired: Array) -> np.ndarray:
+    """The rule of this name: the outermost wrapper's that has one, as steps are seen from there."""
+    try:
+        return over_rows(env.get_wrapper_attr(name), achieved, desired)
+    except Exception as error:  # whatever somebody else's rule raises
+        wants_more = isinstance(error, KeyError | TypeError | AttributeError)
+        what = "needs more than the goals" if wants_more else "fails"
+        raise InputError(
+            f"{env_id}: {name} {what} ({error!r}): its data cannot be relabelled, so mend the rule "
+            "or leave replay.goals out"
+        ) from error
 
 
 def over_rows(rule: Rule, achieved: Array, desired: Array) -> np.ndarray:

@@ -181,7 +181,7 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
 
     A goal task follows Gymnasium-Robotics' convention: a Dict of `observation`, `desired_goal` and
     `achieved_goal`, each a flat vector, and a method `compute_reward(achieved_goal, desired_goal,
-    info)`; else there is an InputError.
+    info)`, its own or a wrapper's; else there is an InputError.
     """
 
     def __init__(self, env: gymnasium.Env[dict[str, Any], Any]) -> None:
@@ -191,7 +191,7 @@ class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):
         observation_size, self.goal_size, _ = (
             _width(name, f"{key}s", spaces[key]) for key in GOAL_KEYS
         )
-        if not hasattr(env.unwrapped, "compute_reward"):
+        if not env.has_wrapper_attr("compute_reward"):
             raise InputError(f"{name}: has goals, but no compute_reward(achieved, desired, info)")
         width = observation_size + self.goal_size
         self.observation_space = Box(-np.inf, np.inf, (width,), np.float32)

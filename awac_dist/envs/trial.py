@@ -14,6 +14,7 @@ import numpy as np
 
 from awac_dist.envs.answers import Guarded
 from awac_dist.envs.config import EnvConfig
+from awac_dist.envs.goal_rewards import check_rule
 from awac_dist.envs.guard import GUARD, MAX_FAULTS, EnvironmentFault
 from awac_dist.envs.make import make_env, spec_of
 from awac_dist.errors import InputError
@@ -36,8 +37,10 @@ class Trial(NamedTuple):
     rewards: Array  # [n]; none of hardware, which is only reset
 
 
-def trial(task: EnvConfig, limit_s: float | None) -> Trial:
+def trial(task: EnvConfig, limit_s: float | None, *, hindsight: bool = False) -> Trial:
     """Reset a task and take a few random steps; hardware (not `repeatable`) is only reset.
+
+    For `hindsight` its rule of goals must say the rewards that these steps gave.
 
     A process of its own does so, whose end is not ours. After `limit_s` seconds it is taken for
     hung; None never.
@@ -46,7 +49,7 @@ def trial(task: EnvConfig, limit_s: float | None) -> Trial:
         InputError: It fails again and again, or answers what nothing can be learned from.
     """
     answers, there = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=_try, args=[there, task, limit_s])
+    process = FORK.Process(target=_try, args=[there, task, limit_s, hindsight])
     process.start()
     there.close()
     try:
@@ -71,12 +74,12 @@ def trial(task: EnvConfig, limit_s: float | None) -> Trial:
     raise InputError(f"environment {task.id} fails when it is tried: {answer}{hint}")
 
 
-def _try(there: Connection, task: EnvConfig, limit_s: float | None) -> None:
+def _try(there: Connection, task: EnvConfig, limit_s: float | None, hindsight: bool) -> None:
     """Send what was seen of a task, or why nothing was, until something was."""
     for seed in range(MAX_FAULTS):
         faulthandler.dump_traceback_later(2 * (limit_s or 1e6), exit=True, file=2)  # if alone
         try:
-            there.send(_first_steps(task, seed))
+            there.send(_first_steps(task, seed, hindsight))
         except EnvironmentFault as fault:
             there.send(str(fault))
             continue
@@ -85,22 +88,26 @@ def _try(there: Connection, task: EnvConfig, limit_s: float | None) -> None:
         return
 
 
-def _first_steps(task: EnvConfig, seed: int) -> Trial:
+def _first_steps(task: EnvConfig, seed: int, hindsight: bool) -> Trial:
     with GUARD:
         env = make_env(task.id, **task.kwargs)
     try:
         spec, rng = spec_of(env, task.id), np.random.default_rng(seed)
         guarded = Guarded(env, spec)
-        seen, rewards = [guarded.reset(seed)[0]], list[float]()
+        seen, rewards, achieved = [guarded.reset(seed)[0]], list[float](), list[Array | None]()
         for _ in range(FIRST_STEPS if spec.repeatable else 0):
             action = rng.uniform(spec.action_low, spec.action_high)
-            (inputs, _), reward, terminated, truncated, _ = guarded.step(spec.bounded(action))
+            (inputs, reached), reward, terminated, truncated, _ = guarded.step(spec.bounded(action))
             seen.append(inputs)
+            achieved.append(reached)
             rewards.append(reward)
             if terminated or truncated:
                 break
+        observations, goals = np.split(np.array(seen), [spec.observation_size], axis=1)
+        found = np.array(rewards, np.float32)
+        if hindsight and spec.goal_size and rewards:
+            check_rule(env, task.id, np.array(achieved, np.float32), goals[:-1], found)
     finally:
         with suppress(EnvironmentFault), GUARD:
             env.close()
-    observations = np.array(seen)[:, : spec.observation_size]
-    return Trial(spec, observations, np.array(rewards, np.float32))
+    return Trial(spec, observations, found)
