@@ -91,6 +91,7 @@ def write_episodes(path: str | PathLike[str], episodes: Iterable[Episode], spec:
         spec: The task: its id, the sizes of observations, actions and goals, and the bounds.
 
     Raises:
+        InputError: An episode of a goal task lacks goals, or they are not as wide as the task's.
         ValueError: An episode is not as wide as the task's.
         OSError: The file cannot be written.
     """

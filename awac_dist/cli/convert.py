@@ -18,6 +18,7 @@ from awac_dist.cli.commands import Convert
 from awac_dist.cli.survey import Record, Row, join, record, share_outside
 from awac_dist.cli.writers import open_writer
 from awac_dist.data import sources
+from awac_dist.data.fitting import clipped
 from awac_dist.data.format import FileInfo
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.sources import Source, SourceFile
@@ -46,7 +47,7 @@ def run(args: Convert) -> None:
             raise InputError(f"nothing is left to write: {reasons or 'no episodes'}")
         episodes = _whole(kept, fragments(found, args.relabel))
         if args.clip_actions:
-            episodes = (sources.clipped(episode, spec) for episode in episodes)
+            episodes = (clipped(episode, spec) for episode in episodes)
         write(episodes)
     steps, all_steps = (sum(e.length for e in episodes) for episodes in (kept, everything))
     say(

@@ -27,6 +27,7 @@ from awac_dist.cli.policies import BLIND, open_policy
 from awac_dist.cli.recipes import RECIPES, Recipe, described, process
 from awac_dist.cli.writers import new_folder
 from awac_dist.data import sources
+from awac_dist.data.fitting import clipped
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.envs.make import env_spec
@@ -193,7 +194,7 @@ class _Making:
             if changed := float((spec.bounded(chosen) != chosen).mean()):
                 share = percent(changed)
                 self._say(f"clipped {share} of all action entries, to the bounds of {spec.env_id}")
-            kept = [sources.clipped(episode, spec) for episode in kept]
+            kept = [clipped(episode, spec) for episode in kept]
         self._write("demonstrations", kept)
 
     def _good(self, found: Sequence[Episode]) -> list[Episode]:

@@ -15,6 +15,7 @@ from awac_dist.cli.commands import Validate
 from awac_dist.cli.survey import COLUMNS, digest
 from awac_dist.data import sources
 from awac_dist.data.arguments import split
+from awac_dist.data.fitting import goal_fault
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source
 from awac_dist.envs.make import env_spec
@@ -85,6 +86,7 @@ def _source_findings(
             infos[file.path] = info
             if spec is not None:
                 sources.fitting(part, spec)
+                info = replace(info, goal_size=spec.goal_size)
             bounds = action_bounds([info], env_id)
             if not bounds.known:
                 unchecked.add(bounds.origin)
@@ -136,6 +138,8 @@ def _whole_findings(name: str, ends: Counter[str], rewards: set[float]) -> Itera
 
 def episode_findings(place: str, episode: Episode, info: FileInfo, bounds: Bounds) -> Iterator[str]:
     """What is wrong with one episode by itself."""
+    if fault := goal_fault(episode, info.goal_size):
+        yield f"{place}, column {fault}"
     for name in COLUMNS:
         column = getattr(episode, name)
         for what, test in FLAWS.items():

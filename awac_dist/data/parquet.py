@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from awac_dist.data.arrow import count_parquet
 from awac_dist.data.columns import Place, widths
+from awac_dist.data.fitting import check_goals
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import GOALS, STATES, STEPS
 from awac_dist.errors import InputError, naming
@@ -88,9 +89,11 @@ def to_table(episodes: Sequence[Episode], spec: EnvSpec, **more: pa.Array) -> pa
 
 def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more: pa.Array) -> None:
     """Write a file that is either whole or absent; `path` may be a URI."""
-    memory = pa.BufferOutputStream()
+    memory, given = pa.BufferOutputStream(), list(episodes)
+    for number, episode in enumerate(given):
+        check_goals(f"{path}: episode {number}", episode, spec.goal_size)
     pq.write_table(
-        to_table(list(episodes), spec, **more),
+        to_table(given, spec, **more),
         memory,
         compression="zstd",
         use_dictionary=False,

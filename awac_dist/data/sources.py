@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -13,11 +12,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from pyarrow import fs
 
 from awac_dist.data import arguments, journal, parquet
 from awac_dist.data.columns import check_finite
+from awac_dist.data.fitting import check_goals, check_sizes, is_same
 from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
@@ -27,7 +26,6 @@ from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = ("halfcheetah-demonstrations",)
 MINARI = "minari:"  # may stand before an id
-VERSION = re.compile(r"-v\d+$")
 EXPERIENCE = "experience"
 PROMISING = (".parquet", ".hdf5", ".h5", ".npz", ".npy", ".pickle", ".pkl")  # names of data
 FINITE = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
@@ -113,26 +111,14 @@ def describe(source: Source) -> list[FileInfo]:
 
 def fitting(source: Source, spec: EnvSpec) -> list[FileInfo]:
     """As `describe`; refuses a file that is of another task, or of other sizes."""
-    infos, wanted = describe(source), (spec.observation_size, spec.action_size)
+    infos = describe(source)
     for file, info in zip(source.files, infos, strict=True):
         place = source.name if source.name in EMBEDDED else file.path
-        found = (info.observation_size, info.action_size)
-        if found != wanted:
-            of = f" of {info.env_id}" if info.env_id else ""
-            raise InputError(
-                f"{place}: observations [T+1, {found[0]}] and actions [T, {found[1]}]{of} "
-                f"do not fit {spec.env_id}, which has {wanted[0]} and {wanted[1]}: "
-                "give --data of that task"
-            )
+        check_sizes(place, info, spec)
         if not (source.any_task or not info.env_id or is_same(info.env_id, spec.env_id)):
             raise InputError(
                 f"{place}: is of {info.env_id}, not of {spec.env_id}: give --data of that "
                 f"task, or say that it may be learned from all the same: {source.name},task=any"
-            )
-        if spec.goal_size not in (0, info.goal_size):
-            raise InputError(
-                f"{place}: goals [{info.goal_size}] do not fit {spec.env_id}, which has "
-                f"[{spec.goal_size}]: its data needs desired_goals and achieved_goals"
             )
     return infos
 
@@ -179,8 +165,9 @@ def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[t
     The parts of an episode that the source has cut share its number.
     """
     for file, number, of_source, episode in _read(source, fitting(source, spec), index, of):
-        columns = {name: getattr(episode, name) for name in FINITE}
-        check_finite(f"{file.path}: episode {number}", 0, **columns)
+        place = f"{file.path}: episode {number}"
+        check_goals(place, episode, spec.goal_size)
+        check_finite(place, 0, **{name: getattr(episode, name) for name in FINITE})
         yield of_source, episode
 
 
@@ -198,17 +185,6 @@ def _read(
             for part in parts:
                 yield file, number, before + number, part
         before += info.episodes
-
-
-def out_of_range(episode: Episode, spec: EnvSpec) -> int:
-    """Steps whose action leaves the task's bounds in some dimension."""
-    return int((clipped(episode, spec).actions != episode.actions).any(axis=1).sum())
-
-
-def clipped(episode: Episode, spec: EnvSpec) -> Episode:
-    """The episode with its actions clipped to the task's bounds."""
-    low, high = (np.array(bound, np.float32) for bound in (spec.action_low, spec.action_high))
-    return replace(episode, actions=np.clip(episode.actions, low, high))
 
 
 class _Found(NamedTuple):
@@ -282,13 +258,3 @@ def _passed_over(path: str) -> str:
         f"{path}: is passed over: none of our formats: "
         "it is damaged or foreign: write it again, or move it away"
     )
-
-
-def is_same(named: str, env_id: str) -> bool:
-    """Whether the name of a task in a file means a task, in whatever version.
-
-    A name without a version, such as robomimic's, need only be part of the other.
-    """
-    names = [name.rpartition(":")[2].casefold() for name in (named, env_id)]
-    short, long = sorted((VERSION.sub("", name) for name in names), key=len)
-    return short == long or (short in long and not all(map(VERSION.search, names)))

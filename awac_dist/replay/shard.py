@@ -17,8 +17,9 @@ import numpy as np
 
 from awac_dist.allocator import give_back_freed_memory
 from awac_dist.data.experience import ExperienceLog
+from awac_dist.data.fitting import clipped, out_of_range
 from awac_dist.data.fragments import LoggedFragment
-from awac_dist.data.sources import Source, clipped, out_of_range, read_share
+from awac_dist.data.sources import Source, read_share
 from awac_dist.errors import InputError, NotFinite
 from awac_dist.messages import (
     Announced,
