@@ -18,7 +18,9 @@ NONE = -1
 class EpisodeIndex:
     """The fragments in a ring and the episodes that they make.
 
-    Fragments of one stream are joined as they arrive in order, each where the last one stopped.
+    Fragments of one stream are joined as they arrive in order, each where the last one stopped:
+    at its step, and with the observation that it saw last. For runs that are read together number
+    their streams alike.
 
     Attributes:
         ends: [e] known steps of each episode; like all tables with room for more behind them.
@@ -31,8 +33,8 @@ class EpisodeIndex:
         self.initial = np.zeros((observation_size, 0), np.float32)
         self.names = np.zeros(0, np.uint64)
         self._count = self._episodes = 0
-        # Streams that go on -> last fragment (NONE once that is dropped), episode.
-        self._open: dict[object, tuple[int, int]] = {}
+        # Streams that go on -> last fragment (NONE once that is dropped), episode, what it saw last.
+        self._open: dict[object, tuple[int, int, bytes]] = {}
 
     @property
     def fragments(self) -> np.ndarray:
@@ -42,13 +44,14 @@ class EpisodeIndex:
     def append(self, stream: object, first_row: int, episode: Episode, initial: Array) -> None:
         """Register a fragment, which begins in a row behind all others with `initial` [O]."""
         start, steps = episode.origin.start, len(episode)
-        number = self._episode_of(stream, start, initial)
+        first, last = (episode.observations[row].tobytes() for row in (0, -1))
+        number = self._episode_of(stream, start, first, initial)
         self._fragments = room(self._fragments, self._count)
         self._fragments[:, self._count] = (first_row, steps, start, number, NONE)
         self.ends[number] = start + steps
         self._open.pop(stream, None)
         if not (episode.terminated or episode.truncated):
-            self._open[stream] = (self._count, number)
+            self._open[stream] = (self._count, number, last)
         self._count += 1
 
     def release(self, row: int) -> None:
@@ -58,12 +61,12 @@ class EpisodeIndex:
             return
         kept = self.fragments[:, count:].copy()
         kept[NEXT, kept[NEXT] != NONE] -= count
-        going_on = [number for _, number in self._open.values()]
+        going_on = [number for _, number, _ in self._open.values()]
         wanted = np.unique(np.append(kept[EPISODE], going_on)).astype(np.int64)
         kept[EPISODE] = np.searchsorted(wanted, kept[EPISODE])
         self._open = {
-            stream: (max(last - count, NONE), int(np.searchsorted(wanted, number)))
-            for stream, (last, number) in self._open.items()
+            stream: (max(last - count, NONE), int(np.searchsorted(wanted, number)), seen)
+            for stream, (last, number, seen) in self._open.items()
         }
         self._fragments, self._count = kept, kept.shape[1]
         self.ends, self.initial = self.ends[wanted], self.initial[:, wanted]
@@ -82,10 +85,10 @@ class EpisodeIndex:
             raise LookupError(f"row {rows.max()} asked for, rows from {known} on are not known yet")
         return Rest(self, rows, int(np.searchsorted(self.fragments[FIRST], known)))
 
-    def _episode_of(self, stream: object, start: int, initial: Array) -> int:
-        """Number of the episode that goes on with a fragment which starts at step `start`."""
-        last, number = self._open.get(stream, (NONE, NONE))
-        if number != NONE and self.ends[number] == start:
+    def _episode_of(self, stream: object, start: int, first: bytes, initial: Array) -> int:
+        """Number of the episode that goes on with a fragment: its first step and observation."""
+        last, number, seen = self._open.get(stream, (NONE, NONE, b""))
+        if number != NONE and self.ends[number] == start and seen == first:
             if last != NONE:
                 self._fragments[NEXT, last] = self._count
             return number

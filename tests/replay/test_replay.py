@@ -10,11 +10,13 @@ from counting import GAMMA, LAYOUT, SPEC, Counter, check_counting, rows_of
 from logging_fragments import insert
 from scipy.stats import chisquare
 
+from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import Source, open_source
 from awac_dist.messages import Placement
 from awac_dist.replay.books import Books
 from awac_dist.replay.config import ReplayConfig
+from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.replay.memory import ONLINE_ROWS
 from awac_dist.replay.normalization import added, statistics
 from awac_dist.replay.sampler import OFFLINE, ONLINE, Draw, Sampler
@@ -433,3 +435,34 @@ def test_actions_out_of_bounds_are_counted_and_clipped_or_kept(tmp_path: Path, c
     [place] = shard.since(None).placements
     kept = shard.take(place.row + np.arange(3))[:, LAYOUT.actions]
     assert np.array_equal(kept, np.clip(wide, -1, 1) if clip else wide)
+
+
+def test_fragments_of_runs_that_are_read_together_are_not_joined(tmp_path: Path) -> None:
+    """Both runs cut the same episode over two files, which fall to different shards."""
+    wishes = Wishes(frozenset(), n_steps=4)
+    for name, value, before in (("a", 1, 0), ("b", 2, 1)):
+        log = ExperienceLog(str(tmp_path / name / "experience"), 0, SPEC)
+        for number in range(before):
+            log.insert(run_fragment(value, 0, episode=number, truncated=True), ONLINE)
+        for start in (0, 3):
+            log.insert(run_fragment(value, start, episode=9, truncated=start == 3), ONLINE)
+            log.flush()
+    source = open_source(str(tmp_path / "*"), SPEC)
+    for index in range(2):
+        shard = make_shard(index, 2, sources=[source])
+        for place in shard.since(None).placements:
+            block = shard.take(rows_of(place.row, place.length), None, wishes)
+            own, reached = block[:, 0] // 100, block[:, Layout.of(SPEC, wishes).next_observations]
+            np.testing.assert_array_equal(own, reached[:, 0] // 100)
+
+
+def run_fragment(run: int, start: int, *, episode: int, truncated: bool) -> Episode:
+    steps = 100 * run + np.arange(start, start + 4, dtype=np.float32)
+    return Episode(
+        observations=np.tile(steps[:, None], (1, SPEC.observation_size)),
+        actions=np.zeros((3, SPEC.action_size), np.float32),
+        rewards=steps[:-1],
+        terminated=False,
+        truncated=truncated,
+        origin=Origin("online", worker=0, episode=episode, start=start),
+    )
