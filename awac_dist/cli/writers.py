@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 from pyarrow import fs
@@ -16,7 +17,7 @@ from pyarrow import fs
 from awac_dist.data.experience import STEPS_PER_FILE
 from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.guard import GUARD, EnvironmentFault
-from awac_dist.envs.make import GOAL_KEYS, make_env
+from awac_dist.envs.make import GOAL_KEYS, GoalAsInput, make_env
 from awac_dist.errors import InputError, writable
 from awac_dist.files import resolve
 from awac_dist.types import EnvSpec, Episode
@@ -134,20 +135,29 @@ def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec) -> Any:
     sizes = (spec.observation_size, spec.goal_size, spec.goal_size)
     boxes = [Box(-np.inf, np.inf, (size,), np.float32) for size in sizes]
     goal_space = Dict(dict(zip(GOAL_KEYS, boxes, strict=True)))
-    known = None
-    with suppress(InputError, EnvironmentFault), GUARD, closing(make_env(spec.env_id)) as env:
-        known = env.spec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about authors and permalinks, which we cannot know
         return create_dataset_from_buffers(
             dataset_id,
             buffers,
-            env=known,
+            env=_recoverable(spec.env_id),
             observation_space=goal_space if spec.goal_size else boxes[0],
             action_space=Box(low, high, dtype=np.float32),
             description=f"Episodes of {spec.env_id}, converted by awac_dist",
             data_format="hdf5",
         )
+
+
+def _recoverable(env_id: str) -> Any:
+    """What Gymnasium makes a task from again, as it is stored; None where that cannot be done.
+
+    Of a goal task, as it is below the wrapper that makes it flat.
+    """
+    with suppress(InputError, EnvironmentFault), GUARD, closing(make_env(env_id)) as env:
+        spec: Any = (env.env if isinstance(env, GoalAsInput) else env).spec
+        gymnasium.make(type(spec).from_json(spec.to_json())).close()
+        return spec
+    return None
 
 
 def _minari_buffer(episode: Episode) -> Any:

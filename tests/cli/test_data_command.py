@@ -8,12 +8,17 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from environments import CountingGoals
+from gymnasium.envs.registration import EnvSpec as Registration
+from gymnasium.wrappers import TransformReward
 
 from awac_dist.cli import report, writers
 from awac_dist.cli.convert import relabelled
@@ -21,6 +26,7 @@ from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.survey import survey, together
 from awac_dist.data import sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
+from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.reporting import screen
 from awac_dist.types import EnvSpec, Episode, Origin
@@ -637,6 +643,53 @@ def test_minari_reads_what_was_converted(
         assert found.truncations.tolist()[-1] == wanted.truncated
         assert not found.terminations[:-1].any()
     assert main(["convert", five, "--to", "minari:test/five-v0"]) == 2
+
+
+class Plain(gymnasium.Wrapper):
+    """Does not record what it was made with."""
+
+
+def wrapped(**_: Any) -> Any:
+    return Plain(CountingGoals())
+
+
+COUNTING, HALVED = "environments:CountingGoals", TransformReward.wrapper_spec(func=lambda r: r / 2)
+
+
+@pytest.mark.parametrize(
+    ("registration", "recovered"),
+    [
+        ({"entry_point": COUNTING}, True),
+        ({"entry_point": f"{__name__}:wrapped"}, True),
+        ({"entry_point": COUNTING, "additional_wrappers": (HALVED,)}, False),
+        ({"entry_point": CountingGoals}, False),
+        (None, False),
+    ],
+)
+def test_minari_gets_any_task_and_the_environment_if_it_can_be_made_again(
+    registration: Any, recovered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minari, spec = pytest.importorskip("minari"), SPEC
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    if registration:
+        known = Registration("tests/Mine-v0", max_episode_steps=9, **registration)
+        monkeypatch.setitem(gymnasium.registry, known.id, known)
+        spec = env_spec(known.id)
+    goals = np.ones((2, spec.goal_size), np.float32) if spec.goal_size else None
+    whole = make_episode(
+        [1],
+        observations=np.ones((2, spec.observation_size)),
+        actions=np.zeros((1, spec.action_size)),
+        desired_goals=goals,
+        achieved_goals=goals,
+    )
+    path = write(tmp_path / "a.parquet", [whole], spec)
+    assert main(["convert", path, "--to", "minari:test/mine-v0"]) == 0
+    dataset = minari.load_dataset("test/mine-v0")
+    assert (dataset.env_spec is not None) == recovered
+    if recovered:
+        with closing(dataset.recover_environment()) as env:
+            assert set(env.observation_space) == set(dataset[0].observations)
 
 
 # Wrong input.
