@@ -33,7 +33,7 @@ class EpisodeIndex:
         self.initial = np.zeros((observation_size, 0), np.float32)
         self.names = np.zeros(0, np.uint64)
         self._count = self._episodes = 0
-        # Streams that go on -> last fragment (NONE once that is dropped), episode, what it saw last.
+        # Streams that go on -> last fragment (NONE if that is dropped), episode, last observation.
         self._open: dict[object, tuple[int, int, bytes]] = {}
 
     @property

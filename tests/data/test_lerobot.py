@@ -1,6 +1,7 @@
 """LeRobot's folders: every field of every episode, whatever the files are cut into."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,17 @@ def test_shares_partition_the_episodes(tmp_path: Path) -> None:
     path = write(tmp_path / "set", "v3.0")
     shares = [[number for number, _ in FORMAT.read(path, (index, 2))] for index in (0, 1)]
     assert shares == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_one_frame_without_success_is_left_out(
+    tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "LENGTHS", (1, 1, 5))  # the first is a success
+    path = write(tmp_path / "set", version)
+    assert FORMAT.describe(path).episodes == 2
+    shares = [pair for index in (0, 1) for pair in FORMAT.read(path, (index, 2))]
+    assert [(number, len(episode)) for number, episode in shares] == [(0, 1), (1, 5)]
 
 
 def test_teleoperation_without_rewards_is_read_and_told(tmp_path: Path) -> None:

@@ -90,6 +90,26 @@ def test_shares_partition_the_episodes(
     assert sorted(numbers) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("ends", ["terminateds", "new_obs", None])
+def test_one_row_without_a_successor_is_left_out(tmp_path: Path, ends: str | None) -> None:
+    """Of the episodes of one row, only the third is a true end."""
+    flags = [(True, False), (False, False), (True, False), (False, True)]
+    ones = [recorded(1, 10 * n, its, id_=f"one{n}") for n, its in enumerate(flags, start=3)]
+    rows = rows_of([ones[1], *three(), ones[2], ones[3]])
+    left = {"terminateds": {"new_obs"}, "new_obs": set(), None: {"new_obs", "terminateds"}}[ends]
+    kept = [{name: its for name, its in row.items() if name not in left} for row in rows]
+    path = write_rows(tmp_path / "a.parquet", kept)
+    wanted = {"terminateds": [0, 10, 20, 50], "new_obs": [40, 0, 10, 20, 50, 60], None: [0, 10, 20]}
+    info = FORMAT.describe(path)
+    assert info.episodes == len(wanted[ends])
+    count = str(6 - info.episodes) if info.episodes < 6 else None
+    assert info.facts.get("episodes of one step without successor, left out") == count
+    for of in (1, 2, 4):
+        found = dict(pair for index in range(of) for pair in read(path, (index, of)))
+        firsts = [found[number].observations[0, 0] for number in range(len(found))]
+        assert firsts == wanted[ends]
+
+
 def test_interleaved_rows_over_the_files_of_a_folder(tmp_path: Path) -> None:
     rows = [row | {"t": t} for e in three() for t, row in enumerate(rows_of([e]))]
     mixed = [rows[n] for n in np.random.default_rng(0).permutation(len(rows))]

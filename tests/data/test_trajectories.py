@@ -16,7 +16,7 @@ from awac_dist.data.format import Format
 from awac_dist.data.formats import trajectories
 from awac_dist.data.formats.trajectories import AWAC_NPY, DEMONSTRATIONS, NPZ
 from awac_dist.errors import InputError
-from awac_dist.types import Episode, Origin
+from awac_dist.types import EnvSpec, Episode, Origin
 
 DOOR = Path("/work/shared/data/door-v0_demos.pickle")
 FORMATS = {"demos.pickle": DEMONSTRATIONS, "paths.npy": AWAC_NPY}
@@ -285,10 +285,43 @@ def test_a_damaged_episode_is_named_in_one_line(tmp_path: Path, name: str, damag
         assert "\n" not in str(refusal.value)
 
 
-def test_one_step_without_a_successor_is_told(tmp_path: Path) -> None:
-    path = write(tmp_path, "demos.pickle", [trajectory(1)])
-    with pytest.raises(InputError, match="episode 0: observations: its only step has no"):
-        DEMONSTRATIONS.describe(path)
+NOTHING_FOLLOWS = "every episode is one step, and no observation follows it"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_step_without_a_successor_is_left_out(tmp_path: Path, name: str) -> None:
+    alone = trajectory(1, 40)
+    lengths = [1, 5, 1, 4, 1]
+    episodes = [trajectory(steps, 10 * n) for n, steps in enumerate(lengths)]
+    followed = [
+        trajectory(1, 50, terminals=[1]),
+        trajectory(1, 60, next_observations=np.float64([[61, -61, 30.5]])),
+        trajectory(1, 70, observations=trajectory(2, 70)["observations"]),
+    ]
+    path = write(tmp_path, name, [*episodes, *followed, alone])
+    info = FORMATS[name].describe(path)
+    assert info.episodes == 5
+    assert info.facts["left out"].startswith("6 last steps: ")  # 4 of them alone
+    for of in (1, 2, 3):
+        found = [pair for index in range(of) for pair in read(FORMATS[name], path, (index, of))]
+        assert sorted(number for number, _ in found) == [0, 1, 2, 3, 4]
+        firsts = {number: (episode.observations[0, 0], len(episode)) for number, episode in found}
+        assert firsts == {0: (10, 4), 1: (30, 3), 2: (50, 1), 3: (60, 1), 4: (70, 1)}
+        assert all(episode.origin.episode == number for number, episode in found)
+    both = sources.Source("both", sources.find(path).files * 2, path, "")
+    spec = EnvSpec("Counting-v0", 3, 2, (-10.0,) * 2, (10.0,) * 2, 10)
+    shares = [sources.read_share(both, spec, index, 2) for index in (0, 1)]
+    assert sorted(number for share in shares for number, _ in share) == [*range(10)]
+    with pytest.raises(InputError, match=NOTHING_FOLLOWS):
+        FORMATS[name].describe(write(tmp_path, f"alone-{name}", [alone, alone]))
+
+
+def test_a_recording_that_stops_one_step_into_an_episode_is_read(tmp_path: Path) -> None:
+    whole = trajectory(7, timeouts=np.arange(7) % 3 == 2)
+    del whole["init_state_dict"]
+    np.savez(tmp_path / "a.npz", **whole)
+    assert [len(episode) for _, episode in read(NPZ, str(tmp_path / "a.npz"))] == [2, 2]
+    assert NPZ.describe(str(tmp_path / "a.npz")).episodes == 2
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -47,13 +47,13 @@ def _looks_like(path: str) -> bool:
 def _describe(path: str, keys: Keys) -> FileInfo:
     steps = _opened(path, keys)
     with arrow_errors(path):
-        sizes, (rows, episodes) = steps.widths(), steps.count()
+        sizes, count = steps.widths(), steps.count()
     known = _info(path)
     facts = {name: as_text(known[name]) for name in SHOWN if known.get(name) is not None}
-    facts |= {"rows": f"{rows:,}", ORDER: ", ".join(steps.names["observations"])}
+    facts |= {**count.facts, ORDER: ", ".join(steps.names["observations"])}
     if "rewards" not in steps.names:
         facts["rewards"] = "none in the files, 0 is taken: convert with --relabel TASK"
-    return FileInfo(None, *sizes, episodes, facts)
+    return FileInfo(None, *sizes, count.episodes, facts)
 
 
 def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from awac_dist.data.columns import Place, end_keys, widths
 from awac_dist.data.format import FileInfo, Format, Keys, needed_package
-from awac_dist.data.formats.step_parquet import Names, Steps
+from awac_dist.data.formats.step_parquet import Count, Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve
@@ -58,9 +58,9 @@ def _looks_like(path: str) -> bool:
 def _describe(path: str, keys: Keys) -> FileInfo:
     found, form = _opened(path, keys)
     with arrow_errors(path):
-        sizes, (rows, episodes) = found.widths(), found.count()
-    facts = {"form": form, "rows": f"{rows:,}", "files": str(len(found.files))}
-    return FileInfo(None, *sizes, episodes, facts)
+        sizes, count = found.widths(), found.count()
+    facts = {"form": form, **count.facts, "files": str(len(found.files))}
+    return FileInfo(None, *sizes, count.episodes, facts)
 
 
 def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, Episode]]:
@@ -123,9 +123,9 @@ class _Items:
     def __init__(self, files: list[str], budget: Budget) -> None:
         self.files, self._budget = files, budget
 
-    def count(self) -> tuple[int, int]:
+    def count(self) -> Count:
         rows = sum(open_file(file).metadata.num_rows for file in self.files)
-        return rows, rows
+        return Count(rows, rows)
 
     def widths(self) -> tuple[int, int]:
         return next((widths(episode) for _, episode, _ in self._read(0, 1)), (0, 0))

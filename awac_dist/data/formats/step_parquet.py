@@ -6,7 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from awac_dist.data.columns import Place
 from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
-from awac_dist.data.parquet import read_tables
+from awac_dist.data.parquet import read_schema, read_tables
 from awac_dist.errors import InputError
 from awac_dist.files import RECORD_BYTES, Budget
 from awac_dist.types import Episode, Kind, Origin
@@ -23,7 +23,22 @@ from awac_dist.types import Episode, Kind, Origin
 ROWS_PER_READ = 4096
 UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
 EPISODE_BYTES = 8 * RECORD_BYTES  # what an episode costs whose rows are looked for
+FOLLOWED = ("next_observations", "successes", "terminals")  # the first that is there tells
 Names = Mapping[str, tuple[str, ...]]  # of the file's columns, by what they are to us
+
+
+class Count(NamedTuple):
+    """What some files hold."""
+
+    rows: int
+    episodes: int
+    left_out: int = 0  # of one step, for nothing is known to follow it
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Of a file, for people."""
+        left_out = {"episodes of one step without successor, left out": f"{self.left_out:,}"}
+        return {"rows": f"{self.rows:,}", **(left_out if self.left_out else {})}
 
 
 class ArrowPlace(Place):
@@ -83,10 +98,10 @@ class Steps:
         self._id = names["id"][0]
         self._columns = [key for keys in names.values() for key in keys]
 
-    def count(self) -> tuple[int, int]:
-        """Rows and episodes."""
-        _, counts = self._find_episodes()
-        return counts.total(), len(counts)
+    def count(self) -> Count:
+        """What there is, from the ids of the rows and what tells of their ends."""
+        numbers, counts = self._find_episodes()
+        return Count(counts.total(), len(numbers), len(counts) - len(numbers))
 
     def widths(self) -> tuple[int, int]:
         """O and A, from the first row of all; 0 where there is none."""
@@ -110,7 +125,8 @@ class Steps:
         for file in self.files:
             for table in read_tables(file, ROWS_PER_READ, self._columns):
                 rows = _rows_by_id(file, table, self._id)
-                for number, id_ in sorted((numbers[id_], id_) for id_ in rows):
+                mine = ((numbers[id_], id_) for id_ in rows if id_ in numbers)
+                for number, id_ in sorted(mine):
                     if number % of != index:
                         continue
                     parts.setdefault(id_, []).append(table.drop_columns(self._id).take(rows[id_]))
@@ -122,18 +138,39 @@ class Steps:
                         yield number, episode
 
     def _find_episodes(self) -> tuple[dict[Any, int], Counter[Any]]:
-        """The number of each episode, and of its rows, by its id."""
+        """The number of each episode, and how many rows each id has.
+
+        An episode is left out, and has no number, if it is one step after which nothing was seen
+        and which is no true end.
+        """
         counts: Counter[Any] = Counter()
         last_rows: dict[Any, int] = {}
+        unfollowed: set[Any] = set()
         for file in self.files:
-            for table in read_tables(file, 1 << 16, [self._id]):
+            for table, followed in self._ids(file):
                 before = counts.total()
                 for id_, rows in _rows_by_id(file, table, self._id).items():
                     self._budget.take((id_ not in counts) * EPISODE_BYTES, file)
-                    last_rows[id_] = before + rows[-1].as_py()
+                    last = rows[-1].as_py()
+                    last_rows[id_] = before + last
                     counts[id_] += len(rows)
-        order = sorted(last_rows, key=last_rows.__getitem__)
+                    if not followed[last]:
+                        unfollowed.add(id_)
+        kept = [id_ for id_, rows in counts.items() if rows > 1 or id_ not in unfollowed]
+        order = sorted(kept, key=last_rows.__getitem__)
         return {id_: number for number, id_ in enumerate(order)}, counts
+
+    def _ids(self, file: str) -> Iterator[tuple[pa.Table, np.ndarray]]:
+        """Rows of a file with their ids, and which have a successor, or none to have."""
+        there = {*read_schema(file).names}
+        known = [name for name in FOLLOWED if there.issuperset(self.names.get(name, [None]))]
+        flags = [] if known[:1] == ["next_observations"] else [self.names[n][0] for n in known[:1]]
+        for table in read_tables(file, 1 << 16, [self._id, *flags]):
+            if flags:
+                found = pc.fill_null(table[flags[0]].cast(pa.float32()), 0)
+                yield table, found.to_numpy() != 0
+            else:
+                yield table, np.full(table.num_rows, bool(known))
 
     def _joined(self, parts: list[pa.Table], place: Place) -> pa.Table:
         for name in self._columns:

@@ -6,7 +6,7 @@ A dict holds `observations` (an array, or a dict a step), `actions`, `rewards`, 
 dict of whole arrays may be several trajectories: it is cut after each terminal and timeout.
 Gymnasium's names of these flags do as well, and `dones` marks ends beside them.
 reward[t] belongs to action[t] and to the observation after it. Without that observation, a last
-step that did not terminate is left out.
+step that did not terminate is left out, and an episode that has no other step with it.
 """
 
 from __future__ import annotations
@@ -55,15 +55,43 @@ def _episodes(
     file: Place, share: tuple[int, int], trajectories: list[Any], keys: Keys, kind: Kind
 ) -> Iterator[tuple[int, Episode]]:
     index, of = share
+    places = map(partial(_place, file), range(len(trajectories)))
+    pairs = enumerate(zip(places, trajectories, strict=True))
+    kept = [number for number, its in pairs if not _lacks_successor(*its, keys)]
+    if not kept:
+        what = "every episode is one step, and no observation follows it"
+        raise InputError(f"{file.file}: {what}: write next_observations")
     first: tuple[int, int] | None = None
-    for number in sorted({0, *range(index, len(trajectories), of)}):
-        place = replace(file, episode=f"episode {number}")
+    for number in sorted({0, *range(index, len(kept), of)}):
+        place, trajectory = _place(file, kept[number]), trajectories[kept[number]]
         place.take(RECORD_BYTES)
-        episode = _episode(trajectories[number], keys, place, Origin(kind, episode=number))
+        episode = _episode(trajectory, keys, place, Origin(kind, episode=number))
         first = first or widths(episode)
         place.check_widths(episode, first)
         if number % of == index:
             yield number, episode
+
+
+def _place(file: Place, number: int) -> Place:
+    return replace(file, episode=f"episode {number}")
+
+
+def _lacks_successor(place: Place, trajectory: Any, keys: Keys) -> bool:
+    """Whether it has one step, after which nothing was seen and which is no true end."""
+    if not isinstance(trajectory, dict):
+        return False
+    seen, acted = (trajectory.get(keys.get(name, (name,))[0]) for name in REQUIRED[:2])
+    if _rows(acted) != 1 or _rows(seen) != 1:
+        return False
+    named = {**keys, **end_keys(f"{place.file}: {place.episode}", keys, trajectory)}
+    followed, ended = (
+        trajectory.get(named.get(name, (name,))[0]) for name in ("next_observations", "terminals")
+    )
+    return followed is None and (ended is None or not place.ends(ended, 1, "terminals", ""))
+
+
+def _rows(column: Any) -> int:
+    return len(column) if isinstance(column, list | tuple) or np.ndim(column) else 0
 
 
 def _episode(trajectory: Any, keys: Keys, place: Place, origin: Origin) -> Episode:
