@@ -25,6 +25,7 @@ from awac_dist.errors import InputError, UnknownPlace, first_line
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
 UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
 RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
+BOUNDS_BYTES = 256  # what it costs to know where an episode lies
 
 
 def resolve(path: str) -> tuple[Any, str]:

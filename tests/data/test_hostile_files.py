@@ -56,6 +56,15 @@ def rllib_ids(path: Path) -> None:
     pq.write_table(pa.table(names), path, compression="zstd")
 
 
+def rllib_open(path: Path) -> None:
+    """Episodes that end long after they began: what Arrow keeps of the parts of each."""
+    count = 1_500
+    ids = np.tile(np.arange(count), 5)
+    names = {"eps_id": pa.array(ids), "obs": constant(len(ids), 1)}
+    names |= {"actions": constant(len(ids), 1), "rewards": pa.array(np.zeros(len(ids), np.float32))}
+    pq.write_table(pa.table(names), path, compression="zstd")
+
+
 def rllib_item(path: Path) -> None:
     """Lists in lists: a byte each in the file, 56 in Python."""
     empty = b"\xdd" + (60_000).to_bytes(4, "big") + b"\x90" * 60_000
@@ -177,6 +186,7 @@ def trajectories_npz(path: Path) -> None:
 SMALL_FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "steps.parquet": ("RLlib Parquet", rllib_steps),
     "ids.parquet": ("RLlib Parquet", rllib_ids),
+    "open.parquet": ("RLlib Parquet", rllib_open),
     "item.parquet": ("RLlib Parquet", rllib_item),
     "own.parquet": ("awac_dist Parquet", own_parquet),
     "lying.parquet": ("awac_dist Parquet", own_lying),
@@ -213,6 +223,42 @@ def test_honest_numbers_of_any_size_are_read(tmp_path: Path) -> None:
         file["terminals"] = np.zeros(9)
     assert (tmp_path / "a.hdf5").stat().st_size > ROOM
     read("D4RL HDF5", tmp_path / "a.hdf5")
+
+
+SHORT = 5_000  # episodes, of one step
+
+
+def d4rl_short(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for name, column in short_columns().items():
+            file[{"obs": "observations", "terminateds": "terminals"}.get(name, name)] = column
+
+
+def rllib_short(path: Path) -> None:
+    columns = {name: [*its] if its.ndim > 1 else its for name, its in short_columns().items()}
+    pq.write_table(pa.table({"eps_id": np.arange(SHORT), **columns}), path)
+
+
+def short_columns() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    sizes = {"obs": (SHORT, 3), "actions": (SHORT, 1), "rewards": SHORT}
+    numbers = {name: rng.normal(size=size).astype("f4") for name, size in sizes.items()}
+    return {**numbers, "terminateds": np.ones(SHORT, bool)}
+
+
+@pytest.mark.usefixtures("small_room")
+@pytest.mark.parametrize(
+    ("form", "write"), [("D4RL HDF5", d4rl_short), ("RLlib Parquet", rllib_short)]
+)
+def test_many_short_episodes_are_read(
+    form: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "short"
+    write(path)
+    assert FORMATS[form].describe(str(path)).episodes == SHORT
+    assert [number for number, _ in FORMATS[form].read(str(path), (7, 100))] == [
+        *range(7, SHORT, 100)
+    ]
 
 
 @pytest.mark.usefixtures("small_room")

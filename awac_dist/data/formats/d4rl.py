@@ -31,7 +31,7 @@ from awac_dist.data.columns import EITHER, check_finite, end_keys
 from awac_dist.data.format import FileInfo, Format, Keys, as_text
 from awac_dist.data.formats.hdf5 import count_bytes, find, find_column, open_hdf5, read_rows
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, head
+from awac_dist.files import BOUNDS_BYTES, Budget, head
 from awac_dist.types import Episode, Origin
 
 Columns = dict[str, Any]  # h5py datasets by name
@@ -127,7 +127,7 @@ def _find_episodes(path: str, columns: Columns, budget: Budget) -> tuple[list[_B
     cuts, told_by = _find_cuts(path, columns, terminals)
     last = np.arange(len(terminals)) == len(terminals) - 1
     ends = np.flatnonzero(terminals | cuts | last)
-    budget.take(len(ends) * RECORD_BYTES, path)
+    budget.take(len(ends) * BOUNDS_BYTES, path)
     starts = np.concatenate([[0], ends[:-1] + 1])
     rows, terminated = ends - starts + 1, terminals[ends]
     steps = rows if "next_observations" in columns else rows - ~terminated

@@ -17,12 +17,13 @@ from awac_dist.data.format import needed_package
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.data.parquet import read_schema, read_tables
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget
+from awac_dist.files import BOUNDS_BYTES, RECORD_BYTES, Budget
 from awac_dist.types import Episode, Kind, Origin
 
 ROWS_PER_READ = 4096
 UNPACKED_LIMIT_BYTES = 1 << 24  # of one compressed value
-EPISODE_BYTES = 8 * RECORD_BYTES  # what an episode costs whose rows are looked for
+ID_BYTES = 2 * BOUNDS_BYTES  # what an episode costs whose rows are looked for
+PART_BYTES = 3 * RECORD_BYTES  # what rows of one cost besides their numbers, until it is whole
 FOLLOWED = ("next_observations", "successes", "terminals")  # the first that is there tells
 Names = Mapping[str, tuple[str, ...]]  # of the file's columns, by what they are to us
 
@@ -121,19 +122,17 @@ class Steps:
     def read(self, share: tuple[int, int]) -> Iterator[tuple[int, Episode]]:
         """Yield (number, episode) of a share, each as its last row is read."""
         (numbers, counts), (index, of), sizes = self._find_episodes(), share, self.widths()
-        parts: dict[Any, list[pa.Table]] = {}
+        begun = _Begun(counts, self._budget)
         for file in self.files:
             for table in read_tables(file, ROWS_PER_READ, self._columns):
                 rows = _rows_by_id(file, table, self._id)
                 mine = ((numbers[id_], id_) for id_ in rows if id_ in numbers)
-                for number, id_ in sorted(mine):
-                    if number % of != index:
-                        continue
-                    parts.setdefault(id_, []).append(table.drop_columns(self._id).take(rows[id_]))
-                    if sum(part.num_rows for part in parts[id_]) == counts[id_]:
+                for number, id_ in sorted(its for its in mine if its[0] % of == index):
+                    part = table.drop_columns(self._id).take(rows[id_])
+                    if parts := begun.add(id_, part, file):
                         named = f"episode {number} ({ascii(str(id_)[:40])[1:-1]})"
                         place = ArrowPlace(file, named, self._budget)
-                        episode = self._episode(self._joined(parts.pop(id_), place), number, place)
+                        episode = self._episode(self._joined(parts, place), number, place)
                         place.check_widths(episode, sizes)
                         yield number, episode
 
@@ -150,7 +149,7 @@ class Steps:
             for table, followed in self._ids(file):
                 before = counts.total()
                 for id_, rows in _rows_by_id(file, table, self._id).items():
-                    self._budget.take((id_ not in counts) * EPISODE_BYTES, file)
+                    self._budget.take((id_ not in counts) * ID_BYTES, file)
                     last = rows[-1].as_py()
                     last_rows[id_] = before + last
                     counts[id_] += len(rows)
@@ -207,6 +206,26 @@ class Steps:
             origin=Origin(self._kind, episode=number, start=start),
         )
         return replace(episode, successes=None if successes is None else successes[: len(episode)])
+
+
+class _Begun:
+    """The rows of episodes that are not yet whole."""
+
+    def __init__(self, counts: Mapping[Any, int], budget: Budget) -> None:
+        self._counts, self._budget = counts, budget
+        self._parts: dict[Any, list[pa.Table]] = {}
+        self._now = self._most = 0
+
+    def add(self, id_: Any, part: pa.Table, file: str) -> list[pa.Table]:
+        """Keep rows of an episode; returns all that it has once they are there, and forgets it."""
+        self._parts.setdefault(id_, []).append(part)
+        self._now += 1
+        self._budget.take(max(self._now - self._most, 0) * PART_BYTES, file)
+        self._most = max(self._most, self._now)
+        if sum(part.num_rows for part in self._parts[id_]) < self._counts[id_]:
+            return []
+        self._now -= len(self._parts[id_])
+        return self._parts.pop(id_)
 
 
 def _rows_by_id(file: str, table: pa.Table, name: str) -> dict[Any, pa.Array]:
