@@ -17,11 +17,13 @@ def all_usable(values: np.ndarray) -> bool:
 
 def flaw(values: Any) -> tuple[tuple[int, ...], str] | None:
     """The first number of any array that is not: its index, and what it is; None if all are."""
-    wrong = ~(np.abs(values) <= LARGEST)  # NaN compares with nothing
+    numbers = np.asarray(values)
+    wide = numbers.astype(np.promote_types(numbers.dtype, np.float32), copy=False)  # not float16
+    wrong = ~(np.abs(wide) <= LARGEST)  # NaN compares with nothing
     if not np.any(wrong):
         return None
-    place = np.unravel_index(int(np.argmax(wrong)), np.shape(values))
-    value = float(np.asarray(values)[place])
+    place = np.unravel_index(int(np.argmax(wrong)), numbers.shape)
+    value = float(numbers[place])
     if math.isnan(value):
         return tuple(map(int, place)), "NaN"
     which = "" if math.isinf(value) else f"{value:.3g}, whose square is "

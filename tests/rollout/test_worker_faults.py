@@ -20,7 +20,7 @@ from environments import FAILS, STEP, TAG, TERMINATES, VARIES, Failing
 from awac_dist.config import OnlineConfig, RunConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, InputError, RunFailed
-from awac_dist.floats import all_usable
+from awac_dist.floats import all_usable, flaw
 from awac_dist.messages import (
     Future,
     Handle,
@@ -836,3 +836,13 @@ def test_twenty_kills_and_how_long_they_hurt(ray_session: None) -> None:
     check_once(reports, workers)
     next(crew, None)
     print(f"20 kills: median {np.median(seconds):.1f} s, worst {max(seconds):.1f} s")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.bool_])
+def test_numbers_of_any_type_are_looked_at_without_a_warning(dtype: Any) -> None:
+    numbers = np.ones((2, 3), dtype)
+    assert flaw(numbers) is None
+    if numbers.dtype.kind == "f":
+        numbers[1, 2] = np.inf
+        assert flaw(numbers) == ((1, 2), "infinite in float32")
