@@ -231,7 +231,13 @@ SHORT = 5_000  # episodes, of one step
 def d4rl_short(path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name, column in short_columns().items():
-            file[{"obs": "observations", "terminateds": "terminals"}.get(name, name)] = column
+            file["observations" if name == "obs" else name] = column
+
+
+def npz_short(path: Path) -> None:
+    columns = short_columns()
+    with path.open("wb") as file:
+        np.savez(file, observations=columns.pop("obs"), **columns)
 
 
 def rllib_short(path: Path) -> None:
@@ -248,7 +254,8 @@ def short_columns() -> dict[str, np.ndarray]:
 
 @pytest.mark.usefixtures("small_room")
 @pytest.mark.parametrize(
-    ("form", "write"), [("D4RL HDF5", d4rl_short), ("RLlib Parquet", rllib_short)]
+    ("form", "write"),
+    [("D4RL HDF5", d4rl_short), ("RLlib Parquet", rllib_short), ("NumPy .npz", npz_short)],
 )
 def test_many_short_episodes_are_read(
     form: str, write: Callable[[Path], None], tmp_path: Path

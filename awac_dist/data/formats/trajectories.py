@@ -12,7 +12,7 @@ step that did not terminate is left out, and an episode that has no other step w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -25,7 +25,7 @@ from awac_dist.data.columns import EITHER, ENDS, Place, end_keys, widths
 from awac_dist.data.format import FileInfo, Format, Keys
 from awac_dist.data.formats import restricted_pickle
 from awac_dist.errors import InputError, naming
-from awac_dist.files import RECORD_BYTES, Budget, head, open_input, read_file, unpack_npz
+from awac_dist.files import BOUNDS_BYTES, Budget, head, open_input, read_file, unpack_npz
 from awac_dist.types import Episode, Kind, Origin
 
 REQUIRED = ("observations", "actions", "rewards")
@@ -52,7 +52,7 @@ def _read(
 
 
 def _episodes(
-    file: Place, share: tuple[int, int], trajectories: list[Any], keys: Keys, kind: Kind
+    file: Place, share: tuple[int, int], trajectories: Sequence[Any], keys: Keys, kind: Kind
 ) -> Iterator[tuple[int, Episode]]:
     index, of = share
     places = map(partial(_place, file), range(len(trajectories)))
@@ -64,7 +64,7 @@ def _episodes(
     first: tuple[int, int] | None = None
     for number in sorted({0, *range(index, len(kept), of)}):
         place, trajectory = _place(file, kept[number]), trajectories[kept[number]]
-        place.take(RECORD_BYTES)
+        place.take(BOUNDS_BYTES)
         episode = _episode(trajectory, keys, place, Origin(kind, episode=number))
         first = first or widths(episode)
         place.check_widths(episode, first)
@@ -125,7 +125,7 @@ def _episode(trajectory: Any, keys: Keys, place: Place, origin: Origin) -> Episo
     )
 
 
-def _listed(path: str, found: Any, keys: Keys, budget: Budget) -> list[Any]:
+def _listed(path: str, found: Any, keys: Keys, budget: Budget) -> Sequence[Any]:
     if isinstance(found, dict):
         return _cut(path, found, keys, budget)
     if isinstance(found, np.ndarray) and found.dtype.kind == "O":
@@ -136,7 +136,7 @@ def _listed(path: str, found: Any, keys: Keys, budget: Budget) -> list[Any]:
     return list(found)
 
 
-def _cut(path: str, whole: dict[Any, Any], keys: Keys, budget: Budget) -> list[Any]:
+def _cut(path: str, whole: dict[Any, Any], keys: Keys, budget: Budget) -> Sequence[Any]:
     """The trajectories in one dict of columns, as the flags of their ends tell."""
     observations, actions = (keys.get(name, (name,))[0] for name in REQUIRED[:2])
     arrays = {key: its for key, its in whole.items() if getattr(its, "ndim", 0)}
@@ -148,9 +148,21 @@ def _cut(path: str, whole: dict[Any, Any], keys: Keys, budget: Budget) -> list[A
         return [whole]
     ended = np.any([Place(path, "all steps").vector(its, "ends") != 0 for its in flags], axis=0)
     ends = (np.flatnonzero(ended) + 1).tolist()
-    budget.take(len(ends) * RECORD_BYTES, path)
-    bounds = pairwise(sorted({0, *ends, steps}))
-    return [{key: its[start:stop] for key, its in columns.items()} for start, stop in bounds]
+    budget.take(len(ends) * BOUNDS_BYTES, path)
+    return _Stretches(columns, list(pairwise(sorted({0, *ends, steps}))))
+
+
+class _Stretches(Sequence[Any]):
+    """Trajectories that lie one after the other in columns, each made where it is asked for."""
+
+    def __init__(self, columns: dict[Any, Any], bounds: list[tuple[int, int]]) -> None:
+        self._columns, self._bounds = columns, bounds
+
+    def __len__(self) -> int:
+        return len(self._bounds)
+
+    def __getitem__(self, number: Any) -> Any:
+        return {key: its[slice(*self._bounds[number])] for key, its in self._columns.items()}
 
 
 def _load_array(path: str, budget: Budget) -> Any:
