@@ -38,16 +38,18 @@ def register_tasks() -> None:
 
 
 def register_own(make: Callable[..., gymnasium.Env[Any, Any]]) -> str:
-    """Make a class, or a function that makes an environment, known by its name, which is returned.
+    """Make a class, or a function that makes an environment, known; returns its id, own/NAME.
 
-    Where that is known already, as of a class that was written anew, it now means this one.
+    Where that is known already, as of a class that was written anew, it now means this one. A bare
+    name would not do: Gymnasium takes Pendulum for the newest version of Pendulum, its own.
     """
     if isinstance(make, gymnasium.Env) or not callable(make):
         raise InputError(
             f"env: {make!r} is neither an id nor what makes an environment: give its class, or a "
             "function that returns one: each worker makes its own"
         )
-    env_id = getattr(make, "__name__", type(make).__name__).strip("<>")  # of a lambda
+    name = getattr(make, "__name__", type(make).__name__).strip("<>")  # of a lambda
+    env_id = f"own/{name}"
     gymnasium.registry[env_id] = Registration(env_id, entry_point=make)
     return env_id
 

@@ -297,15 +297,26 @@ def test_a_thread_may_train(tmp_path: Path) -> None:
 
 def test_a_class_written_anew_replaces_the_one_of_its_name(tmp_path: Path) -> None:
     first, second = in_notebook(), in_notebook()
-    assert register_own(first) == register_own(second) == "InNotebook"
-    assert isinstance(gymnasium.make("InNotebook").unwrapped, second)
+    assert register_own(first) == register_own(second) == "own/InNotebook"
+    assert isinstance(gymnasium.make("own/InNotebook").unwrapped, second)
     limited = register_own(lambda **more: gymnasium.wrappers.TimeLimit(second(**more), 7))
     assert env_spec(limited, first=0.5).max_episode_steps == 7
     run = awac_dist.train(env=second, run_dir=tmp_path / "run", **NO_DATA)
-    gymnasium.registry.pop("InNotebook")
-    with pytest.raises(InputError, match="no environment 'InNotebook'"):
+    gymnasium.registry.pop("own/InNotebook")
+    with pytest.raises(InputError, match="no environment 'own/InNotebook'"):
         run.evaluate(episodes=1)
     assert run.evaluate(env=second, episodes=1).lengths == (5,)
+
+
+def test_a_class_named_like_a_known_task_is_the_one_that_is_trained(tmp_path: Path) -> None:
+    pendulum = type("Pendulum", (in_notebook(),), {})
+    run = awac_dist.train(env=pendulum, run_dir=tmp_path / "run", **NO_DATA)
+    assert run.config.env.id == "own/Pendulum"
+    assert run.evaluate(episodes=1).returns == (5.0,)  # 1 a step, where Gymnasium's has costs
+    assert run.evaluate(env=pendulum, episodes=1).returns == (5.0,)
+    again = run.resume(env=pendulum, **{"online.env_steps": 40})
+    assert {*again.metrics["eval/return"].dropna()} == {5.0}
+    assert awac_dist.load_data(run.folder)[0].observations.shape == (6, 2)
 
 
 def test_a_class_of_this_program_reaches_other_processes() -> None:
@@ -331,7 +342,7 @@ def test_what_cannot_travel_is_told_before_anything_starts(
         assert lock
         return make(**more)
 
-    line = "environment with_lock cannot be sent to other processes: TypeError: cannot pickle '_th"
+    line = "environment own/with_lock cannot be sent to other processes: TypeError: cannot pickle '_th"
     with pytest.raises(InputError, match=line):
         awac_dist.train(env=with_lock, run_dir=tmp_path / "run", **{**NO_DATA, "runtime": "ray"})
     assert not (tmp_path / "run").exists()

@@ -43,12 +43,12 @@ def test_the_examples_run(
     try:
         exec(compile(source, str(PAGE), "exec"), {"__name__": "page"})
     finally:
-        gymnasium.registry.pop("Reach", None)
+        gymnasium.registry.pop("own/Reach", None)
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith(f"Run('{tmp_path}/cheetah')\n")
     assert "10 " in out.splitlines()[-3]  # updates of the learner alone
-    assert awac_dist.Run("reach").config.env.id == "Reach"
+    assert awac_dist.Run("reach").config.env.id == "own/Reach"
 
 
 def test_the_page_tells_of_every_call() -> None:
