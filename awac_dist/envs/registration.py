@@ -1,7 +1,7 @@
 """The ids of tasks: ours, known to Gymnasium as soon as awac_dist is imported, and a program's own.
 
 Entry points of ours are text, so that a process that makes none of these tasks never loads a
-simulator. What a program registered is a class or a function of its own, which has to travel.
+simulator. What a program registered is unknown to other processes, and has to travel.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from pkgutil import resolve_name
 from typing import Any
 
 import cloudpickle
@@ -18,6 +19,7 @@ from gymnasium.envs.registration import EnvSpec as Registration
 from awac_dist.errors import InputError, told
 from awac_dist.types import EnvSpec
 
+KNOWN_EVERYWHERE = ("gymnasium", "gymnasium_robotics", "awac_dist")  # packages of entry points
 HAND = "awac_dist.envs.adroit"
 TASKS: dict[str, tuple[str, int, dict[str, Any]]] = {  # entry point, steps, options
     "awac_dist/PenBinary-v0": (f"{HAND}:PenBinaryEnv", 200, {}),
@@ -60,8 +62,14 @@ def able_to_travel(spec: EnvSpec) -> EnvSpec:
     An InputError says that it cannot be pickled.
     """
     known = gymnasium.registry.get(spec.env_id)
-    if known is None or not callable(known.entry_point):
+    if known is None:
         return spec
+    entry_point = known.entry_point
+    if isinstance(entry_point, str):
+        if entry_point.partition(":")[0].partition(".")[0] in KNOWN_EVERYWHERE:
+            return spec
+        if entry_point.startswith("__main__:"):  # which is another program there
+            known = replace(known, entry_point=resolve_name(entry_point))
     try:
         return replace(spec, registration=cloudpickle.dumps(known))
     except Exception as error:  # whatever pickling its parts raises

@@ -30,6 +30,7 @@ from awac_dist.envs.registration import able_to_travel, register_own
 from awac_dist.errors import InputError
 from awac_dist.files import sealed
 from awac_dist.reporting.recorder import Recorder
+from awac_dist.types import EnvSpec
 
 NOTEBOOK = """
 import gymnasium
@@ -319,17 +320,34 @@ def test_a_class_named_like_a_known_task_is_the_one_that_is_trained(tmp_path: Pa
     assert awac_dist.load_data(run.folder)[0].observations.shape == (6, 2)
 
 
-def test_a_class_of_this_program_reaches_other_processes() -> None:
-    env_id = register_own(in_notebook())
-    spec = able_to_travel(env_spec(env_id, max_episode_steps=5, first=0.25))
+def first_seen_elsewhere(spec: EnvSpec, folder: Path) -> bytes:
+    """What a process that knows nothing of this one sees first."""
     there = (
         "import pickle, sys; from awac_dist.envs.make import make_task;"
         "env = make_task(pickle.load(sys.stdin.buffer)); print(env.reset()[0][0])"
     )
-    done = subprocess.run([sys.executable, "-c", there], input=pickle.dumps(spec), check=True,
-                          capture_output=True)  # fmt: skip
-    assert done.stdout == b"0.25\n"
+    path = {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    return subprocess.run([sys.executable, "-c", there], input=pickle.dumps(spec), check=True,
+                          capture_output=True, env={**os.environ, **path}).stdout  # fmt: skip
+
+
+def test_a_class_of_this_program_reaches_other_processes(tmp_path: Path) -> None:
+    env_id = register_own(in_notebook())
+    spec = able_to_travel(env_spec(env_id, max_episode_steps=5, first=0.25))
+    assert first_seen_elsewhere(spec, tmp_path) == b"0.25\n"
     assert able_to_travel(env_spec(ENV)).registration == b""
+
+
+@pytest.mark.parametrize("module", ["__main__", "a_robot_of_mine"])
+def test_what_this_program_registered_by_words_reaches_other_processes(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_robot_of_mine.py").write_text(NOTEBOOK)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("__main__.InNotebook", in_notebook(), raising=False)
+    gymnasium.register("Words-v0", f"{module}:InNotebook", max_episode_steps=5)
+    spec = able_to_travel(env_spec("Words-v0", first=0.25))
+    assert first_seen_elsewhere(spec, tmp_path) == b"0.25\n"
 
 
 def test_what_cannot_travel_is_told_before_anything_starts(
@@ -342,7 +360,7 @@ def test_what_cannot_travel_is_told_before_anything_starts(
         assert lock
         return make(**more)
 
-    line = "environment own/with_lock cannot be sent to other processes: TypeError: cannot pickle '_th"
+    line = "environment own/with_lock cannot be sent to other processes: TypeError: cannot pickle"
     with pytest.raises(InputError, match=line):
         awac_dist.train(env=with_lock, run_dir=tmp_path / "run", **{**NO_DATA, "runtime": "ray"})
     assert not (tmp_path / "run").exists()
