@@ -27,6 +27,7 @@ from awac_dist.policies.npz import find_policy, read_policy
 from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, read_table
 from awac_dist.reporting.run_place import RunPlace
 from awac_dist.reporting.screen import Caller, say
+from awac_dist.reporting.wording import to_resume
 
 if TYPE_CHECKING:
     import gymnasium
@@ -185,7 +186,8 @@ def _trained(options: Options, verbose: bool) -> Run:
         try:
             signal.raise_signal(stop.signal_number)  # it is the caller's, and the run has ended
         except KeyboardInterrupt as interrupt:
-            interrupt.add_note(f"the run ended in order; {run}.resume() goes on with it")
+            again = to_resume(run.folder, options.config.env.by_code)
+            interrupt.add_note(f"the run ended in order; {again} goes on with it")
             raise
     return run
 

@@ -23,6 +23,7 @@ from awac_dist.config import RunConfig
 from awac_dist.data.experience import finish_journals, list_files
 from awac_dist.data.record import RECORD, record_of
 from awac_dist.data.sources import EXPERIENCE, Source
+from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.registration import able_to_travel
 from awac_dist.envs.trial import Trial
 from awac_dist.errors import InputError, RunFailed, RuntimeLost, needed, writable
@@ -40,7 +41,7 @@ from awac_dist.reporting.run_place import RunPlace, default_run_name, only_one_a
 from awac_dist.reporting.screen import Caller, Screen, say
 from awac_dist.reporting.summary import summary
 from awac_dist.reporting.tracking import Tracking
-from awac_dist.reporting.wording import counted, to_go_on
+from awac_dist.reporting.wording import counted, to_go_on, to_resume
 from awac_dist.runs.components import INITIAL_POLICY, Components
 from awac_dist.runs.driver import Driver
 from awac_dist.runs.plan import local_resources, named_address
@@ -156,7 +157,9 @@ def _session(
             note(components.placement)
         stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
     text = summary(recorder, folder, stopped_early)
-    return text if stopped_early is None else f"{text}\n{to_go_on(folder, *config.env.to_type)}"
+    if stopped_early is None:
+        return text
+    return f"{text}\n{_to_go_on(stop.screen, folder, config.env)}"
 
 
 @contextmanager
@@ -183,7 +186,7 @@ def _begun(
             try:
                 yield
             except (RunFailed, KeyboardInterrupt) as error:
-                error.add_note(to_go_on(place.shared, *config.env.to_type))
+                error.add_note(_to_go_on(screen, place.shared, config.env))
                 raise
         except InputError:
             if new and not _anything_ran(place):
@@ -200,7 +203,7 @@ def _recorded(
 
     def last_word(why: str) -> None:
         assert tell is not None
-        tell(f"awac_dist: {why}\n{to_go_on(place.shared, *config.env.to_type)}")
+        tell(f"awac_dist: {why}\n{_to_go_on(stop.screen, place.shared, config.env)}")
 
     inline = config.runtime == "inline"
     runtime = start_runtime(inline=inline, address=config.address, last_word=tell and last_word)
@@ -227,6 +230,12 @@ def _recorded(
         with needed(place.shared):
             plot_learning_curve(place.local, rows)
         place.keep()
+
+
+def _to_go_on(screen: Screen | Caller, folder: str, env: EnvConfig) -> str:
+    if isinstance(screen, Caller):
+        return f"To go on:\n{to_resume(folder, env.by_code)}"
+    return to_go_on(folder, *env.to_type)
 
 
 def _new_place(config: RunConfig) -> RunPlace:

@@ -62,8 +62,9 @@ def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) ->
     inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
     given = {field.at: path for path, field in known.items()}
     if not isinstance(content, dict | None):
-        place = f"{file}: {part}" if part else file
-        raise InputError(f"{place}: {content!r} is not a mapping of options to values")
+        whole = f"{file}: {part}" if part else file
+        raise InputError(f"{whole}: {content!r} is not a mapping of options to values")
+    place = f"{file}: " if file else ""
     for key, value in (content or {}).items():
         path = f"{part}.{key}" if part else str(key)
         path = given.get(path, path)
@@ -71,10 +72,13 @@ def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) ->
             path = METHOD
         if path in inner and (isinstance(value, dict) or path not in known):
             yield from flattened(file, path, value, known)  # an option's name may be a part's
+        elif path == METHOD and str(value) not in METHODS:
+            hint = did_you_mean(str(value), METHODS, f"there are {', '.join(METHODS)}.")
+            own = "One of your own is registered first: see docs/add-a-method.md"
+            raise InputError(f"{place}no algorithm {value}; {hint} {own}")
         elif path in known or path == METHOD:
             yield Setting(path, f"{file}: {path}" if file else path, value)
         else:
-            place = f"{file}: " if file else ""
             raise InputError(f"{place}no option {path}; {did_you_mean(path, {*known, *inner})}")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
 
 from awac_dist.ranges import Checked
 
+OWN = "own/"  # before the name of a class, or function, that a program gave
 MODULE = re.compile(r'"([A-Za-z_][\w.]*:[A-Za-z_][^"]*)"')  # and a name in it, as JSON has it
 
 
@@ -31,3 +33,11 @@ class EnvConfig(Checked):
         kwargs = json.dumps(self.kwargs)
         words = ["--env", self.id] if ":" in self.id else []
         return [*words, "--env.kwargs", kwargs] if MODULE.search(kwargs) else words
+
+    @property
+    def by_code(self) -> str:
+        """The argument by which a program says the task again; empty where its id says enough."""
+        if self.id.startswith(OWN):
+            name = self.id.removeprefix(OWN)
+            return f"env={'...' if iskeyword(name) else name}"  # of a lambda
+        return f"env={self.id!r}" if ":" in self.id else ""

@@ -16,6 +16,7 @@ import cloudpickle
 import gymnasium
 from gymnasium.envs.registration import EnvSpec as Registration
 
+from awac_dist.envs.config import OWN
 from awac_dist.errors import InputError, told
 from awac_dist.types import EnvSpec
 
@@ -51,7 +52,7 @@ def register_own(make: Callable[..., gymnasium.Env[Any, Any]]) -> str:
             "function that returns one: each worker makes its own"
         )
     name = getattr(make, "__name__", type(make).__name__).strip("<>")  # of a lambda
-    env_id = f"own/{name}"
+    env_id = f"{OWN}{name}"
     gymnasium.registry[env_id] = Registration(env_id, entry_point=make)
     return env_id
 

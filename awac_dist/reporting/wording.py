@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 from collections.abc import Sequence
 
 from awac_dist.evaluation.result import Evaluation, Share
@@ -104,8 +105,15 @@ def to_go_on(folder: str, *words: str, what: str = "To go on") -> str:
     return f"{what}:\n{shlex.join([*door(), '--resume', folder, *words])}"
 
 
+def to_resume(folder: str, argument: str = "") -> str:
+    """What does so in a program: an expression."""
+    return f"Run({folder!r}).resume({argument})"
+
+
 def door() -> list[str]:
-    """The words by which this process came to launch: those of the wheel's command, or Python's."""
+    """The words by which this process came to launch: the wheel's command, a program, or Python."""
     if came_by() == PROGRAM:
         return [PROGRAM, "launch"]
+    if sys.argv[1:2] == ["launch"]:  # a person's own, which registers a method, say
+        return [*(["python"] if sys.argv[0].endswith(".py") else []), sys.argv[0], "launch"]
     return ["python", "-m", "awac_dist.launch"]

@@ -27,7 +27,7 @@ from awac_dist.cli.main import main
 from awac_dist.config import RunConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.envs.registration import able_to_travel, register_own
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, RunFailed
 from awac_dist.files import sealed
 from awac_dist.reporting.recorder import Recorder
 from awac_dist.types import EnvSpec
@@ -256,7 +256,7 @@ def test_ctrl_c_is_the_callers_once_the_run_has_ended_in_order(
     with signalled(signal.SIGINT, monkeypatch), pytest.raises(KeyboardInterrupt) as caught:
         awac_dist.train(env=in_notebook(), run_dir=folder, **LONG)
     (note,) = caught.value.__notes__
-    assert note == f"the run ended in order; Run('{folder}').resume() goes on with it"
+    assert note == f"the run ended in order; Run('{folder}').resume(env=InNotebook) goes on with it"
     run = awac_dist.Run(folder)
     done = run.metrics["env_steps"].max()
     assert 10 <= done < 2_000
@@ -265,6 +265,18 @@ def test_ctrl_c_is_the_callers_once_the_run_has_ended_in_order(
     assert (
         run.resume(**{"online.env_steps": int(done) + 40}).metrics["env_steps"].max() == done + 40
     )
+
+
+def test_a_run_that_fails_tells_its_program_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Recorder) -> None:
+        raise RunFailed("it cannot go on")
+
+    monkeypatch.setattr(Recorder, "tick", fails)
+    with pytest.raises(RunFailed) as caught:
+        awac_dist.train(env=in_notebook(), run_dir=tmp_path / "run", **NO_DATA)
+    assert caught.value.__notes__ == [f"To go on:\nRun('{tmp_path}/run').resume(env=InNotebook)"]
 
 
 def test_another_signal_is_given_to_whoever_handled_it(

@@ -601,7 +601,10 @@ class TestMethods:
     def test_unknown_names_and_options_name_the_nearest(self, tmp_path: Path) -> None:
         assert refusal("--algorithm", "stedy") == "no algorithm stedy; did you mean steady?"
         file = write(tmp_path, "algorithm: {name: stedy}")
-        assert refusal("--config", file) == "no algorithm stedy; did you mean steady?"
+        assert refusal("--config", file) == (
+            f"{file}: no algorithm stedy; did you mean steady? One of your own is registered "
+            "first: see docs/add-a-method.md"
+        )
         line = refusal("--algorithm", "steady", "--algorithm.patence", "1")
         assert line == "no option --algorithm.patence; did you mean --algorithm.patience?"
 

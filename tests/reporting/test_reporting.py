@@ -49,6 +49,7 @@ from awac_dist.reporting.wording import (
     number,
     success,
     to_go_on,
+    to_resume,
 )
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -227,8 +228,25 @@ def test_plain_display_is_sparse_and_knows_no_escape_codes() -> None:
 def test_what_goes_on_with_a_run_is_what_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/of/a/wheel/bin/awac-dist", "launch"])
     assert to_go_on("runs/a") == "To go on:\nawac-dist launch --resume runs/a"
+    monkeypatch.setattr(sys, "argv", ["train.py", "launch", "--algorithm", "mine"])
+    assert to_go_on("runs/a") == "To go on:\npython train.py launch --resume runs/a"
+    monkeypatch.setattr(sys, "argv", ["/bin/my-robot", "launch"])
+    assert to_go_on("runs/a") == "To go on:\n/bin/my-robot launch --resume runs/a"
     monkeypatch.setattr(sys, "argv", [])  # in an interpreter that a program holds
     assert to_go_on("runs/a").endswith("\npython -m awac_dist.launch --resume runs/a")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "call"),
+    [
+        ("Ant-v5", "Run('runs/a').resume()"),
+        ("mine:Task-v0", "Run('runs/a').resume(env='mine:Task-v0')"),
+        ("own/Reach", "Run('runs/a').resume(env=Reach)"),
+        ("own/lambda", "Run('runs/a').resume(env=...)"),
+    ],
+)
+def test_a_program_is_told_the_call_that_goes_on(env_id: str, call: str) -> None:
+    assert to_resume("runs/a", EnvConfig(env_id).by_code) == call
 
 
 def test_plain_display_is_silent_of_what_does_not_go_on() -> None:
