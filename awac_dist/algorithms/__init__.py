@@ -10,13 +10,14 @@ itself when the first of its attributes is wanted.
 from __future__ import annotations
 
 import sys
+from dataclasses import is_dataclass
 from importlib.util import find_spec, module_from_spec
 from pkgutil import resolve_name
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from awac_dist.errors import InputError, did_you_mean
+from awac_dist.errors import InputError, did_you_mean, told
 
 if TYPE_CHECKING:
     from awac_dist.algorithms.base import Method, MethodConfig
@@ -83,12 +84,19 @@ def method_class(name: str) -> type[Method]:
     """The method of a name; imports its file.
 
     Raises:
-        InputError: There is none; names the nearest.
+        InputError: There is none, and the nearest is named; or what was registered is none.
     """
     if name not in METHODS:
         hint = did_you_mean(name, METHODS, f"there are {', '.join(METHODS)}")
         raise InputError(f"no algorithm {name}; {hint}")
-    found: type[Method] = resolve_name(METHODS[name])
+    target = METHODS[name]
+    try:
+        found: type[Method] = resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"algorithm {name}: cannot be had of {target!r}: {told(error)}") from error
+    if not is_dataclass(getattr(found, "Config", None)):
+        need = "is no method with a dataclass of options, Config: see docs/add-a-method.md"
+        raise InputError(f"algorithm {name}: {target} {need}")
     return found
 
 

@@ -521,6 +521,29 @@ def test_a_method_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build(MineConfig()).networks.keys() == {"actor", "extra"}  # of which one has no options
 
 
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("mien:Mine", "ModuleNotFoundError: No module named 'mien'"),
+        (f"{__name__}:Mien", f"AttributeError: module '{__name__}' has no attribute 'Mien'"),
+        ("no words", "ValueError: invalid format: 'no words'"),
+        (f"{__name__}:MineConfig", "is no method with a dataclass of options, Config: see docs/"),
+        ("awac_dist.algorithms.base:Method", "is no method with a dataclass of options, Config"),
+    ],
+)
+def test_a_method_of_ones_own_that_is_not_there_is_told_in_a_line(
+    target: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(algorithms, "METHODS", dict(METHODS))
+    algorithms.register_method("mine", target)
+    with pytest.raises(InputError) as caught:
+        config_class("mine")
+    told = str(caught.value)
+    assert told.startswith("algorithm mine: ")
+    assert target in told
+    assert why in told
+
+
 def test_options_know_their_method_where_nobody_named_it() -> None:
     assert MineConfig().method is Mine  # as in a learner's process, which never registered it
     assert BCConfig().method is BC
