@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import yaml
 
-from awac_dist.cli.options import Options, to_mapping
+from awac_dist.algorithms import name_of
+from awac_dist.cli.options import Options, parse, to_mapping
+from awac_dist.cli.presets import presets
 from awac_dist.config import NOTHING_TO_CLONE, RunConfig
 from awac_dist.data.record import RECORD, begin, go_on
 from awac_dist.data.sources import Source, count_episodes, episodes
@@ -43,7 +45,7 @@ def run(options: Options) -> None:
     with Screen():  # what Gymnasium prints is nobody's business here
         task, sources = inputs(options)
         text = _described(config, task.spec, sources, plan_of(config, local_resources()))
-    say(text)
+    say(text + _preset(name_of(config.algorithm)) * options.without_preset)
 
 
 def inputs(options: Options) -> tuple[Trial, list[Source]]:
@@ -101,6 +103,15 @@ def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan
     ]
     resolved = yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
     return "\n".join([resolved, "# ", *(f"# {line}" for line in lines)])
+
+
+def _preset(method: str) -> str:
+    """A line of what is left out where a method was named alone, and wants more of a run."""
+    if method not in presets():
+        return ""
+    whole, alone = (parse([option, method]).config for option in ("--config", "--algorithm"))
+    told = f"--algorithm {method} changes the losses alone, --config {method} the run, too"
+    return f"\n# preset    none: {told}" if whole != alone else ""
 
 
 def _prior_data(sources: Sequence[Source]) -> PriorData:

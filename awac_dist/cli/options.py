@@ -111,6 +111,7 @@ class Options(NamedTuple):
     dry_run: bool
     resume: RunPlace | None  # the run to go on with; None begins a new one
     more_data: tuple[str, ...] = ()  # that a run goes on with: new, or where its data is by now
+    without_preset: bool = False  # whether a method was named, and no file of options
 
     @property
     def module(self) -> str:
@@ -152,7 +153,8 @@ def parse(argv: Sequence[str]) -> Options:
     if len(words) < len(argv):
         _print_help(defaults_of(method))
         raise SystemExit(0)
-    return Options(config_of(method, methods, settings), argv, launch.dry_run, place, more)
+    config, alone = config_of(method, methods, settings), bool(launch.algorithm and not files)
+    return Options(config, argv, launch.dry_run, place, more, alone)
 
 
 def by_code(base: RunConfig | str | None, content: Mapping[str, Any]) -> Options:

@@ -117,6 +117,26 @@ def test_a_dry_run_prints_config_and_plan_and_leaves_nothing(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--algorithm", "rlpd"], True),
+        (["--config", "rlpd"], False),
+        (["--algorithm", "rlpd", "--config", "rlpd"], False),
+        (["--algorithm", "awac"], False),  # whose preset is the defaults
+    ],
+)
+def test_a_dry_run_tells_a_method_without_its_preset(
+    words: list[str], told: bool, data: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*words, "--online.env_steps", "6000"]  # rlpd's first 5,000 are a warm-up
+    assert main([*SMALL, "--data", data, *words, "--dry-run"]) == 0
+    out = capfd.readouterr().out
+    line = "preset    none: --algorithm rlpd changes the losses alone, --config rlpd the run, too"
+    assert (f"\n# {line}\n" in out) == told
+    assert yaml.safe_load(out)["env"]
+
+
 def test_a_dry_run_refuses_a_folder_that_the_run_would(
     data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
