@@ -11,6 +11,7 @@ TRUNCATES = "tests/CountingTruncates-v0"  # after 7 steps
 VARIES = "tests/CountingVaries-v0"  # either, after 2 to 6 steps that the seed decides
 GOALS = "tests/CountingGoals-v0"  # reach a drawn step, after which it ends; cut after 9 steps
 FAILS = "tests/Fails{}-v0"  # in two of three episodes at most, a way of WAYS for each
+BURNS = r"ValueError: the motor burns \(environments\.py, line \d+, in _fail\)"  # as told
 TAG, STEP, RECEIVED = 0, 1, slice(2, 4)  # columns of an observation
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.envs.guard import GUARD, PASSING, EnvironmentFault
+from awac_dist.envs.guard import GUARD, PASSING, fault_of
 from awac_dist.envs.make import Environment
-from awac_dist.errors import told
 from awac_dist.floats import LARGEST, all_usable, flaw
 from awac_dist.types import Array, EnvSpec
 
@@ -41,7 +40,7 @@ class Guarded:
         except PASSING:
             raise
         except BaseException as error:  # GUARD would take a microsecond
-            raise EnvironmentFault(told(error)) from error
+            raise fault_of(error) from error
 
     def close(self) -> None:
         """Close it; another one has to be made."""

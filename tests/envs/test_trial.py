@@ -1,5 +1,6 @@
 """A task that cannot be learned from says so at once, in one line, whatever it does."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -134,6 +135,22 @@ def test_what_cannot_be_learned_from_is_one_line(way: str) -> None:
     assert called["made"] == MAX_FAULTS
     if way != "cannot be made":
         assert called["close"] == MAX_FAULTS  # or the next could not have its port
+
+
+@pytest.mark.parametrize(
+    ("ways", "where"),
+    [
+        ({"step": lambda _: fail(OSError("no power"))}, "OSError: no power (@, in fail)"),
+        ({"step": lambda _: json.loads("{")}, "column 2 (char 1) (@, in <lambda>)"),  # a library's
+        ({"made": lambda _: fail(TypeError("an arm"))}, "}) (@, in fail)"),  # as Gymnasium says
+        ({"step": lambda _: 4}, "to be a tuple, actual type: <class 'int'>"),
+    ],
+)
+def test_where_it_fails_is_told(ways: dict[str, Any], where: str) -> None:
+    with pytest.raises(InputError) as caught:
+        tried(**ways)
+    told = re.sub(r"test_trial\.py, line \d+", "@", str(caught.value)).removesuffix(f"; {API}")
+    assert told.endswith(where)
 
 
 def test_a_reset_without_a_seed_is_told_how_it_should_be() -> None:

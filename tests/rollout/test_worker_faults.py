@@ -1,6 +1,7 @@
 """Workers and environments that fail: nothing that was accepted is lost, nothing counts twice."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from environments import FAILS, STEP, TAG, TERMINATES, VARIES, Failing
+from environments import BURNS, FAILS, STEP, TAG, TERMINATES, VARIES, Failing
 
 from awac_dist.config import OnlineConfig, RunConfig
 from awac_dist.envs.make import env_spec
@@ -92,14 +93,15 @@ def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
     assert len(under_way) <= num_envs
     assert len(collected.faults) > 5 * num_envs
     says = {
-        "Raises": "ValueError: the motor burns",
-        "NoReset": "ValueError: the motor burns",
+        "Raises": BURNS,
+        "NoReset": BURNS,
         "NaN": "ValueError: column 1 of the observation is NaN",
         "Infinite": "ValueError: column 1 of the observation is infinite in float32",
         "NaNReward": "ValueError: the reward is NaN",
         "OtherShape": "ValueError: the observation has shape (3,), not (4,)",
     }
-    assert set(collected.faults) == {says[way]}
+    (told,) = set(collected.faults)
+    assert told == says[way] or re.fullmatch(says[way], told)
 
 
 def test_faults_repeat_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,10 +166,8 @@ def test_an_environment_that_always_fails_ends_the_run_with_one_line(
     collector = Collector(env_spec(TERMINATES), 1, (0, 0, 0), make_env=make)
     with pytest.raises(RunFailed) as caught:
         getattr(collector, method)(policy_for(TERMINATES), 50, "online")
-    assert str(caught.value) == (
-        f"environment {TERMINATES} failed in 5 episodes in a row; "
-        "the last: ValueError: the motor burns"
-    )
+    start = f"environment {TERMINATES} failed in 5 episodes in a row; the last: "
+    assert re.fullmatch(re.escape(start) + BURNS, str(caught.value))
     assert len(made) == 5
 
 
