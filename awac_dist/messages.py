@@ -157,6 +157,7 @@ class RolloutReport(NamedTuple):
     send_s: float
     dropped: int = 0  # episodes whose environment failed
     fault: str = ""  # how the last of them did
+    trace: str = ""  # where the first of them did, in full
     stream: StreamState | None = None  # after the call
     env_s: float = 0.0  # of act_s, in the environments
     policy_s: float = 0.0  # of act_s, in the policy

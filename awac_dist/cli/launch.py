@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
+from traceback import format_exception
 from types import FrameType
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def train(options: Options, screen: Screen | Caller, stop: StopRequest) -> Train
     title = f"awac_dist: {config.env.id} -> {place.shared}"
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
-        open_display(screen.stream, title) as display,
+        open_display(screen.stream, title, screen.log or screen.stream) as display,
         threads_put_back(),
     ):
         starts = 1
@@ -186,6 +187,8 @@ def _begun(
             try:
                 yield
             except (RunFailed, KeyboardInterrupt) as error:
+                if screen.log is not None:
+                    say("".join(format_exception(error)), screen.log)
                 error.add_note(_to_go_on(screen, place.shared, config.env))
                 raise
         except InputError:

@@ -48,11 +48,13 @@ class PlainDisplay:
     """One line now and then, for pipes and logs; the title first.
 
     Between two lines of one phase pass at least `interval_s`. What an evaluation found is a note of
-    its own, and not said again.
+    its own, and not said again. All but how far it is goes to the log, too.
     """
 
-    def __init__(self, stream: TextIO, title: str, interval_s: float = 10.0) -> None:
-        self._stream, self._interval_s = stream, interval_s
+    def __init__(
+        self, stream: TextIO, title: str, log: TextIO | None = None, interval_s: float = 10.0
+    ) -> None:
+        self._stream, self._log, self._interval_s = stream, log or stream, interval_s
         self._phase, self._next_s = "", 0.0
         self.note(title)
 
@@ -64,17 +66,25 @@ class PlainDisplay:
         facts = _facts(status)
         head = f"[{duration(status.elapsed_s)}] {status.phase} {facts['done']}"
         parts = head, facts["speed"], facts["also"], facts["left"]
-        self.note(" | ".join(filter(None, parts)))
+        say(" | ".join(filter(None, parts)), self._stream)
 
     def note(self, line: str) -> None:
         """Print a line that stays: a phase that ended, an evaluation, a warning."""
-        say(line, self._stream)
+        if self._log is not self._stream:
+            say(line, self._stream)
+        self.log(line)
+
+    def log(self, text: str) -> None:
+        """Write lines that a person may look for to the log alone."""
+        say(text, self._log)
 
 
 class LiveDisplay:
     """A panel at the foot of the terminal that keeps itself up to date, the title on its frame."""
 
-    def __init__(self, stream: TextIO, title: str) -> None:
+    def __init__(self, stream: TextIO, title: str, log: TextIO) -> None:
+        self._log = log
+        self.log(title)
         self._title, self._began = safe(title), time.monotonic()
         self._shown: tuple[Status, float] | None = None  # and when
         self._console = Console(file=stream, force_terminal=True, highlight=False)
@@ -97,6 +107,11 @@ class LiveDisplay:
     def note(self, line: str) -> None:
         """Print a line that stays, above the panel."""
         self._console.print(Text(safe(line)))
+        self.log(line)
+
+    def log(self, text: str) -> None:
+        """Write lines that a person may look for to the log alone."""
+        say(text, self._log)
 
     def close(self) -> None:
         """Leave the screen tidy."""
@@ -130,12 +145,12 @@ Display: TypeAlias = "PlainDisplay | LiveDisplay"
 
 
 @contextmanager
-def open_display(stream: TextIO, title: str) -> Iterator[Display]:
+def open_display(stream: TextIO, title: str, log: TextIO) -> Iterator[Display]:
     """The display that suits the stream: live on a terminal, else plain lines."""
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
-        yield PlainDisplay(stream, title)
+        yield PlainDisplay(stream, title, log)
     else:
-        with closing(LiveDisplay(stream, title)) as display:
+        with closing(LiveDisplay(stream, title, log)) as display:
             yield display
 
 

@@ -49,6 +49,7 @@ class Recorder:
         self._steps_ever = 0
         self._phase_began = 0.0, 0
         self._rollouts: list[tuple[RolloutReport, int]] = []
+        self._traced = False  # whether the log has a fault of an environment in full
         self._acted = False  # whether an episode has ended since the start
         self.env_steps = self.grad_steps = 0
         self.evaluations: dict[str, Evaluation] = {}  # the last of each phase
@@ -121,6 +122,9 @@ class Recorder:
         self._rollouts.append((report, lag))
         if report.dropped:
             self.note(f"{counted(report.dropped, 'episode')} dropped: {report.fault}")
+            if not self._traced:
+                self._traced = True
+                self._display.log(report.trace)
             self._count("dropped_episodes", report.dropped)
 
     def evaluated(self, evaluation: Evaluation) -> None:

@@ -53,6 +53,11 @@ class _Output(io.FileIO):
             return len(data)
 
 
+def _log(path: Path) -> TextIO:
+    """A run's log, to which lines are added."""
+    return io.TextIOWrapper(io.BufferedWriter(_Output(path, "a")), "utf-8", line_buffering=True)
+
+
 class Screen:
     """Takes descriptors 1 and 2 away from everybody, C libraries and child processes included.
 
@@ -65,6 +70,7 @@ class Screen:
     """
 
     stream: TextIO  # open inside the `with`
+    log: TextIO | None = None  # that which is diverted to, for lines of ours
 
     @property
     def is_gone(self) -> bool:
@@ -96,6 +102,7 @@ class Screen:
             _point_to(log.fileno())  # first, so that nothing is spooled behind the copy's back
             shutil.copyfileobj(spooled, log)
         self._spool.close()
+        self.log = _log(path)
 
     def __exit__(self, *exception: object) -> None:
         sys.stdout, sys.stderr = self._streams  # whatever somebody else put there
@@ -107,16 +114,19 @@ class Screen:
             os.close(self._stderr)
             self._spool.close()
             self.stream.close()
+            if self.log is not None:
+                self.log.close()
             _open_again()
 
 
 class Caller:
     """In place of a `Screen` where a program calls: its output stays its own.
 
-    Lines are printed as the program itself prints, if it wants them, else they go to the log.
+    Lines are printed as the program itself prints, if it wants them; they go to the log, too.
     """
 
     is_gone, last_word = False, None
+    log: TextIO | None = None
 
     def __init__(self, *, verbose: bool) -> None:
         self._verbose, self.stream = verbose, sys.stdout
@@ -125,13 +135,14 @@ class Caller:
         return self
 
     def divert(self, path: Path) -> None:
-        """Write to the end of the file at `path` from now on, if nobody wants to read."""
+        """Write to the end of the file at `path` from now on; there alone, if nobody reads."""
+        self.log = _log(path)
         if not self._verbose:
-            self.stream = path.open("a", encoding="utf-8")
+            self.stream = self.log
 
     def __exit__(self, *exception: object) -> None:
-        if not self._verbose and self.stream is not sys.stdout:
-            self.stream.close()
+        if self.log is not None:
+            self.log.close()
 
 
 def _point_to(descriptor: int) -> None:

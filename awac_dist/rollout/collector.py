@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from traceback import format_exception
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class Collected:
     fragments: list[Episode] = field(default_factory=list)  # in the order in which they were cut
     finished: list[Finished] = field(default_factory=list)  # totals of the episodes that ended
     faults: list[str] = field(default_factory=list)  # why each dropped episode was dropped
+    trace: str = ""  # how the first of them came to be, in full
     env_s: float = 0.0  # in the environments
     policy_s: float = 0.0  # in the policy
 
@@ -158,6 +160,7 @@ class Collector:
     def _drop(self, slot: Slot, fault: EnvironmentFault, collected: Collected) -> None:
         slot.drop()
         collected.faults.append(str(fault))
+        collected.trace = collected.trace or "".join(format_exception(fault.__cause__ or fault))
         if slot.faults_in_a_row == MAX_FAULTS:
             raise RunFailed(
                 f"environment {self._spec.env_id} failed in {MAX_FAULTS} episodes in a row; "

@@ -148,6 +148,7 @@ class RolloutWorker:
             send_s=ended - acted,
             dropped=len(collected.faults),
             fault=collected.faults[-1] if collected.faults else "",
+            trace=collected.trace,
             stream=self._collector.state(),
             env_s=collected.env_s,
             policy_s=collected.policy_s,

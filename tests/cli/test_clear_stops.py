@@ -325,6 +325,10 @@ def test_an_environment_that_fails_the_evaluator_ends_the_run(
         assert begin() == 1
     line = only_line(capfd)
     assert "failed in 5 episodes in a row; the last: ZeroDivisionError" in line
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "learner on cpu\n" in log  # what was on the screen
+    assert "env.step = lambda action: 1 / 0" in log
+    assert "\nawac_dist.errors.RunFailed: environment" in log
     assert resume(tmp_path / "run") == 0
     check_finished(tmp_path / "run")
 

@@ -187,9 +187,9 @@ def test_nothing_but_say_prints() -> None:
 def test_displays_print_no_escapes_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal, pipe, name = Terminal(80), io.StringIO(), "\x1b]0;owned\x07\x9b31m"
-    with open_display(pipe, name) as display:
+    with open_display(pipe, name, io.StringIO()) as display:
         display.note(name)
-    with open_display(terminal.stream, name) as display:
+    with open_display(terminal.stream, name, io.StringIO()) as display:
         display.note(name)
         panel = terminal.read()
     terminal.close()
@@ -236,6 +236,33 @@ def test_what_goes_on_with_a_run_is_what_began_it(monkeypatch: pytest.MonkeyPatc
     assert to_go_on("runs/a").endswith("\npython -m awac_dist.launch --resume runs/a")
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_notes_are_in_the_log_too_and_what_is_for_it_alone_is_there_alone(
+    live: bool, tmp_path: Path
+) -> None:
+    stream, log = io.StringIO(), io.StringIO()
+    if live:
+        stream.isatty = lambda: True  # type: ignore[method-assign]
+    with open_display(stream, "title", log) as display:
+        display.show(Status("offline", total=10))
+        display.note("a note")
+        display.log("KeyError")
+    assert log.getvalue() == "title\na note\nKeyError\n"
+    assert "a note" in stream.getvalue()
+    assert "KeyError" not in stream.getvalue()
+
+
+def test_the_first_fault_of_an_environment_is_in_the_log_in_full(tmp_path: Path) -> None:
+    stream, log = io.StringIO(), io.StringIO()
+    recorder = Recorder(PlainDisplay(stream, "title", log), MetricsLog(tmp_path), {}, "Pendulum-v1")
+    for trace in ("Traceback:\n  first", "Traceback:\n  second"):
+        report = RolloutReport(1, [], 5, 0, 1.0, 1.0, dropped=1, fault="KeyError: 3", trace=trace)
+        recorder.collected(report, 0)
+    dropped = "1 episode dropped: KeyError: 3"
+    assert stream.getvalue().splitlines()[1:] == [dropped, dropped]
+    assert log.getvalue().splitlines()[1:] == [dropped, "Traceback:", "  first", dropped]
+
+
 @pytest.mark.parametrize(
     ("env_id", "call"),
     [
@@ -264,7 +291,7 @@ def test_the_panel_shows_success_where_the_task_tells(monkeypatch: pytest.Monkey
     words = "50 % last step, 50 % any step, 50 % 26 steps or more"
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(90)
-    with open_display(terminal.stream, "title") as display:
+    with open_display(terminal.stream, "title", io.StringIO()) as display:
         display.show(status)
         display.note("offline done")
         panel = ESCAPES.sub("", terminal.read())
@@ -298,7 +325,7 @@ class Terminal:
 def test_live_display_fits_its_own_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(columns)
-    with open_display(terminal.stream, "AWAC on HalfCheetah-v5") as display:
+    with open_display(terminal.stream, "AWAC on HalfCheetah-v5", io.StringIO()) as display:
         assert isinstance(display, LiveDisplay)
         display.show(STATUS)
         display.note("offline done")
@@ -317,7 +344,7 @@ def test_a_start_that_takes_long_has_a_clock(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TERM", "xterm-256color")
     began = time.monotonic()
     terminal = Terminal(80)
-    with open_display(terminal.stream, "title") as display:
+    with open_display(terminal.stream, "title", io.StringIO()) as display:
         monkeypatch.setattr(time, "monotonic", lambda: began + 65)
         display.note("connecting")
         panel = terminal.read()
@@ -328,7 +355,7 @@ def test_a_start_that_takes_long_has_a_clock(monkeypatch: pytest.MonkeyPatch) ->
 def test_live_display_leaves_a_tidy_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     terminal = Terminal(80)
-    with open_display(terminal.stream, "title") as display:
+    with open_display(terminal.stream, "title", io.StringIO()) as display:
         display.show(STATUS)
         display.note("offline done")
         panel = terminal.read()
@@ -342,11 +369,11 @@ def test_live_display_leaves_a_tidy_screen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_open_display_is_plain_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_display(io.StringIO(), "title") as display:
+    with open_display(io.StringIO(), "title", io.StringIO()) as display:
         assert isinstance(display, PlainDisplay)
     monkeypatch.setenv("TERM", "dumb")
     terminal = Terminal(80)
-    with open_display(terminal.stream, "title") as display:
+    with open_display(terminal.stream, "title", io.StringIO()) as display:
         assert isinstance(display, PlainDisplay)
     terminal.close()
 

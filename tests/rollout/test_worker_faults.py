@@ -102,6 +102,8 @@ def test_a_failed_episode_is_dropped_and_counted_and_the_next_one_begun(
     }
     (told,) = set(collected.faults)
     assert told == says[way] or re.fullmatch(says[way], told)
+    assert collected.trace.startswith("Traceback (most recent call last):\n")
+    assert re.search(r"^ValueError: ", collected.trace, re.MULTILINE)
 
 
 def test_faults_repeat_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
