@@ -9,6 +9,8 @@ itself when the first of its attributes is wanted.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from dataclasses import is_dataclass
 from importlib.util import find_spec, module_from_spec
@@ -48,6 +50,8 @@ METHODS = {
     "wsrl": "awac_dist.algorithms.wsrl:WSRL",
 }
 
+_OURS = frozenset(METHODS.items())
+_VARIABLE = "AWAC_DIST_METHODS"
 _LOADING = RLock()
 
 
@@ -113,3 +117,11 @@ def name_of(config: MethodConfig) -> str:
 def register_method(name: str, path: str) -> None:
     """Add a method of your own, such as "mine", "my_package.mine:Mine"."""
     METHODS[name] = path
+
+
+def for_children() -> dict[str, str]:
+    """Variables by which processes that this one starts know what it registered."""
+    return {_VARIABLE: json.dumps(dict(METHODS.items() - _OURS))}
+
+
+METHODS |= json.loads(os.environ.get(_VARIABLE, "{}"))

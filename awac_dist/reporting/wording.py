@@ -110,10 +110,15 @@ def to_resume(folder: str, argument: str = "") -> str:
     return f"Run({folder!r}).resume({argument})"
 
 
+def program(command: str) -> list[str]:
+    """The words by which this process came to a command: the wheel's, or a person's own program."""
+    if sys.argv[1:2] != [command] or came_by() == PROGRAM:
+        return [PROGRAM, command]
+    return [*(["python"] if sys.argv[0].endswith(".py") else []), sys.argv[0], command]
+
+
 def door() -> list[str]:
     """The words by which this process came to launch: the wheel's command, a program, or Python."""
-    if came_by() == PROGRAM:
-        return [PROGRAM, "launch"]
-    if sys.argv[1:2] == ["launch"]:  # a person's own, which registers a method, say
-        return [*(["python"] if sys.argv[0].endswith(".py") else []), sys.argv[0], "launch"]
+    if came_by() == PROGRAM or sys.argv[1:2] == ["launch"]:
+        return program("launch")
     return ["python", "-m", "awac_dist.launch"]

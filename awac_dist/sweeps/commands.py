@@ -14,10 +14,9 @@ from awac_dist.cli.dry_run import inputs
 from awac_dist.cli.options import Options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import LOG, beside
-from awac_dist.interrupts import PROGRAM
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import Screen, say
-from awac_dist.reporting.wording import counted
+from awac_dist.reporting.wording import counted, program
 from awac_dist.sweeps.config import SweepConfig, read_sweep
 from awac_dist.sweeps.points import Axis, axes_of
 from awac_dist.sweeps.showing import CSV, PICTURE, draw, points_table, results_of, table, write_csv
@@ -57,7 +56,7 @@ def _folder(asked: Sweep) -> Path:
 def _again(asked: Sweep) -> str:
     given = {"--out": asked.out, "--env": asked.env}
     more = [word for option, value in given.items() if value for word in (option, value)]
-    return f"To go on:\n{shlex.join([PROGRAM, 'sweep', asked.file, *more])}"
+    return f"To go on:\n{shlex.join([*program('sweep'), asked.file, *more])}"
 
 
 def _try(sweep: SweepConfig, trials: Sequence[Trial], out: Path, again: str) -> Mapping[str, str]:

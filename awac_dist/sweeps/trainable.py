@@ -27,7 +27,8 @@ class Launched(tune.Trainable):
 
         Args:
             config: Of the trial its `name`, `folder` and `metric`; the updates of the last
-                evaluation that is `known`; the `words` that no file may say; where to `work`.
+                evaluation that is `known`; the `words` that no file may say; where to `work`, with
+                which `variables` of the environment.
         """
         its = config[TRIAL]
         os.chdir(its["work"])
@@ -38,7 +39,7 @@ class Launched(tune.Trainable):
             words = ["--resume", str(folder)]
         self._log, self._tail = beside(folder, LOG), Tail(folder / METRICS_FILE)
         self._log.unlink(missing_ok=True)  # of a session before
-        self._run = launch([*words, *its["words"]], self._log)
+        self._run = launch([*words, *its["words"]], self._log, **its["variables"])
 
     def step(self) -> dict[str, Any]:
         """The next evaluation, or the end, or nothing yet: whoever stops it waits for a step."""

@@ -15,6 +15,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
+from awac_dist.algorithms import for_children
 from awac_dist.errors import InputError
 from awac_dist.sweeps.config import SweepConfig
 from awac_dist.sweeps.trainable import FAILED, METRIC, TRIAL, Launched
@@ -132,6 +133,7 @@ def _told(sweep: SweepConfig, trial: Trial) -> dict[str, Any]:
         "known": max((row["grad_steps"] for row in found), default=-1),
         "words": trial.config.env.to_type,
         "work": os.getcwd(),
+        "variables": for_children(),
     }
 
 

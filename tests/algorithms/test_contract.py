@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import re
 import subprocess
 import sys
@@ -542,6 +543,23 @@ def test_a_method_of_ones_own_that_is_not_there_is_told_in_a_line(
     assert told.startswith("algorithm mine: ")
     assert target in told
     assert why in told
+
+
+def test_a_process_that_is_started_knows_what_was_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(algorithms, "METHODS", dict(METHODS))
+    algorithms.register_method("mine", "a_module:Mine")
+    algorithms.register_method("iql", "a_module:IQL")
+    source = "from awac_dist.algorithms import METHODS as m; print(m['mine'], m['iql'], len(m))"
+    found = subprocess.run(
+        [sys.executable, "-c", source],
+        env={**os.environ, **algorithms.for_children()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["a_module:Mine", "a_module:IQL", str(len(METHODS) + 1)]
 
 
 def test_options_know_their_method_where_nobody_named_it() -> None:

@@ -47,6 +47,7 @@ from awac_dist.reporting.wording import (
     duration,
     mean_and_half_width,
     number,
+    program,
     success,
     to_go_on,
     to_resume,
@@ -230,6 +231,9 @@ def test_what_goes_on_with_a_run_is_what_began_it(monkeypatch: pytest.MonkeyPatc
     assert to_go_on("runs/a") == "To go on:\nawac-dist launch --resume runs/a"
     monkeypatch.setattr(sys, "argv", ["train.py", "launch", "--algorithm", "mine"])
     assert to_go_on("runs/a") == "To go on:\npython train.py launch --resume runs/a"
+    assert program("sweep") == ["awac-dist", "sweep"]
+    monkeypatch.setattr(sys, "argv", ["train.py", "sweep", "sweep.yaml"])
+    assert program("sweep") == ["python", "train.py", "sweep"]
     monkeypatch.setattr(sys, "argv", ["/bin/my-robot", "launch"])
     assert to_go_on("runs/a") == "To go on:\n/bin/my-robot launch --resume runs/a"
     monkeypatch.setattr(sys, "argv", [])  # in an interpreter that a program holds

@@ -98,8 +98,8 @@ class Fake:
         self.does, self.words = "exit 0", list[str]()
         self.process: psutil.Popen | None = None
 
-    def launch(self, words: list[str], log: Path) -> psutil.Popen:
-        self.words = words
+    def launch(self, words: list[str], log: Path, **variables: str) -> psutil.Popen:
+        self.words, self.variables = words, variables
         with log.open("w") as output:
             self.process = psutil.Popen(["sh", "-c", self.does], stdout=output)
         return self.process
@@ -116,6 +116,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fake:
 
 def launched(folder: Path, known: int = -1) -> Launched:
     its = {"folder": str(folder), "metric": RETURN, "known": known, "work": ".", "words": ["--x"]}
+    its["variables"] = {"A": "B"}
     return Launched({TRIAL: its})
 
 
@@ -144,7 +145,7 @@ def test_a_run_is_begun_gone_on_with_or_begun_anew(tmp_path: Path, fake: Fake) -
     folder = tmp_path / "a"
     begin = ["--config", f"{folder}.yaml", "--run-dir", str(folder), "--x"]
     list(steps(launched(folder)))
-    assert fake.words == begin
+    assert (fake.words, fake.variables) == (begin, {"A": "B"})
     (folder / "sessions").mkdir(parents=True)  # it was killed before it wrote down what it is
     list(steps(launched(folder)))
     assert (fake.words, folder.exists()) == (begin, False)
