@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from awac_dist.floats import all_usable, flaw
 from awac_dist.policies.npz import FilePolicy
 from awac_dist.types import Array
+
+READ = ("observation", "desired_goal")  # of a goal task's observation, in this order
 
 
 class SavedPolicy:
@@ -29,16 +33,21 @@ class SavedPolicy:
         A file of somebody else's says no bounds: clip its actions to those of the task.
 
         Args:
-            observation: [O], or [B, O] of B environments, the same ones at each call.
+            observation: [O], or [B, O] of B environments, the same ones at each call; or a goal
+                task's own, a mapping whose `observation` and `desired_goal` are read.
             rng: Draws a sample; None acts by the mean.
 
         Raises:
-            ValueError: The observation has another shape.
+            ValueError: The observation has another shape, or is no finite number.
         """
+        if isinstance(observation, Mapping):
+            observation = np.concatenate([observation[key] for key in READ], axis=-1)
         seen, policy = np.asarray(observation, np.float32), self._policy
         if seen.ndim not in (1, 2) or seen.shape[-1] != self.input_size:
             shape = f"[{self.input_size}] or [B, {self.input_size}]"
             raise ValueError(f"an observation has shape {shape}, not {list(seen.shape)}")
+        if not all_usable(seen) and (found := flaw(seen)):
+            raise ValueError(f"column {found[0][-1]} of the observation is {found[1]}")
         rows = np.atleast_2d(seen)
         if len(self._memory) != len(rows):
             self._memory = np.zeros((len(rows), policy.memory_size), np.float32)

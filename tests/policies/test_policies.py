@@ -267,6 +267,29 @@ def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> N
         policy(np.zeros(shape))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [(np.nan, "NaN"), (np.inf, "infinite in float32"), (2e19, "2e.19, whose square is infinite")],
+)
+def test_an_observation_that_is_no_number_is_refused(wrong: float, told: str) -> None:
+    spec = make_spec()
+    policy = SavedPolicy(make_policy(spec, spec.flatten(make_arrays(spec)), 0))
+    for seen in ([0.0, 0.0, wrong], [[0.0, 0.0, 0.0], [0.0, 0.0, wrong]]):
+        with pytest.raises(ValueError, match=f"^column 2 of the observation is {told}"):
+            policy(seen)
+
+
+def test_a_goal_tasks_own_observation_is_read_as_in_training() -> None:
+    spec = make_spec()
+    policy = SavedPolicy(make_policy(spec, spec.flatten(make_arrays(spec)), 0))
+    seen = {"achieved_goal": [9.0], "desired_goal": [3.0], "observation": [1.0, 2.0]}
+    np.testing.assert_array_equal(policy(seen), policy([1.0, 2.0, 3.0]))
+    many = {name: np.array([row, row], np.float64) for name, row in seen.items()}
+    assert policy(many).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"an observation has shape \[3\]"):
+        policy({**seen, "desired_goal": [3.0, 4.0]})
+
+
 class Counting:
     """Its actions are the steps that it remembers."""
 
