@@ -68,6 +68,19 @@ def did_you_mean(
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 
+def nearest(name: str, options: Iterable[str]) -> str:
+    """The remedy for an option that nobody knows: the nearest, whose own name is near, too.
+
+    The own name is the last part: who wants learner.device does not mean learner.discount. Or it is
+    an option of which the name says a part, as env.ids of env.
+    """
+    own = {its: its.lstrip("-").rpartition(".")[2] for its in (name, *options)}
+    near = get_close_matches(own[name], own.values(), n=len(own))
+    return did_you_mean(
+        name, [its for its in options if own[its] in near or name.startswith(f"{its}.")]
+    )
+
+
 def first_line(error: Exception) -> str:
     """What an error says, short enough for one line."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -26,6 +26,7 @@ from awac_dist.evaluation.scores import reference
 from awac_dist.evaluation.video import Film, Filmed, Grid, filmed_env
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
+from awac_dist.policies.npz import find_policy, read_policy
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import (
@@ -101,6 +102,8 @@ def _task(args: Evaluate, stated: Any) -> tuple[str, Mapping[str, Any]]:
     of_run = stated if isinstance(stated, dict) else {"id": stated}
     file = f"{args.policy}: config.yaml"
     if args.env is None and of_run.get("id") is None:
+        if args.policy not in BLIND:
+            read_policy(find_policy(args.policy))  # which says where there is none
         raise InputError(f"{args.policy} does not say which task it is for: give --env ID")
     env_id = args.env or named_in_file(of_run["id"], file)
     if args.env_kwargs is not None or env_id != of_run.get("id"):

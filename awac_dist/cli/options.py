@@ -28,7 +28,7 @@ from awac_dist.cli.settings import (
     read_yaml,
 )
 from awac_dist.config import RunConfig
-from awac_dist.errors import InputError, did_you_mean
+from awac_dist.errors import InputError, nearest
 
 PROGRAM = "python -m awac_dist.launch"
 EPILOG = """\
@@ -239,7 +239,7 @@ def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Set
         if not equals:
             raise InputError(f"--override {word}: is not OPTION=VALUE, such as workers=8")
         if path not in known:
-            raise InputError(f"--override: no option {name}; {did_you_mean(path, known)}")
+            raise InputError(f"--override: no option {name}; {nearest(path, known)}")
         if path not in CHANGEABLE:
             raise InputError(
                 f"--override {name}: cannot change in a run that goes on, which would be another "

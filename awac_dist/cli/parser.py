@@ -23,7 +23,7 @@ from docstring_parser import DocstringStyle
 
 from awac_dist.cli import plain_yaml
 from awac_dist.cli.layout import Layout
-from awac_dist.errors import InputError, did_you_mean
+from awac_dist.errors import InputError, nearest
 from awac_dist.ranges import Checked
 
 KINDS = {  # of values: what is legal, and what the help shows in place of one
@@ -34,7 +34,7 @@ KINDS = {  # of values: what is legal, and what the help shows in place of one
     tuple[int, ...]: ("a list of whole numbers, such as [64, 64]", "N"),
     tuple[str, ...]: ("a list of names or paths, such as [a.parquet, b.parquet]", ""),
     dict[str, float]: (
-        'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
+        'a mapping of names to numbers, such as {"NAME": 0.5}',
         "JSON",
     ),
     dict[str, Any]: ('a mapping of names to values, such as {"gain": 0.5}', "JSON"),
@@ -178,7 +178,7 @@ class Parser(ArgumentParser):
         for option in self._option_string_actions:
             if option.replace("-", "_") == name.replace("-", "_"):
                 return option + equals + value
-        raise InputError(f"no option {name}; {did_you_mean(name, self._option_string_actions)}")
+        raise InputError(f"no option {name}; {nearest(name, self._option_string_actions)}")
 
 
 def add_options(group: Any, fields: Iterable[Field]) -> None:

@@ -13,7 +13,7 @@ from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, walk
 from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
-from awac_dist.errors import InputError, did_you_mean, reason
+from awac_dist.errors import InputError, did_you_mean, nearest, reason
 
 TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
 METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
@@ -62,7 +62,7 @@ def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) ->
     inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
     given = {field.at: path for path, field in known.items()}
     if not isinstance(content, dict | None):
-        whole = f"{file}: {part}" if part else file
+        whole = ": ".join(filter(None, (file, part)))
         raise InputError(f"{whole}: {content!r} is not a mapping of options to values")
     place = f"{file}: " if file else ""
     for key, value in (content or {}).items():
@@ -79,7 +79,8 @@ def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) ->
         elif path in known or path == METHOD:
             yield Setting(path, f"{file}: {path}" if file else path, value)
         else:
-            raise InputError(f"{place}no option {path}; {did_you_mean(path, {*known, *inner})}")
+            beside = {its for its in inner if its.count(".") == path.count(".")}
+            raise InputError(f"{place}no option {path}; {nearest(path, {*known, *beside})}")
 
 
 def config_of(

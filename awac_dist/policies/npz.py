@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,9 @@ def find_policy(name: str) -> str:
     name = name.rstrip("/")
     folder = (sealed(f"{name}/checkpoints") or [name])[-1]
     if folder == name and name not in sealed(name.rpartition("/")[0]):
+        gone = "" if "://" in name or Path(name).exists() else ": there is no such path"
         raise InputError(
-            f"{name}: is neither a policy (.npz), a checkpoint nor the folder of a run that has one"
+            f"{name}: is neither a policy (.npz), a checkpoint nor the folder of a run that has "
+            f"one{gone}"
         )
     return f"{folder}/{POLICY}"

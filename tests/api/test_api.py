@@ -176,6 +176,7 @@ def test_options_are_over_a_config_or_a_file(
             lambda: awac_dist.train(**{"offline.updates": -1}),
             "offline.updates: -1 is not 0 or more",
         ),
+        (lambda: awac_dist.train(offline=0), "offline: 0 is not a mapping of options to values"),
         (lambda: awac_dist.train(algorithm="iqk"), "no algorithm iqk; did you mean iql?"),
         (
             lambda: awac_dist.train(**{"algorithm.expectile": 0.9}),
@@ -200,6 +201,7 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     with pytest.raises(InputError) as caught:
         call()
     assert line in str(caught.value)
+    assert not str(caught.value).startswith(":")
     assert "\n" not in str(caught.value)
     assert not [*tmp_path.iterdir()]
 

@@ -364,6 +364,8 @@ def test_one_episode_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["random"], "random does not say which task it is for: give --env ID"),
         (["nowhere", "--env", VARIES], "nowhere: is neither a policy"),
+        (["nowhere"], "that has one: there is no such path"),
+        (["nowhere.npz"], "nowhere.npz: there is no such file"),
         (["random", "--env", "tests/CountingVarie-v0"], "did you mean tests/CountingVaries-v0"),
         (["random", "--env", VARIES, "--episodes", "0"], "--episodes: 0 is not 1 or more"),
         (["random", "--env", VARIES, "--seed", "-1"], "--seed: -1 is not from 0 to 2"),
