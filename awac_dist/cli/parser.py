@@ -245,6 +245,8 @@ def _typed(hint: Any, value: Any) -> Any:
         value = plain_yaml.load(value)
     if hint == tuple[int, ...]:
         value = _split(value)
+    if hint == tuple[str, ...] and isinstance(value, str):
+        value = [value]  # of a file, where one is none
     legal = {tuple: list | tuple, float: int | float | str, int: int | str}.get(kind, kind)
     if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
         raise TypeError

@@ -135,6 +135,11 @@ def test_later_files_win_and_the_command_line_wins_over_all(tmp_path: Path) -> N
     assert parse([*words[2:], *words[:2]]).config == config
 
 
+def test_a_single_name_in_a_file_is_a_list_of_one(tmp_path: Path) -> None:
+    file = write(tmp_path, "data: my demonstrations, 2026.hdf5")
+    assert parse(["--config", file]).config.data == ("my demonstrations, 2026.hdf5",)
+
+
 def test_a_part_given_in_part_keeps_the_run_s_own_defaults(tmp_path: Path) -> None:
     file = write(tmp_path, "algorithm: {critic: {target_update_rate: 0.5}}")
     wanted = replace(RunConfig().algorithm.critic, target_update_rate=0.5)
@@ -241,7 +246,9 @@ def test_wrong_words(words: list[str], line: str) -> None:
         ("lerner: {batch_size: 3}\n", "{file}: no option lerner; did you mean learner?"),
         ("env: 7\n", "{file}: env: 7 is not a name"),
         ("seed:\n", "{file}: seed: None is not a whole number"),
-        ("data: a\n", "{file}: data: 'a' is not a list of names"),
+        ("data: 7\n", "{file}: data: 7 is not a list of names"),
+        ("data: {a: 1}\n", "{file}: data: {{'a': 1}} is not a list of names"),
+        ("data: ''\n", "{file}: data: '' is not a list of names"),
         ("data: []\n", "{file}: data: is empty: give some, or --offline.updates 0"),
         ("seed: 1\nmode: sync\nseed: 2\n", "{file}, line 1: not YAML: seed is given twice"),
         ("learner: {threads: 1, threads: 1}", "{file}, line 1: not YAML: threads is given twice"),
