@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +18,7 @@ from awac_dist.plotting.bands import interquartile
 from awac_dist.plotting.comparison import draw_picture, panels_of
 from awac_dist.reporting.groups import Group, Run, groups_of, settings_of
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
-from awac_dist.reporting.screen import say
+from awac_dist.reporting.screen import say, width_of
 from awac_dist.reporting.wording import aligned, counted, duration, interval, number, percent
 
 REACHED = {  # what the table says of a run: of which phase's last evaluation, by which name
@@ -29,6 +32,8 @@ REACHED = {  # what the table says of a run: of which phase's last evaluation, b
 }
 WRITTEN: Mapping[str, Callable[[float], str]] = {"solved": percent, "time": duration}
 WHOLE = ("steps", "updates")
+LEAST_OF_A_NAME = 20  # letters on a line, however narrow the terminal is
+GOES_ON: Mapping[str, Any] = {"subsequent_indent": "  ", "break_on_hyphens": False}
 INTERVAL = "95 % interval"  # of the column before it
 
 
@@ -40,7 +45,7 @@ def run(options: Compare) -> None:
     known = {panel.measure.name for panel in panels}
     if missing := [name for name in options.metrics if name not in known]:
         raise InputError(f"--metrics: no run has {missing[0]}; docs/metrics.md lists them")
-    say("\n".join(_told(groups, notes)))
+    say("\n".join(_told(groups, notes, width_of(sys.stdout))))
     if options.plot:
         try:
             with writable(f"--plot {options.plot}"):
@@ -86,12 +91,22 @@ def _rows_by_name(groups: Sequence[Group]) -> dict[str, dict[str, dict[str, Sequ
     return found
 
 
-def _told(groups: Sequence[Group], notes: Sequence[str]) -> Iterator[str]:
+def _told(groups: Sequence[Group], notes: Sequence[str], width: int) -> Iterator[str]:
     for task, ((_, *heads), *lines) in _reached(groups).items():
-        yield from aligned([(task, *heads), *lines])
+        yield from aligned(list(_fitting([(task, *heads), *lines], width)))
         yield ""
     yield "returns of the mean action at the end of each phase, interquartile means over runs"
     yield from notes
+
+
+def _fitting(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[tuple[str, ...]]:
+    """Rows whose names go on below them, where the table would be wider than the terminal."""
+    others = sum(2 + max(map(len, column)) for column in list(zip(*rows, strict=True))[1:])
+    for name, *cells in rows:
+        parts = textwrap.wrap(name, max(width - others, LEAST_OF_A_NAME), **GOES_ON)
+        first, *rest = parts or [name]
+        yield first, *cells
+        yield from ((part, *[""] * len(cells)) for part in rest)
 
 
 def _reached(groups: Sequence[Group]) -> dict[str, list[tuple[str, ...]]]:

@@ -23,6 +23,7 @@ from awac_dist.reporting.wording import counted, number, percent
 
 OWN_LABELS = {"episodes", "transitions"}  # counted rather than believed
 LONGEST_LABEL = 20
+LEAST_ROOM = 16  # beside a label, or what is said stands below it
 MAX_BINS = 12
 EIGHTHS = "▏▎▍▌▋▊▉█"
 QUARTILES = (("min", 0), ("25 %", 25), ("median", 50), ("75 %", 75), ("max", 100))
@@ -62,6 +63,9 @@ def text(found: Survey, *, width: int, blocks: bool) -> str:
     indent = max(min(len(label), LONGEST_LABEL) for label, _ in entries) + 4
     for label, words in entries:
         start, rest = f"  {label}  ".ljust(indent), " " * indent
+        if width - len(start) < LEAST_ROOM:
+            lines.append(start.rstrip())
+            start = rest
         lines += textwrap.wrap(words, width, initial_indent=start, subsequent_indent=rest)
     if found.episodes:
         lines += ["", *_quartiles(found)]

@@ -55,6 +55,24 @@ def test_an_interval_that_no_group_has_takes_no_room(
     assert head == "A-v0  runs  offline  online  solved  steps  updates  time"
 
 
+def test_names_of_groups_go_on_below_where_the_terminal_is_narrow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("first", "second"):
+        run = tmp_path / name
+        write_run(run, 0)
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["data"] = [f"demonstrations-{name}.hdf5", "all-that-was-logged-before.hdf5"]
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert awac_dist(["compare", f"{tmp_path}/first", f"{tmp_path}/second"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert lines[1].split()[-6:] == ["1", "100", "300", "100", "120", "1:00"]
+    table = "".join(line.split("  1  ")[0].strip() for line in lines[1 : lines.index("")])
+    for name in ("first", "second"):
+        assert f'data ["demonstrations-{name}.hdf5","all-that-was-' in table.replace(", ", ",")
+
+
 class Reader(HTMLParser):
     """What a page fetches, runs and says."""
 

@@ -255,6 +255,17 @@ def test_no_line_is_wider_than_the_terminal(five: str, width: int, blocks: bool)
     assert ("█" in "".join(lines)) == blocks
 
 
+def test_what_has_a_long_label_stands_below_it_rather_than_in_pieces(
+    five: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = "a label of thirty-one letters !"
+    monkeypatch.setattr(report, "facts", lambda _: [(label, "1,234,567 of them"), ("short", "2")])
+    lines = report.text(survey(sources.find(five)), width=40, blocks=True).splitlines()
+    assert [f"  {label}", f"{'':24}1,234,567 of"] == lines[lines.index(f"  {label}") :][:2]
+    wide = report.text(survey(sources.find(five)), width=80, blocks=True)
+    assert f"\n  {label}  1,234,567 of them\n" in wide
+
+
 def test_a_pipe_and_ascii_get_plain_lines(five: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
     command = [sys.executable, "-m", "awac_dist.data", "inspect", five]
