@@ -193,7 +193,12 @@ def _trained(options: Options, verbose: bool) -> Run:
 
 
 def _path(place: Place) -> str:
-    return expanduser(fspath(place))
+    try:
+        return expanduser(fspath(place))
+    except TypeError:
+        raise InputError(
+            f"{place!r}: is no path or URI: give the folder of a run, or a file"
+        ) from None
 
 
 def _task(env: Env | None) -> tuple[str | None, dict[str, Any] | None]:

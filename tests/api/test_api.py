@@ -189,6 +189,11 @@ def test_options_are_over_a_config_or_a_file(
         ),
         (lambda: awac_dist.train(env=in_notebook(), **INLINE), "InNotebook: has no step limit"),
         (lambda: awac_dist.train(env="nothing:Here-v0", **INLINE), "no environment 'nothing:Here"),
+        (
+            lambda: awac_dist.evaluate(awac_dist.load_policy, env=ENV),  # type: ignore[arg-type]
+            "is no path or URI: give the folder of a run, or a file",
+        ),
+        (lambda: awac_dist.train(data=[7]), "7: is no path or URI"),  # type: ignore[list-item]
         (lambda: awac_dist.Run("nowhere"), "nowhere: holds no run: there is no config.yaml"),
         (lambda: awac_dist.evaluate("p.npz", episodes=0), "episodes: 0 is not 1 or more"),
         (lambda: awac_dist.load_data("nowhere"), "no dataset 'nowhere'"),
