@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from awac_dist.envs.config import MODULE
+from awac_dist.envs.config import MODULE, OWN
 from awac_dist.envs.guard import GUARD, EnvironmentFault
 from awac_dist.envs.registration import make_known
 from awac_dist.errors import InputError, first_line
@@ -102,6 +102,8 @@ def _no_environment(module: str, plain: str) -> str:
     near = get_close_matches(plain, gymnasium.registry, n=3, cutoff=CLOSE)
     near = near or [known for known in gymnasium.registry if known.endswith(f"/{plain}")]
     remedy = f"did you mean {' or '.join(near)}? " if near else ""
+    if plain.startswith(OWN):
+        return f"no environment {plain!r}: it is a program's own: give its class, by code"
     if module:
         return f"no environment {module}:{plain}: {remedy}Importing {module} does not register it"
     return (

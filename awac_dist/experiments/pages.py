@@ -78,6 +78,8 @@ def overview() -> str:
             "",
             "The paper's Figure 6 for all of them: whose value the critic evaluates, what the",
             "policy is fitted to, the model of who made the data, and what keeps it near the data.",
+            "`--config NAME` is a method as its authors run it; `--algorithm NAME` changes the",
+            "losses alone, and leaves phases, mixture and batches as they are.",
             compared if read_results(RESULTS) else "",
             *markdown(["method", *HEADS, "phases of its preset"], lines),
             "",

@@ -58,6 +58,7 @@ def test_an_unknown_argument_is_told(working_folder: None) -> None:
         ("DoorBinary-v0", r"did you mean awac_dist/DoorBinary-v0\? "),
         ("HalfCheetah-v9", "'HalfCheetah-v9': Environment version `v9` .* doesn't exist"),
         ("nowhere:Mine-v0", "No module named 'nowhere'.* looked for in the working folder, too$"),
+        ("own/Mine", "no environment .own/Mine.: it is a program.s own: give its class, by code$"),
         ("json:Mine-v0", "no environment json:Mine-v0: Importing json does not register it$"),
         *(
             (f"{module}:Mine-v0", f"'{module}' is no module's name: write it as Python imports it")
