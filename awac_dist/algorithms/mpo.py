@@ -12,9 +12,8 @@ would not depend on its mean.
 The decoupled fit is of their second paper, arXiv 1812.02256.
 
 Departures from the papers: deviations are diagonal, as in the authors' code; evaluation takes one
-step, theirs Retrace; the slow copies move by averages, theirs are copied every so many updates,
-which lets a policy go farther within the same bounds; actions that leave the task's bounds cost
-nothing.
+step, theirs Retrace; the slow copies move by averages, theirs are copied every so many updates;
+nor does it cost anything that an action leaves the task's bounds.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ def run(args: Convert) -> None:
     """Write a new dataset, and say what was kept and why the rest was not."""
     found = [sources.find(argument) for argument in args.sources]
     _check_once(found)
-    for remark in (remark for source in found for remark in source.remarks):
-        say(remark)
+    for source in found:
+        for remark in source.remarks:
+            say(remark)
     infos = [info for source in found for info in sources.describe(source)]
     spec, bounds = _spec(infos, args)
     found = [replace(source, kind=args.kind or source.kind) for source in found]

@@ -9,6 +9,7 @@ from pathlib import Path
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from awac_dist.errors import told
 from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.running import POLL_S, Going
 
@@ -31,7 +32,7 @@ class Elsewhere:
         try:
             return str(ray.get(self._why))
         except RayTaskError as error:
-            return f"it could not be looked after, in {self.folder}: {error.cause!r}"
+            return f"it could not be looked after, in {self.folder}: {told(error.cause)}"
         except RayError as error:
             return f"its machine is gone: {type(error).__name__}"
 

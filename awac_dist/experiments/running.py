@@ -157,7 +157,7 @@ def _to_do(
     waiting, failed = [], []
     for run in runs:
         folder = run.folder(out)
-        if begun_otherwise(folder, run.words_with(out)):
+        if has_begun(folder) and begun_otherwise(folder, run.words_with(out)):
             failed.append(f"{run}: {folder} was begun with other options: move it away")
         elif is_finished(folder):
             finished(run, folder)

@@ -162,14 +162,15 @@ class Steps:
     def _ids(self, file: str) -> Iterator[tuple[pa.Table, np.ndarray]]:
         """Rows of a file with their ids, and which have a successor, or none to have."""
         there = {*read_schema(file).names}
-        known = [name for name in FOLLOWED if there.issuperset(self.names.get(name, [None]))]
-        flags = [] if known[:1] == ["next_observations"] else [self.names[n][0] for n in known[:1]]
-        for table in read_tables(file, 1 << 16, [self._id, *flags]):
-            if flags:
-                found = pc.fill_null(table[flags[0]].cast(pa.float32()), 0)
-                yield table, found.to_numpy() != 0
-            else:
-                yield table, np.full(table.num_rows, bool(known))
+        known = {name for name, keys in self.names.items() if there.issuperset(keys)}
+        told_by = next((name for name in FOLLOWED if name in known), None)
+        if told_by in (None, "next_observations"):
+            for table in read_tables(file, 1 << 16, [self._id]):
+                yield table, np.full(table.num_rows, told_by is not None)
+            return
+        flag = self.names[told_by][0]
+        for table in read_tables(file, 1 << 16, [self._id, flag]):
+            yield table, pc.fill_null(table[flag].cast(pa.float32()), 0).to_numpy() != 0
 
     def _joined(self, parts: list[pa.Table], place: Place) -> pa.Table:
         for name in self._columns:
