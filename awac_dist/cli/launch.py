@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -120,10 +121,10 @@ def train(options: Options, screen: Screen | Caller, stop: StopRequest) -> Train
         open_display(screen.stream, title, screen.log or screen.stream) as display,
         threads_put_back(),
     ):
-        starts = 1
+        starts, began = 1, time.monotonic()
         while True:
             try:
-                summary = _session(config, task, sources, place, display, stop)
+                summary = _session(config, task, sources, place, display, stop, began)
                 return Trained(place.shared, summary)
             except RuntimeLost as lost:
                 if stop.asked() or not lost.again or starts == MAX_STARTS:
@@ -142,6 +143,7 @@ def _session(
     place: RunPlace,
     display: Display,
     stop: StopRequest,
+    began: float,
 ) -> str:
     """Start the components, and run them to the end; returns the closing summary."""
     session, folder = place.session, place.shared
@@ -156,7 +158,7 @@ def _session(
         components = Components(runtime, config, task.spec, plan, folder, sources, session)
         if components.placement:
             note(components.placement)
-        stopped_early = Driver(components, recorder, stop.asked, newest, task).run()
+        stopped_early = Driver(components, recorder, stop.asked, newest, task, began).run()
     text = summary(recorder, folder, stopped_early)
     if stopped_early is None:
         return text

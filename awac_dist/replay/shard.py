@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import reduce
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -45,6 +46,11 @@ from awac_dist.types import Array, EnvSpec, Episode
 Key = tuple[int, ...]
 
 
+class _Accepted(NamedTuple):
+    place: Placement
+    content: int  # a checksum of what was seen and done
+
+
 class ReplayShard:
     """A plain object; `distributed.actors` gives it a process, where one method runs at a time.
 
@@ -75,8 +81,7 @@ class ReplayShard:
             Half(RingBuffer(self._layout, discount=discount, first_row=row), config, goal_rewards)
             for row in (0, ONLINE_ROWS)
         )
-        self._accepted: dict[Key, Placement] = {}
-        self._contents: dict[Key, int] = {}  # checksums of them
+        self._accepted: dict[Key, _Accepted] = {}
         self._announced: list[Placement] = []  # prior data, too, and for ever
         self._closed: set[Key] = set()  # (worker, incarnation)
         self._loaded: Loaded | None = None
@@ -112,11 +117,12 @@ class ReplayShard:
         """
         self.load()
         key = _key(fragment)
-        if key in self._accepted and self._contents[key] != _content(fragment):
+        known = self._accepted.get(key)
+        if known is not None and known.content != _content(fragment):
             self._closed.add(key[:2])
         if key[:2] in self._closed:
             return False
-        if key not in self._accepted:
+        if known is None:
             if self._log is not None:
                 self._log.insert(fragment, source, self.half_of(source).ring.next_row)
             self._accept(fragment, source, key)
@@ -161,7 +167,7 @@ class ReplayShard:
         self._closed.add(mine)
         beyond = [
             place.length
-            for key, place in self._accepted.items()
+            for key, (place, _) in self._accepted.items()
             if key[:2] == mine and not position.covers(key, place.length)
         ]
         return Tally(len(beyond), sum(beyond))
@@ -247,11 +253,11 @@ class ReplayShard:
         key = _key(fragment.episode)
         if key not in self._accepted:
             self._accept(fragment.episode, fragment.source, key, keep=key not in forgotten)
-        return self._accepted[key]
+        return self._accepted[key].place
 
     def _accept(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> None:
-        self._accepted[key] = self._store(fragment, source, key, keep=keep)
-        self._contents[key] = _content(fragment)
+        place = self._store(fragment, source, key, keep=keep)
+        self._accepted[key] = _Accepted(place, _content(fragment))
 
     def _store(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> Placement:
         row = self.half_of(source).store(fragment, source, keep=keep)
@@ -266,6 +272,5 @@ def _key(fragment: Episode) -> Key:
 
 
 def _content(fragment: Episode) -> int:
-    """A checksum of what was seen and done."""
     columns = (fragment.observations, fragment.actions, fragment.rewards)
     return reduce(lambda known, its: crc32(its.tobytes(), known), columns, 0)

@@ -31,12 +31,13 @@ class Driver:
     stop_asked: Callable[[], bool]
     checkpoint: str | None = None  # the newest of a run that is resumed, if it left one
     seen: Trial | None = None  # of the task, to look at prior data beside it
+    began: float | None = None  # `time.monotonic` from which `online.max_minutes` count; None: now
 
     def __post_init__(self) -> None:
         components, observer = self.components, self.observer
         self._config = config = components.config
         limit = config.online.max_minutes
-        self.loop = EventLoop(components.runtime, observer, limit, self.stop_asked)
+        self.loop = EventLoop(components.runtime, observer, limit, self.stop_asked, self.began)
         self.learner = LearnerSupervisor(
             components.start_learner,
             f"{components.folder}/checkpoints",

@@ -30,15 +30,21 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody asked, or a conditi
 
 @dataclass
 class EventLoop:
-    """Waits for answers, and meanwhile does what is due and looks whether the run has to end."""
+    """Waits for answers, and meanwhile does what is due and looks whether the run has to end.
+
+    Attributes:
+        max_minutes: After which it ends; None: never.
+        began: `time.monotonic` from which they count; None: from now on.
+    """
 
     runtime: Runtime
     observer: Observer
     max_minutes: float | None
     stop_asked: Callable[[], bool]
+    began: float | None = None
 
     def __post_init__(self) -> None:
-        self._started = time.monotonic()
+        self._began = time.monotonic() if self.began is None else self.began
         self._was_met = False  # a condition to stop, once
         self._deadline: float | None = None
         self._aside: dict[Future, Callable[[Future], object]] = {}
@@ -119,7 +125,7 @@ class EventLoop:
         if self.stop_asked():
             raise Stopped("asked to stop", in_a_hurry=True)
         limit = self.max_minutes
-        if limit is not None and time.monotonic() - self._started > 60 * limit:
+        if limit is not None and time.monotonic() - self._began > 60 * limit:
             self.stop(f"{limit:g} minutes are over")
 
     def _look_for_room(self) -> None:

@@ -68,10 +68,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def begin(data: str, tmp_path: Path) -> Callable[[], int]:
-    """Starts a run in `tmp_path/run`; returns its exit code."""
+def begin(data: str, tmp_path: Path) -> Callable[..., int]:
+    """Starts a run in `tmp_path/run`, with more options if given; returns its exit code."""
     words = ["--runtime", "inline", "--data", data, "--run-dir", str(tmp_path / "run")]
-    return lambda: main([*SMALL, *words])
+    return lambda *more: main([*SMALL, *words, *more])
 
 
 def resume(folder: Path) -> int:
@@ -829,6 +829,26 @@ def test_a_run_goes_on_where_ray_is_started_again(
     told = out.count("Ray's raylet died: Ray is started again, and the run goes on")
     assert (told, runtimes) == (len(waits), [])
     check_finished(tmp_path / "run")
+
+
+def test_minutes_are_those_of_the_whole_call(
+    begin: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """They do not begin anew with Ray: it is lost after 0.6 of them, twice."""
+    clock, ahead_s = time.monotonic, [0.0]
+
+    class Late(Losing):
+        def close(self) -> None:
+            super().close()
+            ahead_s[0] += 0.6 * 60
+
+    runtimes = [Late(40, again=True), Late(9, again=True), InlineRuntime(RESOURCES)]
+    monkeypatch.setattr(launch, "start_runtime", lambda **_: runtimes.pop(0))
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead_s[0])
+    assert begin("--online.max_minutes", "1") == 0
+    out, _ = capfd.readouterr()
+    assert "Run stopped early: 1 minutes are over" in out
+    assert not runtimes
 
 
 def lost(count: int, *, again: bool) -> Iterator[Runtime]:
