@@ -91,8 +91,7 @@ def method_class(name: str) -> type[Method]:
         InputError: There is none, and the nearest is named; or what was registered is none.
     """
     if name not in METHODS:
-        hint = did_you_mean(name, METHODS, f"there are {', '.join(METHODS)}")
-        raise InputError(f"no algorithm {name}; {hint}")
+        raise no_method(name)
     target = METHODS[name]
     try:
         found: type[Method] = resolve_name(target)
@@ -102,6 +101,13 @@ def method_class(name: str) -> type[Method]:
         need = "is no method with a dataclass of options, Config: see docs/add-a-method.md"
         raise InputError(f"algorithm {name}: {target} {need}")
     return found
+
+
+def no_method(name: str, place: str = "") -> InputError:
+    """What to raise where nobody knows a name, which stands in a place."""
+    hint = did_you_mean(name, METHODS, f"there are {', '.join(METHODS)}.")
+    own = "One of your own is registered first: see docs/add-a-method.md"
+    return InputError(f"{place}no algorithm {name}; {hint} {own}")
 
 
 def config_class(name: str) -> type[MethodConfig]:

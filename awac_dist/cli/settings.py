@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from awac_dist.algorithms import METHODS, config_class, name_of
+from awac_dist.algorithms import METHODS, config_class, name_of, no_method
 from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, walk
 from awac_dist.cli.presets import find, presets
@@ -73,9 +73,7 @@ def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) ->
         if path in inner and (isinstance(value, dict) or path not in known):
             yield from flattened(file, path, value, known)  # an option's name may be a part's
         elif path == METHOD and str(value) not in METHODS:
-            hint = did_you_mean(str(value), METHODS, f"there are {', '.join(METHODS)}.")
-            own = "One of your own is registered first: see docs/add-a-method.md"
-            raise InputError(f"{place}no algorithm {value}; {hint} {own}")
+            raise no_method(str(value), place)
         elif path in known or path == METHOD:
             yield Setting(path, f"{file}: {path}" if file else path, value)
         else:

@@ -614,12 +614,13 @@ class TestMethods:
         assert line.endswith("this run's algorithm is bc")
 
     def test_unknown_names_and_options_name_the_nearest(self, tmp_path: Path) -> None:
-        assert refusal("--algorithm", "stedy") == "no algorithm stedy; did you mean steady?"
-        file = write(tmp_path, "algorithm: {name: stedy}")
-        assert refusal("--config", file) == (
-            f"{file}: no algorithm stedy; did you mean steady? One of your own is registered "
-            "first: see docs/add-a-method.md"
+        told = (
+            "no algorithm stedy; did you mean steady? One of your own is registered first: see "
+            "docs/add-a-method.md"
         )
+        assert refusal("--algorithm", "stedy") == told
+        file = write(tmp_path, "algorithm: {name: stedy}")
+        assert refusal("--config", file) == f"{file}: {told}"
         line = refusal("--algorithm", "steady", "--algorithm.patence", "1")
         assert line == "no option --algorithm.patence; did you mean --algorithm.patience?"
 
