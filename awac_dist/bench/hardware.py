@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from awac_dist.learner.device import count_cores, default_threads
+from awac_dist.reporting.provenance import cpu_info, cpu_model
 
 INSTRUCTION_SETS = (
     *("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16"),  # x86
@@ -49,10 +48,10 @@ class Hardware:
 
 def hardware() -> Hardware:
     """Look at this machine."""
-    info = _cpu_info()
+    info = cpu_info()
     flags = (info.get("flags") or info.get("Features") or "").split()
     return Hardware(
-        cpu=_model(info),
+        cpu=cpu_model(info),
         cores=count_cores(),
         memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
@@ -61,18 +60,3 @@ def hardware() -> Hardware:
         torch_capability=torch.backends.cpu.get_cpu_capability(),
         learner_threads=default_threads(),
     )
-
-
-def _model(info: dict[str, str]) -> str:
-    """A virtual machine may name the maker only; family and model tell more."""
-    name = info.get("model name") or platform.processor() or platform.machine()
-    numbers = [f"{key} {info[key]}" for key in ("cpu family", "model", "stepping") if key in info]
-    return f"{name} ({', '.join(numbers)})" if numbers else name
-
-
-def _cpu_info() -> dict[str, str]:
-    """What Linux says of its first CPU; nothing elsewhere."""
-    path = Path("/proc/cpuinfo")
-    first = path.read_text().partition("\n\n")[0] if path.exists() else ""
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}

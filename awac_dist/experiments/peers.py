@@ -33,10 +33,11 @@ from awac_dist.cli.main import call
 from awac_dist.cli.parser import positional
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import results_folder
-from awac_dist.experiments.results import Row, store
+from awac_dist.experiments.results import Row, cores_of, store
 from awac_dist.experiments.signatures import PARITY
 from awac_dist.nn.config import SQUASHED_ACTOR
 from awac_dist.ranges import Checked, Count
+from awac_dist.reporting.provenance import cpu_info, cpu_model
 
 TASK = "HalfCheetah-v5"
 EPISODES, CURVE_EPISODES = 40, 5
@@ -161,7 +162,7 @@ class Notes:
         self._rows[-1] |= {
             "cpu_s": round(processor_seconds() - self._used),
             "memory_mb": round(peak_kb / 1e3),
-            "machine": f"{os.cpu_count()} cores, {versions}",
+            "machine": f"{cores_of(os.cpu_count() or 1, cpu_model(cpu_info()))}, {versions}",
         }
         return self._rows
 

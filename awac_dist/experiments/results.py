@@ -90,11 +90,17 @@ def _cost(folder: Path) -> Row:
 
 
 def _machine(folder: Path) -> str:
-    """Of its last session: cores, versions, commit."""
+    """Of its last session: cores of which processor, versions, commit."""
     last = max(folder.glob("provenance*.json"), key=lambda path: (len(path.name), path.name))
     facts = json.loads(last.read_text())
     commit = (facts["git"] or {}).get("commit", "")[:7] or facts["versions"]["awac_dist"]
-    return f"{facts['cpus']} cores, torch {facts['versions']['torch']}, awac_dist {commit}"
+    cores = cores_of(facts["cpus"], facts.get("cpu", ""))
+    return f"{cores}, torch {facts['versions']['torch']}, awac_dist {commit}"
+
+
+def cores_of(count: int, cpu: str) -> str:
+    """Such as "2 cores of AMD EPYC"; of what they are, runs of earlier versions did not say."""
+    return f"{count} cores of {cpu}" if cpu else f"{count} cores"
 
 
 def read_results(path: Path) -> list[Row]:

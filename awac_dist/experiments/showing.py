@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -53,7 +54,6 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: Budget) -> str:
     lines += [f"![{experiment.name}]({experiment.file(budget)}.png)", ""]
     for task in dict.fromkeys(row["task"] for row in rows):
         lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
-    machines = sorted({row["machine"] for row in rows if row["machine"]})
     if episodes := max((row["episodes"] for row in rows if row["episodes"]), default=0):
         its = {"measure": experiment.measure, "Measures": MEASURES[experiment.measure]}
         lines += [RETURNS.format(**its, episodes=counted(int(episodes), "episode"))]
@@ -63,7 +63,7 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: Budget) -> str:
         STATISTICS,
         "",
         _cost_of_all(rows),
-        f"Made on: {'; '.join(machines)}.",
+        f"Made on: {_machines(rows)}.",
         "",
     ]
     lines += [f"Again: `awac-dist experiments run {experiment.name} --budget {budget}`, then"]
@@ -75,6 +75,15 @@ def _cost_of_all(rows: Sequence[Row]) -> str:
     each = [row["cpu_s"] for row in rows if row["cpu_s"]]
     hours = number(sum(each) / SECONDS_AN_HOUR)
     return f"In all: {counted(len(each), 'run')}, {hours} hours of one core."
+
+
+def _machines(rows: Sequence[Row]) -> str:
+    """Those that the runs were made on, each with all commits of the last of its packages."""
+    found = defaultdict[str, list[str]](list)
+    for machine in sorted({row["machine"] for row in rows if row["machine"]}):
+        rest, _, commit = machine.rpartition(" ")
+        found[rest].append(commit)
+    return "; ".join(f"{rest} {', '.join(commits)}" for rest, commits in found.items())
 
 
 def its_rows(experiment: Experiment, rows: Sequence[Row], budget: str) -> list[Row]:

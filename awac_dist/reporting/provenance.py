@@ -35,12 +35,28 @@ def write_provenance(
         "versions": {"python": platform.python_version()} | {p: version_of(p) for p in PACKAGES},
         "git": _git_state(Path(__file__).parents[1]),
         "platform": platform.platform(),
+        "cpu": cpu_model(cpu_info()),
         "hostname": socket.gethostname(),
         "cpus": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
     name = f"provenance-{session:03d}.json" if session else "provenance.json"
     write_file(f"{folder}/{name}", f"{json.dumps(facts, indent=2)}\n".encode())
+
+
+def cpu_info() -> dict[str, str]:
+    """What Linux says of its first CPU; nothing elsewhere."""
+    path = Path("/proc/cpuinfo")
+    first = path.read_text().partition("\n\n")[0] if path.exists() else ""
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def cpu_model(info: Mapping[str, str]) -> str:
+    """A virtual machine may name the maker only; family and model tell more."""
+    name = info.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{key} {info[key]}" for key in ("cpu family", "model", "stepping") if key in info]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def version_of(package: str) -> str | None:

@@ -242,7 +242,7 @@ def test_the_machine_says_whether_it_multiplies_bfloat16(
     flags: str, has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = {"model name": "Some CPU", "cpu family": "6", "model": "1", "flags": flags}
-    monkeypatch.setattr(hardware, "_cpu_info", lambda: info)
+    monkeypatch.setattr(hardware, "cpu_info", lambda: info)
     machine = hardware.hardware()
     assert (machine.lacks_bfloat16 == "") is has
     assert ("no bfloat16" in machine.lines()[0]) is not has

@@ -345,10 +345,11 @@ def test_results_are_the_evaluations_and_means_of_metrics(tmp_path: Path) -> Non
 def test_the_machine_is_that_of_the_last_session(tmp_path: Path) -> None:
     write_run(tmp_path / "run", [row("clone", 5, 0, 5.0, **evaluated(10.0))])
     for session, cpus in (("-001", 4), ("-002", 8), ("-1000", 64)):
-        facts = {"cpus": cpus, "versions": {"torch": "2.8"}, "git": {"commit": "76543210"}}
+        versions, git = {"torch": "2.8"}, {"commit": "76543210"}
+        facts = {"cpus": cpus, "cpu": "Some CPU", "versions": versions, "git": git}
         (tmp_path / "run" / f"provenance{session}.json").write_text(json.dumps(facts))
         (found,) = rows_of_run(next(TWO.runs("small")), tmp_path / "run")
-        assert found["machine"] == f"{cpus} cores, torch 2.8, awac_dist 7654321"
+        assert found["machine"] == f"{cpus} cores of Some CPU, torch 2.8, awac_dist 7654321"
 
 
 def test_results_that_cannot_be_written_are_told(tmp_path: Path) -> None:
@@ -406,6 +407,12 @@ ONE = [
     made("online", 25, 5_000, 900.0),
     made("online", 30, 9_000, 500.0),
 ]
+
+
+def test_a_page_names_each_machine_once() -> None:
+    machines = ("2 cores, d 1.0", "2 cores, d 1.1", "4 cores, d 1.0", "2 cores, d 1.0", "")
+    rows = [row | {"machine": its} for row, its in zip(ONE[1:], machines, strict=True)]
+    assert "Made on: 2 cores, d 1.0, 1.1; 4 cores, d 1.0.\n" in table(TWO, rows, "small")
 
 
 def test_a_curve_has_its_updates_left_of_the_switch() -> None:
