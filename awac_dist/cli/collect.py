@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -133,7 +134,7 @@ def recording(
 
 
 def _record(workers: Sequence[Handle], kind: Kind, stream: TextIO, episodes: int) -> list[Finished]:
-    found: list[Finished] = []
+    found, faults = list[Finished](), Counter[str]()
     with progress("episodes", episodes, stream) as advance:
         while left := episodes - len(found):
             count = min(left, EPISODES_PER_CALL * len(workers))
@@ -143,9 +144,12 @@ def _record(workers: Sequence[Handle], kind: Kind, stream: TextIO, episodes: int
                 for place, worker in enumerate(workers[:count])
             ]
             for call in calls:
-                finished = call.result().finished
-                found += finished
-                advance(len(finished))
+                report = call.result()
+                found += report.finished
+                faults += Counter({report.fault: report.dropped})
+                advance(len(report.finished))
+    for fault, times in faults.items():
+        say(f"{counted(times, 'episode')} dropped: {fault}", stream)
     for call in [worker.post("flush") for worker in workers]:
         call.result()
     return found

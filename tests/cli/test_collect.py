@@ -1,5 +1,6 @@
 """Collecting with any policy: what the command writes, and what it refuses."""
 
+import re
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import islice
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from environments import BURNS, FAILS
 from running import ENV, run, small_config, write_demonstrations
 
 from awac_dist.cli import collect
@@ -18,16 +20,18 @@ from awac_dist.policies.noise import OrnsteinUhlenbeck, UniformNoise
 from awac_dist.policies.npz import read_policy
 from awac_dist.policies.plain import PlainPolicy
 from awac_dist.policies.policy import UnitPolicy
+from awac_dist.rollout import collector
 from awac_dist.rollout.worker import RolloutWorker
 from awac_dist.runs.runtime import InlineRuntime, Resources
 from awac_dist.types import EnvSpec, Episode
 
 
-def collected(out: Path, *words: str) -> tuple[list[Episode], str]:
+def collected(out: Path, *words: str, task: str = ENV) -> tuple[list[Episode], str]:
     """Run the command in this process; returns what it wrote and what it said."""
     stream = StringIO()
     with redirect_stdout(stream):
-        collect.run(read(Collect, ["--env", ENV, "--out", str(out), "--inline", *words], "collect"))
+        words = ("--env", task, "--out", str(out), "--inline", *words)
+        collect.run(read(Collect, words, "collect"))
     return [episode for _, _, episode in episodes(find(str(out)))], stream.getvalue()
 
 
@@ -54,6 +58,21 @@ def test_whole_episodes_of_the_kind_that_was_asked_for(tmp_path: Path) -> None:
     assert all(episode.truncated and not episode.terminated for episode in found)
     assert {episode.origin.kind for episode in found} == {"demonstration"}
     assert said.startswith("5 episodes, 1,000 steps, returns from ")
+
+
+def test_episodes_that_the_task_spoilt_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(collector, "MAX_FAULTS", 100)
+    task, words = (
+        FAILS.format("Raises"),
+        ("--policy", "random", "--episodes", "5", "--workers", "1"),
+    )
+    found, _ = collected(tmp_path / "out", *words, task=task)
+    told = re.fullmatch(rf"(\d+) episodes dropped: {BURNS}\n", capfd.readouterr().out)
+    assert told
+    episodes = [episode.origin.episode for episode in found]
+    assert int(told[1]) == max(episodes) + 1 - len(episodes)
 
 
 def test_episodes_go_to_a_uri(tmp_path: Path) -> None:
