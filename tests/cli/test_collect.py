@@ -64,11 +64,8 @@ def test_episodes_that_the_task_spoilt_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(collector, "MAX_FAULTS", 100)
-    task, words = (
-        FAILS.format("Raises"),
-        ("--policy", "random", "--episodes", "5", "--workers", "1"),
-    )
-    found, _ = collected(tmp_path / "out", *words, task=task)
+    words = ("--policy", "random", "--episodes", "5", "--workers", "1")
+    found, _ = collected(tmp_path / "out", *words, task=FAILS.format("Raises"))
     told = re.fullmatch(rf"(\d+) episodes dropped: {BURNS}\n", capfd.readouterr().out)
     assert told
     episodes = [episode.origin.episode for episode in found]
