@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from awac_dist.algorithms.soft import Soft, SoftConfig
-from awac_dist.losses import divergences, mmd, soft
+from awac_dist.losses import divergences, mmd, soft, weighting
 from awac_dist.nn.config import CriticConfig, NetworkConfig
 from awac_dist.ranges import Count, Finite, NotNegative, Positive
 
@@ -81,6 +81,7 @@ class BRAC(Soft):
     Config = BRACConfig
     config: BRACConfig
     clones = ("behaviour",)
+    needs = frozenset({"is_online"})
 
     def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
         config, made = self.config, super().make_networks(generator)
@@ -98,8 +99,13 @@ class BRAC(Soft):
         return {"ratio": self.ratio_loss} if dual else {"behaviour": self.behaviour_loss}
 
     def behaviour_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        loss = -self.networks["behaviour"](batch.observations).log_prob(batch.actions).mean()
-        return loss, {"behaviour/loss": loss.detach()}
+        log_probs = self.networks["behaviour"](batch.observations).log_prob(batch.actions)  # [B]
+        loss, known = -log_probs.mean(), log_probs.detach()
+        online = self.world.gather(batch.columns["is_online"])
+        of = {"prior": weighting.of_rows(1 - online), "online": weighting.of_rows(online)}
+        parts = {its: (self.world.mine(rows) * known).mean() for its, rows in of.items()}
+        told = {f"behaviour/log_prob_{its}": value for its, value in parts.items()}
+        return loss, {"behaviour/loss": loss.detach()} | told
 
     def ratio_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         states, ratio = batch.observations, self.networks["ratio"]

@@ -11,10 +11,12 @@ from awac_dist.experiments.catalogue import experiment
 from awac_dist.experiments.experiment import Budget
 from awac_dist.experiments.judging import (
     DIP,
+    ERRORS,
     SEEDS,
     Case,
     Law,
     against,
+    below,
     dips,
     gains,
     reaches,
@@ -22,6 +24,7 @@ from awac_dist.experiments.judging import (
 )
 from awac_dist.experiments.results import read_results
 from awac_dist.experiments.showing import its_rows
+from awac_dist.experiments.statistics import SWITCH_STEPS
 
 LONGEST_FIRST: tuple[Budget, ...] = ("paper", "medium", "small")
 SAC_FAMILY = "sac; sac, cloned; sac_bc"
@@ -54,7 +57,8 @@ CLAIMS = (
           gains("bear", "offline", "online", wanted=False)),
     Claim("Figure 2, 3", "BEAR with a loose constraint dips", "challenges", dips("bear, loose")),
     Claim("Figure 2, 4", "the log-likelihood of the behaviour model on online data falls",
-          "behaviour", against("half online", "prior data", 1, column="behaviour/loss")),
+          "behaviour", below("brac", "behaviour/log_prob_online", "behaviour/log_prob_prior",
+                             "gives collected actions a log-likelihood of {}, prior ones {}")),
     Claim("Figure 3", "AWAC solves pen in 120,000 steps", "dexterous",
           reaches("awac", 0.8, 120_000, "awac_dist/PenBinary-v0")),
     Claim("Figure 3", "AWAC solves door in 300,000 steps (here from a policy's demonstrations)",
@@ -93,10 +97,15 @@ with {SEEDS} seeds or more, of two alike the longer.
 | --- | --- | --- | --- |"""
 FOOT = f"""
 *ahead*, *behind*: by the exact test of Mann and Whitney, one-sided at 5 %, of how each seed ended,
-draws and all; with three seeds of each all have to be above all others. *level*: neither. A *dip*
-is a loss of {DIP:.0%} or more within 5,000 steps after the switch. Means over seeds. *in part*: in
-some of the cases or seeds named. *so far*: of what was run; what is missing is named. *open*: what
-was run does not answer it.
+draws and all; with three seeds of each all have to be above all others. *level*: neither, which
+of so few seeds does not say that they are equal. A *dip* is a loss of {DIP:.0%} or more, on average
+over the {SWITCH_STEPS:,} steps after the switch, and of more than {ERRORS} standard errors of the
+evaluations (± are as many of the mean over the seeds). Figures are means over seeds.
+
+*holds*: in all cases and seeds named. *in part*: in some of the cases, or most seeds of one. *does
+not hold*: in no case in more than half of the seeds. *not contradicted*: all of it may hold, but
+something in it cannot be told apart. *so far*: of what was run; what is missing is named. *open*:
+what was run does not answer it.
 
 Again: `awac-dist experiments redraw`.
 """

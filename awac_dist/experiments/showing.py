@@ -34,13 +34,14 @@ COSTS = ("CPU s", "MB")  # told without an interval
 SECONDS_AN_HOUR = 3_600
 STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
-    "by a bootstrap over seeds. CPU s: processor time of all processes of a whole run, with its\n"
-    "evaluations. MB: at the peak, all processes of the run."
+    "by a bootstrap over seeds; of three seeds it ends at the least and the largest, which is too\n"
+    "narrow. CPU s: processor time of all processes of a whole run, with its evaluations. MB: at\n"
+    "the peak, all processes of the run."
 )
 RETURNS = (
     "{Measures} are those of {episodes} of the mean action at the end of a phase. dip: what was\n"
-    f"before the switch to online less the least within {SWITCH_STEPS:,} steps after it. regret:\n"
-    "what the mean {measure} online lacks of the paper's expert."
+    f"before the switch to online less the mean within {SWITCH_STEPS:,} steps after it, below 0\n"
+    "where it gained. regret: what the mean {measure} online lacks of the paper's expert."
 )
 PAIRS = "P(over {label}): share of pairs of seeds in which it ended above that one."
 

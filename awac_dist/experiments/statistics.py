@@ -74,12 +74,38 @@ def standing(its: Numbers, others: Numbers) -> int:
     return int(above(its, others)) - int(above(others, its))
 
 
+def at_switch(rows: Sequence[Row], measure: str) -> tuple[float, float]:
+    """What one run loses as it goes online, below 0 where it gains, and the standard error of that.
+
+    It is what the policy was before the switch, less its mean within 5,000 steps after it: the
+    least of some short evaluations lies below that even where nothing has changed. The error is
+    that of evaluations of few episodes.
+    """
+    known = [row for row in rows if row[measure] is not None]
+    before = [row for row in known if row["phase"] == "offline"][-1:]
+    after = [row for row in known if row["phase"] == "online" and row["env_steps"] <= SWITCH_STEPS]
+    if not before or not after:
+        return np.nan, np.nan
+    variance = sum(_variance(row, measure) for row in after) / len(after) ** 2
+    mean = np.mean([row[measure] for row in after])
+    lost = before[0][measure] - mean
+    return float(lost), float(np.sqrt(variance + _variance(before[0], measure)))
+
+
+def _variance(row: Row, measure: str) -> float:
+    """Of the mean of an evaluation's episodes."""
+    mean, std, episodes = (row[name] for name in (measure, "return_std", "episodes"))
+    if episodes is None or (std is None and measure == "return"):
+        return np.nan
+    return float(std**2 if measure == "return" else mean * (1 - mean)) / episodes
+
+
 def figures(
     rows: Sequence[Row], task: str, metrics: Iterable[str] = (), measure: str = "return"
 ) -> dict[str, float]:
     """What the table says of one run: returns and what they cost, and metrics as phases ended.
 
-    dip     its return before the switch, less the least within 5,000 steps after it; 0 if none is
+    dip     of `at_switch`
     regret  what the mean return online lacks of the paper's expert
 
     Where the measure is success, all of them are of that.
@@ -92,16 +118,15 @@ def figures(
     def cost(column: str) -> float:
         return next((row[column] for row in rows if row[column]), np.nan)
 
-    offline, paper = last("offline"), paper_row(task.split()[0])
+    paper = paper_row(task.split()[0])
     knows = paper is not None and (paper.measure == RETURN) == (measure == "return")
     evaluated = [row for row in rows if row[measure] is not None and row["phase"] == "online"]
-    after = [row[measure] for row in evaluated if row["env_steps"] <= SWITCH_STEPS]
     mean = np.mean([row[measure] for row in evaluated]) if evaluated else np.nan
     return {
         "clone": last("clone"),
-        "offline": offline,
+        "offline": last("offline"),
         "online": last("online"),
-        "dip": float(np.maximum(0.0, offline - min(after))) if after else np.nan,
+        "dip": at_switch(rows, measure)[0],
         "regret": paper.expert - mean if paper and knows else np.nan,
         **{f"{name}, {phase}": last(phase, name) for name in metrics for phase in PHASES},
         "CPU s": cost("cpu_s"),

@@ -10,6 +10,7 @@ import torch
 from methods import (
     BANDIT,
     ENV,
+    ROWS,
     build,
     furthest_after,
     make_batch,
@@ -114,8 +115,8 @@ def test_the_losses_equal_the_equations(
         target_divergence=0.5 if led and penalty != "reward" else None,
         num_divergence_samples=3,
     )
-    method, batch = make_method(config), make_batch()
-    method.update([make_batch(seed=5)])  # moves the weight
+    method, batch = make_method(config), make_batch(needs=BRAC.needs)
+    method.update([make_batch(seed=5, needs=BRAC.needs)])  # moves the weight
     expected = numpy_critic_loss(method, batch)
     assert method.critic_loss(batch)[0].item() == pytest.approx(expected, rel=1e-9)
     expected = numpy_actor_loss(method, batch)
@@ -130,6 +131,18 @@ def test_the_losses_equal_the_equations(
     else:
         expected = -np.mean(log_behaviour(method, s, a))
     assert loss(batch)[0].item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("online", [[], [0], [1, 2, 5], list(range(ROWS))])
+def test_how_well_the_behaviour_knows_each_kind_of_row(online: list[int]) -> None:
+    method, batch = make_method(BRACConfig()), make_batch(needs=BRAC.needs)
+    batch.columns["is_online"][:] = torch.tensor([float(row in online) for row in range(ROWS)])
+    known = log_behaviour(method, batch.observations.numpy(), batch.actions.numpy())
+    is_online = np.isin(np.arange(ROWS), online)
+    _, metrics = method.behaviour_loss(batch)
+    for name, rows in (("prior", known[~is_online]), ("online", known[is_online])):
+        expected = rows.mean() if rows.size else 0.0
+        assert metrics[f"behaviour/log_prob_{name}"].item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("hidden", "equal"), [((16, 16), True), ((8, 8), False)])
@@ -151,7 +164,9 @@ def quick(**options: Any) -> BRAC:
 
 def test_the_weight_brings_the_divergence_to_its_target() -> None:
     method, rng = quick(target_divergence=0.5), np.random.default_rng(0)
-    metrics = [method.update([one_step_task(64, rng, noise=0.3)]) for _ in range(300)]
+    metrics = [
+        method.update([one_step_task(64, rng, noise=0.3, needs=BRAC.needs)]) for _ in range(300)
+    ]
     found = np.mean([each["actor/divergence"].item() for each in metrics[-150:]])
     assert found == pytest.approx(0.5, abs=0.15)
 
@@ -163,7 +178,7 @@ def test_a_high_price_holds_the_policy_at_the_behaviour(divergence: Any, weight:
     for price in (weight, 1e-6):
         method = quick(divergence=divergence, penalty_weight=price)
         for _ in range(150):
-            batch = one_step_task(64, rng)
+            batch = one_step_task(64, rng, needs=BRAC.needs)
             noise = 0.3 * torch.from_numpy(rng.normal(size=(64, 1)).astype("f4"))
             actions = batch.observations / 2 + 0.4 + noise
             rewards = -(0.4 + noise).square().squeeze(1)

@@ -21,6 +21,8 @@ from awac_dist.experiments.judging import (
     Case,
     Law,
     against,
+    below,
+    best,
     dips,
     gains,
     reaches,
@@ -30,7 +32,7 @@ from awac_dist.experiments.results import COLUMNS, KEY, Row
 from awac_dist.experiments.statistics import improvement, standing
 
 TASK = "Pendulum-v1"
-ITS = Experiment("its", "", [Variant(name, "awac") for name in "abcdez"], {}, tasks={TASK: ""})
+ITS = Experiment("its", "", [Variant(name, "awac") for name in "abcdenrz"], {}, tasks={TASK: ""})
 
 
 def test_of_three_seeds_all_have_to_be_above_three_others() -> None:
@@ -53,8 +55,11 @@ def test_draws_count_as_half() -> None:
 
 
 def rows(variant: str, *seeds: Sequence[float], measure: str = "return") -> list[Row]:
-    """Per seed its clone, its offline policy, and evaluations each 1,000 steps online."""
-    blank: Row = dict.fromkeys(COLUMNS)
+    """Per seed its clone, its offline policy, and evaluations each 1,000 steps online.
+
+    The standard error of each is 1.
+    """
+    blank: Row = dict.fromkeys(COLUMNS) | {"return_std": 40**0.5, "episodes": 40.0}
     found = []
     for seed, values in enumerate(seeds):
         for place, value in enumerate(values):
@@ -68,6 +73,8 @@ def rows(variant: str, *seeds: Sequence[float], measure: str = "return") -> list
 A = rows("a", [10, 20, 19, 30], [12, 25, 25, 32], [11, 18, 18, 31])
 B = rows("b", [10, 20, 10, 15], [12, 25, 9, 33], [11, 18, 12, 5])
 C = rows("c", [1, 9, 1, 2], [1, 9, 8, 3])
+N = rows("n", *[[10, 20, 17, 18.6]] * 3)  # a dip of 2.2 and its error of 1.2
+R = rows("r", *[[10, 4, 1, 1]] * 3)
 Z = rows("z", *[[0, 0, 0.5, 0.5]] * 3)
 E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
 
@@ -77,7 +84,7 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
     [
         (against("a", "b; c", 1),
          [Case(False, TASK, "a 31.0 is level with", "b 17.7"), Case(None, TASK, TOO_FEW, "c")]),
-        (against("a", "b", 1, 0), [Case(True, TASK, "a 31.0 is level with", "b 17.7")]),
+        (against("a", "b", 1, 0), [Case(True, TASK, "a 31.0 is level with", "b 17.7", weak=True)]),
         (gains("a; c", "offline", "online"),
          [Case(True, TASK, "a 21.0 to 31.0, better in 3 of 3 seeds"),
           Case(None, TASK, TOO_FEW, "c")]),
@@ -86,24 +93,34 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
         (gains("b", "offline", "online", wanted=False),
          [Case(2 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
         (dips("a; b"),
-         [Case(0, TASK, "a loses 0.33 of 21.0, a tenth or more in 0 of 3 seeds"),
-          Case(1, TASK, "b loses 13.0 of 21.0, a tenth or more in 3 of 3 seeds")]),
+         [Case(0, TASK, "a loses -4.83 (± 1.41) of 21.0, a tenth or more in 0 of 3 seeds"),
+          Case(1, TASK, "b loses 7.00 (± 1.41) of 21.0, a tenth or more in 3 of 3 seeds")]),
         (dips("a", wanted=False),
-         [Case(1, TASK, "a loses 0.33 of 21.0, a tenth or more in 0 of 3 seeds")]),
-        (dips("z"), [Case(0, TASK, "z loses 0 of 0, a tenth or more in 0 of 3 seeds")]),
+         [Case(1, TASK, "a loses -4.83 (± 1.41) of 21.0, a tenth or more in 0 of 3 seeds")]),
+        (dips("n"),
+         [Case(0, TASK, "n loses 2.20 (± 1.41) of 20.0, a tenth or more in 0 of 3 seeds")]),
+        (dips("n", wanted=False),
+         [Case(1, TASK, "n loses 2.20 (± 1.41) of 20.0, a tenth or more in 0 of 3 seeds",
+               weak=True)]),
+        (dips("r"), [Case(None, TASK, "r 4.00 before it, of its clone's 10.0: not much to lose")]),
+        (dips("z"),
+         [Case(0, TASK, "z loses -0.50 (± 1.41) of 0, a tenth or more in 0 of 3 seeds")]),
         (dips("c; d"), [Case(None, TASK, TOO_FEW, "c"), Case(None, TASK, TOO_FEW, "d")]),
         (dips("e"), []),  # never was offline
         (gains("c", "clone", "online"), [Case(None, TASK, TOO_FEW, "c")]),
         (against("c", "a; b", 1), [Case(None, TASK, TOO_FEW, "c")]),
-        (reaches("a", 30, 2000, TASK), [Case(True, TASK, "a 31.0 at its best within 2,000 steps")]),
+        (reaches("a", 30, 2000, TASK),
+         [Case(True, TASK, "a 31.0 at its best over 40 episodes within 2,000 steps")]),
         (reaches("a", 30, 1000, TASK),
-         [Case(False, TASK, "a 20.7 at its best within 1,000 steps")]),
-        (reaches("a", 40, 9000, TASK), [Case(None, TASK, "a 31.0 at its best within 2,000 steps")]),
+         [Case(False, TASK, "a 20.7 at its best over 40 episodes within 1,000 steps")]),
+        (reaches("a", 40, 9000, TASK),
+         [Case(None, TASK, "a 31.0 at its best over 40 episodes within 2,000 steps")]),
+        (reaches("a", 11, 9000, TASK), [Case(None, TASK, "a's clone is at 11.0 as it begins")]),
         (reaches("a", 30, 9000, "Other-v0"), []),
     ],
 )  # fmt: skip
 def test_laws_by_hand(law: Law, told: list[Case]) -> None:
-    assert list(law(ITS, A + B + C + E + Z)) == told
+    assert list(law(ITS, A + B + C + E + N + R + Z)) == told
 
 
 def test_a_metric_is_compared_too() -> None:
@@ -113,14 +130,39 @@ def test_a_metric_is_compared_too() -> None:
     assert case == Case(True, TASK, "b 6.00 is ahead of", "a 3.00")
 
 
+def test_the_best_of_many_short_evaluations_is_none() -> None:
+    values = [0.2, 0.9, 0.5, 0.6, 0.4, 0.7]
+    part = [row | {"episodes": 20.0} for row in rows("a", [0, 0, *values], measure="success")]
+    assert best(part, "success", 9_000) == pytest.approx(0.7)  # of 0.9 and 0.5
+    assert best(part, "success", 1_000) == -np.inf  # 20 episodes alone
+    assert best([row | {"episodes": 15.0} for row in part], "success", 9_000) == pytest.approx(
+        2 / 3
+    )
+
+
+def test_one_column_below_another() -> None:
+    def measured(*seeds: tuple[float, float]) -> list[Row]:
+        low = [[0, 0, its] for its, _ in seeds]
+        high = [[0, 0, its] for _, its in seeds]
+        both = zip(rows("a", *low, measure="x"), rows("a", *high, measure="y"), strict=True)
+        return [row | {"y": other["y"]} for row, other in both]
+
+    law = below("a", "x", "y", "has {} of {}")
+    (case,) = law(ITS, measured((1, 2), (3, 2), (1, 4)))
+    assert case == Case(2 / 3, TASK, "a has 1.67 of 2.67, below it in 2 of 3 seeds")
+    assert list(law(ITS, measured((1, 2), (3, 2)))) == [Case(None, TASK, TOO_FEW, "a")]
+
+
 @pytest.mark.parametrize(
     ("holds", "said"),
     [
         ([], "open: not run"),
-        ([None], "open: not run so long"),
+        ([None], "open"),
         ([True, None], "holds"),
         ([True, False], "holds in part"),
-        ([1 / 3], "holds in part"),
+        ([2 / 3], "holds in part"),
+        ([1 / 2], "does not hold"),
+        ([1 / 3, 0], "does not hold"),
         ([False, None], "does not hold"),
     ],
 )
@@ -129,6 +171,13 @@ def test_a_verdict_is_that_of_all_cases(holds: list[float | None], said: str) ->
     assert verdict(cases) == said
     lacking = [*cases, Case(None, TASK, TOO_FEW, "d")]
     assert verdict(lacking) == (said if said.startswith("open") else f"{said} so far")
+
+
+def test_what_cannot_be_told_apart_is_not_contradicted() -> None:
+    weak, strong = Case(True, TASK, "", weak=True), Case(True, TASK, "")
+    assert verdict([weak, strong]) == "not contradicted"
+    assert verdict([weak, Case(False, TASK, "")]) == "holds in part"
+    assert verdict([weak, Case(None, TASK, TOO_FEW)]) == "not contradicted so far"
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.says[:40])
@@ -155,7 +204,7 @@ def labels(value: object) -> list[str]:
 
 
 def told(case: Case) -> list[str]:
-    mine = re.split(r" (?:loses |-?[\d.,]+ (?:is|to|at) )", case.seen)[0]
+    mine = re.split(r"'s clone | (?:loses |gives |-?[\d.,]+ (?:is|to|at|before) )", case.seen)[0]
     return [mine, *([case.whom.rsplit(" ", 1)[0]] if case.whom else [])]
 
 

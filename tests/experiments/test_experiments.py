@@ -26,13 +26,14 @@ from awac_dist.experiments import catalogue, peers, priors, running
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.elsewhere import Elsewhere
 from awac_dist.experiments.experiment import DOCS, Experiment, Run, Variant, runs_folder
+from awac_dist.experiments.judging import DIP, ERRORS
 from awac_dist.experiments.paper import PAPER
 from awac_dist.experiments.priors import PRIORS, make_priors
 from awac_dist.experiments.results import COLUMNS, Row, read_results, rows_of_run, store
 from awac_dist.experiments.running import beside, has_begun, hold
 from awac_dist.experiments.showing import figure, table
 from awac_dist.experiments.signatures import PARITY
-from awac_dist.experiments.statistics import curve, ends, figures, improvement
+from awac_dist.experiments.statistics import at_switch, curve, ends, figures, improvement
 from awac_dist.files import seal
 from awac_dist.nn.config import SQUASHED_ACTOR
 from awac_dist.plotting.bands import interquartile
@@ -395,8 +396,9 @@ def made(
 ) -> Row:
     its = {"budget": "small", "task": "HalfCheetah-v5", "variant": label, "method": "awac"}
     place = {"seed": str(seed), "phase": phase, "env_steps": float(steps)}
-    at = {"grad_steps": float(updates), "wall_s": updates / 10, "return": mean, "episodes": 3.0}
-    return its | place | at | {"cpu_s": 3.0, "memory_mb": None, "machine": ""}
+    at = {"grad_steps": float(updates), "wall_s": updates / 10, "return": mean}
+    evaluation = {"return_std": None, "episodes": 3.0}
+    return its | place | at | evaluation | {"cpu_s": 3.0, "memory_mb": None, "machine": ""}
 
 
 ONE = [
@@ -430,23 +432,49 @@ def test_a_curve_has_its_updates_left_of_the_switch() -> None:
 
 def test_figures_of_one_run_by_hand() -> None:
     found = figures(ONE, "HalfCheetah-v5")
-    assert found["dip"] == 1000 - 700  # 500 comes later than 5,000 steps after the switch
+    assert found["dip"] == 1000 - 800  # 500 comes later than 5,000 steps after the switch
     assert found["regret"] == 9962 - 700
     assert (found["clone"], found["offline"], found["online"]) == (100, 1000, 500)
     assert (found["CPU s"], np.isnan(found["MB"])) == (3.0, True)
     rises = [*ONE[:3], made("online", 30, 100, 2000.0)]
-    assert figures(rises, "HalfCheetah-v5")["dip"] == 0
+    assert figures(rises, "HalfCheetah-v5")["dip"] == -1000
     losses = [each | {"critic/loss": each["env_steps"]} for each in ONE]
     assert figures(losses, "Pendulum-v1", ["critic/loss"])["critic/loss, online"] == 9_000
     alone = figures(ONE[3:], "Pendulum-v1")
     assert np.isnan([alone["offline"], alone["dip"], alone["regret"]]).all()
 
 
+def test_the_error_of_a_dip_by_hand() -> None:
+    rows = [row | {"success": row["return"] / 2_000, "return_std": row["return"]} for row in ONE]
+    dip, error = at_switch(rows, "return")
+    assert (dip, error) == (200, pytest.approx(((1000**2 + (700**2 + 900**2) / 4) / 3) ** 0.5))
+    expected = (0.5 * 0.5 + (0.35 * 0.65 + 0.45 * 0.55) / 4) / 3
+    assert at_switch(rows, "success") == (pytest.approx(0.1), pytest.approx(expected**0.5))
+    assert np.isnan(at_switch([row | {"episodes": None} for row in rows], "return")[1])
+
+
+def test_a_policy_that_never_changes_has_no_dip() -> None:
+    """However often it is looked at: the mean is right, and few seeds seem to lose anything."""
+    rng, lost, seems = np.random.default_rng(0), [], []
+    for _ in range(2_000):
+        offline, *online = (rng.normal(6_000, 1_500, size=count) for count in (40, *[5] * 5))
+        rows = [made("offline", 10, 0, offline.mean()) | {"return_std": offline.std()}]
+        for place, each in enumerate(online):
+            row = made("online", 10, 1_000 * (place + 1), each.mean())
+            rows.append(row | {"return_std": each.std(), "episodes": 5.0})
+        rows[0]["episodes"] = 40.0
+        dip, error = at_switch(rows, "return")
+        lost.append(dip)
+        seems.append(dip > ERRORS * error and dip > DIP * rows[0]["return"])
+    assert abs(np.mean(lost)) < 30
+    assert np.mean(seems) < 0.04
+
+
 def test_figures_of_successes_by_hand() -> None:
     rows = [row | {"success": row["return"] / 2_000} for row in ONE]
     found = figures(rows, "awac_dist/DoorBinary-v0 human", measure="success")
     assert (found["clone"], found["offline"], found["online"]) == (0.05, 0.5, 0.25)
-    assert found["dip"] == pytest.approx(0.15)
+    assert found["dip"] == pytest.approx(0.1)
     assert found["regret"] == pytest.approx(1 - 0.35)
     assert np.isnan(figures(rows, "HalfCheetah-v5", measure="success")["regret"])
 
