@@ -56,8 +56,11 @@ class ABM(EM):
 
     Config = ABMConfig
     config: ABMConfig
-    needs = frozenset({"segments"})
     clones = ("prior",)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"segments"} if self.config.advantage == "segment" else ())
 
     @property
     def segment_length(self) -> int:

@@ -12,7 +12,7 @@ alpha is 0 as in theirs. D(s), from N samples, is of pi(.|s) and b(.|s):
     kl_dual  mean_n log c(s, a_n), where c estimates pi / b: min_c E_D[c(s, a)] - E_pi[log c(s, a)]
 
 `penalty` "value" (BRAC-v) is the above, "policy" (BRAC-p) leaves D out of the target, "reward" is
-the AWAC authors' variant: r + w log b(a|s) at the data's action, and no D.
+the AWAC authors' variant: r + w log b(a|s) at the data's action (of n steps, the first), and no D.
 
 Departures from their code: b goes on being fitted, also online; the actor never lowers D alone
 first, for a clone begins both; c takes one step an update, theirs three, and has no gradient

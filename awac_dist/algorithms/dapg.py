@@ -1,6 +1,6 @@
 """Demonstration-augmented policy gradient (Rajeswaran et al., 2018, https://arxiv.org/abs/1709.10087).
 
-    gradient  g = E_own[ A grad log pi(a|s) ] + E_demonstrations[ w grad log pi(a|s) ]
+    gradient  g = (sum_own A grad log pi(a|s) + sum_demonstrations w grad log pi(a|s)) / B
     weight    w = w_0 decay^k max_own A,   after k updates
     actor     theta <- theta + length * x / sqrt(g x),   (F + damping) x = g
     value     min_V E_own[ (R(s, a) - V(s))^2 ]

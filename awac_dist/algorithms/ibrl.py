@@ -9,10 +9,11 @@ mu is a clone of the demonstrations that never learns: it proposes wherever an a
 that no policy has to be as good as it before it helps. M and M' are drawn anew for each batch;
 eps is clipped, actions stay in the bounds. Q' moves with each step of the critics, pi' once.
 
-Departures from the authors' code: pi begins as mu, where theirs begins anew; no dropout in pi and
-pi', and no noise in its loss; acting goes by Q of the first critics, theirs by Q' of some at
-random; what is evaluated takes the better action; where the clock cuts, values go on, theirs are 0
-there, and they show three observations at once. Their 1 / T is beta, 10.
+Departures from the authors' code: pi begins as mu, where theirs begins anew; mu collects with
+noise before the first update, theirs without; no dropout in pi and pi', and no noise in its loss;
+acting goes by Q of the first critics, theirs by Q' of some at random; what is evaluated takes the
+better action; where the clock cuts, values go on, theirs are 0 there, and they show three
+observations at once. Their 1 / T is beta, 10.
 """
 
 from __future__ import annotations
@@ -120,9 +121,8 @@ class IBRL(TwinDelayed):
         return Acting(spec, self.actor.arrays() | critics | clone)
 
     def act(self, observations: Tensor, noise: Tensor) -> Tensor:
-        size, actor = self.task.spec.action_size, self.actor
-        low, high = actor.centre - actor.half_range, actor.centre + actor.half_range
-        own = actor(observations).at(noise[:, :size]).clamp(low, high)
+        size = self.task.spec.action_size
+        own = self.actor(observations).at(noise[:, :size])
         proposals = torch.stack((own, self.frozen_actor(observations).mean))  # [2, B, A]
         values = self.critic(observations, proposals)[: self.config.target_members]
         return self.chosen(values, proposals, noise[:, size:])

@@ -11,9 +11,10 @@ has these pauses (`online.pause_steps`), and SPEQ's fixed ones are those without
 
 Departures: the held-out tenth is always the same (stretches of 100 steps), where theirs is drawn
 anew for each pause; its loss is the mean over the 1,000 updates since the last look, not one pass
-behind them; to fall is by a thousandth, where their rule, loss < 0.999 best, lets a negative one
-rise. No dropout in the critics, no layer norm in the actor; the target entropy is -1/2 for each
-dimension, of half-range actions, where theirs is a table's, and -2 for every task of version 5.
+behind them, and is first known at the first look, theirs before the pause; to fall is by a
+thousandth, where their rule, loss < 0.999 best, lets a negative one rise. No dropout in the
+critics, no layer norm in the actor; the target entropy is -1/2 for each dimension, of half-range
+actions, where theirs is a table's, and -2 for every task of version 5.
 """
 
 from __future__ import annotations

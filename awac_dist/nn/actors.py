@@ -119,7 +119,8 @@ class DeterministicActor(Actor):
     """One action a state."""
 
     def _distribution(self, hidden: Tensor, raw: Tensor) -> Deterministic:
-        return Deterministic(self._squashed(raw), self.half_range, self.spec.exploration_std)
+        mean, std = self._squashed(raw), self.spec.exploration_std
+        return Deterministic(mean, self.centre, self.half_range, std)
 
 
 ACTORS: dict[str, type[Actor]] = {

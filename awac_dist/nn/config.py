@@ -43,7 +43,8 @@ class ActorConfig(NetworkConfig):
             per action dimension.
         log_std_min: Lower bound of the log standard deviation.
         log_std_max: Upper bound of the log standard deviation.
-        exploration_std: What samples of a deterministic policy add, in half ranges.
+        exploration_std: What samples of a deterministic policy add, in half ranges, and within the
+            bounds.
     """
 
     kind: Literal["gaussian", "squashed_gaussian", "deterministic"] = "gaussian"

@@ -95,23 +95,27 @@ class SquashedGaussian(Distribution):
 
 
 class Deterministic(Distribution):
-    """One action, and noise of a fixed size that explores around it.
+    """One action, and noise of a fixed size that explores around it, in the bounds.
 
     Its log density is minus half the squared error in half ranges: to make logged actions likely
     is least squares.
 
     Args:
         mean: [..., A].
-        half_range: [A] of the actions.
+        centre, half_range: [A] of the actions.
         exploration_std: Of the noise, in half ranges.
     """
 
-    def __init__(self, mean: Tensor, half_range: Tensor, exploration_std: float) -> None:
+    def __init__(
+        self, mean: Tensor, centre: Tensor, half_range: Tensor, exploration_std: float
+    ) -> None:
         self.mean, self._half_range, self._exploration_std = mean, half_range, exploration_std
+        self._low, self._high = centre - half_range, centre + half_range
         self.log_std = (half_range * exploration_std).log().expand_as(mean)
 
     def at(self, noise: Tensor) -> Tensor:
-        return self.mean + self._half_range * self._exploration_std * noise
+        explored = self.mean + self._half_range * self._exploration_std * noise
+        return explored.clamp(self._low, self._high)
 
     def log_prob(self, actions: Tensor) -> Tensor:
         return -0.5 * ((actions - self.mean) / self._half_range).square().sum(dim=-1)

@@ -53,7 +53,7 @@ class BesideClonePolicy(ChoosingPolicy):
 
     def _candidates(self, observations: Array, noise: Array) -> Array:
         own = self._actor.sample(observations, noise[:, : self.action_size])
-        return np.stack((np.clip(own, self.low, self.high), self._clone.mean(observations)))
+        return np.stack((own, self._clone.mean(observations)))
 
     def _scores(self, values: Array, noise: Array) -> Array:
         if not self.spec.choice_temperature:

@@ -30,8 +30,9 @@ from awac_dist.tensors import Batch
 LENGTH = 4
 
 
-def batch_of(seed: int = 1) -> Batch:
-    return make_batch(seed=seed, needs=ABM.needs, segment_length=LENGTH)
+def test_segments_are_fetched_where_something_is_made_of_them() -> None:
+    assert make_method(ABMConfig()).needs == {"segments"}
+    assert make_method(ABMConfig(advantage="critic")).needs == frozenset()
 
 
 def numpy_advantages(method: ABM, batch: Batch) -> np.ndarray:
@@ -61,7 +62,8 @@ def test_the_losses_equal_the_equations(members: int, advantage: Any, state_std:
         advantage=advantage,
         segment_length=LENGTH,
     )
-    method, batch = make_method(config), batch_of()
+    method = make_method(config)
+    batch = make_batch(needs=method.needs, segment_length=LENGTH)
     prior = method.networks["prior"]
     advantages, (s, a, *_) = numpy_advantages(method, batch), numpy_batch(batch)
     log_probs = numpy_log_density(a, *numpy_gaussian(prior, config.actor, s))
@@ -79,7 +81,7 @@ def test_advantages_by_hand() -> None:
     """V is 2 everywhere, gamma 0.5: 1 + 0.5 * 3 + 0.25 * 2 - 2; a true end after 1; one step."""
     method = make_method(ABMConfig(segment_length=2))
     method.value_of = lambda states: torch.full((len(states),), 2.0)
-    batch = make_batch(3, needs=ABM.needs, segment_length=2)
+    batch = make_batch(3, needs=method.needs, segment_length=2)
     columns = batch.columns
     columns["segment_mask"][:] = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     columns["segment_rewards"][:] = torch.tensor([[1.0, 3.0], [1.0, 9.0], [1.0, 9.0]])
@@ -96,7 +98,7 @@ def quick(**options: Any) -> ABM:
 def test_the_prior_clones_the_better_of_two_actions() -> None:
     """Rewards -1 and 1, each as often."""
     method = quick()
-    batch = one_step_task(64, np.random.default_rng(0), None, ABM.needs, method.segment_length)
+    batch = one_step_task(64, np.random.default_rng(0), None, method.needs, method.segment_length)
     better = torch.arange(64) % 2 == 0
     rewards = torch.where(better, 1.0, -1.0)
     actions = (rewards / 2).unsqueeze(1)

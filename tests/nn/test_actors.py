@@ -120,7 +120,7 @@ def test_means_stay_within_the_bounds_and_a_gaussians_samples_may_leave_them() -
         mean, sample = policy.mean.detach().numpy(), policy.at(normal(512, 2)).detach().numpy()
         assert ((mean >= low) & (mean <= high)).all()
         inside = bool(((sample >= low) & (sample <= high)).all())
-        assert inside == (kind == "squashed_gaussian")
+        assert inside == (kind != "gaussian")
 
 
 # --- distributions
@@ -214,10 +214,12 @@ def test_a_squashed_log_prob_is_finite_far_out_and_at_the_bounds(mean: float) ->
 
 
 def test_a_deterministic_log_prob_is_least_squares_in_half_ranges() -> None:
-    policy = Deterministic(torch.tensor([[0.5, 1.0]]), torch.tensor([1.0, 2.5]), 0.1)
+    half_range = torch.tensor([1.0, 2.5])
+    policy = Deterministic(torch.tensor([[0.5, 1.0]]), torch.zeros(2), half_range, 0.1)
     actions = torch.tensor([[0.0, -4.0]])  # off by 0.5 and 5: 0.5 and 2 half ranges
     assert policy.log_prob(actions).item() == pytest.approx(-0.5 * (0.25 + 4.0))
     assert policy.at(torch.tensor([[2.0, -1.0]])).tolist() == [pytest.approx([0.7, 0.75])]
+    assert policy.at(torch.tensor([[6.0, -20.0]])).tolist() == [[1.0, -2.5]]
 
 
 def test_samples_have_the_mean_and_spread_that_they_claim() -> None:
