@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from awac_dist.errors import ComponentDied
 from awac_dist.messages import Future, RolloutReport, UpdateReport
 from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.schedule import Schedule
@@ -116,6 +118,12 @@ class Collecting:
             done = self.control.look([*calls, *self.workers.answers()])
             self._finish_updates(done)
             self._finish_rounds(done)
+
+    def hear_out(self) -> None:
+        """Take note of updates that were asked for, where nothing else is waited for any more."""
+        with suppress(ComponentDied):  # of a learner that was replaced
+            while self._updates:
+                self.control.heard(self.control.wait(self._updates.popleft().answer))
 
     def _under_way(self) -> int:
         return sum(sum(round_.asked.values()) for round_ in self._rounds)

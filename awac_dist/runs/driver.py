@@ -44,7 +44,7 @@ class Driver:
             self.loop,
             in_rounds=config.mode == "sync",
         )
-        self.look, self.update = self.loop.look, self.learner.update
+        self.look, self.wait, self.update = self.loop.look, self.loop.wait, self.learner.update
         publish = partial(self.learner.call, "publish")
         self._evaluator = EvaluatorSupervisor(
             components.start_evaluator, observer.died, self.loop, publish
@@ -100,6 +100,8 @@ class Driver:
             self.observer.note(f"stopping: {again}")
         self.loop.hurry(self._collecting.slowest_s if self._collecting else 0.0)
         try:
+            if self._collecting:
+                self._collecting.hear_out()  # the checkpoint has these updates
             self._checkpoint(wait=True)
         except (ComponentDied, Stopped) as reason:
             self.observer.note(f"the last checkpoint but one is kept: {reason}")
@@ -131,11 +133,7 @@ class Driver:
                 self._revive_learner(str(death))
 
     def _revive_learner(self, reason: str) -> None:
-        """Start another learner, which knows what the dead one did at its last checkpoint.
-
-        Raises:
-            RunFailed: It died too often without an update in between.
-        """
+        """Start another one from the last checkpoint; RunFailed where they die again and again."""
         while True:
             self.observer.died("learner", reason)
             self.learner.count_death(self.progress.grad_steps, reason)
@@ -222,17 +220,21 @@ class Driver:
 
     def learned(self, report: UpdateReport) -> None:
         """Take note of updates, and start an evaluation when one is due."""
-        self.progress.grad_steps = report.grad_steps
-        self.progress.let_off += report.let_off
-        self.observer.updated(report)
-        if report.note:
-            self.observer.note(report.note)
+        self.heard(report)
         due = self.progress.evaluated_at + self._config.evaluation.every_updates
         if self._phase.curve and report.grad_steps >= due and not self._evaluator.is_busy:
             self.progress.evaluated_at = report.grad_steps
             self._evaluate_beside()
             self._checkpoint()
             self._look_at_shards()
+
+    def heard(self, report: UpdateReport) -> None:
+        """Take note of updates."""
+        self.progress.grad_steps = report.grad_steps
+        self.progress.let_off += report.let_off
+        self.observer.updated(report)
+        if report.note:
+            self.observer.note(report.note)
 
     def collected(self, report: RolloutReport) -> None:
         """Take note of episodes of the clone, or of online steps."""
