@@ -23,7 +23,7 @@ from awac_dist.evaluation.evaluator import SIDE_BY_SIDE, numbered, play, stream_
 from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import reference
-from awac_dist.evaluation.video import Film, Filmed, Grid, filmed_env
+from awac_dist.evaluation.video import Film, Filmed, Grid, drawn, filmed_env
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy, read_policy
@@ -62,19 +62,23 @@ class _Job(NamedTuple):
 
 def evaluation(options: Evaluate, stream: TextIO) -> Evaluation:
     """Play; a stream that is a terminal shows how far it is."""
-    return _play(_job(options), stream)
+    return _play(_job(options), stream)[1]
 
 
 def run(options: Evaluate) -> None:
     """Play, and say how it went."""
     with Screen() as screen:  # what Gymnasium and MuJoCo print is nobody's business here
         job = _job(options)
-        evaluation = _play(job, screen.stream)
-        if options.json:
-            text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
-            with writable(f"--json {options.json}"):
-                Path(options.json).write_text(f"{text}\n", "utf-8")
-    say(_told(job, evaluation))
+        played, evaluation = _play(job, screen.stream)
+    say(_told(job, evaluation))  # whatever becomes of the files
+    if options.json:
+        text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
+        with writable(f"--json {options.json}"):
+            Path(options.json).write_text(f"{text}\n", "utf-8")
+    if job.grid:
+        with Screen() as screen:
+            _film(job, job.grid, played, screen.stream)
+        say(f"\nfilmed: {job.grid.path} ({' | '.join(RANKS)})")
 
 
 def _job(args: Evaluate) -> _Job:
@@ -92,7 +96,7 @@ def _job(args: Evaluate) -> _Job:
         noise=BLIND.get(args.policy, WhiteNoise if args.stochastic else None),
         seed=_seed_of_run(args.policy, run) if args.seed is None else args.seed,
         episodes=args.episodes,
-        grid=Grid(Path(args.video), _frames_per_s(spec), len(RANKS)) if args.video else None,
+        grid=_grid(spec, Path(args.video)) if args.video else None,
         rows=args.video_episodes or 1,
     )
 
@@ -118,16 +122,21 @@ def _seed_of_run(policy: str, run: Mapping[str, Any]) -> int:
     return seed
 
 
-def _frames_per_s(spec: EnvSpec) -> float:
-    env = make_task(spec)
-    modes, rate = env.metadata.get("render_modes", []), env.metadata.get("render_fps")
-    env.close()
+def _grid(spec: EnvSpec, path: Path) -> Grid:
+    """What is filmed into; what cannot be drawn is told before anything is played."""
+    with closing(make_task(spec)) as env:
+        modes, rate = env.metadata.get("render_modes", []), env.metadata.get("render_fps")
     if "rgb_array" not in modes:
         raise InputError(f"{spec.env_id} cannot be filmed: it has no render mode rgb_array")
-    return float(rate or SLOW_FRAMES_PER_S)
+    grid = Grid(path, float(rate or SLOW_FRAMES_PER_S), len(RANKS))
+    with closing(filmed_env(spec)) as env:
+        env.reset(seed=0)
+        drawn(env, path)
+    return grid
 
 
-def _play(job: _Job, stream: TextIO) -> Evaluation:
+def _play(job: _Job, stream: TextIO) -> tuple[dict[int, Finished], Evaluation]:
+    """The episodes by their numbers, and what they say together."""
     played: dict[int, Finished] = {}
     faults: list[str] = []
     # alone: what is filmed is played again, and batches of another size round otherwise
@@ -137,10 +146,8 @@ def _play(job: _Job, stream: TextIO) -> Evaluation:
         for episode, its in numbered(collector, job.policy, 0, job.episodes, faults):
             played[episode] = its
             advance(1)
-    if job.grid:
-        _film(job, job.grid, played, stream)
     version, env_id = job.policy.version, job.spec.env_id
-    return evaluation_of("evaluation", version, env_id, played.values(), faults)
+    return played, evaluation_of("evaluation", version, env_id, played.values(), faults)
 
 
 def _film(job: _Job, grid: Grid, played: Mapping[int, Finished], stream: TextIO) -> None:
@@ -183,8 +190,6 @@ def _told(job: _Job, evaluation: Evaluation) -> str:
     lines = [f"{head}, seed {job.seed}", "", *aligned(list(_rows(job, evaluation)))]
     if evaluation.faults:
         lines += ["", f"dropped: {len(evaluation.faults)}; the last: {evaluation.faults[-1]}"]
-    if job.grid:
-        lines += ["", f"filmed: {job.grid.path} ({' | '.join(RANKS)})"]
     return "\n".join(lines)
 
 

@@ -50,6 +50,20 @@ def filmed_env(spec: EnvSpec) -> Environment:
     return env
 
 
+def drawn(env: Environment, path: Path) -> np.ndarray:
+    """A frame, uint8 [height, width, 3], of an environment that was reset.
+
+    Raises:
+        InputError: It cannot be drawn; names the file that it is for.
+    """
+    try:
+        picture: Any = env.render()
+    except Exception as error:  # whatever a task's renderer may raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: the task cannot be drawn: {reason}") from error
+    return np.asarray(picture)
+
+
 class Filmed(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment whose every observation is a frame of a film."""
 
@@ -94,12 +108,7 @@ class Film:
         Raises:
             InputError: It cannot be drawn, or the file cannot be written.
         """
-        try:
-            picture: Any = env.render()
-        except Exception as error:  # whatever a task's renderer may raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{self.path}: the task cannot be drawn: {reason}") from error
-        self.add(np.asarray(picture))
+        self.add(drawn(env, self.path))
 
     def add(self, frame: np.ndarray) -> None:
         """Add a frame, uint8 [height, width, 3], all of one size.

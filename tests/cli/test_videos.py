@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,6 +15,7 @@ from environments import VARIES
 from imageio_ffmpeg import read_frames
 from PIL import Image
 
+from awac_dist.cli import evaluate
 from awac_dist.cli.evaluate import chosen
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.envs.make import env_spec
@@ -279,6 +282,36 @@ def test_a_task_that_cannot_be_filmed_is_told(
     words = ["random", "--env", VARIES, "--video", str(tmp_path / "film.gif")]
     assert awac_dist(["evaluate", *words]) == 2
     assert "cannot be filmed: it has no render mode rgb_array" in capsys.readouterr().err
+
+
+def test_a_task_that_does_not_draw_is_told_before_it_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_picture() -> None:
+        raise ImportError("no\npygame")
+
+    it: Any = SimpleNamespace(reset=lambda seed: None, render=no_picture, close=lambda: None)
+    it.metadata = {"render_modes": ["rgb_array"]}
+    for name in ("make_task", "filmed_env"):
+        monkeypatch.setattr(evaluate, name, lambda spec: it)
+    monkeypatch.setattr(evaluate, "_play", None)
+    film = tmp_path / "film.gif"
+    assert awac_dist(["evaluate", "random", "--env", VARIES, "--video", str(film)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"awac_dist: {film}: the task cannot be drawn: no pygame\n"
+
+
+@pytest.mark.usefixtures("drawing")
+@pytest.mark.parametrize("option", ["--json", "--video"])
+def test_what_was_played_is_told_though_a_file_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    (full := tmp_path / "full.gif").symlink_to("/dev/full")
+    assert play(option, str(full)) == 2
+    out, err = capsys.readouterr()
+    assert "\nreturn " in out
+    assert "cannot be written: " in err
+    assert "filmed: " not in out
 
 
 def test_no_renderer_is_one_line(
