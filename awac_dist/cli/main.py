@@ -12,9 +12,9 @@ from typing import Any
 
 from awac_dist import __version__
 from awac_dist.cli.layout import overview
-from awac_dist.errors import InputError, RunFailed, did_you_mean
+from awac_dist.errors import InputError, RunFailed, cannot_write, did_you_mean
 from awac_dist.interrupts import PROGRAM, ends_at_once
-from awac_dist.reporting.screen import say
+from awac_dist.reporting.screen import UnheardError, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,11 +48,15 @@ def told(run: Callable[[], int | None]) -> int:
             return 128 + signal.SIGINT
         finally:
             sys.stdout.flush()
-    except OSError:
-        if not _is_closed(sys.stdout.fileno()):
+    except OSError as error:
+        closed = _is_closed(sys.stdout.fileno())
+        if not closed and not isinstance(error, UnheardError):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is not written
-        return 128 + signal.SIGPIPE
+        if closed:
+            return 128 + signal.SIGPIPE
+        _tell(cannot_write("standard output", error), error)
+        return 1
 
 
 def _is_closed(descriptor: int) -> bool:

@@ -17,12 +17,19 @@ STDOUT, STDERR = 1, 2
 WIDEST, WIDTH_OF_A_PIPE, NARROWEST = 100, 80, 40
 
 
+class UnheardError(OSError):
+    """What was said cannot be written, as where a disk is full."""
+
+
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print lines, to stdout by default: the one place that does, so that all of it is safe."""
     stream = sys.stdout if stream is None else stream
     encoding = stream.encoding or "utf-8"
-    stream.write(safe(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    try:
+        stream.write(safe(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError as error:
+        raise UnheardError(error.errno, error.strerror) from error
 
 
 def safe(text: str) -> str:

@@ -1,5 +1,6 @@
 """The doors: what they list, how soon they answer, and what they leave alone until it is needed."""
 
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from awac_dist.cli.commands import COMMANDS
 from awac_dist.cli.main import main, told
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.config import RunConfig
-from awac_dist.errors import RunFailed
+from awac_dist.errors import REMEDIES, RunFailed
 from awac_dist.files import seal
 from awac_dist.reporting import screen
 
@@ -144,6 +145,16 @@ def test_a_pipe_that_is_closed_ends_a_command_silently(
     with nobody_reads(monkeypatch):
         assert main(words) == 128 + signal.SIGPIPE
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_disk_that_is_full_is_one_line() -> None:
+    command = f"{sys.executable} -m awac_dist.cli.main --version > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "awac_dist: standard output: cannot be written: No space left on device: "
+        f"{REMEDIES[errno.ENOSPC]}\n"
+    )
 
 
 def test_a_run_that_fails_while_nobody_reads_says_one_line(
