@@ -14,9 +14,8 @@ alpha is 0 as in theirs. D(s), from N samples, is of pi(.|s) and b(.|s):
 `penalty` "value" (BRAC-v) is the above, "policy" (BRAC-p) leaves D out of the target, "reward" is
 the AWAC authors' variant: r + w log b(a|s) at the data's action (of n steps, the first), and no D.
 
-Departures from their code: b goes on being fitted, also online; the actor never lowers D alone
-first, for a clone begins both; c takes one step an update, theirs three, and has no gradient
-penalty (and so there is no Wasserstein distance); E_b[c] - 1, 0 where c is right, is no part of D.
+Departures from their code: b is fitted all the time; the actor never lowers D alone first, for a
+clone begins both; c takes one step an update, not three, has no gradient penalty, nor D E_b[c] - 1.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from awac_dist.algorithms.soft import Soft, SoftConfig
-from awac_dist.losses import divergences, mmd, soft, weighting
+from awac_dist.losses import behaviour, divergences, mmd, soft
 from awac_dist.nn.config import CriticConfig, NetworkConfig
 from awac_dist.ranges import Count, Finite, NotNegative, Positive
 
@@ -52,7 +51,7 @@ class BRACConfig(SoftConfig):
         num_divergence_samples: N.
         penalty_weight: w; where it starts if `target_divergence` is set. Paper: 0.1 to 30.
         target_divergence: What moves w, in units of D, or None.
-        penalty_weight_learning_rate: Step size of its logarithm.
+        penalty_weight_learning_rate: Step size of log w.
     """
 
     critic: CriticConfig = CriticConfig(learning_rate=1e-3)
@@ -80,8 +79,7 @@ class BRAC(Soft):
 
     Config = BRACConfig
     config: BRACConfig
-    clones = ("behaviour",)
-    needs = frozenset({"is_online"})
+    clones, needs, knows_online = ("behaviour",), frozenset({"is_online"}), True
 
     def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
         config, made = self.config, super().make_networks(generator)
@@ -100,12 +98,8 @@ class BRAC(Soft):
 
     def behaviour_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         log_probs = self.networks["behaviour"](batch.observations).log_prob(batch.actions)  # [B]
-        loss, known = -log_probs.mean(), log_probs.detach()
-        online = self.world.gather(batch.columns["is_online"])
-        of = {"prior": weighting.of_rows(1 - online), "online": weighting.of_rows(online)}
-        parts = {its: (self.world.mine(rows) * known).mean() for its, rows in of.items()}
-        told = {f"behaviour/log_prob_{its}": value for its, value in parts.items()}
-        return loss, {"behaviour/loss": loss.detach()} | told
+        collected = batch.columns["is_online"] if self.online else None
+        return behaviour.likelihood_loss(log_probs, collected)
 
     def ratio_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         states, ratio = batch.observations, self.networks["ratio"]
@@ -120,8 +114,8 @@ class BRAC(Soft):
         weight = self.price("penalty_weight")
         with torch.no_grad():
             if self.config.penalty == "reward":
-                behaviour: Distribution = self.networks["behaviour"](batch.observations)
-                return targets + weight * behaviour.log_prob(batch.actions)
+                model: Distribution = self.networks["behaviour"](batch.observations)
+                return targets + weight * model.log_prob(batch.actions)
             return targets - batch.discounts * weight * self.divergence(self.actor(states), states)
 
     def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -149,8 +143,8 @@ class BRAC(Soft):
         actions, log_probs = policy.at_with_log_prob(noise)
         if self.config.divergence == "kl_dual":
             return divergences.log_ratio(self.networks["ratio"](states, actions)[0]).mean(dim=0)
-        behaviour: Distribution = self.networks["behaviour"](states)
+        model: Distribution = self.networks["behaviour"](states)
         if self.config.divergence == "kl":
-            return (log_probs - policy.log_prob_under(behaviour, noise)).mean(dim=0)
-        x, y = (each / self.actor.half_range for each in (actions, self.sample(behaviour, shape)))
+            return (log_probs - policy.log_prob_under(model, noise)).mean(dim=0)
+        x, y = (each / self.actor.half_range for each in (actions, self.sample(model, shape)))
         return mmd.mmd(x, y, kernel="laplacian", bandwidth=10.0).square()

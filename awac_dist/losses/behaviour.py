@@ -1,14 +1,31 @@
-"""The fit of a variational auto-encoder to the data's actions."""
+"""The fit of a model to the data's actions: by likelihood, or a variational auto-encoder's."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from awac_dist.losses.weighting import of_rows
 from awac_dist.tensors import Metrics, check_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def likelihood_loss(log_probs: Tensor, collected: Tensor | None) -> tuple[Tensor, Metrics]:
+    """-log b, and how well b knows prior and collected actions.
+
+    Args:
+        log_probs: [B] log b of the batch's actions.
+        collected: [B] 1 for collected rows, 0 for those of prior data; None where all are of that.
+    """
+    loss, known = -log_probs.mean(), log_probs.detach()
+    metrics = {"behaviour/loss": loss.detach()}
+    if collected is not None:
+        check_shapes("B, B", log_probs, collected)
+        for name, rows in (("prior", 1 - collected), ("online", collected)):
+            metrics[f"behaviour/log_prob_{name}"] = (of_rows(rows) * known).mean()
+    return loss, metrics
 
 
 def vae_loss(

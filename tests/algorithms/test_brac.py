@@ -139,6 +139,8 @@ def test_how_well_the_behaviour_knows_each_kind_of_row(online: list[int]) -> Non
     batch.columns["is_online"][:] = torch.tensor([float(row in online) for row in range(ROWS)])
     known = log_behaviour(method, batch.observations.numpy(), batch.actions.numpy())
     is_online = np.isin(np.arange(ROWS), online)
+    assert list(method.behaviour_loss(batch)[1]) == ["behaviour/loss"]
+    method.online = True
     _, metrics = method.behaviour_loss(batch)
     for name, rows in (("prior", known[~is_online]), ("online", known[is_online])):
         expected = rows.mean() if rows.size else 0.0
