@@ -106,10 +106,16 @@ def dips(labels: str, *, wanted: bool = True) -> Law:
                 yield Case(None, task, f"{seen}: not much to lose")
             else:
                 noise = ERRORS * float(np.linalg.norm(known["error"])) / len(known)
-                seen = f"{label} loses {mean(lost)} (± {number(noise)}) of {mean(before)}"
-                often = f"a tenth or more in {np.sum(dipped)} of {len(known)} seeds"
+                word = "loses" if np.mean(lost) > 0 else "gains"
+                seen = f"{label} {word} {mean(np.abs(np.mean(lost)))} (± {number(noise)})"
+                often = f"loses a tenth or more in {np.sum(dipped)} of {len(known)} seeds"
                 weak = not wanted and np.mean(lost) + noise > DIP * np.abs(np.mean(before))
-                yield Case(share(dipped, wanted), task, f"{seen}, {often}", weak=bool(weak))
+                yield Case(
+                    share(dipped, wanted),
+                    task,
+                    f"{seen} of {mean(before)}, {often}",
+                    weak=bool(weak),
+                )
 
     return cases
 

@@ -93,18 +93,18 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
         (gains("b", "offline", "online", wanted=False),
          [Case(2 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
         (dips("a; b"),
-         [Case(0, TASK, "a loses -4.83 (± 1.41) of 21.0, a tenth or more in 0 of 3 seeds"),
-          Case(1, TASK, "b loses 7.00 (± 1.41) of 21.0, a tenth or more in 3 of 3 seeds")]),
+         [Case(0, TASK, "a gains 4.83 (± 1.41) of 21.0, loses a tenth or more in 0 of 3 seeds"),
+          Case(1, TASK, "b loses 7.00 (± 1.41) of 21.0, loses a tenth or more in 3 of 3 seeds")]),
         (dips("a", wanted=False),
-         [Case(1, TASK, "a loses -4.83 (± 1.41) of 21.0, a tenth or more in 0 of 3 seeds")]),
+         [Case(1, TASK, "a gains 4.83 (± 1.41) of 21.0, loses a tenth or more in 0 of 3 seeds")]),
         (dips("n"),
-         [Case(0, TASK, "n loses 2.20 (± 1.41) of 20.0, a tenth or more in 0 of 3 seeds")]),
+         [Case(0, TASK, "n loses 2.20 (± 1.41) of 20.0, loses a tenth or more in 0 of 3 seeds")]),
         (dips("n", wanted=False),
-         [Case(1, TASK, "n loses 2.20 (± 1.41) of 20.0, a tenth or more in 0 of 3 seeds",
+         [Case(1, TASK, "n loses 2.20 (± 1.41) of 20.0, loses a tenth or more in 0 of 3 seeds",
                weak=True)]),
         (dips("r"), [Case(None, TASK, "r 4.00 before it, of its clone's 10.0: not much to lose")]),
         (dips("z"),
-         [Case(0, TASK, "z loses -0.50 (± 1.41) of 0, a tenth or more in 0 of 3 seeds")]),
+         [Case(0, TASK, "z gains 0.50 (± 1.41) of 0, loses a tenth or more in 0 of 3 seeds")]),
         (dips("c; d"), [Case(None, TASK, TOO_FEW, "c"), Case(None, TASK, TOO_FEW, "d")]),
         (dips("e"), []),  # never was offline
         (gains("c", "clone", "online"), [Case(None, TASK, TOO_FEW, "c")]),
@@ -204,7 +204,9 @@ def labels(value: object) -> list[str]:
 
 
 def told(case: Case) -> list[str]:
-    mine = re.split(r"'s clone | (?:loses |gives |-?[\d.,]+ (?:is|to|at|before) )", case.seen)[0]
+    mine = re.split(
+        r"'s clone | (?:loses |gains |gives |-?[\d.,]+ (?:is|to|at|before) )", case.seen
+    )[0]
     return [mine, *([case.whom.rsplit(" ", 1)[0]] if case.whom else [])]
 
 
