@@ -95,29 +95,27 @@ def dips(labels: str, *, wanted: bool = True) -> Law:
     def cases(its: Experiment, rows: Sequence[Row]) -> Iterator[Case]:
         for task, label, told in phases(its, rows, labels):
             known = told[np.isfinite(told["dip"])]
-            before, lost, clone = known["offline"], known["dip"], known["clone"]
-            dipped = (lost > ERRORS * known["error"]) & (lost >= DIP * np.abs(before))
             if len(told) < SEEDS:
                 yield Case(None, task, TOO_FEW, label)
-            elif len(known) < SEEDS:  # it has no such phase
-                continue
-            elif np.mean(before) < np.mean(clone) - RUIN * np.abs(np.mean(clone)):
-                seen = f"{label} {mean(before)} before it, of its clone's {mean(clone)}"
-                yield Case(None, task, f"{seen}: not much to lose")
-            else:
-                noise = ERRORS * float(np.linalg.norm(known["error"])) / len(known)
-                word = "loses" if np.mean(lost) > 0 else "gains"
-                seen = f"{label} {word} {mean(np.abs(np.mean(lost)))} (± {number(noise)})"
-                often = f"loses a tenth or more in {np.sum(dipped)} of {len(known)} seeds"
-                weak = not wanted and np.mean(lost) + noise > DIP * np.abs(np.mean(before))
-                yield Case(
-                    share(dipped, wanted),
-                    task,
-                    f"{seen} of {mean(before)}, {often}",
-                    weak=bool(weak),
-                )
+            elif len(known) >= SEEDS:  # else it has no such phase
+                yield _at_the_switch(task, label, known, wanted)
 
     return cases
+
+
+def _at_the_switch(task: str, label: str, known: NDArray[Any], wanted: bool) -> Case:
+    clone, before, lost = (float(np.mean(known[name])) for name in ("clone", "offline", "dip"))
+    if before < clone - RUIN * abs(clone):
+        seen = f"{label} {number(before)} before it, of its clone's {number(clone)}"
+        return Case(None, task, f"{seen}: not much to lose")
+    least = np.maximum(DIP * np.abs(known["offline"]), ERRORS * known["error"])
+    dipped = (known["dip"] > 0) & (known["dip"] >= least)
+    noise = ERRORS * float(np.linalg.norm(known["error"])) / len(known)
+    word = "loses" if lost > 0 else "gains"
+    seen = f"{label} {word} {number(abs(lost))} (± {number(noise)}) of {number(before)}"
+    often = f"loses a tenth or more in {np.sum(dipped)} of {len(known)} seeds"
+    weak = not wanted and lost + noise > DIP * abs(before)
+    return Case(share(dipped, wanted), task, f"{seen}, {often}", weak=weak)
 
 
 def reaches(label: str, level: float, steps: int, task: str) -> Law:
