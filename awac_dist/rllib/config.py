@@ -36,6 +36,7 @@ OPTIONS = {  # of `training`, and where they stand in a `RunConfig`; those of th
     "mixture": "replay.mixture",
 }
 RATE = "target_update_rate"
+NOT_STATE = ("algo_class", "_is_frozen")  # attributes of a config that are no settings
 Paths = Sequence[str | os.PathLike[str]]
 HOSTS: dict[str, type] = {}  # the Algorithm of each method; no attribute of its config, since Ray
 # walks through the attributes of a class, classes among them, until it has seen all
@@ -120,6 +121,11 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         for setting, problem in problems(self):
             raise InputError(f"{type(self).__name__}: {setting}: {problem}")
         super().validate()
+
+    def get_state(self) -> dict[str, Any]:
+        """All attributes, those of the value -1, too: RLlib's own takes them for deprecated ones."""
+        attributes = {name: its for name, its in vars(self).items() if name not in NOT_STATE}
+        return attributes | super().get_state()
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         return RLModuleSpec(module_class=MethodModule)

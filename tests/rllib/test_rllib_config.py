@@ -1,5 +1,6 @@
 """What `AWACConfig` takes, and what it refuses."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from awac_dist.algorithms import awac
+from awac_dist.algorithms import METHODS, awac
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
-from awac_dist.rllib import AWACConfig
+from awac_dist.rllib import AWACConfig, host
 from awac_dist.rllib.learner import MethodLearner
 
 
@@ -46,6 +47,26 @@ def test_options_survive_tunes_dict() -> None:
     given = config().training(temperature=0.7, mixture={"offline": 0.5, "online": 0.5})
     again = AWACConfig().update_from_dict(given.to_dict())
     assert again.as_run() == given.as_run()
+
+
+COPIES = {
+    "state": lambda config: type(config).from_state(config.get_state()),  # as of `build_algo`
+    "dict": lambda config: type(config)().update_from_dict(config.to_dict()),  # as of Tune
+    "copy": lambda config: config.copy(),
+    "pickle": lambda config: pickle.loads(pickle.dumps(config)),
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_each_option_of_each_method_is_kept_where_it_is_minus_one(way: str) -> None:
+    """Which RLlib takes for a sign that an option is deprecated."""
+    for method in METHODS:
+        given = host(method).get_default_config()
+        names = [*given.paths(), "gamma", "grad_clip", "train_batch_size_per_learner"]
+        for name in names:
+            setattr(given, name, -1)
+        found = COPIES[way](given)
+        assert {name: getattr(found, name) for name in names} == dict.fromkeys(names, -1), method
 
 
 def test_train_batch_size_is_the_total() -> None:
