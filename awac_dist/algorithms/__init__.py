@@ -125,6 +125,12 @@ def register_method(name: str, path: str) -> None:
     METHODS[name] = path
 
 
+def adopt_method(name: str, path: str) -> None:
+    """Register what another process had registered, unless this one has its own of the name."""
+    if name not in METHODS or (name, METHODS[name]) in _OURS:
+        register_method(name, path)
+
+
 def for_children() -> dict[str, str]:
     """Variables by which processes that this one starts know what it registered."""
     return {_VARIABLE: json.dumps(dict(METHODS.items() - _OURS))}
