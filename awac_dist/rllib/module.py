@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
@@ -13,8 +14,10 @@ from torch import Tensor, distributed, nn
 
 from awac_dist.algorithms.world import ALONE, Task, World
 from awac_dist.envs.make import space_spec
-from awac_dist.policies import policy_class
+from awac_dist.errors import InputError
+from awac_dist.policies import make_policy, policy_class
 from awac_dist.policies.network import MOST_STDS
+from awac_dist.policies.spec import PolicySpec
 
 
 class Spread(World):
@@ -44,6 +47,15 @@ class Spread(World):
         nn.utils.vector_to_parameters(flat / self.size, gradients)
 
 
+def _refuse_memory(spec: PolicySpec) -> None:
+    policy = make_policy(spec, np.zeros(spec.size, np.float32), 0)
+    if policy.memory_size:
+        raise InputError(
+            f"policy kind {spec.kind}: it keeps {policy.memory_size} numbers from step to step, "
+            "which RLlib's env runners would forget: train it with python -m awac_dist.launch"
+        )
+
+
 class MethodModule(TorchRLModule, InferenceOnlyAPI):
     """`method` is one of the registry; where somebody acts, only the networks that act stay.
 
@@ -56,6 +68,7 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
         spec = space_spec("the environment", self.observation_space, self.action_space)
         options = config["algorithm"]
         self.policy_spec = options.policy_spec(spec)
+        _refuse_memory(self.policy_spec)
         mean_noise = policy_class(self.policy_spec.kind).mean_noise(self.policy_spec)
         self.register_buffer("mean_noise", torch.from_numpy(mean_noise), persistent=False)
         if config["normalized"]:
@@ -100,7 +113,7 @@ class MethodModule(TorchRLModule, InferenceOnlyAPI):
 
     def _seen(self, batch: dict[str, Any]) -> Tensor:
         """Observations [B, O] as networks get them, of those that the task gives."""
-        seen: Tensor = batch[Columns.OBS]
+        seen: Tensor = batch[Columns.OBS].float()  # of whole numbers, too
         if self.model_config["normalized"]:
             seen = (seen - self.observation_shift) / self.observation_scale
             seen = seen.clamp(-float(MOST_STDS), float(MOST_STDS))

@@ -12,6 +12,7 @@ from awac_dist.algorithms import METHODS
 from awac_dist.envs.make import env_spec, make_env
 from awac_dist.errors import InputError
 from awac_dist.policies import make_policy
+from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.policies.npz import read_policy
 from awac_dist.rllib.learner import as_batch
 from awac_dist.rllib.replay import Replay
@@ -54,6 +55,27 @@ def test_it_learns_as_anywhere_and_an_env_runner_acts_as_the_policy_that_is_save
     torch.manual_seed(0)
     noise = torch.randn(50, policy.noise_size).numpy()
     np.testing.assert_allclose(drawn, policy.sample(seen, noise), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float64])
+def test_each_method_acts_on_observations_of_any_kind(kind: type, data: str) -> None:
+    whole = np.random.default_rng(0).integers(0, 5, (20, 3))
+    batches = [{"obs": torch.from_numpy(whole.astype(its))} for its in (kind, np.float32)]
+    for method in METHODS:
+        config = small_config(data, method, normalize_observations=False)
+        module = config.build_learner(env=make_env(ENV)).module["default_policy"]
+        for act in (module.forward_inference, module.forward_exploration):
+            actions = []
+            for batch in batches:
+                torch.manual_seed(0)
+                actions.append(act(batch)["actions"])
+            assert torch.equal(*actions), method
+
+
+def test_a_policy_with_memory_is_refused(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GaussianPolicy, "memory_size", 2)
+    with pytest.raises(InputError, match="kind gaussian: it keeps 2 numbers from step to step"):
+        small_config(data).build_learner(env=make_env(ENV))
 
 
 @pytest.mark.ray
