@@ -13,6 +13,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from awac_dist.config import RunConfig
 from awac_dist.data.record import begin
 from awac_dist.errors import InputError
+from awac_dist.floats import flaw
 from awac_dist.messages import Placement
 from awac_dist.replay.layout import NO_WISHES, Layout
 from awac_dist.replay.normalization import added, statistics
@@ -41,6 +42,7 @@ class Replay:
     """
 
     def __init__(self, spec: EnvSpec, run: RunConfig, seed: int, folder: str = "") -> None:
+        self._env_id = spec.env_id
         self._layout, self.wishes = Layout.of(spec), NO_WISHES
         self._capacity, discount = run.replay.capacity, run.learner.discount
         anonymous = spec.env_id not in gymnasium.registry  # a name of Ray's says nothing of a task
@@ -61,8 +63,13 @@ class Replay:
         self._begin(seed)
 
     def add(self, episodes: Sequence[SingleAgentEpisode]) -> int:
-        """Take what env runners collected, actions as chosen; returns the number of steps."""
+        """Take what env runners collected, actions as chosen; returns the number of steps.
+
+        Raises:
+            InputError: It holds what cannot be learned from, or is longer than the capacity.
+        """
         for episode in filter(len, episodes):
+            self._check(episode)
             self._insert(
                 np.asarray(episode.get_observations(), np.float32),
                 np.asarray(episode.get_actions(), np.float32),
@@ -128,9 +135,29 @@ class Replay:
         self._cursor = there.cursor
         self.sampler.add(place for place in there.placements if place.source != ONLINE)
 
+    def _check(self, episode: SingleAgentEpisode) -> None:
+        """Refuse numbers of the task that are not finite, before they are in float32."""
+        start, observations = episode.t_started, np.asarray(episode.get_observations())
+        if found := flaw(observations):
+            (row, column), words = found
+            what, step = f"column {column} of the observation", start + row
+        elif found := flaw(episode.get_rewards()):
+            (row,), words = found
+            what, step = "the reward", start + row + 1
+        else:
+            return
+        place = f"{self._env_id}: after {step} steps of an episode"
+        raise InputError(f"{place}, {what} is {words}: mend the environment, or wrap it")
+
     def _insert(
         self, observations: Array, actions: Array, rewards: Array, terminated: bool
     ) -> None:
+        if self._capacity <= len(actions):
+            raise InputError(
+                f"replay_capacity: {self._capacity} is not above the {len(actions)} steps of a "
+                "fragment, an episode if batch_mode is complete_episodes: raise it, or end them "
+                "sooner"
+            )
         origin = Origin("online", incarnation=self._restored, episode=self._fragments)
         self._fragments += 1
         fragment = Episode(observations, actions, rewards, terminated, not terminated, origin)

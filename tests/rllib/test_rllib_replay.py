@@ -72,6 +72,33 @@ def test_a_fragment_leaves_out_what_was_looked_back_at() -> None:
     assert rows[:, 6] == pytest.approx([0.9, 0.9, 0.9, 0.0])
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            "observations",
+            "tests: after 7 steps of an episode, column 1 of the observation is NaN",
+        ),
+        ("rewards", "tests: after 8 steps of an episode, the reward is NaN: mend the environment"),
+    ],
+)
+def test_a_number_of_the_task_that_is_not_finite_is_named(where: str, message: str) -> None:
+    episode = recorded(5, 0, (False, False))
+    episode.t_started = 4
+    wrong = np.float32([0, np.nan, 0]) if where == "observations" else np.nan
+    getattr(episode, where)[3] = wrong
+    replay = make_replay()
+    with pytest.raises(InputError, match=message):
+        replay.add([recorded(4, 9, (False, False)), episode.to_numpy()])
+
+
+def test_an_episode_that_is_longer_than_the_capacity_is_named() -> None:
+    replay = make_replay(capacity=5)
+    assert replay.add([recorded(4, 0, (False, True))]) == 4
+    with pytest.raises(InputError, match="replay_capacity: 5 is not above the 5 steps"):
+        replay.add([recorded(5, 0, (False, True))])
+
+
 @pytest.mark.parametrize("write", WRITERS)
 def test_rllibs_own_parquet_is_prior_data(tmp_path: Path, write: Callable[[Path], str]) -> None:
     assert np.array_equal(transitions(make_replay(write(tmp_path))), by_hand())
