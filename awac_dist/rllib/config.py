@@ -123,7 +123,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         super().validate()
 
     def get_state(self) -> dict[str, Any]:
-        """All attributes, those of the value -1, too: RLlib's own takes them for deprecated ones."""
+        """All attributes, those that are -1, too: RLlib's own takes them for deprecated ones."""
         attributes = {name: its for name, its in vars(self).items() if name not in NOT_STATE}
         return attributes | super().get_state()
 
@@ -156,6 +156,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         """
         values = {path: getattr(self, name) for name, path in self.paths().items()} | {
             "env": str(self.env),
+            "seed": self.seed or 0,
             "data": tuple(self.prior_sources),
             "replay.clip_prior_actions": self.clip_prior_actions,
             "learner.batch_size": self.total_train_batch_size,
@@ -169,9 +170,10 @@ class OfflineToOnlineConfig(AlgorithmConfig):
             values |= {f"algorithm.{network}.{name}": size for name, size in sizes.items()}
         run = self._run()
         for path, value in values.items():
-            if path.endswith(".learning_rate") and not isinstance(value, int | float):
-                value = value[0][1]  # the first of a schedule
-            run = _with(run, path, tuple(value) if path.endswith(".hidden") else value)
+            if isinstance(value, list | tuple):
+                scheduled = path.endswith(".learning_rate")
+                value = value[0][1] if scheduled else tuple(value)  # the first of a schedule
+            run = _with(run, path, value)
         return run
 
     @classmethod

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.models.catalog import MODEL_DEFAULTS
@@ -54,11 +58,26 @@ RLLIB_NAMES = {  # besides those of our own options, and where they are not the 
     "rollout.fragment_steps": "rollout_fragment_length",
     "rollout.envs_per_worker": "num_envs_per_env_runner",
 }
+NUMBERS = {int: Integral, float: Real}  # NumPy's, too
+KINDS = {  # of values, in words
+    NoneType: "None",
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    tuple[int, ...]: "a list of whole numbers, such as [64, 64]",
+    dict[str, float]: 'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
+}
+SIZES = 'is no mapping of networks to their options, such as {"actor": {"hidden": [64, 64]}}'
+SCHEDULE = "is neither a number nor a schedule [[0, 1e-3], [100_000, 1e-4]]"
 
 
 def problems(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
     """Yield (setting, what is wrong with it and the remedy)."""
     yield from _fixed(config)
+    mistyped = list(_mistyped(config))
+    yield from mistyped
+    if mistyped:
+        return
     yield from _contradictions(config)
     yield from _values(config)
 
@@ -92,16 +111,80 @@ def _contradictions(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
 
 
 def _values(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
+    run = config.as_run()
+    for path, problem in run.problems():
+        if path != "data" or run.data:
+            yield _name(config, path), problem
+
+
+def _name(config: OfflineToOnlineConfig, path: str) -> str:
+    """What people call here what stands at a path of a `RunConfig`."""
+    names = RLLIB_NAMES | {path: name for name, path in config.paths().items()}
+    return names.get(path, path.rpartition(".")[2])
+
+
+def _mistyped(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
+    """Values of another type than an option has."""
+    sizes = config._model_config
+    if not (isinstance(sizes, Mapping) and all(isinstance(its, Mapping) for its in sizes.values())):
+        yield "model_config", f"{sizes!r} {SIZES}"
+        return
+    rates = {name: getattr(config, name) for name in (f"{its}_lr" for its in config.networks())}
+    wrong = [name for name, rate in rates.items() if not _is_rate(rate)]
+    for name in wrong:
+        yield name, f"{rates[name]!r} {SCHEDULE}"
+    if wrong:
+        return
     try:
         run = config.as_run()
     except TypeError as error:
         yield "model_config", f"{error}: see awac_dist.nn.config"
         return
-    for name, hint in get_type_hints(type(run.algorithm)).items():
-        value = getattr(run.algorithm, name)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            yield name, f"{value!r} is not one of {', '.join(map(repr, get_args(hint)))}"
-    names = RLLIB_NAMES | {path: name for name, path in config.paths().items()}
-    for path, problem in run.problems():
-        if path != "data" or run.data:
-            yield names.get(path, path.rpartition(".")[2]), problem
+    for path, problem in _unfit(run):
+        yield _name(config, path), problem
+
+
+def _is_rate(rate: Any) -> bool:
+    """Whether a learning rate is a number, or a schedule as RLlib has them, from step 0 on."""
+    if not isinstance(rate, list | tuple):
+        return _fits(float, rate)
+    pairs = all(_fits(tuple[float, ...], pair) and len(pair) == 2 for pair in rate)
+    if not pairs or len(rate) < 2 or rate[0][0] != 0:
+        return False
+    return all(first < second for (first, _), (second, _) in pairwise(rate))
+
+
+def _unfit(part: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted path, what is wrong) of fields whose value is not of their type."""
+    hints = get_type_hints(type(part))
+    for field in fields(part):
+        value, hint, own = getattr(part, field.name), hints[field.name], f"{path}{field.name}"
+        if is_dataclass(value):
+            yield from _unfit(value, f"{own}.")
+        elif not _fits(hint, value):
+            yield own, f"{value!r} is not {_words(hint)}"
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, UnionType):
+        return any(_fits(each, value) for each in inner)
+    if kind is Literal:
+        return value in inner
+    if kind is tuple:
+        return isinstance(value, list | tuple) and all(_fits(inner[0], each) for each in value)
+    if kind is dict:
+        whole = isinstance(value, Mapping)
+        return whole and all(_fits(inner[1], each) for each in value.values())
+    legal = NUMBERS.get(kind, kind)
+    is_other = isinstance(value, bool) and kind is not bool  # Python takes it for a whole number
+    return legal is Any or (isinstance(value, legal) and not is_other)
+
+
+def _words(hint: Any) -> str:
+    """What is legal."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_words, get_args(hint)))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    return KINDS.get(hint, str(hint))

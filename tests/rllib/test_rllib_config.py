@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
@@ -13,7 +14,9 @@ from awac_dist.algorithms import METHODS, awac
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
 from awac_dist.rllib import AWACConfig, host
+from awac_dist.rllib.config import OPTIONS
 from awac_dist.rllib.learner import MethodLearner
+from awac_dist.rllib.limits import problems
 
 
 def config() -> AWACConfig:
@@ -124,6 +127,21 @@ REFUSED = {
     "batch_mode: complete_episodes": lambda c: c.env_runners(
         batch_mode="complete_episodes"
     ).debugging(seed=1),
+    "actor_lr: '1e-3' is neither a number nor a schedule": lambda c: c.training(actor_lr="1e-3"),
+    "actor_lr: .* is neither": lambda c: c.training(actor_lr=[]),
+    "critic_lr: .* is neither": lambda c: c.training(critic_lr=[[5, 1e-3], [9, 1e-3]]),
+    "model_config: .*actor.* is no mapping": lambda c: c.rl_module(model_config={"actor": [16]}),
+    "hidden: 16 is not a list": lambda c: c.rl_module(model_config={"actor": {"hidden": 16}}),
+    "kind: 'wild' is not one of": lambda c: c.rl_module(model_config={"actor": {"kind": "wild"}}),
+    "updates_per_step: '1' is not a number": lambda c: c.training(updates_per_step="1"),
+    "num_offline_updates: 2.5 is not a whole": lambda c: c.training(num_offline_updates=2.5),
+    "num_offline_updates: 'x' is not a whole": lambda c: c.training(num_offline_updates="x"),
+    "replay_capacity: True is not a whole": lambda c: c.training(replay_capacity=True),
+    "normalize_observations: 'no' is not True": lambda c: c.training(normalize_observations="no"),
+    "mixture: .* is not a mapping": lambda c: c.training(mixture=[0.5]),
+    "gamma: '0.9' is not a number": lambda c: c.training(gamma="0.9"),
+    "train_batch_size_per_learner: 9.5 is": lambda c: c.training(train_batch_size_per_learner=9.5),
+    "seed: -1 is not from 0": lambda c: c.debugging(seed=-1),
     "num_aggregator_actors_per_learner": lambda c: c.learners(num_aggregator_actors_per_learner=1),
 }  # fmt: skip
 
@@ -132,6 +150,25 @@ REFUSED = {
 def test_what_cannot_work_is_refused(message: str) -> None:
     with pytest.raises(InputError, match=message):
         REFUSED[message](config()).validate()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_value_of_another_type_is_a_traceback(method: str) -> None:
+    """Each is legal, or refused in a line."""
+    given = host(method).get_default_config()
+    given.environment("Pendulum-v1").prior_data(["somewhere"])
+    for name in given.paths().keys() - (OPTIONS.keys() if method != "awac" else ()):
+        before = getattr(given, name)
+        for value in ("1", [], [16], [[0]], {}, {"online": "1"}, None, True, 2.5, object()):
+            setattr(given, name, value)
+            assert all("\n" not in problem for _, problem in problems(given))
+        setattr(given, name, before)
+    assert not list(problems(given))
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(1)])
+def test_numbers_of_numpy_are_numbers(number: Any) -> None:
+    config().training(temperature=number, actor_lr=number, updates_per_step=number).validate()
 
 
 @pytest.mark.parametrize("sources", ["a.parquet", Path("a.parquet"), [Path("a.parquet")]])
