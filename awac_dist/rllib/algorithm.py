@@ -24,13 +24,14 @@ from awac_dist.errors import InputError
 from awac_dist.policies.network import NetworkPolicy
 from awac_dist.policies.npz import POLICY, find_policy, read_policy, save_policy
 from awac_dist.rllib.config import OfflineToOnlineConfig
+from awac_dist.rllib.identity import Identity
 from awac_dist.rllib.learner import MethodLearner, Names, as_batch
 from awac_dist.rllib.replay import Replay
 from awac_dist.runs.schedule import RateLimiter
 from awac_dist.types import Array
 
 UPDATES_PER_CALL = 25  # of the Learner: they share what RLlib does around a call
-PROGRESS, REPLAY = "progress", "replay"  # components of the state
+IDENTITY, PROGRESS, REPLAY = "identity", "progress", "replay"  # components of the state
 OFFLINE_UPDATES, ENV_STEPS, ONLINE_UPDATES = "offline_updates", "env_steps", "online_updates"
 NAN = float("nan")
 UNKNOWN: dict[str, float] = {  # what env runners report once an episode has ended
@@ -53,6 +54,7 @@ class OfflineToOnline(Algorithm):
     method: ClassVar[str]
     config_class: ClassVar[type[OfflineToOnlineConfig]]
     config: OfflineToOnlineConfig
+    _online: bool | None = None  # unknown
 
     @classmethod
     def get_default_config(cls) -> OfflineToOnlineConfig:
@@ -68,8 +70,8 @@ class OfflineToOnline(Algorithm):
         if statistics := self.replay.statistics:
             self.learner_group.foreach_learner(lambda learner: learner.normalize(*statistics))
             self._send_weights()
-        self._online = False
-        self._batches_per_update = self._ask_batches()
+        self._identity = Identity({"method": self.method, **self._ask(MethodLearner.identity)})
+        self._tell_phase(online=False)
 
     @property
     def grad_steps(self) -> int:
@@ -84,30 +86,28 @@ class OfflineToOnline(Algorithm):
         """Take one step of the phase that the training is in."""
         done = self._progress
         left = self.config.num_offline_updates - done[OFFLINE_UPDATES]
+        self._tell_phase(online=left <= 0)
         if left > 0:
             self._update(min(left, self.config.updates_per_training_step), OFFLINE_UPDATES)
         else:
             self.replay.sampler.set_mixture(self.config.mixture or {})
-            self._tell_online()
             self._collect()
-            owed = RateLimiter(self.config.updates_per_step)
-            self._update(owed.updates_due(done[ENV_STEPS], done[ONLINE_UPDATES]), ONLINE_UPDATES)
+            law = RateLimiter(self.config.updates_per_step)
+            owed = law.updates_due(done[ENV_STEPS], done[ONLINE_UPDATES])
+            self._update(max(0, owed), ONLINE_UPDATES)  # below 0 where a restore lowered the ratio
         with self.metrics.log_time((names.TIMERS, names.SYNCH_WORKER_WEIGHTS_TIMER)):
             self._send_weights()
         self.metrics.log_value("num_grad_steps_lifetime", self.grad_steps, reduce="max", window=1)
         for source, size in self.replay.sampler.sizes().items():
             self.metrics.log_value((REPLAY, source), size, reduce="max", window=1)
 
-    def _tell_online(self) -> None:
-        """Have the learners know that what they learn from is collected meanwhile."""
-        if not self._online:
-            self.learner_group.foreach_learner(lambda learner: learner.go_online())
-            self._online = True
-            self._batches_per_update = self._ask_batches()  # others online, with some methods
-
-    def _ask_batches(self) -> int:
-        found: int = self._ask(lambda learner: learner.method.batches_per_update)
-        return found
+    def _tell_phase(self, *, online: bool) -> None:
+        """Have the learners know whether what they learn from is collected meanwhile."""
+        if self._online != online:
+            self.learner_group.foreach_learner(lambda learner: learner.set_online(online))
+            self._online = online
+            batches = self._ask(lambda learner: learner.method.batches_per_update)
+            self._batches_per_update: int = batches  # others online, with some methods
 
     def _collect(self) -> None:
         """Sample once from every env runner into the replay."""
@@ -154,15 +154,28 @@ class OfflineToOnline(Algorithm):
         self, components: Names = None, *, not_components: Names = None, **kwargs: Any
     ) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(IDENTITY, components, not_components):
+            state[IDENTITY] = self._identity.get_state()
         if self._check_component(PROGRESS, components, not_components):
             state[PROGRESS] = dict(self._progress)
         if self._check_component(REPLAY, components, not_components):
             state[REPLAY] = self.replay.state()
         return state
 
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """Those of RLlib's; before them what refuses the checkpoint of another algorithm."""
+        return [(IDENTITY, self._identity), *super().get_checkpointable_components()]
+
     def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            InputError: It is of another method, of other networks or of other prior data.
+        """
+        self._identity.set_state(state.get(IDENTITY, self._identity.get_state()))
         super().set_state(state)
         self._progress |= state.get(PROGRESS, {})
+        self._tell_phase(online=self._progress[ENV_STEPS] > 0)
         if REPLAY in state:
             self.replay.restore(state[REPLAY])
 

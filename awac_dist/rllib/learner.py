@@ -151,6 +151,7 @@ class MethodLearner(TorchLearner):
                 "generator": self.method.generator.get_state().numpy(),
                 "updates": self._updates,
                 "starts": self._dual_starts(),
+                "doubles": self._doubles(),
             }
         return state
 
@@ -165,24 +166,41 @@ class MethodLearner(TorchLearner):
         self._weights_seq_no = max(before, self._weights_seq_no) + 1
         for optimizer in self.method.optimizers.values():
             for group in optimizer.param_groups:
-                for option in ("weight_decay", "betas"):
-                    group[option] = optimizer.defaults[option]
+                own = {name: its for name, its in optimizer.defaults.items() if name != "lr"}
+                group.update(own)  # the step size follows its schedule
         if METHOD not in state:
             return
-        own = state[METHOD]
-        self.method.generator.set_state(torch.from_numpy(np.array(own["generator"], np.uint8)))
-        self._updates = own["updates"]
+        known = state[METHOD]
+        self.method.generator.set_state(torch.from_numpy(np.array(known["generator"], np.uint8)))
+        self._updates = known["updates"]
+        for name, value in known.get("doubles", {}).items():
+            self.method.duals[name].data.fill_(value)
         for name, start in self._dual_starts().items():
-            if own["starts"][name] != start:  # a scheduler, or a person, changed the option
+            if known["starts"][name] != start:  # a scheduler, or a person, changed the option
                 self.method.duals[name].data.fill_(start)
 
     def _dual_starts(self) -> dict[str, float]:
         """Where the config has each dual begin."""
-        return {name: float(dual) for name, dual in self.method.make_duals().items()}
+        return {name: float(dual.detach()) for name, dual in self.method.make_duals().items()}
 
-    def go_online(self) -> None:
-        """Learn from what is collected meanwhile, from now on."""
-        self.method.online = True
+    def _doubles(self) -> dict[str, float]:
+        """Duals in float64, which the state of an RLModule rounds to float32."""
+        duals = self.method.duals.items()
+        return {name: dual.item() for name, dual in duals if dual.dtype == torch.float64}
+
+    def set_online(self, online: bool) -> None:
+        """Learn from what is collected meanwhile, from now on, or from prior data alone."""
+        self.method.online = online
+
+    def identity(self) -> dict[str, Any]:
+        """What there must be again where somebody goes on from the state, by name."""
+        module = self._only_module
+        arrays = module.state_dict().items()
+        return {
+            "kind of policy": module.policy_spec.kind,
+            "use of normalize_observations and prior_data": module.model_config["normalized"],
+            **{f"shape of {name}": list(array.shape) for name, array in arrays},
+        }
 
     def acting(self) -> tuple[PolicySpec, dict[str, Array]]:
         """Shape of the policy, and its arrays by name."""
