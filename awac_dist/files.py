@@ -23,6 +23,7 @@ from pyarrow import fs
 from awac_dist.errors import InputError, UnknownPlace, first_line
 
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
+PART = f".{'[0-9a-f]' * 8}.part"  # how the names of what is not whole yet end, as a glob
 UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
 RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
 BOUNDS_BYTES = 256  # what it costs to know where an episode lies
@@ -42,18 +43,24 @@ def resolve(path: str) -> tuple[Any, str]:
     return filesystem, str(name)
 
 
+def beside(path: str) -> str:
+    """A path or URI next to one, for what is to become it; no other process ever takes the same."""
+    return f"{path}.{uuid4().hex[:8]}.part"
+
+
 @contextmanager
 def written_aside(path: str) -> Iterator[tuple[Any, str]]:
     """A file system and a name to write to, which becomes `path` at the end of the `with`.
 
-    So the file is whole or absent; what cannot be finished leaves its room to others.
+    So the file is whole or absent, and of one writer, whoever else writes it meanwhile; what cannot
+    be finished leaves its room to others.
     """
     filesystem, name = resolve(path)
-    aside = f"{name}.part"
+    aside = beside(name)
     try:
         yield filesystem, aside
         filesystem.move(aside, name)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             filesystem.delete_file(aside)
         raise

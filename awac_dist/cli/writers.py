@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from awac_dist.data.parquet import write_episodes
 from awac_dist.envs.guard import GUARD, EnvironmentFault
 from awac_dist.envs.make import GOAL_KEYS, GoalAsInput, make_env
 from awac_dist.errors import InputError, writable
-from awac_dist.files import resolve
+from awac_dist.files import PART, beside, resolve
+from awac_dist.reporting.run_place import LOCK_FILE, only_one_at_a_time
 from awac_dist.types import EnvSpec, Episode
 
 MINARI = "minari:"
@@ -47,21 +49,43 @@ def new_folder(option: str, target: str) -> Iterator[str]:
     Raises InputError where the target that this option names exists, or cannot be written.
     """
     target = target.rstrip("/")
-    filesystem, name = resolve(target)
-    if filesystem.get_file_info(name).type != fs.FileType.NotFound:
-        raise InputError(f"{option} {target}: exists already: remove it, or name another one")
-    aside = f"{name}.part"
-    place = f"{option} {target}"
+    place, aside = f"{option} {target}", beside(target)
+    (filesystem, name), (_, part) = resolve(target), resolve(aside)
+    _refuse_taken(place, filesystem, name)
     with writable(place):
-        filesystem.create_dir(aside, recursive=True)
-        filesystem.delete_dir_contents(aside)  # of one that died
+        filesystem.create_dir(part, recursive=True)
     try:
-        yield f"{target}.part"
+        with _held(filesystem, name, part):
+            yield aside
+        _refuse_taken(place, filesystem, name)  # by another process, meanwhile
         with writable(place):
-            filesystem.move(aside, name)
+            filesystem.move(part, name)
     except BaseException:
-        filesystem.delete_dir(aside)
+        with suppress(FileNotFoundError):
+            filesystem.delete_dir(part)
         raise
+
+
+def _refuse_taken(place: str, filesystem: Any, name: str) -> None:
+    if filesystem.get_file_info(name).type != fs.FileType.NotFound:
+        raise InputError(f"{place}: exists already: remove it, or name another one")
+
+
+@contextmanager
+def _held(filesystem: Any, name: str, part: str) -> Iterator[None]:
+    """Hold a folder that is to become another one, on this machine by a lock in it.
+
+    Those that nobody holds any more are removed: their processes died.
+    """
+    if not isinstance(filesystem, fs.LocalFileSystem):
+        yield
+        return
+    for lock in Path(name).parent.glob(f"{escape(Path(name).name)}{PART}/{LOCK_FILE}"):
+        with suppress(InputError), only_one_at_a_time(lock.parent):
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    with only_one_at_a_time(Path(part)):
+        yield
+        Path(part, LOCK_FILE).unlink()
 
 
 @contextmanager
@@ -78,21 +102,25 @@ def _parquet_writer(target: str, spec: EnvSpec) -> Iterator[Write]:
 
 @contextmanager
 def _minari_writer(dataset_id: str, spec: EnvSpec) -> Iterator[Write]:
-    folder = _new_minari_folder(dataset_id)
+    _new_minari_folder(dataset_id)
+    made: list[Path] = []
 
     def write(episodes: Iterable[Episode]) -> None:
         dataset: Any = None
+        env = _recoverable(spec.env_id)
         for chunk in _chunks(episodes):
             buffers = [_minari_buffer(episode) for episode in chunk]
             if dataset is None:
-                dataset = _minari_dataset(dataset_id, buffers, spec)
+                made.append(_new_minari_folder(dataset_id))  # unless another process has, meanwhile
+                dataset = _minari_dataset(dataset_id, buffers, spec, env)
             else:
                 dataset.update_dataset_from_buffer(buffers)
 
     try:
         yield write
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
@@ -128,7 +156,7 @@ def _new_minari_folder(dataset_id: str) -> Path:
     return folder
 
 
-def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec) -> Any:
+def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec, env: Any) -> Any:
     from minari import create_dataset_from_buffers
 
     low, high = (np.array(edge, np.float32) for edge in (spec.action_low, spec.action_high))
@@ -140,7 +168,7 @@ def _minari_dataset(dataset_id: str, buffers: list[Any], spec: EnvSpec) -> Any:
         return create_dataset_from_buffers(
             dataset_id,
             buffers,
-            env=_recoverable(spec.env_id),
+            env=env,
             observation_space=goal_space if spec.goal_size else boxes[0],
             action_space=Box(low, high, dtype=np.float32),
             description=f"Episodes of {spec.env_id}, converted by awac_dist",

@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from importlib import resources
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +22,7 @@ from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
 from awac_dist.errors import InputError, naming
-from awac_dist.files import open_input, resolve
+from awac_dist.files import PART, open_input, resolve
 from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = ("halfcheetah-demonstrations",)
@@ -223,7 +224,8 @@ def _found_in(name: str) -> _Found:
     prefix = name.rstrip("/").removesuffix(path)
     for folder in (f"{path}/{EXPERIENCE}", path):
         inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-        names = sorted(prefix + info.path for info in inside)
+        whole = (info.path for info in inside if not fnmatchcase(info.path, f"*{PART}"))
+        names = sorted(prefix + path for path in whole)
         read = {name: file for name in names if (file := _recognised(name))}
         if read:
             foreign = [name for name in names if name.endswith(PROMISING) and name not in read]

@@ -607,6 +607,99 @@ def test_a_conversion_that_dies_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["five.parquet"]
 
 
+# Two at once.
+
+
+@pytest.mark.parametrize("as_uri", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_who_fill_one_folder_at_once_the_first_has_it(
+    tmp_path: Path, first: int, as_uri: bool
+) -> None:
+    folder = tmp_path / "out"
+    target = f"file://{folder}" if as_uri else str(folder)
+    both = [writers.new_folder("--to", target) for _ in range(2)]
+    for number, making in enumerate(both):
+        place = Path(making.__enter__().removeprefix("file://"))
+        (place / "whose").write_text(str(number))
+    both[first].__exit__(None, None, None)
+    with pytest.raises(InputError, match=f"^--to {target}: exists already: remove it, or name"):
+        both[1 - first].__exit__(None, None, None)
+    assert list(tmp_path.rglob("*")) == [folder, folder / "whose"]
+    assert (folder / "whose").read_text() == str(first)
+
+
+def another_at_the_first(
+    monkeypatch: pytest.MonkeyPatch, step: str, words: Sequence[str]
+) -> list[int]:
+    """Let the same command run as a whole at a step of one; returns its exit code, once it has."""
+    codes, take = list[int](), getattr(writers, step)
+
+    def both(*arguments: Any) -> Any:
+        monkeypatch.setattr(writers, step, take)
+        codes.append(main(words))
+        return take(*arguments)
+
+    monkeypatch.setattr(writers, step, both)
+    return codes
+
+
+def test_of_two_conversions_at_once_the_last_is_refused_in_one_line(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(writers, "STEPS_PER_FILE", 4)
+    words = ["convert", five, "--to", str(tmp_path / "out.parquet")]
+    codes = another_at_the_first(monkeypatch, "write_episodes", words)
+    assert main(words) == 2
+    assert codes == [0]
+    assert_one_line(capsys, "out.parquet: exists already: remove it, or name another one")
+    assert [e.total_reward for e in read_folder(tmp_path / "out.parquet")] == [1, 2, 3, 4, 6]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["five.parquet", "out.parquet"]
+
+
+@pytest.mark.parametrize("step", ["_minari_buffer", "_recoverable"])
+def test_of_two_conversions_to_one_minari_id_the_last_leaves_the_first_alone(
+    five: str,
+    step: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    words = ["convert", five, "--to", "minari:test/five-v0"]
+    codes = another_at_the_first(monkeypatch, step, words)
+    assert main(words) == 2
+    assert codes == [0]
+    assert_one_line(capsys, "minari:test/five-v0: exists already: name another version")
+    assert len(minari.load_dataset("test/five-v0")) == 5
+
+
+@pytest.mark.parametrize("name", ["out.parquet.part", "out.parquet.0123abcd.part"])
+def test_what_a_person_keeps_beside_a_target_stays(five: str, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("kept")
+    convert(five, tmp_path)
+    assert (tmp_path / name / "mine.txt").read_text() == "kept"
+
+
+DIES = """
+import os, sys
+from awac_dist.cli.writers import new_folder
+with new_folder("--to", sys.argv[1]) as aside:
+    open(f"{aside}/half", "w").close()
+    os._exit(9)
+"""
+
+
+def test_what_a_process_left_that_died_is_gone_after_the_next(five: str, tmp_path: Path) -> None:
+    target = tmp_path / "out.parquet"
+    subprocess.run([sys.executable, "-c", DIES, target], check=False)
+    (left,) = tmp_path.glob("out.parquet.*.part")
+    assert (left / "half").exists()
+    convert(five, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"five.parquet", target.name}
+
+
 @pytest.mark.parametrize(
     ("task", "wanted"), [("DoorBinary", [0, 0, 1, 0, 1]), ("DoorBinaryReleased", [0, 1, 1, 0, 1])]
 )

@@ -1,7 +1,8 @@
 """Files of episodes: what is written is what is read, and wrong input names its place."""
 
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
 from awac_dist.errors import InputError
-from awac_dist.files import written_aside
+from awac_dist.files import beside, files_below, read_file, resolve, write_file, written_aside
 from awac_dist.types import EnvSpec, Episode, Origin
 
 SPEC = EnvSpec("Counting-v0", 3, 2, (-1.0, -1.0), (1.0, 1.0), 10)
@@ -160,10 +161,9 @@ def tear(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextmanager
     def half(path: str) -> Iterator[tuple[Any, str]]:
-        with written_aside(path) as (filesystem, aside):
-            Path(aside).write_bytes(b"PAR1 half of a file")
-            raise PowerCutError
-        yield filesystem, aside
+        Path(beside(path)).write_bytes(b"PAR1 half of a file")
+        raise PowerCutError
+        yield
 
     monkeypatch.setattr(parquet, "written_aside", half)
 
@@ -185,6 +185,43 @@ def test_a_torn_write_leaves_the_older_file_whole(
     with pytest.raises(PowerCutError):
         write_episodes(str(path), [make_episode(seed=6)], SPEC)
     assert_equal(read_all(path)[0], make_episode(seed=5))
+
+
+def test_two_who_write_one_file_at_once_do_not_meet(place: str) -> None:
+    """Whoever ends last, the file is whole at any time, and nothing else is left."""
+    folder, path = place, f"{place}/file"
+    write_file(path, b"before")
+    with ExitStack() as stack:
+        inner = [stack.enter_context(written_aside(path)) for _ in range(2)]
+        for (filesystem, aside), content in zip(inner, (b"1" * 9, b"2" * 4), strict=True):
+            with filesystem.open_output_stream(aside) as file:
+                file.write(content)
+        assert read_file(path) == b"before"
+    assert read_file(path) == b"1" * 9  # who began first ended last
+    assert [info.path for info in files_below(*resolve(folder))] == [resolve(path)[1]]
+
+
+@pytest.mark.parametrize("stop", [OSError, PowerCutError, KeyboardInterrupt])
+def test_a_write_that_stops_leaves_its_room_to_others(
+    tmp_path: Path, stop: type[BaseException]
+) -> None:
+    writing = written_aside(str(tmp_path / "file"))
+    _, aside = writing.__enter__()
+    Path(aside).write_bytes(b"half")
+    assert not writing.__exit__(stop, stop(), None)  # it goes on
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whole_file_that_nobody_renamed_any_more_is_not_read_beside_another(
+    tmp_path: Path,
+) -> None:
+    """Its process died in between, and the next one wrote it again; a name that a person chose is
+    read, whatever it ends on."""
+    path, theirs = tmp_path / "whole.parquet", tmp_path / "mine.part"
+    write_episodes(str(path), [make_episode()], SPEC)
+    shutil.copy(path, beside(str(path)))
+    shutil.copy(path, theirs)
+    assert paths(open_source(str(tmp_path), SPEC)) == [str(theirs), str(path)]
 
 
 # Sources and shares.
