@@ -28,7 +28,7 @@ from awac_dist.policies import make_policy
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.policy import Policy
 from awac_dist.replay.shard import ReplayShard
-from awac_dist.reporting.run_place import create_folder
+from awac_dist.reporting.run_place import new_folder_alone
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import counted, spread
 from awac_dist.rollout.config import RolloutConfig
@@ -52,10 +52,12 @@ def run(args: Collect) -> None:
         else:
             settings = CloneConfig(args.clone_updates)  # the others as in a run
             policy = fit_clone(str(args.clone), spec, ActorConfig(), settings, args.seed, stream)
-        create_folder(args.out, "--out")
         plan = make_plan(local_resources(), workers=args.workers, shards=1, gpus=0)
         streams = [(number, noise) for number in range(min(plan.workers, args.episodes))]
-        with recording(args, spec, policy, streams, args.kind, args.out, stream) as record:
+        with (
+            new_folder_alone(args.out, "--out"),
+            recording(args, spec, policy, streams, args.kind, args.out, stream) as record,
+        ):
             finished = record(args.episodes)
     returns = spread([episode.episode_return for episode in finished])
     steps = counted(sum(episode.length for episode in finished), "step")

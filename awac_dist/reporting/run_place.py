@@ -60,6 +60,24 @@ def create_folder(path: str, option: str = "--run-dir") -> None:
     refuse_taken(path, option)
 
 
+@contextmanager
+def new_folder_alone(path: str, option: str) -> Iterator[None]:
+    """Make the folder of something new, and keep other processes from filling it meanwhile.
+
+    Raises InputError as `create_folder`, or where another process fills it just now.
+    """
+    create_folder(path, option)
+    filesystem, name = resolve(path)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        with only_one_at_a_time(Path(name), "another process fills it just now"):
+            refuse_taken(path, option)  # by one that is done by now
+            yield
+    elif create_exclusively(f"{path.rstrip('/')}/{LOCK_FILE}", _words()):
+        yield
+    else:
+        raise _already_there(path, option)
+
+
 def refuse_taken(path: str, option: str = "--run-dir") -> None:
     """Refuse a place, given by an option, where something is already that is no empty folder."""
     with _reached(path, f"; choose another one with {option}") as (filesystem, name):
@@ -71,6 +89,11 @@ def refuse_taken(path: str, option: str = "--run-dir") -> None:
 def _already_there(path: str, option: str = "--run-dir") -> InputError:
     told = "exists already and is not empty"
     return InputError(f"the folder {path} {told}; choose another one with {option}")
+
+
+def _words() -> bytes:
+    """Who takes a place, for a person who wonders."""
+    return f"{socket.gethostname()} process {os.getpid()}\n".encode()
 
 
 @contextmanager
@@ -164,8 +187,7 @@ class RunPlace:
         number = max([*self._sessions(), *logged], default=-1) + 1
         if new and number:
             raise _already_there(self.shared)
-        words = f"{socket.gethostname()} process {os.getpid()}\n".encode()
-        if not create_exclusively(f"{self.shared}/{SESSIONS}/{number:03d}", words):
+        if not create_exclusively(f"{self.shared}/{SESSIONS}/{number:03d}", _words()):
             raise InputError(f"{self.shared}: another process begins or resumes this run just now")
         self.session = number
 

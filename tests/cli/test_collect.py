@@ -5,6 +5,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from awac_dist.policies.noise import OrnsteinUhlenbeck, UniformNoise
 from awac_dist.policies.npz import read_policy
 from awac_dist.policies.plain import PlainPolicy
 from awac_dist.policies.policy import UnitPolicy
+from awac_dist.reporting import run_place
 from awac_dist.rollout import collector
 from awac_dist.rollout.worker import RolloutWorker
 from awac_dist.runs.runtime import InlineRuntime, Resources
@@ -165,6 +167,63 @@ def test_a_worker_that_dies_is_one_clear_line(
     monkeypatch.setattr(RolloutWorker, "collect_episodes", die)
     with pytest.raises(RunFailed, match="a rollout worker died: killed"):
         collected(tmp_path / "out", "--policy", "random", "--episodes", "1")
+
+
+@pytest.mark.parametrize("step", ["recording", "_record"])
+@pytest.mark.parametrize("at", ["folder", "uri", "bucket"])
+def test_of_two_who_collect_into_one_folder_at_once_the_second_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    at: str,
+    step: str,
+) -> None:
+    """It comes when the first has just begun, or has its workers and nothing on disk yet."""
+    folder = str(tmp_path / "out")
+    if at == "bucket":
+        folder = f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+    words = ["--policy", "random", "--episodes", "2"]
+    words += ["--out", folder if at != "uri" else f"file://{folder}"]
+    first, second = (
+        read(Collect, ("--env", ENV, "--inline", *words, "--seed", seed), "collect")
+        for seed in "01"
+    )
+    take, told = getattr(collect, step), list[str]()
+
+    def both(*arguments: Any) -> Any:
+        monkeypatch.setattr(collect, step, take)
+        with pytest.raises(InputError) as refused:
+            collect.run(second)
+        told.append(str(refused.value))
+        return take(*arguments)
+
+    monkeypatch.setattr(collect, step, both)
+    with redirect_stdout(StringIO()):
+        collect.run(first)
+    (line,) = told
+    just_now = "another process fills it just now" if at != "bucket" else "is not empty; choose"
+    assert just_now in line
+    assert folder in line
+    assert "\n" not in line
+    assert len([*episodes(find(folder))]) == 2
+
+
+def test_who_waited_at_the_door_does_not_add_to_what_another_has_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one looked while the folder was empty, and goes on once the first is done."""
+    out, make = tmp_path / "out", run_place.create_folder
+    words = ["--policy", "random", "--episodes", "1"]
+
+    def late(path: str, option: str) -> None:
+        make(path, option)
+        monkeypatch.setattr(run_place, "create_folder", make)
+        collected(out, *words)
+
+    monkeypatch.setattr(run_place, "create_folder", late)
+    with pytest.raises(InputError, match="is not empty; choose another one with --out"):
+        collected(out, *words)
+    assert len([*episodes(find(str(out)))]) == 1
 
 
 @pytest.mark.parametrize(
