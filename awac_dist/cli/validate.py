@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,11 @@ import numpy as np
 from awac_dist.cli.bounds import Bounds, action_bounds
 from awac_dist.cli.commands import Validate
 from awac_dist.cli.survey import COLUMNS, digest
-from awac_dist.data import sources
+from awac_dist.data import record, sources
 from awac_dist.data.arguments import split
 from awac_dist.data.fitting import goal_fault
 from awac_dist.data.format import FileInfo
-from awac_dist.data.sources import Source
+from awac_dist.data.sources import Source, SourceFile
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
 from awac_dist.floats import LARGEST
@@ -31,6 +31,15 @@ FLAWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "infinite": np.isinf,
     "too large for float32": lambda column: np.isfinite(column) & (np.abs(column) > LARGEST),
 }
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was found so far in all sources."""
+
+    infos: dict[str, FileInfo] = field(default_factory=dict)  # by path
+    files: dict[str, SourceFile] = field(default_factory=dict)  # by what is in them
+    episodes: dict[bytes, str] = field(default_factory=dict)  # by what is in them
 
 
 def run(options: Validate) -> int:
@@ -56,7 +65,7 @@ def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) 
 
     `unchecked` is told why actions of theirs could not be compared with bounds.
     """
-    infos: dict[str, FileInfo] = {}
+    seen = _Seen()
     for argument in arguments:
         try:
             source = sources.find(argument)
@@ -66,24 +75,24 @@ def findings(arguments: Sequence[str], env_id: str | None, unchecked: set[str]) 
             yield str(error)
             continue
         yield from source.remarks
-        yield from _source_findings(source, infos, env_id, unchecked)
-    yield from _mismatches(infos)
+        yield from _source_findings(source, seen, env_id, unchecked)
+    yield from _mismatches(seen.infos)
 
 
 def _source_findings(
-    source: Source, infos: dict[str, FileInfo], env_id: str | None, unchecked: set[str]
+    source: Source, seen: _Seen, env_id: str | None, unchecked: set[str]
 ) -> Iterator[str]:
-    """What is wrong with one source; adds what its files say of themselves to `infos`."""
+    """What is wrong with one source, by itself and beside what was `seen`, to which it is added."""
     spec = None if env_id is None else env_spec(env_id)
     ends: Counter[str] = Counter()
     refused = False
     rewards: set[float] = set()  # the first two values that differ
-    contents: dict[bytes, str] = {}
     for file in source.files:
         part = replace(source, files=(file,))
         try:
             (info,) = sources.describe(part)
-            infos[file.path] = info
+            seen.infos[file.path] = info
+            record.check_copy(replace(file, digest=record.digest(file)), source.keys, seen.files)
             if spec is not None:
                 sources.fitting(part, spec)
                 info = replace(info, goal_size=spec.goal_size)
@@ -95,7 +104,7 @@ def _source_findings(
                 if len(rewards) < 2:
                     rewards.update(np.unique(episode.rewards)[:2].tolist())
                 place, own = f"{file.path}: episode {number}", f"episode {number} of {file.path}"
-                earlier = contents.setdefault(digest(episode), own)
+                earlier = seen.episodes.setdefault(digest(episode), own)
                 if earlier != own:
                     yield f"{place}: is equal to {earlier}: leave one of them out"
                 yield from episode_findings(place, episode, info, bounds)

@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from awac_dist.data import arguments
+from awac_dist.data.format import Keys
 from awac_dist.data.sources import FORMATS, Source, SourceFile, find, opened, with_options
 from awac_dist.errors import InputError, naming
 from awac_dist.files import files_below, resolve
@@ -128,15 +129,23 @@ def _as_recorded(known: Source, there: Source) -> Source:
     return replace(known, files=files, place=there.place, folder=there.folder, remarks=remarks)
 
 
+def check_copy(file: SourceFile, keys: Keys, known: dict[str, SourceFile]) -> None:
+    """Refuse a file, whose digest is known, that holds what one of others does, by their digests.
+
+    One that holds something else is added to them.
+    """
+    first = known.setdefault(file.digest, file)
+    if first is file or not FORMATS[file.format].describe(file.path, keys).episodes:
+        return
+    why = "named twice" if file.path == first.path else f"{first.path} holds the same"
+    raise InputError(f"{file.path}: would be drawn twice: {why}: leave one of them out")
+
+
 def _check_copies(sources: Sequence[Source]) -> None:
-    files: dict[str, SourceFile] = {}
+    known: dict[str, SourceFile] = {}
     for source in sources:
         for file in source.files:
-            first = files.setdefault(file.digest, file)
-            if first is file or not FORMATS[file.format].describe(file.path, source.keys).episodes:
-                continue
-            why = "named twice" if file.path == first.path else f"{first.path} holds the same"
-            raise InputError(f"{file.path}: would be drawn twice: {why}: leave one of them out")
+            check_copy(file, source.keys, known)
 
 
 def _digested(source: Source) -> Source:

@@ -24,7 +24,7 @@ from awac_dist.cli import report, writers
 from awac_dist.cli.convert import relabelled
 from awac_dist.cli.main import main as awac_dist
 from awac_dist.cli.survey import survey, together
-from awac_dist.data import sources
+from awac_dist.data import record, sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
@@ -424,6 +424,41 @@ def test_what_is_wrong_with_a_source_is_named(
     assert "all 3 episodes are cut" in ends
 
 
+PENDULUM = replace(UNBOUNDED, env_id="Pendulum-v1", action_size=1)
+
+
+def pendulum(seed: int) -> Episode:
+    return make_episode([1, 2, 3], seed, actions=np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("way", ["a copy", "a copy in a folder", "named twice", "options"])
+def test_what_a_run_would_draw_twice_is_found_over_all_sources(
+    way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words in which the run refuses it."""
+    first = write(tmp_path / "a.parquet", [pendulum(1), pendulum(2)], PENDULUM)
+    second = {"named twice": first, "options": f"{first},weight=2,episode_steps=2"}.get(way)
+    if second is None:
+        second = str(tmp_path / "more/b.parquet")
+        Path(second).parent.mkdir()
+        Path(second).write_bytes(Path(first).read_bytes())
+    if way == "a copy in a folder":
+        second = str(Path(second).parent)
+    with pytest.raises(InputError, match="would be drawn twice") as refused:
+        record.begin([first, second], env_spec("Pendulum-v1"))
+    (line,) = problems(capsys, first, second, "--env", "Pendulum-v1")
+    assert line == f"{refused.value}: the rest of this file was not checked"
+
+
+def test_an_episode_that_two_sources_hold_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = write(tmp_path / "a.parquet", [pendulum(1), pendulum(2)], PENDULUM)
+    second = write(tmp_path / "b.parquet", [pendulum(3), pendulum(2)], PENDULUM)
+    (line,) = problems(capsys, first, second)
+    assert line == f"{second}: episode 1: is equal to episode 1 of {first}: leave one of them out"
+
+
 @pytest.mark.parametrize(("others", "found"), [(1, True), (2, False)])
 def test_true_ends_where_the_clock_cuts_are_doubted(
     others: int, found: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -451,7 +486,7 @@ def test_it_goes_on_after_a_damaged_file(
     write(folder / "3.parquet", [make_episode([1, np.nan], 4)])
     passed_over, equal, nan = problems(capsys, str(folder))
     assert passed_over.startswith(f"{folder / '2.parquet'}: is passed over")
-    assert equal.startswith(f"{folder / '1.parquet'}: episode 0: is equal to episode 0")
+    assert equal.startswith(f"{folder / '1.parquet'}: would be drawn twice: {folder / '0.parquet'}")
     assert nan.startswith(f"{folder / '3.parquet'}: episode 0, row 1, column rewards: NaN")
 
 
