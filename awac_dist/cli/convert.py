@@ -94,7 +94,7 @@ def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], C
     dropped = Counter(reason for reason in reasons if reason is not None)
     kept = [e for e, reason in zip(everything, reasons, strict=True) if reason is None]
     if args.best is not None:
-        returns = np.nan_to_num([episode.total_reward for episode in kept], nan=-np.inf)
+        returns = np.array([episode.total_reward for episode in kept])
         best = np.argsort(-returns, kind="stable")[: max(args.best, 0)]
         chosen, option = [kept[place] for place in sorted(best)], f"--best {args.best}"
     elif args.first is not None:
@@ -107,7 +107,9 @@ def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], C
 
 
 def _reason(episode: Record, args: Convert) -> str | None:
-    """Why an episode is dropped, None if it is kept. A return that is NaN is within no bounds."""
+    """Why an episode is dropped, None if it is kept."""
+    if episode.nans:
+        return "hold NaN or infinity"
     if args.successful and episode.solved_last is None:
         path, number = episode.rows[-1]
         raise InputError(

@@ -153,7 +153,7 @@ def episode_findings(place: str, episode: Episode, info: FileInfo, bounds: Bound
         column = getattr(episode, name)
         for what, test in FLAWS.items():
             if column is not None and (wrong := test(column)).any():
-                remedy = "leave the episode out, or record it again"
+                remedy = "leave the episode out, as convert does, or record it again"
                 yield f"{place}, {_first(wrong, name)}: {what}: {remedy}"
     observations, actions = episode.observations, episode.actions
     widths, wanted = (observations.shape[1], actions.shape[1]), _sizes(info)
