@@ -30,6 +30,7 @@ from awac_dist.data import sources
 from awac_dist.data.fitting import clipped
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, write_episodes
+from awac_dist.data.sources import SourceFile
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError, writable
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
@@ -132,7 +133,7 @@ class _Making:
         """Demonstrations that are there already, rewarded by the rule of the task."""
         named = replace(sources.find(argument), kind="demonstration", any_task=True)
         rows = fragments([sources.opened(named, self.spec)], self.recipe.relabel)
-        self._demonstrations(argument, join_fragments(episode for *_, episode in rows))
+        self._demonstrations(argument, join_fragments(map(_usable, rows)))
 
     def _demonstrate(self, name: str) -> None:
         """Demonstrations by a policy, as often tried as it takes within a limit."""
@@ -214,6 +215,12 @@ class _Making:
 
     def _say(self, line: str) -> None:
         say(line, self.stream)
+
+
+def _usable(row: tuple[SourceFile, int, Episode]) -> Episode:
+    file, number, episode = row
+    sources.check_usable(f"{file.path}: episode {number}", episode)
+    return episode
 
 
 def _in_order(folder: Path) -> list[Episode]:

@@ -17,7 +17,7 @@ import numpy as np
 from awac_dist.data.format import Keys
 from awac_dist.errors import InputError, naming
 from awac_dist.files import Budget
-from awac_dist.floats import flaw
+from awac_dist.floats import as_float32, flaw
 from awac_dist.types import Array, Episode, Origin
 
 OBSERVATION_KEYS = ("state_observation", "observation")  # the first that a dict has
@@ -69,12 +69,15 @@ class Place:
         return np.hstack([part.reshape(len(part), -1) for part in parts])
 
     def matrix(self, column: Any, name: str) -> Array:
-        """A column of one vector a step as [n, width] float32; refuses all else, and NaN."""
+        """A column of one vector a step as [n, width] float32; refuses all else.
+
+        NaN is left to those who learn from it, `sources.read_share`, and to those who count it.
+        """
         column = self._numbers(column, name)
         if column.ndim != 2:
             remedy = "store one vector a step, [T, width]"
             raise self.error(name, f"has shape {column.shape}", remedy)
-        return self._finite(column, name)
+        return self._float32(column)
 
     def vector(self, column: Any, name: str) -> Array:
         """A column of one number a step, [n] or [n, 1], as [n] float32; refuses as `matrix`."""
@@ -83,7 +86,15 @@ class Place:
             column = column[:, 0]
         if column.ndim != 1:
             raise self.error(name, f"has shape {column.shape}", "store one number a step, [T]")
-        return self._finite(column, name)
+        return self._float32(column)
+
+    def decisive(self, column: Any, name: str) -> Array:
+        """As `vector`, of what says how steps belong together; refuses NaN, too, which cannot."""
+        told = self.vector(column, name)
+        if found := flaw(told):
+            (step, *_), words = found
+            raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")
+        return told
 
     def successor(self, observations: Array, column: Any, steps: int, name: str) -> Array:
         """The last row of a matrix of successors, [O].
@@ -96,7 +107,7 @@ class Place:
             raise self.error(name, what, "give one a step")
         count = min(len(successors), len(observations) - 1)
         pair = (successors[:count], observations[1 : count + 1])
-        gaps = ~np.isclose(*pair, ALLOWED_GAP, ALLOWED_GAP).all(axis=1)
+        gaps = ~np.isclose(*pair, ALLOWED_GAP, ALLOWED_GAP, equal_nan=True).all(axis=1)
         if gaps.any():
             step = int(gaps.argmax())
             what = f"at step {step} is not the observation of step {step + 1}"
@@ -109,7 +120,7 @@ class Place:
         """Whether the last of an episode's flags, or its only one, is set; refuses others."""
         if np.ndim(column) == 0:
             column = [0] * (steps - 1) + [self._checked(column, name)]
-        flags = self.vector(column, name) != 0
+        flags = self.decisive(column, name) != 0
         self._check_rows(flags, steps, name)
         if flags[:-1].any():
             what = f"ends at step {int(flags.argmax())} of {len(flags)} and goes on"
@@ -196,12 +207,9 @@ class Place:
             raise self.error(name, f"is {found}, not numbers", "store floats")
         return column
 
-    def _finite(self, column: Any, name: str) -> Array:
+    def _float32(self, column: Any) -> Array:
         self.take(8 * column.size)
-        if found := flaw(column):
-            (step, *_), words = found
-            raise self.error(name, f"{words} at step {step}", "mend it or leave the episode out")
-        return np.ascontiguousarray(column, dtype=np.float32)
+        return as_float32(column)
 
 
 def end_keys(place: str, keys: Keys, there: Collection[Any]) -> Keys:

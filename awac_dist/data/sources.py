@@ -168,8 +168,13 @@ def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[t
     for file, number, of_source, episode in _read(source, fitting(source, spec), index, of):
         place = f"{file.path}: episode {number}"
         check_goals(place, episode, spec.goal_size)
-        check_finite(place, 0, **{name: getattr(episode, name) for name in FINITE})
+        check_usable(place, episode)
         yield of_source, episode
+
+
+def check_usable(place: str, episode: Episode) -> None:
+    """Refuse an episode of numbers that nobody can learn from, as NaN."""
+    check_finite(place, 0, **{name: getattr(episode, name) for name in FINITE})
 
 
 def _read(

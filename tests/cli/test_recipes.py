@@ -182,6 +182,21 @@ def test_a_policy_that_cannot_reach_it_is_tried_for_a_while(
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_demonstrations_that_nobody_can_learn_from_are_named(
+    small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By their own file, not by the one that is made of them, which nobody will find."""
+    found, path = read(small / "demonstrations.parquet"), str(tmp_path / "theirs.parquet")
+    spoilt = found[1].observations.copy()
+    spoilt[2, 0] = np.nan
+    found[1] = replace(found[1], observations=spoilt)
+    write_episodes(path, found, env_spec(VARIES))
+    words = f"small --demonstrations {path} --out {tmp_path}/out --inline"
+    assert main(["recipe", *shlex.split(words)]) == 2
+    error = capfd.readouterr().err
+    assert f"{path}: episode 1, row 2: observations is NaN: drop that episode" in error
+
+
 def test_nothing_is_written_over(small: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = f"small --policy {small.parent / 'policy.npz'} --out {small}"
     assert main(["recipe", *shlex.split(words)]) == 2

@@ -247,8 +247,6 @@ def bomb() -> str:
 
 
 STEP_DAMAGE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
-    "NaN": (lambda r: changed(r, 4, rewards=np.nan), r"episode 1 \(id1\): rewards: NaN at step 1"),
-    "null": (lambda r: changed(r, 4, rewards=None), r"episode 1 \(id1\): rewards: NaN"),
     "ragged": (
         lambda r: changed(r, 4, obs=np.float32([1])),
         r"episode 1 \(id1\): obs: is ragged: steps of 1 and 3",
@@ -334,7 +332,6 @@ class Evil:
 
 
 ITEM_DAMAGE: dict[str, tuple[Callable[[], Any], str]] = {
-    "NaN": (lambda: state(rewards={"data": [1.0, np.nan, 1.0, 1.0]}), "rewards: NaN at step 1"),
     "ragged": (lambda: state(actions={"data": [np.ones(2), np.ones(3)]}), "actions: is ragged"),
     "wide": (lambda: state(actions={"data": np.ones((4, 3))}), "actions: is 3 wide, in the first"),
     "flat": (lambda: state(actions={"data": [1.0] * 4}), r"actions: has shape \(4,\): store one"),
@@ -386,6 +383,18 @@ def test_damaged_episodes_are_named_in_one_line(
     items = [packed(three()[0]), harm()]
     assert_refused(write_items(tmp_path / "items.parquet", items), f"episode 1: {wanted}")
     assert not Path("witness").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, None])
+def test_numbers_that_are_none_are_read(tmp_path: Path, value: float | None) -> None:
+    rows = changed(rows_of(three()), 4, rewards=value)
+    items = [packed(three()[0]), state(rewards={"data": [1.0, np.nan, 1.0, 1.0]})]
+    for path in (
+        write_rows(tmp_path / "steps.parquet", rows),
+        write_items(tmp_path / "items.parquet", items),
+    ):
+        counts = [int(np.isnan(episode.rewards).sum()) for _, episode in read(path)]
+        assert counts[:2] == [0, 1]
 
 
 def test_pickles_in_what_is_not_needed_are_left_alone(

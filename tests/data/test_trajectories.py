@@ -228,11 +228,7 @@ def nan_at(step: int) -> Any:
 
 SHARED = list(range(1000))
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
-    "NaN rewards": ({"rewards": nan_at(2)}, "rewards: NaN at step 2: mend"),
-    "huge actions": (
-        {"actions": np.full((5, 2), 1e300)},
-        r"actions: 1e\+300, whose square is",
-    ),
+    "NaN terminals": ({"terminals": nan_at(2)}, "terminals: NaN at step 2: mend"),
     "text": ({"actions": np.full((5, 2), "x")}, "actions: is of <U1, not numbers: store floats"),
     "text list": ({"actions": ["x"] * 5}, "actions: is a str, not numbers"),
     "objects": ({"actions": np.full((5, 2), None)}, "actions: is of object, not numbers"),

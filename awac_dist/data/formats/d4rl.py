@@ -175,7 +175,8 @@ def _find_breaks(path: str, columns: Columns, here: str, following: str) -> Flag
         stop = min(start + SPAN_ROWS, last)
         ours = read_rows(path, here, columns[here], start, stop)
         theirs = read_rows(path, following, columns[following], start + 1, stop + 1)
-        breaks[start:stop] = ~np.isclose(ours, theirs, rtol=1e-5, atol=1e-6).all(axis=1)
+        same = np.isclose(ours, theirs, rtol=1e-5, atol=1e-6, equal_nan=True)
+        breaks[start:stop] = ~same.all(axis=1)
     return breaks
 
 
@@ -189,7 +190,6 @@ def _read_span(
     span = {n: read_rows(path, n, columns[n], first, stop) for n in names if n in columns}
     for number, (start, rows, steps, terminated, truncated) in episodes:
         own = {name: values[start - first :][:rows] for name, values in span.items()}
-        check_finite(f"{path}: episode {number}", start, **own)
         successors = own.get("next_observations", own["observations"])
         observations = np.vstack([own["observations"][:steps], successors[-1:]])
         goals = own.get(GOAL)

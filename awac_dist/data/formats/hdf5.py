@@ -16,6 +16,7 @@ import numpy as np
 from awac_dist.data.format import needed_package
 from awac_dist.errors import FETCH_AGAIN, InputError, naming
 from awac_dist.files import Budget, open_input
+from awac_dist.floats import as_float32
 from awac_dist.types import Array
 
 CACHE_BYTES = 4 * 2**20  # chunks kept unpacked a column: those that two spans share
@@ -85,8 +86,7 @@ def count_bytes(place: str, dataset: Any, budget: Budget) -> None:
 def read_rows(place: str, name: str, dataset: Any, start: int, stop: int) -> Array:
     """Rows [start, stop) of a column as float32; [N, 1] comes as it is."""
     with naming(f"{place}: {name}, rows {start} to {stop}, cannot be read"):
-        with np.errstate(over="ignore"):  # what float32 cannot hold is told by check_finite
-            values = np.asarray(dataset[start:stop], np.float32)
+        values = as_float32(dataset[start:stop])
         if len(values) != stop - start:
             raise InputError(f"{place}: {name} ends at row {start + len(values)}: {FETCH_AGAIN}")
     return values
@@ -108,5 +108,5 @@ class SideBySide:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> Array:
-        parts = [np.asarray(column[rows], np.float32) for column in self._columns]
+        parts = [as_float32(column[rows]) for column in self._columns]
         return np.hstack([part.reshape(len(part), -1) for part in parts])

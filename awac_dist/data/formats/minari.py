@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from awac_dist.data.arrow import check_ipc, check_types
-from awac_dist.data.columns import check_finite
 from awac_dist.data.format import OPTIONS, FileInfo, Format, as_text, needed_package
 from awac_dist.data.formats.hdf5 import count_bytes, find, open_hdf5
 from awac_dist.data.parquet import open_file
 from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget
+from awac_dist.floats import as_float32
 from awac_dist.types import Array, Episode, Origin
 
 DATASET_ID = re.compile(r"([-\w]+/)*[-\w]+-v\d+")  # as `minari` has it, with a version
@@ -187,7 +187,6 @@ def _episode(place: str, number: int, dataset: Any) -> Episode:
         columns[f"{name}s"] = values.reshape(steps + 1, -1)
     actions = _checked(place, "actions", found.actions, (steps, *dataset.action_space.shape))
     columns["actions"] = actions.reshape(steps, -1)
-    check_finite(place, 0, **columns)
     terminated = bool(flat["terminations"][-1])
     return Episode(
         **columns,
@@ -237,7 +236,7 @@ def _checked(place: str, name: str, values: Any, shape: tuple[int, ...]) -> Arra
             f"{place}: {name} has shape {array.shape} of {array.dtype}, total_steps and the space "
             f"need {shape} of numbers: drop that episode"
         )
-    return array.astype(np.float32)
+    return as_float32(array)
 
 
 def _successes(infos: Any, steps: int) -> Array | None:

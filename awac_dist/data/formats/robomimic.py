@@ -127,8 +127,9 @@ class _Demonstrations:
         terminated = bool(dones[-1] != 0 and (solved or self._ends_at_done))
         observations, following = columns["obs"], columns.get("next_obs")
         successor = None if following is None else following[-1]
-        if not terminated and successor is not None and np.array_equal(successor, observations[-1]):
-            successor = None
+        if not terminated and following is not None:
+            repeats = np.array_equal(following[-1], observations[-1], equal_nan=True)
+            successor = None if repeats else following[-1]
         if len(rewards) == 1 and successor is None and not terminated:
             return None
         episode = Place(self.path, f"data/{demo}").assemble(
@@ -185,7 +186,7 @@ class _Demonstrations:
                     f"demonstration need {fitting[0]}: drop that demo"
                 )
         columns = {name: read_rows(place, name, column, 0, steps) for name, column in found.items()}
-        check_finite(place, 0, **columns)
+        check_finite(place, 0, dones=columns["dones"])
         for folder in folders:
             columns[folder] = np.hstack([columns[f"{folder}/{k}"].reshape(steps, -1) for k in keys])
         return columns

@@ -193,7 +193,7 @@ class Steps:
             flags = pc.fill_null(table[names[name]].cast(pa.float32()), 0)
             ended[name] = place.ends(flags, steps, names[name], "give what follows its own id")
         if "successes" in names:
-            successes = place.vector(table[names["successes"]].cast(pa.float32()), "successes")
+            successes = place.decisive(table[names["successes"]].cast(pa.float32()), "successes")
             ended["terminals"] = bool(successes[-1])
         if "rewards" in names:
             rewards = place.vector(table[names["rewards"]], names["rewards"])
@@ -252,7 +252,7 @@ def _in_order(table: pa.Table, name: str | None, place: Place) -> tuple[pa.Table
     """The rows in order of time, and the first step's time."""
     if name is None:
         return table, 0
-    found = place.vector(table[name], name).astype(np.int64)
+    found = place.decisive(table[name], name).astype(np.int64)
     order = np.argsort(found, kind="stable")
     times = found[order]
     gaps = np.flatnonzero(np.diff(times) != 1)

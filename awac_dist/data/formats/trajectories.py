@@ -146,7 +146,7 @@ def _cut(path: str, whole: dict[Any, Any], keys: Keys, budget: Budget) -> Sequen
     flags = [columns[name] for name in (*named, *EITHER) if name in columns]
     if not steps or not flags or observations not in columns:
         return [whole]
-    ended = np.any([Place(path, "all steps").vector(its, "ends") != 0 for its in flags], axis=0)
+    ended = np.any([Place(path, "all steps").decisive(its, "ends") != 0 for its in flags], axis=0)
     ends = (np.flatnonzero(ended) + 1).tolist()
     budget.take(len(ends) * BOUNDS_BYTES, path)
     return _Stretches(columns, list(pairwise(sorted({0, *ends, steps}))))
