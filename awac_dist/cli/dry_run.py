@@ -12,7 +12,7 @@ from awac_dist.cli.options import Options, parse, to_mapping
 from awac_dist.cli.presets import presets
 from awac_dist.config import NOTHING_TO_CLONE, RunConfig
 from awac_dist.data.record import RECORD, begin, go_on
-from awac_dist.data.sources import Source, count_episodes, episodes
+from awac_dist.data.sources import Source, count_episodes, demonstrates
 from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
 from awac_dist.messages import Loaded
@@ -117,18 +117,11 @@ def _preset(method: str) -> str:
 def _prior_data(sources: Sequence[Source]) -> PriorData:
     """What a run will find out about its data, as far as its plan needs to know."""
     counts = Counter({source.name: count_episodes(source) for source in sources})
-    all_demonstrate = [source.name for source in sources if _demonstrates(source)]
+    all_demonstrate = [source.name for source in sources if demonstrates(source)]
     demonstrations = Counter({name: counts[name] for name in all_demonstrate})
     nothing = Counter[str]()
     read = Loaded(counts, nothing, demonstrations, nothing, nothing, sums=[], extents=[])
     return PriorData(sources, [read])
-
-
-def _demonstrates(source: Source) -> bool:
-    """Whether it holds demonstrations alone; asks the files where nobody says so."""
-    if source.kind is not None:
-        return source.kind == "demonstration"
-    return all(episode.origin.kind == "demonstration" for *_, episode in episodes(source))
 
 
 def _phases(config: RunConfig, prior: PriorData, plan: Plan) -> Iterator[str]:

@@ -160,6 +160,13 @@ def count_episodes(source: Source) -> int:
     return sum(info.episodes for info in describe(source))
 
 
+def demonstrates(source: Source) -> bool:
+    """Whether it holds demonstrations alone; asks the files where nobody says so."""
+    if source.kind is not None:
+        return source.kind == "demonstration"
+    return all(episode.origin.kind == "demonstration" for *_, episode in episodes(source))
+
+
 def read_share(source: Source, spec: EnvSpec, index: int, of: int) -> Iterator[tuple[int, Episode]]:
     """Yield (number in the source, episode) of a shard's share, checked against the task.
 

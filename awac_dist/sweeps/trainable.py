@@ -11,7 +11,7 @@ from ray import tune
 
 from awac_dist.experiments.processes import launch, stop
 from awac_dist.experiments.running import LOG, beside, has_begun, last_line, make_free
-from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, Tail
+from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, Row, Tail
 from awac_dist.sweeps.trials import CONFIG, counts
 
 POLL_S = 0.5
@@ -31,6 +31,7 @@ class Launched(tune.Trainable):
                 which `variables` of the environment.
         """
         its = config[TRIAL]
+        self._held = dict[str, Any]()  # an evaluation from which the run has not gone on yet
         os.chdir(its["work"])
         folder, self._metric, self._known = Path(its["folder"]), its["metric"], its["known"]
         make_free(folder)
@@ -42,16 +43,30 @@ class Launched(tune.Trainable):
         self._run = launch([*words, *its["words"]], self._log, **its["variables"])
 
     def step(self) -> dict[str, Any]:
-        """The next evaluation, or the end, or nothing yet: whoever stops it waits for a step."""
+        """The next evaluation, or the end, or nothing yet: whoever stops it waits for a step.
+
+        The last evaluation comes with the end, at which a trial is behind nobody: the others once
+        the run has gone on from there.
+        """
         over = self._run.poll() is not None  # first, so that its last rows are there
         for row in self._tail.new():
-            if counts(row, self._metric) and row["grad_steps"] > self._known:
-                self._known = row["grad_steps"]
-                return {METRIC: row[self._metric], **{name: row[name] for name in COUNTERS}}
+            if found := self._taken(row):
+                return found
         if over:
-            return {"done": True, FAILED: last_line(self._log) if self._run.returncode else ""}
+            why = last_line(self._log) if self._run.returncode else ""
+            return {**self._held, "done": True, FAILED: why}
         time.sleep(POLL_S)
         return {}
+
+    def _taken(self, row: Row) -> dict[str, Any]:
+        """The evaluation before, if it is known by this row not to be the last."""
+        found, updates = dict[str, Any](), row["grad_steps"]
+        if self._held and updates > self._held["grad_steps"]:
+            found, self._held = self._held, found
+        if counts(row, self._metric) and updates > self._known:
+            self._known = updates
+            self._held = {METRIC: row[self._metric], **{name: row[name] for name in COUNTERS}}
+        return found
 
     def cleanup(self) -> None:
         """End the run in order."""

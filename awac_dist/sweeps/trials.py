@@ -11,11 +11,13 @@ import yaml
 from awac_dist.cli.options import to_mapping
 from awac_dist.cli.settings import METHOD, Setting, config_of, flattened, known_options, read_yaml
 from awac_dist.config import RunConfig
+from awac_dist.data.sources import demonstrates, find
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import beside
 from awac_dist.files import write_file
 from awac_dist.reporting.groups import flat
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
+from awac_dist.runs.phases import phases_of
 from awac_dist.sweeps.config import SweepConfig
 from awac_dist.sweeps.points import OURS, Axis, Point, points_of
 
@@ -92,25 +94,31 @@ def trials_of(
     return trials
 
 
-def updates_of(config: RunConfig) -> int:
-    """Updates of the whole run, at most."""
-    clone = config.clone.updates if config.clones else 0
-    return clone + config.offline.updates + config.online.updates
+def updates_of(config: RunConfig, demonstrations: Sequence[str]) -> int:
+    """Updates of the whole run, at most; sources of `demonstrations` alone can be cloned."""
+    planned = [phase.order for phase in phases_of(config, demonstrations, workers=1)]
+    alone = sum(order.total for order in planned if order.unit == "updates")
+    return alone + config.online.updates
 
 
 def shortest(sweep: SweepConfig, trials: Sequence[Trial]) -> int:
-    """The length of the shortest trial, in what halving goes by."""
-    by_steps = sweep.asha.by == "env_steps"
-    return min(
-        its.config.online.env_steps if by_steps else updates_of(its.config) for its in trials
-    )
+    """The length of the shortest trial, in what halving goes by.
+
+    Updates depend on the data, which is asked. Raises InputError where it cannot be read.
+    """
+    configs = [its.config for its in trials]
+    if sweep.asha.by == "env_steps":
+        return min(its.online.env_steps for its in configs)
+    arguments = {its.data for its in configs if its.clones}
+    known = {its: [each for each in its if demonstrates(find(each))] for its in arguments}
+    return min(updates_of(its, known.get(its.data, ())) for its in configs)
 
 
 def _check(file: str, sweep: SweepConfig, trials: Sequence[Trial]) -> None:
     if not all(its.config.evaluation.episodes for its in trials):
         raise InputError(f"{file}: evaluation.episodes is 0: {sweep.metric} would not be known")
-    length, first = shortest(sweep, trials), sweep.asha.first
-    if first is not None and first >= length:
+    first = sweep.asha.first
+    if first is not None and first >= (length := shortest(sweep, trials)):
         told = f"{first} is not below the {length} {sweep.asha.by} of the shortest trial"
         raise InputError(f"{file}: asha.first: {told}")
 

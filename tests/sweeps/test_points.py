@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from running import write_demonstrations
 
 from awac_dist.algorithms.iql import IQLConfig
 from awac_dist.cli.main import main
@@ -163,6 +164,31 @@ def test_a_file_that_is_wrong_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=problem):
         trials(tmp_path, **{"search": GRID} | said)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "more", "length"),
+    [
+        (["demonstration"], {}, 1_300),
+        ([""], {}, 1_300),  # the file says so
+        (["prior"], {}, 300),
+        (["prior", "demonstration"], {}, 1_300),
+        (["demonstration"], {"clone.updates": 0}, 300),
+        (["demonstration"], {"init": "a.npz"}, 300),
+    ],
+)
+def test_a_clone_counts_where_there_is_something_to_clone(
+    tmp_path: Path, kinds: list[str], more: dict[str, Any], length: int
+) -> None:
+    data = [
+        write_demonstrations(tmp_path / f"{number}.parquet") + (f",kind={kind}" if kind else "")
+        for number, kind in enumerate(kinds)
+    ]
+    run = {"data": data, "clone.updates": 1_000, "offline.updates": 300, "online.env_steps": 0}
+    said = {"search": GRID, "options": {**run, **more}}
+    trials(tmp_path, **said, asha={"first": length - 1})
+    with pytest.raises(InputError, match=f"asha.first: {length} is not below the {length} grad"):
+        trials(tmp_path, **said, asha={"first": length})
 
 
 def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path) -> None:

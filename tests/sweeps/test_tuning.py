@@ -20,6 +20,7 @@ from awac_dist.cli.main import main
 from awac_dist.config import OfflineConfig, OnlineConfig, RunConfig
 from awac_dist.experiments import running
 from awac_dist.experiments.running import beside
+from awac_dist.files import seal
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.sweeps import trainable
 from awac_dist.sweeps.config import HalvingConfig, SweepConfig
@@ -81,14 +82,24 @@ def test_who_is_behind_is_ended_also_by_what_an_earlier_session_found(tmp_path: 
 
 def test_a_trial_at_its_end_is_behind_nobody(tmp_path: Path) -> None:
     its = halving(trial(tmp_path, "a", row(100, 5.0), row(3999, 5.0)), trial(tmp_path, "b"))
-    end = updates_of(CONFIG)
-    assert end == 4000
+    assert updates_of(CONFIG, ["demonstrations"]) == 4000
     assert told(its, "b", 3999, 4.0) == STOP
     far = SweepConfig(asha=HalvingConfig(first=2000, factor=2.0))
     its = Halving.of(
         far, [trial(tmp_path, "c", row(4000, 5.0)), trial(tmp_path, "d", row(2000, 9.0))]
     )
     assert told(its, "d", 4000, 4.0) == CONTINUE
+
+
+def test_nobody_looks_at_the_end_where_there_is_nothing_to_clone(tmp_path: Path) -> None:
+    data = write_demonstrations(tmp_path / "a.parquet") + ",kind=prior"
+    offline, online = OfflineConfig(updates=300), OnlineConfig(env_steps=0)
+    config = RunConfig(data=(data,), offline=offline, online=online)
+    sweep = SweepConfig(asha=HalvingConfig(first=100, factor=3.0))
+    its = Halving.of(sweep, [trial(tmp_path, name)._replace(config=config) for name in "ab"])
+    for name, found in (("a", 5.0), ("b", 9.0)):  # each is the best at 100
+        assert told(its, name, 100, found) == CONTINUE
+        assert told(its, name, 300, -found) == CONTINUE
 
 
 class Fake:
@@ -135,10 +146,27 @@ def test_a_step_is_an_evaluation_of_what_learns_once(tmp_path: Path, fake: Fake)
     write(folder, row(10, 1.0, "clone"), row(20, None), row(20, 2.0), row(20, 2.5), row(30, 3.0))
     fake.does = f"echo '{json.dumps(row(40, 4.0))}' >> {folder}/metrics.jsonl"
     found = list(steps(launched(folder)))
-    assert [its.get(METRIC) for its in found] == [2.0, 3.0, 4.0, None]
+    assert [its.get(METRIC) for its in found] == [2.0, 3.0, 4.0]
     assert found[0] == {METRIC: 2.0, "grad_steps": 20, "env_steps": 0}
-    assert found[-1] == {"done": True, FAILED: ""}
-    assert [its.get(METRIC) for its in steps(launched(folder, known=30))] == [4.0, 4.0, None][1:]
+    assert found[-1] == {METRIC: 4.0, "grad_steps": 40, "env_steps": 0, "done": True, FAILED: ""}
+    assert [its.get(METRIC) for its in steps(launched(folder, known=30))] == [4.0]
+    assert list(steps(launched(folder, known=40))) == [{"done": True, FAILED: ""}]
+
+
+@pytest.mark.parametrize("after", [[], [row(30, 3.5)], [row(30, None), row(30, 3.5, "online")]])
+def test_the_last_evaluation_comes_with_the_end_at_which_nobody_is_behind(
+    tmp_path: Path, fake: Fake, after: list[dict[str, Any]]
+) -> None:
+    write(tmp_path / "a", row(10, 1.0), row(20, None), row(30, 3.0), *after)
+    fake.does = "exec sleep 60"
+    its = launched(tmp_path / "a")
+    assert [its.step() for _ in range(5)] == [
+        {METRIC: 1.0, "grad_steps": 10, "env_steps": 0},
+        *({} for _ in range(4)),  # whether it goes on from the second is not known yet
+    ]
+    assert fake.process is not None
+    fake.process.kill()
+    assert [found.get(METRIC) for found in steps(its)] == [3.0]
 
 
 def test_a_run_is_begun_gone_on_with_or_begun_anew(tmp_path: Path, fake: Fake) -> None:
@@ -191,6 +219,17 @@ def test_how_a_trial_ended_is_said_and_noted(tmp_path: Path) -> None:
     assert lines == ["begun: a", "finished: a", "behind: b", "failed: c", "failed: d"]
     assert [its.ended for its in trials] == ["finished", "behind", "", ""]
     assert its.failed == {"c": "no room", "d": "Ray lost it"}
+
+
+def test_a_run_that_came_to_its_end_is_finished_whatever_halving_says(tmp_path: Path) -> None:
+    trials = [trial(tmp_path, name) for name in "ab"]
+    for its, finished in zip(trials, (True, False), strict=True):
+        progress = json.dumps({"finished": finished}).encode()
+        seal(f"{its.folder}/checkpoints/000000300", {"progress.json": progress})
+    progress = Progress(trials, list[str]().append)
+    for name in "ab":
+        progress.on_trial_complete(0, [], tunes(name, done=True, metric=1.0))
+    assert [its.ended for its in trials] == ["finished", "behind"]
 
 
 OPTIONS: dict[str, Any] = {
