@@ -64,6 +64,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
+def percents(low: float, high: float) -> str:
+    """Write an interval of shares as their middle is written, as 31 % to 60 %."""
+    return f"{percent(low)} to {percent(high)}"
+
+
 def percent_interval(share: Share) -> str:
     """Write its 95 % interval as 31 to 60."""
     low, high = share.interval

@@ -20,7 +20,7 @@ from awac_dist.plotting.learning_curve import SUCCESS
 from awac_dist.plotting.sweep import Scale, Tried, draw_sweep
 from awac_dist.reporting.groups import short
 from awac_dist.reporting.rows import COUNTERS, Row
-from awac_dist.reporting.wording import aligned, interval, number, percent
+from awac_dist.reporting.wording import aligned, interval, number, percent, percents
 from awac_dist.sweeps.config import SweepConfig
 from awac_dist.sweeps.points import Axis
 from awac_dist.sweeps.trials import FINISHED, Trial
@@ -109,11 +109,13 @@ def table(results: Sequence[Result], axes: Sequence[Axis], metric: str, counter:
     seeds = ["95 % interval"] * any(len(runs) > 1 for runs in points.values())
     heads = ("point", *(short(path, paths) for path in paths), metric, *seeds, AXES[counter])
     lines = [(*heads, "trials")]
-    write = percent if metric == SUCCESS.name else number
+    share = metric == SUCCESS.name
     for its in sorted(reached, key=lambda its: its.order):
         middle, low, high = map(float, its.metric)
-        around = ["-" if np.isnan(low) else interval(low, high, like=middle)] * len(seeds)
-        found = ["-" if np.isnan(middle) else write(middle), *around, f"{its.at:,}"]
+        told = percent(middle) if share else number(middle)
+        ends = percents(low, high) if share else interval(low, high, like=middle)
+        around = ["-" if np.isnan(low) else ends] * len(seeds)
+        found = ["-" if np.isnan(middle) else told, *around, f"{its.at:,}"]
         lines.append((str(its.point), *map(_value, its.values), *found, its.states))
     return aligned(lines)
 

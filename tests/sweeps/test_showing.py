@@ -92,6 +92,15 @@ def test_success_is_told_in_percent(tmp_path: Path) -> None:
     assert line.split() == ["0", "0.5", "64", "25", "%", "0", "finished"]
 
 
+def test_the_ends_of_an_interval_are_written_as_its_middle_is(tmp_path: Path) -> None:
+    ended = [trial(tmp_path, 0, seed, "finished", 400.0 + 100 * seed) for seed in range(2)]
+    for metric, unit, scale in (("eval/return", "", 1.0), ("eval/success_final", " %", 0.1)):
+        results = results_of(SweepConfig(metric=metric), ended, {})
+        _, line = table(results, AXES, metric, "grad_steps")
+        middle, low, high = (f"{scale * value:g}{unit}" for value in (450, 400, 500))
+        assert line.split()[3:] == f"{middle} {low} to {high} 100 2 finished".split()
+
+
 def test_a_picture_has_a_panel_for_the_curves_and_one_for_each_option(tmp_path: Path) -> None:
     rows = [evaluation(100, 5.0), evaluation(200, 6.0), evaluation(200, 7.0)]
     values = {"temperature": 0.5, "mode": "sync", "whole": True, "more": 2}
