@@ -55,7 +55,7 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, bool | float |
         elif isinstance(value, bool | int | float | str):
             found[path] = value
         else:
-            found[path] = "None" if value is None else json.dumps(value)
+            found[path] = "None" if value is None else json.dumps(value, sort_keys=True)
     return found
 
 
@@ -64,7 +64,7 @@ def groups_of(runs: Sequence[Run]) -> list[Group]:
     groups = []
     for task in dict.fromkeys(run.task for run in runs):
         its = [run for run in runs if run.task == task]
-        kinds = list({tuple(run.settings.items()): run.settings for run in its}.values())
+        kinds = list({frozenset(run.settings.items()): run.settings for run in its}.values())
         for label, kind in zip(labels(kinds), kinds, strict=True):
             alike = [run for run in its if run.settings == kind]
             groups.append(Group(task, label, kind, alike))
