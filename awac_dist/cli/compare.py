@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from awac_dist.cli import plain_yaml
 from awac_dist.cli.commands import Compare
+from awac_dist.cli.compared import read_runs
 from awac_dist.cli.page import page
 from awac_dist.errors import InputError, writable
 from awac_dist.plotting.bands import interquartile
 from awac_dist.plotting.comparison import draw_picture, panels_of
-from awac_dist.reporting.groups import Group, Run, groups_of, settings_of
-from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
+from awac_dist.reporting.groups import Group, Run, groups_of
+from awac_dist.reporting.rows import Row
 from awac_dist.reporting.screen import say, width_of
-from awac_dist.reporting.wording import aligned, counted, duration, interval, number, percent
+from awac_dist.reporting.wording import aligned, duration, interval, number, percent
 
 REACHED = {  # what the table says of a run: of which phase's last evaluation, by which name
     "clone": ("clone", "eval/return"),
@@ -39,7 +39,7 @@ INTERVAL = "95 % interval"  # of the column before it
 
 def run(options: Compare) -> None:
     """Say the table; draw what was asked for."""
-    runs, notes = _runs(options.runs)
+    runs, notes = read_runs(options.runs)
     groups = groups_of(runs)
     panels = panels_of(_rows_by_name(groups), options.metrics)
     known = {panel.measure.name for panel in panels}
@@ -58,29 +58,6 @@ def run(options: Compare) -> None:
             text = page(groups, panels, _reached(groups), _each_run(groups), notes)
             Path(options.html).write_text(text, "utf-8")
         say(f"page: {options.html}")
-
-
-def _runs(names: Sequence[str]) -> tuple[list[Run], list[str]]:
-    """The runs in some folders, and a line for each of which there is something to say."""
-    found, notes = [], []
-    for name in dict.fromkeys(name.rstrip("/") for name in names):
-        config = plain_yaml.of_run(name)
-        if not config:
-            raise InputError(f"{name}: has no config.yaml: give the folder of a run")
-        rows, _, damaged = read_table(f"{name}/{METRICS_FILE}")
-        its = Run(name, settings_of(config), rows)
-        if damaged:
-            notes.append(f"{name}: {counted(damaged, 'line')} of {METRICS_FILE} left out: damaged")
-        if not any("eval/return" in row for row in rows):
-            notes.append(f"{name}: left out, since nothing has been evaluated yet")
-            continue
-        done, wanted = max(row["env_steps"] for row in rows), its.settings.get("online.env_steps")
-        if wanted and done < int(wanted):
-            notes.append(f"{name}: is at {done:,} of {int(wanted):,} env steps")
-        found.append(its)
-    if not found:
-        raise InputError(f"{notes[-1]}: there is nothing to compare")
-    return found, notes
 
 
 def _rows_by_name(groups: Sequence[Group]) -> dict[str, dict[str, dict[str, Sequence[Row]]]]:

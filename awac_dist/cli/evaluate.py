@@ -82,7 +82,8 @@ def run(options: Evaluate) -> None:
 
 
 def _job(args: Evaluate) -> _Job:
-    run = plain_yaml.of_run(args.policy.rstrip("/").rsplit("/checkpoints/", 1)[0])
+    folder = args.policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
+    run = {} if folder.endswith(".npz") else plain_yaml.of_run(folder)
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
     trial(EnvConfig(env_id, dict(kwargs)), RolloutConfig.step_timeout_s)

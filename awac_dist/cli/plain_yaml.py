@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from awac_dist.errors import first_line
+from awac_dist.errors import InputError, first_line, reason
 
 LONGEST_BYTES = 1 << 20
 DEEPEST = 100  # parts within parts, far below where Python's stack ends
@@ -24,15 +24,32 @@ def load(content: str | bytes) -> Any:
         raise yaml.MarkedYAMLError(problem=first_line(error)) from error
 
 
+def not_yaml(file: str, error: yaml.YAMLError) -> InputError:
+    """What to raise where a file holds no YAML that is read here."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
+    line = f", line {mark.line + 1}" if mark else ""
+    return InputError(f"{file}{line}: not YAML: {problem or 'not text'}")
+
+
 def of_run(folder: str) -> Mapping[str, Any]:
-    """The config of the run in a folder, a path or URI; empty where there is none."""
+    """The config of the run in a folder, a path or URI; empty where there is none.
+
+    Raises InputError where it cannot be read, or is damaged.
+    """
     from awac_dist.files import read_file  # it reads object stores: slow to import
 
+    file = f"{folder}/config.yaml"
     try:
-        found = load(read_file(f"{folder}/config.yaml", LONGEST_BYTES + 1))
-    except (OSError, yaml.YAMLError):
+        found = load(read_file(file, LONGEST_BYTES + 1))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    return found if isinstance(found, dict) else {}
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {reason(error)}") from error
+    except yaml.YAMLError as error:
+        raise not_yaml(file, error) from error
+    if not isinstance(found, dict):
+        raise InputError(f"{file}: is damaged: holds no options")
+    return found
 
 
 class _Loader(yaml.SafeLoader):

@@ -51,9 +51,7 @@ def read_yaml(file: str, known: Mapping[str, Field], said: str = "--config") -> 
         why = "; ".join(filter(None, (reason(error), did_you_mean(file, presets(), ""))))
         raise InputError(f"{said}: cannot read {file}: {why}") from None
     except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "")
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{file}{line}: not YAML: {problem or 'not text'}") from None
+        raise plain_yaml.not_yaml(file, error) from None
     return list(flattened(file, "", content, known))
 
 

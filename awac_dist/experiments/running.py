@@ -69,7 +69,11 @@ def begun_otherwise(folder: Path, words: list[str]) -> bool:
     Its words may say something else, or what they leave open: a preset, a default. Options that
     there were not then are as they were without them.
     """
-    begun, now = flat(plain_yaml.of_run(str(folder))), flat(to_mapping(parse(words).config))
+    try:
+        begun = flat(plain_yaml.of_run(str(folder)))
+    except InputError:  # its launch says what is wrong
+        return False
+    now = flat(to_mapping(parse(words).config))
     both = begun.keys() & now.keys() - {"run_dir"}
     return any(begun[name] != now[name] for name in both)
 

@@ -89,6 +89,13 @@ def phases_of(config: RunConfig, demonstrations: Sequence[str], workers: int) ->
     return phases
 
 
+def updates_of(config: RunConfig, demonstrations: Sequence[str]) -> int:
+    """Updates of the whole run, at most; sources of `demonstrations` alone can be cloned."""
+    planned = [phase.order for phase in phases_of(config, demonstrations, workers=1)]
+    alone = sum(order.total for order in planned if order.unit == "updates")
+    return alone + config.online.updates
+
+
 def reached(phases: Sequence[Phase], name: str) -> int:
     """Number of the phase of a name, or of the first one after it that there is."""
     return sum(NAMES.index(phase.name) < NAMES.index(name) for phase in phases)

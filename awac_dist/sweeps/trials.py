@@ -17,7 +17,7 @@ from awac_dist.experiments.running import beside
 from awac_dist.files import write_file
 from awac_dist.reporting.groups import flat
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
-from awac_dist.runs.phases import phases_of
+from awac_dist.runs.phases import updates_of
 from awac_dist.sweeps.config import SweepConfig
 from awac_dist.sweeps.points import OURS, Axis, Point, points_of
 
@@ -92,13 +92,6 @@ def trials_of(
             trials.append(Trial(name, number, point, config, out / name))
     _check(file, sweep, trials)
     return trials
-
-
-def updates_of(config: RunConfig, demonstrations: Sequence[str]) -> int:
-    """Updates of the whole run, at most; sources of `demonstrations` alone can be cloned."""
-    planned = [phase.order for phase in phases_of(config, demonstrations, workers=1)]
-    alone = sum(order.total for order in planned if order.unit == "updates")
-    return alone + config.online.updates
 
 
 def shortest(sweep: SweepConfig, trials: Sequence[Trial]) -> int:

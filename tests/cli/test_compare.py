@@ -1,6 +1,8 @@
 """`awac-dist compare`: what it says, and the page that it writes."""
 
 import json
+import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,17 @@ import pytest
 import yaml
 
 from awac_dist.cli.main import main as awac_dist
+from awac_dist.files import seal
+
+LAST = "returns of the mean action at the end of each phase, interquartile means over runs"
+FINISHED = json.dumps({"finished": True, "env_steps": 100}).encode()
+
+
+def change_config(folder: str, change: Callable[[dict[str, Any]], object]) -> None:
+    file = Path(folder) / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    change(config)
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def write_run(folder: Path, seed: int, method: str = "awac", **more: Any) -> str:
@@ -125,15 +138,130 @@ def test_what_is_odd_about_a_run_is_told(
     assert awac_dist(["compare", *runs]) == 0
     assert capsys.readouterr().out.splitlines()[-3:] == [
         f"{runs[0]}: 1 line of metrics.jsonl left out: damaged",
-        f"{runs[0]}: is at 50 of 100 env steps",
-        f"{runs[1]}: left out, since nothing has been evaluated yet",
+        f"{runs[0]}: is at 50 of 100 env steps, 70 of 100 updates",
+        f"{runs[1]}: nothing has been evaluated yet: left out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        ({"offline.updates": 20}, ""),  # 120 is that and one for each of 100 steps
+        ({"offline.updates": 21}, "120 of 121 updates"),
+        ({"offline.updates": 100_000, "online.env_steps": 0}, "120 of 100,000 updates"),
+        ({"online.updates_per_step": 2.0}, "120 of 200 updates"),
+        ({"online.env_steps": 101}, "100 of 101 env steps"),
+        ({"clone.updates": 50}, ""),  # there was nothing to clone
+    ],
+)
+def test_a_run_that_has_not_come_to_its_end_is_told_of(
+    runs: list[str], said: dict[str, Any], lacks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(config: dict[str, Any]) -> None:
+        for path, value in said.items():
+            part, name = path.split(".")
+            config.setdefault(part, {})[name] = value
+
+    change_config(runs[2], say)
+    assert awac_dist(["compare", *runs]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == (f"{runs[2]}: is at {lacks}" if lacks else LAST)
+    seal(f"{runs[2]}/checkpoints/000000120", {"progress.json": FINISHED})
+    assert awac_dist(["compare", *runs]) == 0
+    assert ("is at" in capsys.readouterr().out) == ("env steps" in lacks)  # it says itself
+
+
+def test_the_updates_of_a_clone_count_where_there_is_one(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_config(runs[2], lambda config: config.update(clone={"updates": 50}))
+    with (Path(runs[2]) / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"phase": "clone", "grad_steps": 50, "env_steps": 0}) + "\n")
+    assert awac_dist(["compare", *runs]) == 0
+    assert f"{runs[2]}: is at 120 of 150 updates" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["1e6", None, "many", -1, [1], {"a": 1}])
+@pytest.mark.parametrize("path", ["online.env_steps", "online.round_steps", "offline.updates"])
+def test_a_length_that_is_none_is_told_of(
+    runs: list[str], path: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part, name = path.split(".")
+    change_config(runs[2], lambda config: config.update({part: {name: value}}))
+    assert awac_dist(["compare", *runs]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    legal = isinstance(value, dict) or (path == "online.round_steps" and value is None)
+    told = last.startswith(f"{runs[2]}/config.yaml: {path}: ") and last.endswith("is not known")
+    assert told != legal
+
+
+def test_what_is_no_run_is_left_out_and_named(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*"abcdef", "nothing"]
+    for name in names[:-1]:
+        write_run(tmp_path / name, 0)
+    (tmp_path / "a/config.yaml").unlink()
+    (tmp_path / "b/config.yaml").write_text("env: [")
+    (tmp_path / "c/config.yaml").write_text("words")
+    (tmp_path / "d/config.yaml").unlink()
+    (tmp_path / "d/config.yaml").mkdir()
+    (tmp_path / "e/metrics.jsonl").unlink()
+    (tmp_path / "f/metrics.jsonl").write_text("")
+    odd = [str(tmp_path / name) for name in names]
+    assert awac_dist(["compare", runs[0], *odd, *runs[1:]]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].split()[:2] == ["awac", "2"]
+    parts = [
+        "a: has no config.yaml",
+        "b/config.yaml, line 1: not YAML",
+        "c/config.yaml: is damaged",
+        "d/config.yaml: cannot be read",
+        "cannot read .*e/metrics.jsonl: No such file",
+        "f: nothing has been evaluated yet",
+        "nothing: has no config.yaml",
+    ]
+    for note, part in zip(said[-len(parts) :], parts, strict=True):
+        assert re.search(f"{part}.*: left out$", note)
+    assert awac_dist(["compare", *odd]) == 2
+    told = capsys.readouterr().err
+    assert told.endswith(
+        "nothing: has no config.yaml: there is nothing to compare: give folders of runs\n"
+    )
+
+
+def test_a_run_is_one_seed_however_it_is_named(
+    runs: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(Path(runs[0]).parent)
+    Path("link").symlink_to(runs[0])
+    ways = ["awac-0", "./awac-0", "awac-0/", "awac-2/../awac-0", "link", f"file://{runs[0]}"]
+    assert awac_dist(["compare", *ways, *runs]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in said[1:3]] == [["awac", "2"], ["iql", "1"]]
+
+
+def test_the_order_of_a_config_makes_no_other_group(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert awac_dist(["compare", *runs]) == 0
+    before = capsys.readouterr().out
+
+    def turn_round(part: dict[str, Any]) -> None:
+        for name in [*part][::-1]:
+            part[name] = part.pop(name)
+            if isinstance(part[name], dict):
+                turn_round(part[name])
+
+    change_config(runs[1], turn_round)
+    assert awac_dist(["compare", *runs]) == 0
+    assert capsys.readouterr().out == before
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["{0}/checkpoints"], "{0}/checkpoints: has no config.yaml: give the folder of a run"),
+        (["{0}/checkpoints"], "{0}/checkpoints: has no config.yaml: there is nothing to compare"),
         (["{0}", "--metrics", "no/such"], "--metrics: no run has no/such"),
         (["{0}", "--plot", "{0}/a.odd"], "--plot {0}/a.odd: "),
         (["{0}", "--html", "{0}/no/a.html"], "--html {0}/no/a.html: cannot be written"),
@@ -154,4 +282,5 @@ def test_nothing_evaluated_is_nothing_to_compare(
 ) -> None:
     (Path(runs[0]) / "metrics.jsonl").write_text("")
     assert awac_dist(["compare", runs[0]]) == 2
-    assert capsys.readouterr().err.endswith("evaluated yet: there is nothing to compare\n")
+    told = "evaluated yet: there is nothing to compare: give folders of runs\n"
+    assert capsys.readouterr().err.endswith(told)

@@ -22,10 +22,11 @@ from awac_dist.experiments import running
 from awac_dist.experiments.running import beside
 from awac_dist.files import seal
 from awac_dist.reporting.run_place import only_one_at_a_time
+from awac_dist.runs.phases import updates_of
 from awac_dist.sweeps import trainable
 from awac_dist.sweeps.config import HalvingConfig, SweepConfig
 from awac_dist.sweeps.trainable import FAILED, METRIC, TRIAL, Launched
-from awac_dist.sweeps.trials import Trial, updates_of
+from awac_dist.sweeps.trials import Trial
 from awac_dist.sweeps.tuning import Halving, Progress
 
 STOP, CONTINUE = "STOP", "CONTINUE"
