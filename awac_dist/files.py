@@ -72,9 +72,13 @@ def open_input(path: str) -> Any:
     An InputError refuses pipes, devices and sockets, which may never answer, or never end.
     """
     filesystem, name = resolve(path)
+    _refuse_special(path, filesystem, name)
+    return filesystem.open_input_file(name)
+
+
+def _refuse_special(path: str, filesystem: Any, name: str) -> None:
     if filesystem.get_file_info(name).type == fs.FileType.Unknown:
         raise InputError(f"{path}: is a pipe, a device or a socket: give a regular file")
-    return filesystem.open_input_file(name)
 
 
 def read_file(path: str, most: int | None = None) -> bytes:
@@ -150,9 +154,11 @@ def unpack_npz(path: str, content: bytes) -> dict[str, Any]:
 def write_file(path: str, content: bytes) -> None:
     """Write the file at a path or URI, whole or not at all, in a folder that is made for it.
 
-    What was there before stays until then.
+    What was there before stays until then. An InputError refuses to replace pipes and devices.
     """
     filesystem, name = resolve(path)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        _refuse_special(path, filesystem, name)
     filesystem.create_dir(name.rpartition("/")[0] or ".", recursive=True)
     with written_aside(path) as (_, aside), filesystem.open_output_stream(aside) as file:
         file.write(content)

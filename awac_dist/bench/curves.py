@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from awac_dist.cli.parser import positional
 from awac_dist.plotting.bands import COLOURS, draw_seeds
+from awac_dist.plotting.pictures import write_picture
 from awac_dist.ranges import Checked, Count, Natural
 from awac_dist.types import Array
 
@@ -91,5 +92,5 @@ def draw(
         draw_seeds(axes, [(its[:, 0], its[:, 1]) for its in seeds], colour, name)
     axes.set(xlabel=where, ylabel=what, title=title)
     axes.legend()
-    figure.savefig(path)
+    write_picture(figure, path)
     return axes

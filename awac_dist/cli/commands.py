@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from awac_dist.cli import experiment_options as experiments
 from awac_dist.cli import options
 from awac_dist.cli.parser import headline, positional
+from awac_dist.cli.written import Writing
 from awac_dist.config import CloneConfig
 from awac_dist.ranges import Checked, Count, Positive, Processes, Seed
 
@@ -37,7 +37,7 @@ class OfSources(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Checked):
+class Evaluate(Writing):
     """Play whole episodes with a policy, and say how it did.
 
     Attributes:
@@ -66,8 +66,6 @@ class Evaluate(Checked):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from super().problems()
-        if self.json and not Path(self.json).parent.is_dir():
-            yield "json", f"there is no folder {Path(self.json).parent}: make it first"
         if self.video_episodes is not None and self.video is None:
             yield "video_episodes", "has no effect without --video FILE"
         elif (self.video_episodes or 0) > max(1, self.episodes // 3):
@@ -103,7 +101,7 @@ class Plot(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Checked):
+class Compare(Writing):
     """Set runs side by side, with bands over seeds.
 
     Attributes:
@@ -138,7 +136,7 @@ class Sweep(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inspect(OfSources):
+class Inspect(OfSources, Writing):
     """Say what some data holds.
 
     Attributes:

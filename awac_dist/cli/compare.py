@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from awac_dist.cli.commands import Compare
 from awac_dist.cli.compared import read_runs
 from awac_dist.cli.page import page
 from awac_dist.errors import InputError, writable
+from awac_dist.files import write_file
 from awac_dist.plotting.bands import interquartile
 from awac_dist.plotting.comparison import draw_picture, panels_of
 from awac_dist.reporting.groups import Group, Run, groups_of
@@ -47,16 +47,13 @@ def run(options: Compare) -> None:
         raise InputError(f"--metrics: no run has {missing[0]}; docs/metrics.md lists them")
     say("\n".join(_told(groups, notes, width_of(sys.stdout))))
     if options.plot:
-        try:
-            with writable(f"--plot {options.plot}"):
-                draw_picture(panels, Path(options.plot))
-        except ValueError as error:  # an ending that nobody knows
-            raise InputError(f"--plot {options.plot}: {error}") from error
+        with writable(f"--plot {options.plot}"):
+            draw_picture(panels, options.plot)
         say(f"picture: {options.plot}")
     if options.html:
+        text = page(groups, panels, _reached(groups), _each_run(groups), notes)
         with writable(f"--html {options.html}"):
-            text = page(groups, panels, _reached(groups), _each_run(groups), notes)
-            Path(options.html).write_text(text, "utf-8")
+            write_file(options.html, text.encode())
         say(f"page: {options.html}")
 
 

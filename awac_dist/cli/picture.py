@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,16 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from awac_dist.cli.survey import Survey, share_outside
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, writable
 from awac_dist.plotting.bands import COLOURS
 from awac_dist.plotting.learning_curve import FRAME, GRID, TEXT, dress
+from awac_dist.plotting.pictures import write_picture
 from awac_dist.reporting.wording import number, percent
 
 WIDTHS = (0.27, 0.08, 0.11, 0.12, 0.07, 0.08, 0.11, 0.05, 0.11)
 BINS, LONGEST_NAME = 30, 32
 
 
-def draw(surveys: Sequence[Survey], path: Path) -> Path:
+def draw(surveys: Sequence[Survey], path: str) -> None:
     """Draw surveys, one colour each, into a picture whose ending tells its format.
 
     Raises InputError where there is nothing to draw, or it cannot be written.
@@ -39,11 +39,8 @@ def draw(surveys: Sequence[Survey], path: Path) -> Path:
     lengths.set_xlabel("steps", color=TEXT)
     returns.set_ylabel("episodes", color=TEXT)
     _draw_table(figure.add_subplot(grid[1, :]), surveys)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--plot {path}: cannot be written: {error}") from error
-    return path
+    with writable(f"--plot {path}"):
+        write_picture(figure, path, "--plot")
 
 
 def _draw_histogram(axes: Axes, columns: Sequence[np.ndarray], title: str) -> None:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TextIO
 
 import numpy as np
@@ -44,7 +43,8 @@ def run(options: Inspect) -> None:
     if options.plot:
         from awac_dist.cli.picture import draw  # matplotlib is slow to import
 
-        say(f"drawn: {draw(surveys, Path(options.plot))}")
+        draw(surveys, options.plot)
+        say(f"drawn: {options.plot}")
 
 
 def draws_blocks(stream: TextIO) -> bool:

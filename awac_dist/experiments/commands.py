@@ -13,6 +13,7 @@ from awac_dist.cli import experiment_options as options
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.experiment import DOCS, LOOK, Run, results_folder, runs_folder
+from awac_dist.files import write_file
 from awac_dist.reporting.run_place import only_one_at_a_time
 from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import counted
@@ -118,7 +119,7 @@ def _table(given: options.Table) -> None:
 
     path, text = _file(given, "md"), table(experiment(given.name), _rows(given), given.budget)
     with writable(str(path)):
-        path.write_text(text)
+        write_file(str(path), text.encode())
     say(text)
     say(str(path))
 
@@ -135,9 +136,9 @@ def _redraw(folder: Path) -> None:
             for budget in [each for each in its.budgets if its_rows(its, rows, each)]:
                 path = folder / its.file(budget)
                 figure(its, rows, budget, Path(f"{path}.png"))
-                Path(f"{path}.md").write_text(table(its, rows, budget))
+                write_file(f"{path}.md", table(its, rows, budget).encode())
                 say(f"{path}.md")
-        (folder / "claims.md").write_text(page(folder))
+        write_file(f"{folder}/claims.md", page(folder).encode())
     say(str(folder / "claims.md"))
 
 

@@ -24,6 +24,7 @@ from awac_dist.experiments.statistics import (
 )
 from awac_dist.plotting.bands import COLOURS, Interval, Numbers, draw_seeds, interquartile
 from awac_dist.plotting.learning_curve import CLONE, TEXT, dress
+from awac_dist.plotting.pictures import write_picture
 from awac_dist.reporting.wording import counted, number
 
 TOGETHER = 7  # variants that one panel can show; more have a panel each
@@ -177,7 +178,7 @@ def figure(experiment: Experiment, rows: Sequence[Row], budget: str, path: Path)
     what = what if apart else experiment.shows
     title = "\n".join(wrap(f"{experiment.name}: {what}", int(LETTERS_AN_INCH * size[0])))
     drawing.suptitle(title, color=TEXT, fontsize=12, parse_math=False)
-    drawing.savefig(path)
+    write_picture(drawing, path)
 
 
 def panels_of(experiment: Experiment, variants: Sequence[Variant]) -> dict[str, Sequence[Variant]]:

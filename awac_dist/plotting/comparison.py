@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +27,7 @@ from awac_dist.plotting.learning_curve import (
     dress,
     once_each,
 )
+from awac_dist.plotting.pictures import write_picture
 
 AXES = {"grad_steps": "updates", "env_steps": "env steps", "elapsed_s": "wall time"}
 OFFLINE, ONLINE = "offline", "online"
@@ -83,8 +83,13 @@ def curves_of(rows: Sequence[Row], measure: Measure, axis: str) -> dict[str, Cur
     An evaluation stands where its policy was made: it is written later. Env steps are those of
     the online phase, which leave the offline one no room.
     """
-    made = {row["grad_steps"]: row for row in rows if "learner/updates_per_s" in row}
-    found = once_each(row for row in rows if row.get(measure.name) is not None)
+    made = {
+        row["grad_steps"]: row
+        for row in rows
+        if "learner/updates_per_s" in row and row.get(axis) is not None
+    }
+    known = [row for row in rows if None not in (row.get(measure.name), row.get(axis))]
+    found = once_each(known)
     before = [row for row in found if row["phase"] == OFFLINE]
     after = [row for row in found if row["phase"] == ONLINE]
     parts = {OFFLINE: before, ONLINE: [*(before[-1:] if after else ()), *after]}
@@ -123,7 +128,8 @@ def draw_panel(axes: Axes, panel: Panel, axis: str) -> None:
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.yaxis.set_major_formatter(f"{{x:,g}}{measure.unit}")
     axes.set_xlabel(unit, color=TEXT, fontsize=9)
-    axes.set_title(f"{panel.task}: {measure.axis}", loc="left", color=TEXT, fontsize=10)
+    title = f"{panel.task}: {measure.axis}"
+    axes.set_title(title, loc="left", color=TEXT, fontsize=10, parse_math=False)
     if measure is SUCCESS:
         axes.set_ylim(-4, 104)
 
@@ -140,7 +146,7 @@ def _unit(axis: str, found: Mapping[str, Sequence[Mapping[str, Curve]]]) -> tupl
     return f"{AXES[axis]}, {name}", size
 
 
-def draw_picture(panels: Sequence[Panel], path: Path) -> None:
+def draw_picture(panels: Sequence[Panel], path: str) -> None:
     """Draw all panels into a file whose ending tells its format, one row each, by every counter."""
     size = WIDTH * len(AXES), HEIGHT * len(panels) + 0.7
     figure = Figure(figsize=size, dpi=110, layout="constrained")
@@ -151,9 +157,13 @@ def draw_picture(panels: Sequence[Panel], path: Path) -> None:
             draw_panel(axes, panel, axis)
     lines = [Line2D([], [], color=colour, linewidth=2.0) for colour in panels[0].colours.values()]
     names = list(panels[0].colours)
-    figure.legend(lines, names, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
+    legend = figure.legend(
+        lines, names, loc="outside upper left", ncols=4, frameon=False, fontsize=9
+    )
+    for text in legend.texts:
+        text.set_parse_math(False)
     figure.supxlabel(HOW_TO_READ, color=FRAME, fontsize=8)
-    figure.savefig(path)
+    write_picture(figure, path, "--plot")
 
 
 def svg(panel: Panel, axis: str) -> str:

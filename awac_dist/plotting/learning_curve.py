@@ -15,6 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from awac_dist.plotting.pictures import write_picture
+
 TEXT, FRAME, GRID, CLONE = "#222222", "#9a9a9a", "#e6e6e6", "#666666"
 PANELS = {  # phase -> title, the counter that it goes by, in words, colour
     "offline": ("Offline: prior data only", "grad_steps", "updates", "#1f6fb4"),
@@ -86,7 +88,7 @@ def plot_learning_curve(folder: Path, rows: Sequence[Row]) -> Path:
     name = folder.resolve().name
     figure.suptitle(name, color=TEXT, fontsize=12, fontweight="bold", parse_math=False)
     path = folder / "learning_curve.png"
-    figure.savefig(path)
+    write_picture(figure, path)
     return path
 
 

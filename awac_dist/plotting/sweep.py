@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from awac_dist.plotting.comparison import AXES, HEIGHT, WIDTH
 from awac_dist.plotting.learning_curve import FRAME, RETURN, SUCCESS, TEXT, Row, dress, once_each
+from awac_dist.plotting.pictures import write_picture
 
 MEASURES = {measure.name: measure for measure in (RETURN, SUCCESS)}
 ACROSS = 3  # panels in a row
@@ -68,7 +69,7 @@ def draw_sweep(
         panel.set_axis_off()
     curves.set_title(MEASURES[metric].axis, loc="left", color=TEXT, fontsize=10)
     figure.supxlabel(HOW_TO_READ, color=FRAME, fontsize=8)
-    figure.savefig(path)
+    write_picture(figure, path)
 
 
 def _draw_curve(axes: Axes, trial: Tried, metric: str, counter: str, colour: Any) -> None:
@@ -86,7 +87,7 @@ def _draw_values(
     values = [its.values[option] for its in trials]
     if scale.kind in ("grid", "choice"):
         names = [*scale.values]
-        axes.set_xticks(range(len(names)), [str(name) for name in names])
+        axes.set_xticks(range(len(names)), [str(name) for name in names], parse_math=False)
         axes.set_xlim(-0.5, len(names) - 0.5)
         values = [names.index(value) for value in values]
     else:

@@ -129,6 +129,28 @@ def test_a_picture_is_written(runs: list[str], tmp_path: Path) -> None:
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize("name", ["$a$", "a $ b $", r"$\frac$", "$", "{$x^"])
+def test_names_are_no_formulas(name: str, tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"run-{seed}", seed) for seed in range(2)]
+    for run, data in zip(runs, (name, "other"), strict=True):
+        change_config(run, lambda its, data=data: its.update(env=name, data=[data]))
+    picture, page = str(tmp_path / "picture.svg"), str(tmp_path / "page.html")
+    assert awac_dist(["compare", *runs, "--plot", picture, "--html", page]) == 0
+    drawings = Reader(Path(page).read_text().partition("<table>")[0]).text
+    assert f"{name}: return of an episode" in drawings
+
+
+def test_a_row_that_does_not_say_when_stands_in_the_other_curves(
+    runs: list[str], tmp_path: Path
+) -> None:
+    file = Path(runs[0]) / "metrics.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[0].pop("elapsed_s")
+    rows[1]["elapsed_s"] = None
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert awac_dist(["compare", *runs, "--html", str(tmp_path / "page.html")]) == 0
+
+
 def test_what_is_odd_about_a_run_is_told(
     runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,8 +285,12 @@ def test_the_order_of_a_config_makes_no_other_group(
     [
         (["{0}/checkpoints"], "{0}/checkpoints: has no config.yaml: there is nothing to compare"),
         (["{0}", "--metrics", "no/such"], "--metrics: no run has no/such"),
-        (["{0}", "--plot", "{0}/a.odd"], "--plot {0}/a.odd: "),
-        (["{0}", "--html", "{0}/no/a.html"], "--html {0}/no/a.html: cannot be written"),
+        (["{0}", "--plot", "{0}/a.odd"], "--plot {0}/a.odd: its ending tells no format: name it"),
+        (["{0}", "--plot", "{0}/noend"], "--plot {0}/noend: its ending tells no format: name it"),
+        (["{0}", "--plot", "{0}/no/a.png"], "--plot: there is no folder {0}/no: make it first"),
+        (["{0}", "--html", "{0}/no/a.html"], "--html: there is no folder {0}/no: make it first"),
+        (["{0}", "--html", "/dev/null"], "/dev/null: is a pipe, a device or a socket"),
+        (["{0}", "--html", "{0}"], "--html {0}: cannot be written"),
         ([], "the following arguments are required: RUNS"),
     ],
 )

@@ -296,8 +296,15 @@ def test_the_picture_is_drawn(five: str, log: str, tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_one_line(
     five: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["inspect", five, "--plot", str(tmp_path / "no" / "such.png")]) == 2
-    assert_one_line(capsys, "cannot be written")
+    (folder := tmp_path / "a.png").mkdir()
+    for path, told in {
+        tmp_path / "no" / "such.png": f"there is no folder {tmp_path / 'no'}: make it first",
+        tmp_path / "noend": "noend: its ending tells no format: name it FILE.png, .svg or .pdf",
+        folder: f"--plot {folder}: cannot be written",
+    }.items():
+        assert main(["inspect", five, "--plot", str(path)]) == 2
+        assert_one_line(capsys, told)
+    assert [*tmp_path.glob("*.png")] == [folder]
 
 
 # validate

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     },
     "evaluation": {"envs", "policies", "rollout", *FOUNDATIONS},
     "reporting": {"data", "evaluation", *FOUNDATIONS},
-    "plotting": {"errors"},
+    "plotting": {"errors", "files"},
     "config": COMPONENTS - {"config", "plotting"},
     "runs": COMPONENTS,
     "distributed": COMPONENTS | {"runs"},

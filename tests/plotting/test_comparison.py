@@ -55,6 +55,20 @@ def test_an_evaluation_stands_where_its_policy_was_made() -> None:
     assert curves_of(rows(), RETURN, "grad_steps")["offline"][0].tolist() == [200, 300]
 
 
+def test_a_row_that_does_not_say_where_it_stands_is_left_out() -> None:
+    told = rows()
+    for place, its in enumerate(told):
+        if its["grad_steps"] == 300:
+            told[place] = {name: its[name] for name in its if name != "elapsed_s"}
+    by_time = curves_of(told, RETURN, "elapsed_s")
+    assert by_time["offline"][0].tolist() == [20]
+    assert by_time["online"][0].tolist() == [20, 60, 90]
+    assert curves_of(told, RETURN, "grad_steps")["offline"][0].tolist() == [200, 300]
+    for its in told:
+        its["elapsed_s"] = None
+    assert [len(at) for at, _ in curves_of(told, RETURN, "elapsed_s").values()] == [0, 0]
+
+
 def test_a_run_without_one_of_the_phases() -> None:
     offline = [row for row in rows() if row["phase"] != "online"]
     assert len(curves_of(offline, RETURN, "grad_steps")["online"][0]) == 0
