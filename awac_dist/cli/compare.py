@@ -30,17 +30,26 @@ REACHED = {  # what the table says of a run: of which phase's last evaluation, b
     "updates": ("", "grad_steps"),
     "time": ("", "elapsed_s"),
 }
-WRITTEN: Mapping[str, Callable[[float], str]] = {"solved": percent, "time": duration}
-WHOLE = ("steps", "updates")
+WRITTEN: Mapping[str, Callable[[float], str]] = {
+    "solved": percent,
+    "steps": "{:,.0f}".format,
+    "updates": "{:,.0f}".format,
+    "time": duration,
+}
 LEAST_OF_A_NAME = 20  # letters on a line, however narrow the terminal is
 GOES_ON: Mapping[str, Any] = {"subsequent_indent": "  ", "break_on_hyphens": False}
 INTERVAL = "95 % interval"  # of the column before it
+PARTIAL = "in brackets: how many of the runs a value is of, where not all have one"
 
 
 def run(options: Compare) -> None:
     """Say the table; draw what was asked for."""
     runs, notes = read_runs(options.runs)
     groups = groups_of(runs)
+    if any(
+        _is_partial(its, group.runs) for group in groups for its in _values(group.runs).values()
+    ):
+        notes.insert(0, PARTIAL)
     panels = panels_of(_rows_by_name(groups), options.metrics)
     known = {panel.measure.name for panel in panels}
     if missing := [name for name in options.metrics if name not in known]:
@@ -111,9 +120,10 @@ def table(groups: Sequence[Group]) -> list[tuple[str, ...]]:
         over = {name: interquartile(column) for name, column in its.items() if len(column)}
         middle, *ends = map(float, over.get(last, [np.nan] * 3))
         around = interval(*ends, like=middle)
-        cells = {
-            name: _cell(name, float(over[name].middle)) if name in over else "-" for name in names
-        }
+        cells = dict.fromkeys(names, "-")
+        for name, found in over.items():
+            count = f" ({len(its[name])})" if _is_partial(its[name], group.runs) else ""
+            cells[name] = _cell(name, float(found.middle)) + count
         told = _with_interval(names, known, cells.__getitem__, around)
         rows.append((group.label, str(len(group.runs)), *told))
     return rows
@@ -142,5 +152,10 @@ def _last(rows: Sequence[Row], phase: str, name: str) -> float | None:
     return next((value for value in of_phase if value is not None), None)
 
 
+def _is_partial(values: np.ndarray, runs: Sequence[Run]) -> bool:
+    """Whether some of the runs, and not all, have a value."""
+    return 0 < len(values) < len(runs)
+
+
 def _cell(name: str, value: float) -> str:
-    return WRITTEN.get(name, number)(round(value) if name in WHOLE else value)
+    return WRITTEN.get(name, number)(value)

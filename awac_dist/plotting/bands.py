@@ -57,25 +57,30 @@ def interquartile(*strata: Numbers) -> Interval:
 
 def over_seeds(curves: Sequence[Curve]) -> Band:
     """Curves together, where all of them are, each on the lines between its points."""
-    begin = max((at[0] for at, _ in curves), default=0.0)
-    end = min((at[-1] for at, _ in curves), default=0.0)
-    places = np.unique(np.concatenate([np.empty(0), *(at for at, _ in curves)]))
-    places = places[(places >= begin) & (places <= end)]
-    if len(places) > PLACES:
-        places = np.linspace(begin, end, PLACES)
+    places = _common([at for at, _ in curves])
     if not len(places):
         return Band(places, Interval(places, places, places))
     return Band(places, interquartile(np.stack([np.interp(places, *its) for its in curves])))
+
+
+def _common(stretches: Sequence[NDArray[np.floating[Any]]]) -> Numbers:
+    """The places of some curves at which all of them are; of one without any there are none."""
+    if not stretches or not all(map(len, stretches)):
+        return np.empty(0)
+    begin, end = max(at[0] for at in stretches), min(at[-1] for at in stretches)
+    places = np.unique(np.concatenate(stretches))
+    places = places[(places >= begin) & (places <= end)]
+    return places if len(places) <= PLACES else np.linspace(begin, end, PLACES)
 
 
 def draw_seeds(
     axes: Axes, curves: Sequence[Curve], colour: str, label: str = "", style: str = "-"
 ) -> Band:
     """Draw the mean over seeds thick, its interval as a band, each of several seeds thin."""
-    curves = [its for its in curves if len(its[0])]
     at, over = together = over_seeds(curves)
     axes.fill_between(at, over.low, over.high, color=colour, alpha=0.18, linewidth=0)
-    for where, found in curves if len(curves) > 1 else ():
+    drawn = [its for its in curves if len(its[0])]
+    for where, found in drawn if len(curves) > 1 else ():
         axes.plot(where, found, "." * (len(where) == 1) or "-", color=colour, lw=0.7, alpha=0.45)
     style = "D" if len(at) == 1 else style  # a line of one point is none
     axes.plot(at, over.middle, style, color=colour, linewidth=2.0, markersize=5, label=label)

@@ -60,6 +60,28 @@ def test_the_table_has_a_line_for_each_group(
     ]
 
 
+def test_a_value_that_not_all_runs_have_says_how_many_do(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    third = write_run(tmp_path / "awac-4", 4)
+    lines = (tmp_path / "awac-4/metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "awac-4/metrics.jsonl").write_text("".join(lines[:2]))
+    page = str(tmp_path / "page.html")
+    assert awac_dist(["compare", *runs, third, "--html", page]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "A-v0  runs  offline   online  95 % interval  solved  steps  updates  time",
+        "awac     3      102  301 (2)     300 to 302       -     67       87  0:43",
+        "iql      1      105      305        unknown    50 %    100      120  1:00",
+    ]
+    assert said[5] == (
+        note := "in brackets: how many of the runs a value is of, where not all have one"
+    )
+    assert note in Path(page).read_text()
+    assert awac_dist(["compare", *runs]) == 0
+    assert "in brackets" not in capsys.readouterr().out
+
+
 def test_an_interval_that_no_group_has_takes_no_room(
     runs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

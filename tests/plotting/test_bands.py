@@ -40,7 +40,16 @@ def test_no_more_places_than_a_panel_shows() -> None:
     np.testing.assert_allclose(band.over.middle, band.at - 0.25)
 
 
-@pytest.mark.parametrize("curves", [[], [curve((0, 1.0)), curve((5, 1.0))]], ids=["none", "apart"])
+@pytest.mark.parametrize(
+    "curves",
+    [
+        [],
+        [curve((0, 1.0)), curve((5, 1.0))],
+        [curve()],
+        [curve((0, 1.0), (5, 2.0)), curve(), curve((0, 3.0), (5, 4.0))],
+    ],
+    ids=["none", "apart", "empty", "not begun"],
+)
 def test_nothing_is_made_up_where_no_place_is_common(curves: list) -> None:
     at, over = over_seeds(curves)
     assert len(at) == len(over.middle) == 0
@@ -48,15 +57,22 @@ def test_nothing_is_made_up_where_no_place_is_common(curves: list) -> None:
 
 def test_seeds_are_thin_and_their_mean_is_thick_in_a_band() -> None:
     axes = Figure().subplots()
-    draw_seeds(
-        axes, [curve((0, 1.0), (1, 3.0)), curve((0, 3.0), (1, 5.0)), curve()], "#1f6fb4", "a"
-    )
+    draw_seeds(axes, [curve((0, 1.0), (1, 3.0)), curve((0, 3.0), (1, 5.0))], "#1f6fb4", "a")
     *seeds, mean = axes.lines
     assert [line.get_ydata().tolist() for line in seeds] == [[1, 3], [3, 5]]
     assert mean.get_ydata().tolist() == [2, 4]
     assert mean.get_linewidth() > 2 * seeds[0].get_linewidth()
     band = axes.collections[0].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == (1.0, 5.0)
+
+
+def test_where_a_seed_has_not_begun_only_thin_lines_are() -> None:
+    axes = Figure().subplots()
+    draw_seeds(axes, [curve(), curve((0, 3.0), (1, 5.0))], "#1f6fb4", "a")
+    drawn = [line for line in axes.lines if len(line.get_xdata())]
+    assert [line.get_ydata().tolist() for line in drawn] == [[3, 5]]
+    assert drawn[0].get_linewidth() < 1
+    assert not [path for band in axes.collections for path in band.get_paths()]
 
 
 def test_an_evaluation_alone_is_seen() -> None:

@@ -106,6 +106,19 @@ def test_phases_are_told_apart_and_groups_marked() -> None:
     assert {artist.get_gid() for artist in (*axes.lines, *axes.collections)} == {"g0", "g1"}
 
 
+@pytest.mark.parametrize("axis", ["grad_steps", "elapsed_s", "env_steps"])
+def test_a_phase_that_a_seed_has_not_begun_has_no_mean_yet(axis: str) -> None:
+    offline = [row for row in rows() if row["phase"] != "online"]
+    groups = {"a": {"r0": rows(), "r1": rows(2.0), "r2": offline}}
+    axes = Figure().subplots()
+    draw_panel(axes, panels_of({"Task": groups})[0], axis)
+    thick = [line.get_xdata().tolist() for line in axes.lines if line.get_linewidth() == 2]
+    by = {"grad_steps": [200, 300], "elapsed_s": [20, 30], "env_steps": [0]}  # of all three
+    assert [at for at in thick if at] == [by[axis]]
+    thin = [line.get_xdata()[-1] for line in axes.lines if line.get_linewidth() < 1]
+    assert max(thin) == {"grad_steps": 400, "elapsed_s": 90, "env_steps": 100}[axis]
+
+
 @pytest.mark.parametrize(("seconds", "unit"), [(100, "s"), (180, "min"), (4 * 3600, "h")])
 def test_wall_time_is_told_in_a_unit_of_its_size(seconds: float, unit: str) -> None:
     axes, long = Figure().subplots(), [row | {"elapsed_s": seconds} for row in rows()]
