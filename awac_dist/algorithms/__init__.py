@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from importlib.util import find_spec, module_from_spec
 from pkgutil import resolve_name
 from threading import RLock
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from awac_dist.errors import InputError, did_you_mean, told
 
@@ -97,10 +98,28 @@ def method_class(name: str) -> type[Method]:
         found: type[Method] = resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"algorithm {name}: cannot be had of {target!r}: {told(error)}") from error
-    if not is_dataclass(getattr(found, "Config", None)):
-        need = "is no method with a dataclass of options, Config: see docs/add-a-method.md"
-        raise InputError(f"algorithm {name}: {target} {need}")
+    if flaw := _flaw(found):
+        raise InputError(f"algorithm {name}: {target} {flaw}: see docs/add-a-method.md")
     return found
+
+
+@cache
+def _flaw(found: Any) -> str:
+    """What keeps options from choosing it, or from being read; empty if nothing does."""
+    options = getattr(found, "Config", None)
+    if not is_dataclass(options):
+        return "is no method with a dataclass of options, Config"
+    if (trains := getattr(options, "method", None)) is not found:
+        whose = f": its options are {trains.__name__}'s, and would train that" if trains else ""
+        return f"has no Config of its own{whose}"
+    for field in fields(options):
+        if field.default is MISSING and field.default_factory is MISSING:
+            return f"has an option without a default, {field.name}: give it one that runs"
+    try:
+        get_type_hints(options)
+    except Exception as error:  # whatever the words of an annotation raise
+        return f"has an option whose type cannot be read: {told(error)}: import it at the top"
+    return ""
 
 
 def no_method(name: str, place: str = "") -> InputError:
@@ -116,8 +135,12 @@ def config_class(name: str) -> type[MethodConfig]:
 
 
 def name_of(config: MethodConfig) -> str:
-    """The name of the method whose options these are."""
-    return next(name for name in METHODS if config_class(name) is type(config))
+    """The name of the method whose options these are; an InputError if nobody registered it."""
+    for name in METHODS:
+        if config_class(name) is type(config):
+            return name
+    own = "its method is registered first: see docs/add-a-method.md"
+    raise InputError(f"algorithm: {type(config).__name__} belongs to no algorithm: {own}")
 
 
 def register_method(name: str, path: str) -> None:

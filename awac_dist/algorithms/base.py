@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 
 from awac_dist.algorithms.gradients import Differentiate, Draw, Gradients, Loss, gradients_of
+from awac_dist.algorithms.promises import option_of
 from awac_dist.algorithms.state import load_state, state_of
 from awac_dist.algorithms.world import ALONE, Acting, Task, World
 from awac_dist.nn.adam import adam, take_steps
@@ -122,11 +123,14 @@ class Method(ABC):
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         """One Adam a network, as the field of its name says, and one a dual that has a gradient."""
-        parts = vars(self.config)
-        made = {name: adam(net.parameters(), parts[name]) for name, net in self.networks.items()}
+        made = dict[str, "Optimizer"]()
+        for name, network in self.networks.items():
+            config = option_of(self, name, "NetworkConfig", f"network {name}")
+            made[name] = adam(network.parameters(), config)
         for name, dual in self.duals.items():
             if dual.requires_grad:
-                made[name] = torch.optim.Adam([dual], parts[f"{name}_learning_rate"], fused=True)
+                rate = option_of(self, f"{name}_learning_rate", "Positive", f"dual {name}")
+                made[name] = torch.optim.Adam([dual], rate, fused=True)
         return made
 
     @property
@@ -261,10 +265,10 @@ class Method(ABC):
     def move_targets(self, *names: str) -> None:
         """Q' <- (1 - tau) Q' + tau Q of slow copies, all or these: tau is the critic's."""
         for name in names or self.slow_copies:
-            rate = cast("Any", self.config).critic.target_update_rate
+            critic = option_of(self, "critic", "CriticConfig", f"slow copy of {name}")
             moving, towards = self.targets[name].parameters(), self.networks[name].parameters()
             with torch.no_grad():
-                torch._foreach_lerp_(list(moving), list(towards), rate)
+                torch._foreach_lerp_(list(moving), list(towards), critic.target_update_rate)
 
     # What the learner asks for.
 

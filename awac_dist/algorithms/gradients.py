@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from awac_dist.algorithms.promises import scalar
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -21,6 +23,9 @@ Differentiate: TypeAlias = "Callable[[Loss, Batch, Sequence[Tensor]], tuple[Grad
 def gradients_of(
     loss: Loss, batch: Batch, parameters: Sequence[Tensor]
 ) -> tuple[Gradients, Metrics]:
-    """Gradients of a loss of a batch, None where it does not reach, and its metrics."""
+    """Gradients of a loss of a batch, None where it does not reach, and its metrics.
+
+    An InputError names the loss that is no tensor [].
+    """
     value, metrics = loss(batch)
-    return torch.autograd.grad(value, parameters, allow_unused=True), metrics
+    return torch.autograd.grad(scalar(value, loss), parameters, allow_unused=True), metrics

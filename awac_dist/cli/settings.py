@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_origin
 
 import yaml
 
 from awac_dist.algorithms import METHODS, config_class, name_of, no_method
 from awac_dist.cli import plain_yaml
-from awac_dist.cli.parser import Field, walk
+from awac_dist.cli.parser import KINDS, Field, walk
 from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, nearest, reason
 
 TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
 METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm
+TYPES = (
+    "take a Literal, bool, int, float or str, tuple[int, ...], tuple[str, ...], dict[str, float], "
+    "or one of these or None"
+)
 
 
 class Setting(NamedTuple):
@@ -28,9 +32,21 @@ class Setting(NamedTuple):
 
 
 def known_options() -> tuple[dict[str, dict[str, Field]], dict[str, Field]]:
-    """The options of a run of each method, and of any, by path."""
-    methods = {name: {field.path: field for field in walk(defaults_of(name))} for name in METHODS}
+    """The options of a run of each method, and of any, by path.
+
+    An InputError names a method whose options cannot be read.
+    """
+    methods = {name: _options_of(name) for name in METHODS}
     return methods, {path: its for fields in methods.values() for path, its in fields.items()}
+
+
+def _options_of(method: str) -> dict[str, Field]:
+    found = {field.path: field for field in walk(defaults_of(method))}
+    for path, field in found.items():
+        if get_origin(field.hint) is not Literal and field.hint not in KINDS:
+            what = f"{path} is of type {field.hint}, which no word can be read as"
+            raise InputError(f"algorithm {method}: {what}: {TYPES}: see docs/add-a-method.md")
+    return found
 
 
 def defaults_of(method: str) -> RunConfig:

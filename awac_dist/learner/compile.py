@@ -10,6 +10,7 @@ from torch import Tensor
 
 from awac_dist.algorithms.base import Method
 from awac_dist.algorithms.gradients import Draw, Gradients, Loss, gradients_of
+from awac_dist.algorithms.promises import scalar
 from awac_dist.tensors import Batch, Metrics
 
 VARIANTS = 64  # losses, sizes of a batch and numbers of threads that a process compiles for
@@ -70,6 +71,6 @@ class CompiledGradients:
             return draw()
 
         with torch.no_grad(), self._drawing(note):
-            loss(batch)
+            scalar(loss(batch)[0], loss)
         self._method.generator.set_state(before)
         return asked

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from awac_dist.algorithms.base import Method
-from awac_dist.errors import NotFinite, RunFailed, cannot_write
+from awac_dist.algorithms.promises import HOW_TO
+from awac_dist.errors import InputError, NotFinite, RunFailed, cannot_write
 from awac_dist.files import write_file
 from awac_dist.learner.checkpoint import torch_bytes
 from awac_dist.tensors import Metrics
@@ -34,10 +36,15 @@ class CallRecord:
         self._values: Tensor | None = None  # [updates, M] on the CPU
 
     def add(self, blocks: Sequence[Tensor], metrics: Metrics) -> None:
-        """Take note of an update and of its batches; no host synchronisation."""
+        """Take note of an update and of its batches; no host synchronisation.
+
+        An InputError names a metric that is no tensor [], or of some updates alone.
+        """
         self._blocks.append(blocks)
-        self._names = list(metrics)
-        self._rows.append(list(metrics.values()))
+        self._names = self._names or list(metrics)
+        for name in {*self._names} ^ {*metrics}:
+            raise InputError(f"metric {name}: some updates have it, some do not: {HOW_TO}")
+        self._rows.append([_number(name, metrics[name]) for name in self._names])
 
     def means(self) -> dict[str, float]:
         """Mean of each metric over the call, with one host synchronisation."""
@@ -87,6 +94,13 @@ class CallRecord:
         except OSError as error:
             return f"; the batches around it are lost: {cannot_write(path, error)}"
         return f"; the batches around it are in {path}"
+
+
+def _number(name: str, value: Any) -> Tensor:
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value
+    what = f"has shape {[*value.shape]}" if isinstance(value, Tensor) else f"is {value!r}"
+    raise InputError(f"metric {name}: {what}, and has to be a tensor []: {HOW_TO}")
 
 
 def _first_bad_tensor(method: Method) -> str:

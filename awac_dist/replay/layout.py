@@ -68,7 +68,7 @@ class Layout:
         shapes: Of each column that was wished for, in their order, its shape behind n.
 
     Raises:
-        ValueError: There is no such need.
+        InputError: There is no such need.
     """
 
     def __init__(
@@ -88,9 +88,10 @@ class Layout:
         self.next_observations = slice(self.row_width, self.base_width)
         self.goals = slice(observation_size - goal_size, observation_size)
         self.next_goals = slice(self.base_width - goal_size, self.base_width)
-        unknown = sorted(wishes.needs - set(NEEDS))
+        unknown = sorted({*wishes.needs} - {*NEEDS})
         if unknown:
-            raise ValueError(f"no column {unknown[0]!r}; there are {', '.join(NEEDS)}")
+            there = f"there are {', '.join(NEEDS)}: see docs/add-a-method.md"
+            raise InputError(f"the method's needs: no column {unknown[0]!r}; {there}")
         sizes = {"O": observation_size, "A": action_size, "H": wishes.segment_length}
         self.shapes = {
             name: tuple(sizes[letter] for letter in letters.split())

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awac_dist.errors import NotFinite
+from awac_dist.errors import InputError, NotFinite
 from awac_dist.messages import Outcome, Relabelling
 from awac_dist.replay import episodes, table
 from awac_dist.replay.columns import COLUMNS
@@ -449,5 +449,5 @@ def test_the_index_forgets_what_the_ring_forgets() -> None:
 
 
 def test_an_unknown_need_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match="no column 'return'; there are returns, "):
+    with pytest.raises(InputError, match="no column 'return'; there are returns, "):
         _ = Layout.of(SPEC, Wishes(frozenset({"return"}))).width
