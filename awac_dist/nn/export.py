@@ -29,7 +29,10 @@ Act = Callable[[Array], Array]  # observations [B, O] -> actions [B, A]
 
 
 class MeanAction(nn.Module):
-    """What a policy does without chance: its twin in torch, normalisation and bounds included."""
+    """What a policy does without chance: its twin in torch, normalisation and bounds included.
+
+    An InputError refuses one that remembers.
+    """
 
     low: Tensor
     high: Tensor
@@ -37,6 +40,11 @@ class MeanAction(nn.Module):
     scale: Tensor
 
     def __init__(self, policy: NetworkPolicy) -> None:
+        if policy.memory_size:
+            raise InputError(
+                f"a {policy.spec.kind} policy remembers from step to step, and such a file does "
+                "not: write it as FILE.npz, which does"
+            )
         super().__init__()
         chooses = isinstance(policy, ChoosingPolicy)
         self.act = Choice(policy) if chooses else Mean(policy.spec.kind, policy)

@@ -48,7 +48,7 @@ def read_policy(path: str) -> FilePolicy:
         except FileNotFoundError as error:
             raise InputError(f"{path}: there is no such file: give a policy, or a run") from error
         policy = _ours(arrays) if "spec" in arrays else PlainPolicy(arrays, path)
-        sizes = policy.input_size, policy.noise_size
+        sizes = policy.input_size, policy.noise_size, policy.memory_size
         if flaw(policy.sample(*(np.zeros((1, size), np.float32) for size in sizes))):
             raise ValueError("it acts by NaN or infinity")
         return policy

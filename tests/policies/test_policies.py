@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 from awac_dist import files, load_policy
+from awac_dist.cli.main import main
 from awac_dist.errors import InputError
 from awac_dist.files import seal
 from awac_dist.policies import POLICIES, make_policy
 from awac_dist.policies.acting import SavedPolicy
+from awac_dist.policies.gaussian import GaussianPolicy
 from awac_dist.policies.npz import find_policy, policy_bytes, read_policy, save_policy
+from awac_dist.policies.policy import NO_MEMORY
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
@@ -306,3 +309,40 @@ def test_a_policy_that_remembers_is_told_of_a_new_episode() -> None:
     assert [policy(np.zeros(3)).item() for _ in range(3)] == [1, 2, 3]
     policy.reset()
     assert [policy(np.zeros((2, 3))).tolist() for _ in range(2)] == [[[1], [1]], [[2], [2]]]
+
+
+class Smooth(GaussianPolicy):
+    """Half of what it did before, which it remembers."""
+
+    memory_size = 2
+
+    def sample(self, observations: Array, noise: Array, memory: Array = NO_MEMORY) -> Array:
+        memory[:] = (memory + super().sample(observations, noise)) / 2
+        return memory.copy()
+
+    def mean(self, observations: Array, memory: Array = NO_MEMORY) -> Array:
+        return self.sample(observations, np.zeros(self.noise_size, np.float32), memory)
+
+
+def test_a_kind_that_remembers_acts_from_its_file_and_is_exported_to_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(POLICIES, "smooth", f"{__name__}:Smooth")
+    spec = make_spec("smooth")
+    arrays, path = make_arrays(spec), str(tmp_path / "p.npz")
+    save_policy(path, spec, arrays, 7)
+    plain = make_policy(replace(spec, kind="gaussian"), spec.flatten(arrays), 7)
+    loaded = load_policy(path)
+    for _ in range(2):  # episodes
+        before = np.zeros((1, 2), np.float32)
+        for seen in observed():
+            before = (before + plain.mean(seen[None])) / 2
+            np.testing.assert_array_equal(loaded(seen), np.clip(before, plain.low, plain.high)[0])
+        loaded.reset()
+    for name in ("onnx", "pt"):
+        assert main(["export", path, str(tmp_path / f"q.{name}")]) == 2
+        told = capsys.readouterr().err
+        assert "a smooth policy remembers from step to step, and such a file does not: " in told
+        assert told.count("\n") == 1
+    assert main(["export", path, str(tmp_path / "q.npz")]) == 0
+    assert (tmp_path / "q.npz").read_bytes() == Path(path).read_bytes()
