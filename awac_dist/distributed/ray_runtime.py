@@ -29,7 +29,7 @@ class RayRuntime(Runtime):
     Args:
         address: Address of a running cluster; None joins the one that RAY_ADDRESS names, as it
             does in a job, else starts Ray here, unless this process has a session already, which
-            is then used and left running.
+            is then used and left running; one that another run of it began is shared.
         last_word: See `Session`.
 
     Raises:
@@ -40,7 +40,11 @@ class RayRuntime(Runtime):
         self, address: str | None = None, last_word: Callable[[str], object] | None = None
     ) -> None:
         self._session = Session(address, last_word)
-        self._places = Places()
+        try:
+            self._places, self._home = Places(), _where()
+        except BaseException:  # Ctrl-C, too
+            self._session.close()
+            raise
         self.resources = self._places.resources
         self._processes: list[Process] = []
         self._asked: dict[Any, Process] = {}  # by the reference that comes once it runs
@@ -120,13 +124,21 @@ class RayRuntime(Runtime):
         return show
 
     def close(self) -> None:
-        if not self._session.is_ours and not self._session.is_lost:
+        self._session.close(self._give_back)
+        for process in self._processes if self._session.is_lost else ():
+            process.end()  # a stopped one would go on one day
+
+    def _give_back(self) -> None:
+        if _where() == self._home:  # the program may have ended that Ray, and begun another one
             self._places.free()
             for process in self._processes:
                 ray.kill(process.actor)
-        self._session.close()
-        for process in self._processes if self._session.is_lost else ():
-            process.end()  # a stopped one would go on one day
+
+
+def _where() -> tuple[str, str]:
+    """This process in its cluster: the node, and the job."""
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
 
 
 def _done(references: list[Any], timeout_s: float) -> list[Any]:

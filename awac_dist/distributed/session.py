@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -29,12 +30,16 @@ LEAST_FILES = 256  # that each process of Ray may open
 LOOK_EVERY_S = 5.0  # at a cluster that was joined
 CONNECT_S = 2.0
 GIVEN_UP_AFTER_S = 20.0  # without an answer
+TURNS, USERS = threading.Lock(), set["Session"]()  # who shares the Ray that began with a run here
+KEEPER = ThreadPoolExecutor(1, "ray")
 STUCK_S = 30.0  # after which nobody will call `check` any more; after 60 Ray ends the process
 PARTS = {"raylet": "Ray's raylet", "gcs_server": "Ray's control store"}  # by program
 
 
 class Session:
     """Starts Ray on this machine, or joins a cluster, unless this process has a session already.
+
+    Where several runs of this process, in threads, need one, they share it: the last one ends it.
 
     Args:
         address: Of a cluster; None: of the one that RAY_ADDRESS names, if it names one.
@@ -43,7 +48,7 @@ class Session:
             anything, neither what processes print nor Ray's warnings.
 
     Attributes:
-        is_ours: Whether it began here, and has to end here.
+        is_ours: Whether it began with a run of this process, and has to end with the last one.
         is_lost: Whether it was found to be gone.
         parts: Processes that Ray cannot live without, if they were started by this one.
 
@@ -55,7 +60,7 @@ class Session:
         self, address: str | None = None, last_word: Callable[[str], object] | None = None
     ) -> None:
         address = address or named_address()
-        self.is_ours, self._joined, self.is_lost = not ray.is_initialized(), "", False
+        self._joined, self.is_lost = "", False
         self._is_over, self._answered, self._look_at = threading.Event(), time.monotonic(), 0.0
         self.parts: list[Process] = []
         talks: dict[str, Any] = {
@@ -65,15 +70,32 @@ class Session:
         if last_word is not None:
             threading.Thread(target=self._watch, args=[last_word], daemon=True).start()
         try:
-            if self.is_ours and address is None:
-                _start(talks)
-            elif self.is_ours and address is not None:
-                _join(address, talks)
-                self._joined = ray.get_runtime_context().gcs_address
+            with TURNS:
+                self._open(address, talks)
         except BaseException:  # Ctrl-C, too, after which nobody is to end this process
             self._is_over.set()
             raise
         self.parts = _parts()
+
+    def _open(self, address: str | None, talks: Mapping[str, Any]) -> None:
+        """Begin what no other run of this process has begun."""
+        self._address, begins = address, not ray.is_initialized()
+        first = next(iter(USERS), self)
+        if not begins and first._address != address:
+            raise InputError(
+                f"a run of this process works with {_told(first._address)}, and this one is to "
+                f"work with {_told(address)}: start it when that has ended, or in another process"
+            )
+        if begins and address is None:
+            _begin(talks)
+        elif begins and address is not None:
+            _join(address, talks)
+            self._joined = ray.get_runtime_context().gcs_address
+        elif USERS:
+            self._joined = first._joined
+        self.is_ours = begins or bool(USERS)
+        if self.is_ours:
+            USERS.add(self)
 
     def check(self, *, at_once: bool = False) -> None:
         """Look whether it is still there; a cluster is asked now and then, or `at_once`.
@@ -87,12 +109,17 @@ class Session:
             why = self._loss_of_cluster()
         if why:
             self.is_lost = True
-            raise RuntimeLost(why, again=self.is_ours and not self._joined)
+            alone = {self} == USERS  # if not, it cannot be ended, and another one begun
+            raise RuntimeLost(why, again=alone and not self._joined)
 
-    def close(self) -> None:
-        """End what began here."""
-        if self.is_ours:
-            ray.shutdown()
+    def close(self, give_back: Callable[[], object] = lambda: None) -> None:
+        """End what began here; where it goes on, for others, give back what this run had of it."""
+        with TURNS:
+            USERS.discard(self)
+            if self.is_ours and not USERS:
+                ray.shutdown()
+            elif ray.is_initialized() and not self.is_lost:  # else Ray would start another one
+                give_back()
         self._is_over.set()
 
     def _watch(self, last_word: Callable[[str], object]) -> None:
@@ -114,6 +141,10 @@ class Session:
         own = ray.get_runtime_context().get_node_id()
         is_here = any(node["Alive"] and node["NodeID"] == own for node in ray.nodes())
         return "" if is_here else f"{cluster} has given up this machine"
+
+
+def _told(address: str | None) -> str:
+    return f"the Ray cluster at {address}" if address else "a Ray that it starts"
 
 
 def _parts() -> list[Process]:
@@ -152,6 +183,14 @@ def _join(address: str, talks: Mapping[str, Any]) -> None:
     except Exception as error:  # Ray raises this very class, too
         why = first_line(error)
     raise InputError(f"no Ray cluster at {address}{whence}: {why}")
+
+
+def _begin(talks: Mapping[str, Any]) -> None:
+    """Start Ray from a thread that outlives it: the system ends its processes with that one."""
+    if threading.current_thread() is threading.main_thread():  # which hears Ctrl-C
+        _start(talks)
+    else:
+        KEEPER.submit(_start, talks).result()
 
 
 def _start(talks: Mapping[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """The Ray that a run works with: who cannot be reached, what is lost, who was stopped."""
 
 import os
+import random
 import resource
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -19,6 +21,11 @@ from awac_dist.distributed.process import LOOKS, Process
 from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.distributed.session import Session, unreachable
 from awac_dist.errors import InputError, RuntimeLost
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "USERS", set())
 
 
 @pytest.fixture
@@ -71,6 +78,117 @@ def test_too_few_files_are_told_before_ray_starts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
     with pytest.raises(InputError, match=r"may open 64 files here.*ulimit -n"):
         RayRuntime()
+
+
+class FakeRay:
+    """As much of Ray as begins and ends, slowly, and dies with the thread that began it."""
+
+    def __init__(self) -> None:
+        self.is_up, self.begun, self.ended = False, 0, 0
+        self.starter = threading.main_thread()
+
+    def is_initialized(self) -> bool:
+        return self.is_up
+
+    def start(self, talks: object) -> None:
+        assert not self.is_up
+        time.sleep(0.01)
+        self.begun, self.is_up, self.starter = self.begun + 1, True, threading.current_thread()
+
+    def shutdown(self) -> None:
+        assert self.is_up
+        time.sleep(0.01)
+        self.ended, self.is_up = self.ended + 1, False
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    ray = FakeRay()
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session, "ray", ray)
+    monkeypatch.setattr(session, "_start", ray.start)
+    return ray
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_of_one_process_share_ray_from_the_first_to_the_last(fake: FakeRay, seed: int) -> None:
+    rng, given_back, wrong = random.Random(seed), list[int](), list[int]()
+    pauses = [[rng.random() / 50 for _ in range(2 * n)] for n in (1, 3, 6, 12)]
+
+    def work(number: int) -> None:
+        for wait, run in zip(pauses[number][::2], pauses[number][1::2], strict=True):
+            time.sleep(wait)
+            found, begun = Session(), fake.begun
+            time.sleep(run)
+            if not (fake.is_up and fake.starter.is_alive() and fake.begun == begun):
+                wrong.append(number)
+            found.close(lambda: given_back.append(number))
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert not fake.is_up
+    assert fake.begun == fake.ended
+    assert len(given_back) == 1 + 3 + 6 + 12 - fake.ended  # by all but those who ended it
+
+
+def test_ray_outlives_the_thread_that_began_it(fake: FakeRay) -> None:
+    thread = threading.Thread(target=Session)
+    thread.start()
+    thread.join()
+    assert fake.starter.is_alive()
+    assert fake.is_up
+
+
+def test_a_session_of_the_program_is_left_running(fake: FakeRay) -> None:
+    fake.start({})
+    one, other, given_back = Session(), Session(), list[int]()
+    for number, found in enumerate((one, other)):
+        found.close(lambda number=number: given_back.append(number))  # type: ignore[misc]
+    assert (fake.is_up, given_back) == (True, [0, 1])
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_nothing_is_given_back_to_a_ray_that_is_gone(fake: FakeRay, ended: bool) -> None:
+    """Ray would start another one, which nobody ends."""
+    first, second = Session(), Session()
+    if ended:
+        fake.shutdown()  # by the program
+    else:
+        first.is_lost = True
+    first.close(lambda: pytest.fail("Ray was called"))
+    assert fake.is_up != ended
+    fake.is_up = True
+    second.close()
+    assert not fake.is_up
+
+
+def test_a_lost_ray_begins_again_for_a_run_that_is_alone(
+    fake: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Session(), Session()
+    monkeypatch.setattr(session, "_death", lambda parts: "Ray's raylet died")
+    for found, again in ((first, False), (second, True)):
+        with pytest.raises(RuntimeLost) as lost:
+            found.check()
+        assert lost.value.again == again
+        found.close()
+    assert not fake.is_up
+
+
+def test_two_runs_that_want_different_rays_are_told(fake: FakeRay) -> None:
+    first = Session()
+    with pytest.raises(InputError) as caught:
+        Session("10.0.0.1:6379")
+    assert str(caught.value) == (
+        "a run of this process works with a Ray that it starts, and this one is to work with the "
+        "Ray cluster at 10.0.0.1:6379: start it when that has ended, or in another process"
+    )
+    first.close()
+    assert not fake.is_up
 
 
 @pytest.fixture
