@@ -175,7 +175,10 @@ def _width(place: str, what: str, space: Any) -> int:
             f"{place}: {what} must be flat vectors (Box [n]), but are {space}: wrap the "
             f"environment in {flat}"
         )
-    return space.shape[0]
+    width: int = space.shape[0]
+    if width < 1:
+        raise InputError(f"{place}: {what} are {space}, and have to be one number at least")
+    return width
 
 
 class GoalAsInput(gymnasium.Wrapper[Array, Any, dict[str, Any], Any]):

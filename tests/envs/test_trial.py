@@ -15,12 +15,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from environments import GOALS, TERMINATES, TRUNCATES, Counting
+from environments import GOALS, TERMINATES, TRUNCATES, Counting, CountingGoals
 from gymnasium.spaces import Box
 
 from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.guard import MAX_FAULTS
-from awac_dist.envs.make import space_spec
+from awac_dist.envs.make import GOAL_KEYS, GoalAsInput, space_spec
 from awac_dist.envs.trial import API, trial
 from awac_dist.errors import InputError
 
@@ -252,6 +252,21 @@ def test_bounds_are_looked_at_first(low: float, high: float, dtype: Any, told: s
 def test_whole_numbers_are_no_actions() -> None:
     with pytest.raises(InputError, match=r"^Mine-v0: actions must be real numbers, but are Box\("):
         space_spec("Mine-v0", Box(-1, 1, (3,)), Box(0, 9, (2,), np.int64))
+
+
+@pytest.mark.parametrize(("observations", "actions"), [(0, 2), (3, 0), (0, 0)])
+def test_spaces_of_no_numbers_are_refused(observations: int, actions: int) -> None:
+    what = "actions" if observations else "observations"
+    with pytest.raises(InputError, match=f"^Mine-v0: {what} are Box.* one number at least"):
+        space_spec("Mine-v0", Box(-1, 1, (observations,)), Box(-1, 1, (actions,)))
+
+
+@pytest.mark.parametrize("empty", GOAL_KEYS)
+def test_goals_of_no_numbers_are_refused(empty: str) -> None:
+    env = CountingGoals()
+    env.observation_space[empty] = Box(-1, 1, (0,))  # type: ignore[index]
+    with pytest.raises(InputError, match=f": {empty}s are Box.* one number at least"):
+        GoalAsInput(env)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
