@@ -29,10 +29,12 @@ def export(options: Export) -> str:
     if suffix == "npz":
         content = read_file(source)
     elif isinstance(policy, NetworkPolicy):
+        from awac_dist.learner.device import torch_put_back
         from awac_dist.nn.export import FORMATS, checked  # torch: slow to import
 
         recorded = _recorded(options.policy, policy.input_size)
-        content, off = checked(FORMATS[suffix](policy), policy, recorded)
+        with torch_put_back():
+            content, off = checked(FORMATS[suffix](policy), policy, recorded)
         told += f"\nchecked: at most {off:.0e} half ranges from what it does in NumPy"
         told += f", on {len(recorded):,} recorded observations, too" if len(recorded) else ""
     else:

@@ -31,7 +31,7 @@ from awac_dist.envs.trial import Trial
 from awac_dist.errors import InputError, RunFailed, RuntimeLost, needed, writable
 from awac_dist.files import read_file, write_file
 from awac_dist.learner.checkpoint import load_progress, newest_whole
-from awac_dist.learner.device import threads_put_back
+from awac_dist.learner.device import torch_put_back
 from awac_dist.plotting.learning_curve import plot_learning_curve
 from awac_dist.policies.npz import find_policy
 from awac_dist.reporting.display import Display, open_display
@@ -119,7 +119,7 @@ def train(options: Options, screen: Screen | Caller, stop: StopRequest) -> Train
     with (
         _begun(place, options._replace(config=config), record_of(sources), screen),
         open_display(screen.stream, title, screen.log or screen.stream) as display,
-        threads_put_back(),
+        torch_put_back(),
     ):
         starts, began = 1, time.monotonic()
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -44,13 +44,21 @@ def without_denormals() -> Iterator[None]:
 
 
 @contextmanager
-def threads_put_back() -> Iterator[None]:
-    """Leave the number of torch's threads to whoever called, who may have chosen it."""
-    before = torch.get_num_threads()
+def torch_put_back() -> Iterator[None]:
+    """Torch as a process begins with it, then as whoever called, and may have set it, had it.
+
+    That is the type and the device of new tensors, gradients, and the number of threads.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    elsewhere = torch.get_default_device().type != "cpu"
+    device = torch.device("cpu") if elsewhere else nullcontext()  # which costs each call
+    torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad(), device:
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
 
 
 def default_threads() -> int:
