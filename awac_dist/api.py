@@ -6,6 +6,7 @@ What calls keeps its output, its signal handlers and its interrupts: see docs/by
 from __future__ import annotations
 
 import io
+import json
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
@@ -16,7 +17,8 @@ from awac_dist.cli import evaluate as evaluating
 from awac_dist.cli import export as exporting
 from awac_dist.cli import launch, plain_yaml
 from awac_dist.cli.commands import Evaluate, Export
-from awac_dist.cli.options import CONFIG_FILE, Options, by_code, parse
+from awac_dist.cli.options import CONFIG_FILE, Options, by_code, by_code_of, overridden, parse
+from awac_dist.cli.parser import built
 from awac_dist.config import RunConfig
 from awac_dist.envs.registration import register_own
 from awac_dist.errors import InputError
@@ -63,12 +65,11 @@ def train(
             on.
     """
     if data is not None:
-        options["data"] = [*map(_path, [data] if isinstance(data, str | PathLike) else data)]
+        options["data"] = _paths(data)
     if env is not None:
         options["env"] = env if isinstance(env, str | Mapping) else register_own(env)
     base = config if config is None or isinstance(config, RunConfig) else _path(config)
-    plain = {name: fspath(x) if isinstance(x, PathLike) else x for name, x in options.items()}
-    return _trained(by_code(base, plain), verbose)
+    return _trained(by_code(base, _plain(options)), verbose)
 
 
 def evaluate(
@@ -88,16 +89,8 @@ def evaluate(
         stochastic: Sample actions, rather than act by the mean.
         seed: Decides where episodes start; None is that of the run, or 0.
     """
-    env_id, kwargs = _task(env)
-    asked = Evaluate(
-        policy=_path(policy),
-        env=env_id,
-        env_kwargs=kwargs,
-        episodes=episodes,
-        stochastic=stochastic,
-        seed=seed,
-    )
-    _check(asked.problems())
+    given = {"episodes": episodes, "stochastic": stochastic, "seed": seed, **_task(env)}
+    asked = built(Evaluate, {"policy": _path(policy), **given}, lambda field: field.path)
     return evaluating.evaluation(asked, io.StringIO())
 
 
@@ -148,15 +141,14 @@ class Run:
 
     def export(self, out: Place) -> None:
         """Write its newest policy as FILE.npz, FILE.onnx, or FILE.pt for TorchScript."""
-        asked = Export(policy=self.folder, out=_path(out))
-        _check(asked.problems())
-        exporting.export(asked)
+        given = {"policy": self.folder, "out": _path(out)}
+        exporting.export(built(Export, given, lambda field: field.path))
 
     def resume(
         self,
         *,
         env: Env | None = None,
-        data: Iterable[Place] = (),
+        data: Place | Iterable[Place] = (),
         verbose: bool = False,
         **override: Any,
     ) -> Run:
@@ -166,13 +158,12 @@ class Run:
             env: The task again, where it is none that everybody knows.
             data: New data, or where what it learns from is by now.
             verbose: Print what the command prints.
-            override: Options that may change: `run.resume(**{"online.env_steps": 40_000})`.
+            override: Options that may change, nested or by path: online={"env_steps": 40_000}.
         """
-        env_id, _ = _task(env)
-        words = ["--resume", self.folder, *(["--env", env_id] if env_id else [])]
-        for path, value in override.items():
-            words += ["--override", f"{path}={value}"]
-        options = parse([*words, *(["--data", *map(_path, data)] if data else [])])
+        words = ["--resume", self.folder, *overridden(_plain(override))]
+        for path, value in _task(env).items():
+            words += [f"--{path}", value if isinstance(value, str) else json.dumps(value)]
+        options = parse([*words, *(["--data", *paths] if (paths := _paths(data)) else [])])
         return self if options.module == "finished" else _trained(options, verbose)
 
 
@@ -193,23 +184,27 @@ def _trained(options: Options, verbose: bool) -> Run:
 
 
 def _path(place: Place) -> str:
-    try:
-        return expanduser(fspath(place))
-    except TypeError:
-        raise InputError(
-            f"{place!r}: is no path or URI: give the folder of a run, or a file"
-        ) from None
+    if not isinstance(place, str | PathLike):
+        raise InputError(f"{place!r}: is no path or URI: give the folder of a run, or a file")
+    return expanduser(fspath(place))
 
 
-def _task(env: Env | None) -> tuple[str | None, dict[str, Any] | None]:
-    """The id of a task and its arguments, as far as they were given."""
-    if env is None or isinstance(env, str):
-        return env, None
-    if isinstance(env, Mapping):
-        return env["id"], dict(env.get("kwargs", {}))
-    return register_own(env), None
+def _paths(places: Place | Iterable[Place]) -> list[str]:
+    several = isinstance(places, Iterable) and not isinstance(places, str | PathLike)
+    return [*map(_path, places if several else [places])]
 
 
-def _check(problems: Iterable[tuple[str, str]]) -> None:
-    for path, problem in problems:
-        raise InputError(f"{path}: {problem}")
+def _plain(value: Any) -> Any:
+    """Options as a file has them: dicts and texts for mappings and paths of any class."""
+    if isinstance(value, Mapping):
+        return {name: _plain(its) for name, its in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_plain, value)]
+    return fspath(value) if isinstance(value, PathLike) else value
+
+
+def _task(env: Env | None) -> dict[str, Any]:
+    """The options of a task, as far as they were given: `env` and `env.kwargs`."""
+    if env is None:
+        return {}
+    return by_code_of("env", _plain(env if isinstance(env, str | Mapping) else register_own(env)))

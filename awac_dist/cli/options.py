@@ -172,9 +172,30 @@ def by_code(base: RunConfig | str | None, content: Mapping[str, Any]) -> Options
     given = list(flattened("", "", content, known))
     named = {setting.path: setting.value for setting in (*stored, *given)}
     config = base if isinstance(base, RunConfig) else None
-    method = str(named.get(METHOD, name_of(config.algorithm) if config else "awac"))
+    own = name_of(config.algorithm) if config else "awac"
+    method = str(named.get(METHOD, own))
+    if config:  # whose values nobody has looked at
+        every = (Setting(its.path, its.path, its.default) for its in walk(config))
+        stored = [its for its in every if method == own or not its.path.startswith("algorithm.")]
     words = ["awac_dist.train", *(f"{its.path}={its.value!r}" for its in given)]
     return Options(config_of(method, methods, [*stored, *given], config), words, False, None)
+
+
+def by_code_of(part: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a part of a run, typed and by path, as a program says them.
+
+    An InputError names what is wrong.
+    """
+    known = {field.path: field for field in walk(RunConfig())}
+    found = flattened("", "", {part: content}, known)
+    return {path: known[path].typed(value, path) for path, _, value in found}
+
+
+def overridden(content: Mapping[str, Any]) -> list[str]:
+    """Words for `parse` of options that a program overrides, nested or by path."""
+    _, known = known_options()
+    changed = ((its.path, its.value) for its in flattened("", "", content, known))
+    return [word for path, value in changed for word in ("--override", f"{path}={value}")]
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
@@ -238,7 +259,7 @@ def _overrides(words: Iterable[str], known: Mapping[str, Field]) -> Iterator[Set
         path = name.replace("-", "_")
         if not equals:
             raise InputError(f"--override {word}: is not OPTION=VALUE, such as workers=8")
-        if path not in known:
+        if path not in known and path != METHOD:
             raise InputError(f"--override: no option {name}; {nearest(path, known)}")
         if path not in CHANGEABLE:
             raise InputError(

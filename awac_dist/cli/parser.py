@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -21,8 +20,8 @@ import docstring_parser
 import yaml
 from docstring_parser import DocstringStyle
 
-from awac_dist.cli import plain_yaml
 from awac_dist.cli.layout import Layout
+from awac_dist.cli.values import typed
 from awac_dist.errors import InputError, nearest
 from awac_dist.ranges import Checked
 
@@ -93,10 +92,10 @@ class Field(NamedTuple):
 
         Raises InputError where it is of another one: says where it was given, and what is legal.
         """
-        if self.optional and value in NONE:
+        if self.optional and isinstance(value, str | None) and value in NONE:
             return None
         try:
-            return _typed(self.hint, value)
+            return typed(self.hint, value)
         except (TypeError, ValueError, LookupError, OverflowError, yaml.YAMLError):
             shown = repr(value)
             shown = shown if len(shown) < LONGEST else f"{shown[:LONGEST]}..."
@@ -208,14 +207,23 @@ def read(command: type[Command], argv: Sequence[str], program: str) -> Command:
         InputError: A word, a value, or two of them together are wrong.
         SystemExit: --help was asked for, and printed.
     """
-    fields = {field.path: field for field in walk(command)}
     parser = Parser(program, headline(command))
-    add_options(parser, fields.values())
-    words = parser.read(argv)
-    given = [(fields[path], word) for path, word in words.items()]
-    options = command(**{field.at: field.typed(word, field.option) for field, word in given})
+    add_options(parser, walk(command))
+    return built(command, parser.read(argv), lambda field: field.option)
+
+
+def built(
+    command: type[Command], given: Mapping[str, Any], where: Callable[[Field], str]
+) -> Command:
+    """The options of a command of what was given, by path; `where` names one in an error.
+
+    An InputError says which is wrong.
+    """
+    fields = {field.path: field for field in walk(command)}
+    values = [(fields[path], value) for path, value in given.items()]
+    options = command(**{field.at: field.typed(value, where(field)) for field, value in values})
     for path, problem in options.problems():
-        raise InputError(f"{fields[path].option}: {problem}")
+        raise InputError(f"{where(fields[path])}: {problem}")
     return options
 
 
@@ -234,46 +242,6 @@ def _texts(kind: type) -> dict[str, str]:
         for document in documents
         for entry in document.params
     }
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    """The value as `hint`; an error of any kind where it is something else."""
-    kind = get_origin(hint) or hint
-    if kind is Literal:
-        return {str(choice): choice for choice in get_args(hint)}[str(value)]
-    if kind in (bool, dict) and isinstance(value, str):
-        value = plain_yaml.load(value)
-    if hint == tuple[int, ...]:
-        value = _split(value)
-    if hint == tuple[str, ...] and isinstance(value, str):
-        value = [value]  # of a file, where one is none
-    legal = {tuple: list | tuple, float: int | float | str, int: int | str}.get(kind, kind)
-    if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError
-    if kind is tuple:
-        return tuple(_typed(get_args(hint)[0], item) for item in value)
-    if kind is dict and get_args(hint)[1] is Any:
-        return json.loads(json.dumps({_typed(str, name): item for name, item in value.items()}))
-    if kind is dict:
-        return {_typed(str, name): _typed(float, number) for name, number in value.items()}
-    return _text(value) if kind is str else kind(value)
-
-
-def _split(value: Any) -> Any:
-    """A list as words have it, 64 64 or 64,64 or [64, 64]; what is no words stays as it is."""
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        return value
-    whole = " ".join(words)
-    inside = whole[1:-1] if whole[:1] + whole[-1:] == "[]" else whole
-    return inside.replace(",", " ").split()
-
-
-def _text(value: str) -> str:
-    """A text of a file or a word, where ~ is the home folder, whoever had to expand it."""
-    if not value.strip() or "\0" in value:
-        raise ValueError
-    return os.path.expanduser(value.encode().decode())  # no bytes that config.yaml could not hold
 
 
 def _shown(field: Field) -> str:

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -22,8 +23,10 @@ import yaml
 from running import ENV, write_demonstrations
 
 import awac_dist
+from awac_dist import api
 from awac_dist.cli import launch
 from awac_dist.cli.main import main
+from awac_dist.cli.options import to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.envs.make import env_spec
 from awac_dist.envs.registration import able_to_travel, register_own
@@ -197,6 +200,20 @@ def test_options_are_over_a_config_or_a_file(
         (lambda: awac_dist.Run("nowhere"), "nowhere: holds no run: there is no config.yaml"),
         (lambda: awac_dist.evaluate("p.npz", episodes=0), "episodes: 0 is not 1 or more"),
         (lambda: awac_dist.load_data("nowhere"), "no dataset 'nowhere'"),
+        (lambda: awac_dist.train(data=3), "3: is no path or URI"),  # type: ignore[arg-type]
+        (lambda: awac_dist.train(RunConfig(seed="one")), "seed: 'one' is not a"),  # type: ignore[arg-type]
+        (lambda: awac_dist.train(seed=np.float64(3.5)), "seed: np.float64(3.5) is not a whole"),
+        (lambda: awac_dist.train(env={"ids": "x"}), "no option env.ids; did you mean env?"),
+        (lambda: awac_dist.evaluate("p.npz", env={"ids": "x"}), "no option env.ids"),
+        (lambda: awac_dist.evaluate("p.npz", env={"kwargs": 3}), "env.kwargs: 3 is not a mapping"),
+        (
+            lambda: awac_dist.evaluate("p.npz", episodes="three"),  # type: ignore[arg-type]
+            "episodes: 'three' is not a whole number",
+        ),
+        (
+            lambda: awac_dist.evaluate("p.npz", episodes=2.0),  # type: ignore[arg-type]
+            "episodes: 2.0 is not a whole number",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing(
@@ -209,6 +226,68 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     assert not str(caught.value).startswith(":")
     assert "\n" not in str(caught.value)
     assert not [*tmp_path.iterdir()]
+
+
+def test_options_of_a_program_are_what_a_file_would_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[RunConfig] = []
+
+    def train(options: Any, *_: object) -> launch.Trained:
+        given.append(options.config)
+        return launch.Trained("", "")
+
+    monkeypatch.setattr(launch, "train", train)
+    monkeypatch.setattr(api, "Run", lambda folder: SimpleNamespace(folder=folder))
+    plain: dict[str, Any] = {
+        "seed": 3,
+        "workers": 2,
+        "algorithm": {"name": "sac", "entropy_coef": 0.5, "actor": {"hidden": [8, 9]}},
+        "replay.normalize_observations": True,
+        "env": {"id": ENV, "kwargs": {"g": 9.5, "more": [1, 2]}},
+    }
+    computed: dict[str, Any] = {
+        "seed": np.int64(3),
+        "workers": np.int32(2),
+        "algorithm": {
+            "name": np.str_("sac"),
+            "entropy_coef": np.float32(0.5),
+            "actor": MappingProxyType({"hidden": np.array([8, 9])}),
+        },
+        "replay.normalize_observations": np.bool_(True),
+        "env": MappingProxyType(
+            {"id": ENV, "kwargs": {"g": np.float32(9.5), "more": np.arange(1, 3)}}
+        ),
+    }
+    awac_dist.train(**plain)
+    awac_dist.train(**computed)
+    awac_dist.train(
+        RunConfig(workers=np.int64(2)), **{n: x for n, x in plain.items() if n != "workers"}
+    )
+    assert given[0] == given[1] == given[2]
+    assert [*map(to_mapping, given)] == [to_mapping(given[0])] * 3
+
+
+def test_a_run_goes_on_by_nested_options_one_place_and_its_own_task(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {**INLINE, "env": {"id": ENV, "kwargs": {"g": 9.5}}}
+    run = awac_dist.train(data=data, run_dir=tmp_path / "run", **more)
+    monkeypatch.chdir(tmp_path)
+    short = "./demonstrations.parquet"
+    task = {"kwargs": {"g": np.float64(9.5)}}
+    again = run.resume(env=task, data=short, online={"env_steps": np.int64(40)})
+    assert again.metrics["env_steps"].max() == 40
+    assert run.evaluate(env=task, episodes=np.int64(1), seed=np.int64(5)) == run.evaluate(
+        env={"id": ENV}, episodes=1, seed=5
+    )
+    for call, line in (
+        (lambda: run.resume(env={"kwargs": {"g": 1.0}}), "the run is of {'g': 9.5}, and keeps its"),
+        (lambda: run.resume(online={"env_step": 50}), "no option online.env_step; did you mean"),
+        (lambda: run.resume(algorithm="iql"), "algorithm.name: cannot change in a run that goes"),
+        (lambda: run.resume(data=3), "3: is no path or URI"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert line in str(caught.value)
 
 
 # --- what stays the caller's
@@ -239,6 +318,35 @@ def test_nothing_is_printed_and_nothing_is_left_changed(
     assert err == ""
     assert out.startswith(f"awac_dist: {ENV} -> {tmp_path}/loud\n1 rollout worker")
     assert out.endswith(f"Run folder: {tmp_path}/loud\n")
+
+
+@contextmanager
+def new_tensors_in(dtype: torch.dtype, device: str) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    torch.set_default_device(device)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype
+        assert torch.get_default_device().type == device
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+def test_a_run_is_the_same_however_its_program_has_set_torch(tmp_path: Path) -> None:
+    ways = {
+        "plain": nullcontext(),
+        "no_grad": torch.no_grad(),
+        "inference": torch.inference_mode(),
+        "elsewhere": new_tensors_in(torch.float64, "meta"),
+    }
+    for name, way in ways.items():
+        with way:
+            before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+            run = awac_dist.train(env=in_notebook(), run_dir=tmp_path / name, **NO_DATA)
+            run.export(tmp_path / f"{name}.pt")
+            assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+        assert policy_of(tmp_path / name) == policy_of(tmp_path / "plain")
 
 
 @contextmanager
