@@ -190,8 +190,9 @@ def _path(place: Place) -> str:
 
 
 def _paths(places: Place | Iterable[Place]) -> list[str]:
-    several = isinstance(places, Iterable) and not isinstance(places, str | PathLike)
-    return [*map(_path, places if several else [places])]
+    if isinstance(places, str | PathLike) or not isinstance(places, Iterable):
+        return [_path(places)]  # which refuses what is none
+    return [*map(_path, places)]
 
 
 def _plain(value: Any) -> Any:
