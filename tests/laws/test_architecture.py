@@ -15,7 +15,7 @@ MAY_IMPORT_TORCH = {
     *("bench", "experiments"),
 }
 SHARED_BY_METHODS = {
-    *("base", "gradients", "state", "world"),
+    *("base", "gradients", "promises", "state", "world"),
     *("skeletons", "soft", "conservative", "support", "em", "twin_delayed"),
 }
 
