@@ -43,8 +43,8 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def bucket() -> Iterator[str]:
-    """URI of a bucket in an object store that lives in this process."""
+def _object_store() -> Iterator[None]:
+    """An object store that lives in this process."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -58,12 +58,18 @@ def bucket() -> Iterator[str]:
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    store, _ = fs.FileSystem.from_uri("s3://runs?allow_bucket_creation=true")
-    store.create_dir("runs")
-    yield "s3://runs"
+    yield
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     server.stop()
+
+
+@pytest.fixture
+def bucket(_object_store: None) -> str:
+    """URI of a bucket, which is made anew where another test's `mock_aws` has emptied all."""
+    store, _ = fs.FileSystem.from_uri("s3://runs?allow_bucket_creation=true")
+    store.create_dir("runs")
+    return "s3://runs"
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -510,7 +510,7 @@ def test_the_table_says_what_the_csv_does(tmp_path: Path) -> None:
     rows = [*ONE, *[each | {"seed": "1", "variant": "b, less", "budget": "paper"} for each in ONE]]
     rows += [{**each, "variant": "b, less", "machine": "this one"} for each in ONE[3:]]
     text = table(TWO, rows, "small")
-    assert "| a | 100 | 1,000 | 500 | 300 | 9,262 | 3.00 | 1 |  |" in text
+    assert "| a | 100 | 1,000 | 500 | 200 | 9,262 | 3.00 | 1 |  |" in text
     assert (
         "| b, less | - | - | 500 | - | 9,262 | 3.00 | 1 | half of it; here `--workers 3` |" in text
     )
@@ -518,7 +518,7 @@ def test_the_table_says_what_the_csv_does(tmp_path: Path) -> None:
     assert "Made on: this one." in text
     dear = [{**each, "cpu_s": cost} for each, cost in zip(ONE, (None, 9000, 4500), strict=False)]
     assert "In all: 2 runs, 3.75 hours of one core." in table(TWO, dear, "small")
-    assert "| b, less | 100 | 1,000 | 500 | 300 | 9,262 | 3.00 | 1 | half of it |" in table(
+    assert "| b, less | 100 | 1,000 | 500 | 200 | 9,262 | 3.00 | 1 | half of it |" in table(
         TWO, rows, "paper"
     )
 

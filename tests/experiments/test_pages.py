@@ -116,6 +116,7 @@ def made(phase: str, steps: float, mean: float, seed: int) -> dict[str, Any]:
     counters = {"phase": phase, "env_steps": steps, "grad_steps": 10.0 + steps, "wall_s": 9.0}
     values = {
         "return": mean,
+        "return_std": 10.0,
         "episodes": 40.0,
         "cpu_s": 9.0,
         "memory_mb": 1_000.0,
@@ -129,7 +130,7 @@ def test_a_page_tells_of_the_runs_in_the_results() -> None:
     rows += [made("online", 100.0, 5_000.0, seed) for seed in range(3)]
     told = "\n".join(pages.results("iql", rows))
     assert "![iql](iql.png)" in told
-    assert "| iql | 3,001 (3,000 to 3,002) | 5,000 (5,000 to 5,000) | 0 " in told
+    assert "| iql | 3,001 (3,000 to 3,002) | 5,000 (5,000 to 5,000) | -1,999 " in told
     assert "No run of it" in "\n".join(pages.results("awac", rows))
 
 
