@@ -33,7 +33,7 @@ from awac_dist.cli.main import call
 from awac_dist.cli.parser import positional
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import results_folder
-from awac_dist.experiments.results import Row, cores_of, store
+from awac_dist.experiments.results import Row, cores_of, read_results, store
 from awac_dist.experiments.signatures import PARITY
 from awac_dist.nn.config import SQUASHED_ACTOR
 from awac_dist.ranges import Checked, Count
@@ -89,26 +89,39 @@ class Peers(Checked):
 
 
 def run(options: Peers) -> None:
-    """Train and evaluate all, one after the other; each adds its rows once it ends."""
+    """Train and evaluate all that the results lack, one after the other; each adds its rows."""
     path = Path(options.results or results_folder() / f"{PARITY.name}.csv").resolve()
+    known = {(row["variant"], row["seed"]) for row in read_results(path)}
     torch.set_num_threads(1)
     for seed in range(options.seeds):
         for method in options.methods:
+            if (variant_of(method), str(seed)) in known:
+                print(f"{variant_of(method)}, seed {seed} is in {path}", flush=True)
+                continue
             rows = learned(method, seed, options)
             store(path, rows, PARITY)
             print(f"{rows[-1]['variant']}, seed {seed}: {rows[-1]['return']:,.0f}", flush=True)
 
 
+def package_of(method: str) -> str:
+    """Whose code it is."""
+    return "stable-baselines3" if method == "sac" else "d3rlpy"
+
+
+def variant_of(method: str) -> str:
+    """Its name in the results."""
+    return f"{method}, {package_of(method)}"
+
+
 def learned(method: str, seed: int, options: Peers) -> list[Row]:
     """Rows of one run."""
-    package = "stable-baselines3" if method == "sac" else "d3rlpy"
     total, every = sizes(method)
-    notes = Notes(method, package, seed, options.steps or total, options.every or every)
+    notes = Notes(method, seed, options.steps or total, options.every or every)
     train = train_sac if method == "sac" else train_offline
     try:
         train(method, seed, notes.total, notes.take)
     except ImportError as error:
-        raise InputError(f"{package} is not installed here: {error}") from error
+        raise InputError(f"{package_of(method)} is not installed here: {error}") from error
     return notes.close()
 
 
@@ -117,7 +130,6 @@ class Notes:
     """What is written down of one run."""
 
     method: str
-    package: str
     seed: int
     total: int  # steps of training
     every: int  # of these between two evaluations
@@ -146,7 +158,7 @@ class Notes:
         return {
             "budget": "small",
             "task": TASK,
-            "variant": f"{self.method}, {self.package}",
+            "variant": variant_of(self.method),
             "method": self.method,
             "seed": str(self.seed),
             "phase": "online" if online else "offline",
@@ -157,7 +169,8 @@ class Notes:
 
     def close(self) -> list[Row]:
         """All rows, in the last of them what the run cost."""
-        versions = f"torch {torch.__version__}, {self.package} {version(self.package)}"
+        package = package_of(self.method)
+        versions = f"torch {torch.__version__}, {package} {version(package)}"
         peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._rows[-1] |= {
             "cpu_s": round(processor_seconds() - self._used),

@@ -625,8 +625,8 @@ def test_an_experiment_from_its_runs_to_its_figure(
     assert "it works" in capsys.readouterr().out
 
 
-def test_others_code_leaves_rows_of_the_same_form(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_others_code_leaves_rows_of_the_same_form_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def train(method: str, seed: int, total: int, note: Callable[..., None]) -> None:
         assert (method, seed, total) == ("td3_bc", 0, 12)  # two of theirs an update
@@ -639,8 +639,13 @@ def test_others_code_leaves_rows_of_the_same_form(
     monkeypatch.setattr(peers, "version", lambda package: "2.8")
     monkeypatch.setattr(peers, "processor_seconds", iter([40.0, 43.0]).__next__)  # of another run
     path = tmp_path / "parity.csv"
-    peers.run(peers.Peers(methods=("td3_bc",), seeds=1, steps=12, every=8, results=str(path)))
+    asked = peers.Peers(methods=("td3_bc",), seeds=1, steps=12, every=8, results=str(path))
+    peers.run(asked)
     first, last = read_results(path)
+    capsys.readouterr()
+    peers.run(asked)
+    assert capsys.readouterr().out == f"td3_bc, d3rlpy, seed 0 is in {path}\n"
+    assert read_results(path) == [first, last]
     assert (first["grad_steps"], first["episodes"]) == (4, 5)
     assert (last["grad_steps"], last["episodes"], last["phase"]) == (6, 2, "offline")
     assert last["return"] < -500
