@@ -22,12 +22,17 @@ def as_float32(values: Any) -> NDArray[np.float32]:
         return np.ascontiguousarray(values, np.float32)
 
 
-def flaw(values: Any) -> tuple[tuple[int, ...], str] | None:
-    """The first number of any array that is not: its index, and what it is; None if all are."""
+def unusable(values: Any) -> NDArray[np.bool_]:
+    """Which numbers of any array are not, each by itself."""
     numbers = np.asarray(values)
     wide = numbers.astype(np.promote_types(numbers.dtype, np.float32), copy=False)  # not float16
-    wrong = ~(np.abs(wide) <= LARGEST)  # NaN compares with nothing
-    if not np.any(wrong):
+    return np.asarray(~(np.abs(wide) <= LARGEST))  # NaN compares with nothing
+
+
+def flaw(values: Any) -> tuple[tuple[int, ...], str] | None:
+    """The first number of any array that is not: its index, and what it is; None if all are."""
+    numbers, wrong = np.asarray(values), unusable(values)
+    if not wrong.any():
         return None
     place = np.unravel_index(int(np.argmax(wrong)), numbers.shape)
     value = float(numbers[place])

@@ -25,6 +25,7 @@ from awac_dist.data.sources import Source, SourceFile
 from awac_dist.envs.adroit_rewards import HAND_TASKS
 from awac_dist.envs.make import named_in_file
 from awac_dist.errors import InputError
+from awac_dist.floats import LARGEST
 from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import percent
 from awac_dist.types import EnvSpec, Episode
@@ -108,8 +109,8 @@ def choose(everything: Sequence[Record], args: Convert) -> tuple[list[Record], C
 
 def _reason(episode: Record, args: Convert) -> str | None:
     """Why an episode is dropped, None if it is kept."""
-    if episode.nans:
-        return "hold NaN or infinity"
+    if episode.unusable:
+        return f"hold NaN or a number beyond {LARGEST:g}"
     if args.successful and episode.solved_last is None:
         path, number = episode.rows[-1]
         raise InputError(

@@ -109,6 +109,6 @@ def _figures(found: Survey) -> dict[str, str]:
         "D4RL": "-" if row is None else f"{row.score(mean):.1f}",
         "success": "-" if success is None else percent(success),
         "out of range": percent(share_outside(found.episodes)),
-        "NaN": f"{sum(found.nans.values()):,}",
+        "unusable": f"{sum(found.unusable.values()):,}",
         "duplicates": f"{found.duplicates:,}",
     }

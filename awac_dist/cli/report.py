@@ -93,8 +93,8 @@ def facts(found: Survey) -> Iterator[tuple[str, str]]:
     yield "success", _success(found)
     yield "D4RL score", _score(found)
     yield "actions", _actions(found)
-    nans = [f"{count:,} in {name}" for name, count in found.nans.items()]
-    yield "NaN, infinite", ", ".join(nans) or "none"
+    wrong = [f"{count:,} in {name}" for name, count in found.unusable.items()]
+    yield "NaN, too large", ", ".join(wrong) or "none"
     equal = f"{counted(found.duplicates, 'episode')} equal to an earlier one"
     yield "duplicates", equal if found.duplicates else "none"
     yield "made by", _makers(found)

@@ -21,6 +21,7 @@ from awac_dist.data import sources
 from awac_dist.data.format import FileInfo
 from awac_dist.data.sources import Source, SourceFile
 from awac_dist.evaluation.scores import Reference, dataset_of_file, reference
+from awac_dist.floats import unusable
 from awac_dist.types import Episode, Origin
 
 COLUMNS = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
@@ -45,7 +46,7 @@ class Record:
     outside: int  # how many of them leave their bounds
     steps_outside: int  # steps where at least one does
     furthest: float  # the largest magnitude outside
-    nans: Counter[str]  # entries that are NaN or infinite, by column; only columns that have some
+    unusable: Counter[str]  # entries, see `floats`, by column; only columns that have some
 
     def __add__(self, later: Record) -> Record:
         """With the fragment that follows it."""
@@ -75,7 +76,7 @@ def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> R
     outside = bounds.outside(episode.actions)
     flags = np.full(1, np.nan) if episode.successes is None else episode.successes
     columns = {name: getattr(episode, name) for name in COLUMNS}
-    nans = {n: int((~np.isfinite(c)).sum()) for n, c in columns.items() if c is not None}
+    wrong = {name: int(unusable(its).sum()) for name, its in columns.items() if its is not None}
     return Record(
         rows=((file.path, number),),
         origin=episode.origin,
@@ -90,7 +91,7 @@ def record(file: SourceFile, number: int, episode: Episode, bounds: Bounds) -> R
         outside=int(outside.sum()),
         steps_outside=int(outside.any(axis=1).sum()),
         furthest=float(np.abs(episode.actions[outside]).max(initial=0.0)),
-        nans=+Counter(nans),
+        unusable=+Counter(wrong),
     )
 
 
@@ -144,9 +145,9 @@ class Survey:
         return int(self.lengths.sum())
 
     @property
-    def nans(self) -> Counter[str]:
-        """Entries that are NaN or infinite, by column; only columns that have some."""
-        return sum((episode.nans for episode in self.episodes), Counter())
+    def unusable(self) -> Counter[str]:
+        """Entries that nobody can learn from, by column; only columns that have some."""
+        return sum((episode.unusable for episode in self.episodes), Counter())
 
     @property
     def tasks(self) -> list[str]:

@@ -67,6 +67,7 @@ KINDS = {  # of values, in words
     tuple[int, ...]: "a list of whole numbers, such as [64, 64]",
     dict[str, float]: 'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
 }
+OF_TRAINING = {"learning_rate": "lr", "weight_decay": "weight_decay"}  # of each network
 SIZES = 'is no mapping of networks to their options, such as {"actor": {"hidden": [64, 64]}}'
 SCHEDULE = "is neither a number nor a schedule [[0, 1e-3], [100_000, 1e-4]]"
 
@@ -100,6 +101,9 @@ def _contradictions(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
     if repeats and not config.in_evaluation:
         reason = "RLlib 2.60 starts every sample with a seed in the same state"
         yield "batch_mode", f"complete_episodes: {reason}: set truncate_episodes, or no seed"
+    for network, sizes in config._model_config.items():
+        for name in OF_TRAINING.keys() & sizes.keys():
+            yield "model_config", f"{network}'s {name}: set {network}_{OF_TRAINING[name]}"
     learner, ours = config.learner_class, MethodLearner
     if not issubclass(learner, ours):
         yield "learner_class", f"{learner.__name__} is no MethodLearner"

@@ -131,7 +131,7 @@ def test_inspect_counts_what_is_there(five: str) -> None:
     assert found["success"] == "40 % in their last step, 60 % in any step"
     assert found["actions"].startswith("16.7 % of all entries, in 3 of 12 steps, lie outside")
     assert "the bounds that the data states; the furthest is 3 from 0" in found["actions"]
-    assert found["NaN, infinite"] == found["duplicates"] == "none"
+    assert found["NaN, too large"] == found["duplicates"] == "none"
     assert found["made by"] == "demonstration (1), prior (4); 1 policy version 7 to 7"
     assert found["D4RL score"] == "no reference scores for this task"
 
@@ -155,7 +155,7 @@ def test_nan_and_duplicates_are_counted(tmp_path: Path) -> None:
     twice = make_episode([1], 2)
     other = replace(twice, origin=Origin("demonstration"))  # who made it does not matter
     found = facts(write(tmp_path / "a.parquet", [broken, twice, other, make_episode([1], 3)]))
-    assert found["NaN, infinite"] == "1 in actions, 2 in rewards"
+    assert found["NaN, too large"] == "1 in actions, 2 in rewards"
     assert found["duplicates"] == "1 episode equal to an earlier one"
 
 

@@ -203,7 +203,7 @@ def test_every_format_is_here() -> None:
 def test_what_nobody_can_learn_from_is_counted_and_told_with_its_place(spoilt: str) -> None:
     found = survey(find(spoilt))
     assert len(found.episodes) == EPISODES
-    assert found.nans == {"observations": 2, "actions": 1, "rewards": 1}
+    assert found.unusable == {"observations": 2, "actions": 1, "rewards": 1}
     told = [line for line in findings([spoilt], None, set()) if ": leave the episode out" in line]
     places = [
         "row 1, column observations[2] and 1 more entries: NaN",
@@ -228,8 +228,24 @@ def test_a_conversion_leaves_it_out(
     target = tmp_path / "converted.parquet"
     words = ["data", "convert", spoilt, "--to", str(target), "--env", SPEC.env_id]
     assert main(words) == 0
-    assert "dropped  1 that hold NaN or infinity" in capsys.readouterr().out.splitlines()
+    told = capsys.readouterr().out.splitlines()
+    assert "dropped  1 that hold NaN or a number beyond 1.8e+19" in told
     assert len([*read_share(open_source(str(target), SPEC), SPEC, 0, 1)]) == EPISODES - 1
+
+
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 1.9e19])
+def test_what_a_run_refuses_is_what_a_conversion_leaves_out(number: float, tmp_path: Path) -> None:
+    columns = flat()
+    usable = {name: its[:STEPS] for name, its in columns.items()}
+    wrong = {**usable, "rewards": np.where(np.arange(STEPS) == 2, number, usable["rewards"])}
+    source, target = tmp_path / "source.npz", tmp_path / "converted.parquet"
+    np.savez(source, **{name: np.concatenate([usable[name], wrong[name]]) for name in columns})
+    assert survey(find(str(source))).unusable == {"rewards": 1}
+    with pytest.raises(InputError, match="episode 1, row 2: rewards is"):
+        list(read_share(open_source(str(source), SPEC), SPEC, 0, 1))
+    words = ["data", "convert", str(source), "--to", str(target), "--env", SPEC.env_id]
+    assert main(words) == 0
+    assert len([*read_share(open_source(str(target), SPEC), SPEC, 0, 1)]) == 1
 
 
 def flags_of(column: str) -> dict[str, Columns]:

@@ -104,6 +104,9 @@ REFUSED = {
     "prior_data is empty": lambda c: c.prior_data([]),
     "members: 0 is not": lambda c: c.rl_module(model_config={"critic": {"members": 0}}),
     "model_config: .*fcnet_hiddens": lambda c: c.rl_module(model_config={"fcnet_hiddens": [4]}),
+    "model_config: actor's learning_rate: set actor_lr": lambda c: c.rl_module(
+        model_config={"actor": {"learning_rate": 1.0}}
+    ),
     "lr: 0.1 is not supported: set actor_lr": lambda c: c.training(lr=0.1),
     "minibatch_size: 32 .* train_batch_size_per_learner": lambda c: c.training(minibatch_size=32),
     "num_epochs: 2": lambda c: c.training(num_epochs=2),
