@@ -1,4 +1,4 @@
-"""Numbers with a range, as the types of options, and the check that reads them.
+"""The types of options: numbers with a range, the check that reads them, and types in words.
 
 temperature: Positive = 10.0
 hidden: tuple[Count, ...] = (256, 256)
@@ -9,7 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+KINDS = {  # of options that may have another value than None
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a name or a path",
+    tuple[int, ...]: "a list of whole numbers, such as [64, 64]",
+    tuple[str, ...]: "a list of names or paths, such as [a.parquet, b.parquet]",
+    dict[str, float]: 'a mapping of names to numbers, such as {"NAME": 0.5}',
+    dict[str, Any]: 'a mapping of names to values, such as {"gain": 0.5}',
+}
 
 
 class Range(NamedTuple):
@@ -59,3 +71,12 @@ def ranges_of(hint: Any) -> Iterator[Range]:
             yield argument
         elif get_args(argument):
             yield from ranges_of(argument)
+
+
+def in_words(hint: Any) -> str:
+    """What values of a type are."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(in_words, get_args(hint)))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    return "None" if hint is NoneType else KINDS.get(hint, str(hint))

@@ -23,20 +23,15 @@ from docstring_parser import DocstringStyle
 from awac_dist.cli.layout import Layout
 from awac_dist.cli.values import typed
 from awac_dist.errors import InputError, nearest
-from awac_dist.ranges import Checked
+from awac_dist.ranges import Checked, in_words
 
-KINDS = {  # of values: what is legal, and what the help shows in place of one
-    bool: ("true or false", "{true,false}"),
-    int: ("a whole number", "N"),
-    float: ("a number", "X"),
-    str: ("a name or a path", ""),
-    tuple[int, ...]: ("a list of whole numbers, such as [64, 64]", "N"),
-    tuple[str, ...]: ("a list of names or paths, such as [a.parquet, b.parquet]", ""),
-    dict[str, float]: (
-        'a mapping of names to numbers, such as {"NAME": 0.5}',
-        "JSON",
-    ),
-    dict[str, Any]: ('a mapping of names to values, such as {"gain": 0.5}', "JSON"),
+PLACES = {  # what the help shows in place of a value, but for names and paths
+    bool: "{true,false}",
+    int: "N",
+    float: "X",
+    tuple[int, ...]: "N",
+    dict[str, float]: "JSON",
+    dict[str, Any]: "JSON",
 }
 NONE = (None, "None", "null")
 DIGITS = 400  # more than any float has
@@ -73,11 +68,7 @@ class Field(NamedTuple):
     @property
     def legal(self) -> str:
         """What may be given, in words."""
-        if get_origin(self.hint) is Literal:
-            words = "one of " + ", ".join(map(str, get_args(self.hint)))
-        else:
-            words = KINDS[self.hint][0]
-        return words + (" or None" if self.optional else "")
+        return in_words(self.hint | None if self.optional else self.hint)
 
     @property
     def metavar(self) -> str:
@@ -85,7 +76,7 @@ class Field(NamedTuple):
         if get_origin(self.hint) is Literal:
             choices = "{" + ",".join(map(str, get_args(self.hint))) + "}"
             return choices if len(choices) <= LONGEST_CHOICES else self.path.upper()
-        return KINDS[self.hint][1] or self.path.upper()
+        return PLACES.get(self.hint, self.path.upper())
 
     def typed(self, value: Any, where: str) -> Any:
         """A word of the command line, or a value of a YAML file, in the field's own type.

@@ -10,10 +10,11 @@ import yaml
 
 from awac_dist.algorithms import METHODS, config_class, name_of, no_method
 from awac_dist.cli import plain_yaml
-from awac_dist.cli.parser import KINDS, Field, walk
+from awac_dist.cli.parser import Field, walk
 from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, nearest, reason
+from awac_dist.ranges import KINDS
 
 TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
 METHOD = "algorithm.name"  # in a file; on the command line it is --algorithm

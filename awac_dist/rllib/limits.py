@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from numbers import Integral, Real
-from types import NoneType, UnionType
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.models.catalog import MODEL_DEFAULTS
 
+from awac_dist.ranges import in_words
 from awac_dist.rllib.learner import ONE_CALL, MethodLearner
 from awac_dist.rllib.module import MethodModule
 
@@ -59,14 +60,6 @@ RLLIB_NAMES = {  # besides those of our own options, and where they are not the 
     "rollout.envs_per_worker": "num_envs_per_env_runner",
 }
 NUMBERS = {int: Integral, float: Real}  # NumPy's, too
-KINDS = {  # of values, in words
-    NoneType: "None",
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    tuple[int, ...]: "a list of whole numbers, such as [64, 64]",
-    dict[str, float]: 'a mapping of names to numbers, such as {"offline": 0.5, "online": 0.5}',
-}
 OF_TRAINING = {"learning_rate": "lr", "weight_decay": "weight_decay"}  # of each network
 SIZES = 'is no mapping of networks to their options, such as {"actor": {"hidden": [64, 64]}}'
 SCHEDULE = "is neither a number nor a schedule [[0, 1e-3], [100_000, 1e-4]]"
@@ -166,7 +159,7 @@ def _unfit(part: Any, path: str = "") -> Iterator[tuple[str, str]]:
         if is_dataclass(value):
             yield from _unfit(value, f"{own}.")
         elif not _fits(hint, value):
-            yield own, f"{value!r} is not {_words(hint)}"
+            yield own, f"{value!r} is not {in_words(hint)}"
 
 
 def _fits(hint: Any, value: Any) -> bool:
@@ -183,12 +176,3 @@ def _fits(hint: Any, value: Any) -> bool:
     legal = NUMBERS.get(kind, kind)
     is_other = isinstance(value, bool) and kind is not bool  # Python takes it for a whole number
     return legal is Any or (isinstance(value, legal) and not is_other)
-
-
-def _words(hint: Any) -> str:
-    """What is legal."""
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(map(_words, get_args(hint)))
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(repr, get_args(hint)))}"
-    return KINDS.get(hint, str(hint))

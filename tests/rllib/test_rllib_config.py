@@ -88,7 +88,7 @@ def test_an_unknown_option_is_an_error() -> None:
 REFUSED = {
     "temperature: 0.0 is not above 0": lambda c: c.training(temperature=0.0),
     "effective_batch: 2 is not between": lambda c: c.training(effective_batch=2),
-    "weights: 'linear' is not one of 'softmax', 'exp'": lambda c: c.training(weights="linear"),
+    "weights: 'linear' is not one of softmax, exp": lambda c: c.training(weights="linear"),
     "value: 'median' is not one of": lambda c: c.training(value="median"),
     "num_value_samples: 2 has no effect": lambda c: c.training(value="mean", num_value_samples=2),
     "actor_lr: 0.0 is not above 0": lambda c: c.training(actor_lr=0.0),
@@ -140,7 +140,7 @@ REFUSED = {
     "num_offline_updates: 2.5 is not a whole": lambda c: c.training(num_offline_updates=2.5),
     "num_offline_updates: 'x' is not a whole": lambda c: c.training(num_offline_updates="x"),
     "replay_capacity: True is not a whole": lambda c: c.training(replay_capacity=True),
-    "normalize_observations: 'no' is not True": lambda c: c.training(normalize_observations="no"),
+    "normalize_observations: 'no' is not true": lambda c: c.training(normalize_observations="no"),
     "mixture: .* is not a mapping": lambda c: c.training(mixture=[0.5]),
     "gamma: '0.9' is not a number": lambda c: c.training(gamma="0.9"),
     "train_batch_size_per_learner: 9.5 is": lambda c: c.training(train_batch_size_per_learner=9.5),
