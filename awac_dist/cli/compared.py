@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 
 from awac_dist.cli import plain_yaml
-from awac_dist.cli.finished import is_finished
 from awac_dist.cli.parser import walk
 from awac_dist.cli.settings import replaced
 from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
 from awac_dist.errors import InputError
+from awac_dist.learner.checkpoint import is_finished
 from awac_dist.reporting.groups import Run, settings_of
 from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.wording import counted
@@ -87,7 +87,7 @@ def _going_on(run: Run) -> Iterator[str]:
         for counter, (goal, words) in goals.items()
         if done[counter] < goal
     ]
-    if lacking and not is_finished(run.name, config):  # pauses may be let off updates
+    if lacking and not is_finished(run.name, config.online.env_steps):  # pauses may omit updates
         yield f"{run.name}: is at {', '.join(lacking)}"
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from awac_dist.config import RunConfig
-from awac_dist.errors import InputError
-from awac_dist.files import sealed
-from awac_dist.learner.checkpoint import load_progress
 from awac_dist.reporting.screen import say
 from awac_dist.reporting.wording import to_go_on
 
@@ -22,12 +19,3 @@ def run(options: Options) -> None:
     more = f"online.env_steps={max(2 * config.online.env_steps, RunConfig().online.env_steps)}"
     go_on = to_go_on(folder, *config.env.to_type, "--override", more, what="To collect more")
     say(f"{folder}: this run is finished, nothing is left to do\n{go_on}")
-
-
-def is_finished(folder: str, config: RunConfig) -> bool:
-    """Whether a run has done all that its config asks for; one that is damaged has not."""
-    try:
-        progress = load_progress(sealed(f"{folder}/checkpoints")[-1])
-        return bool(progress["finished"] and progress["env_steps"] >= config.online.env_steps)
-    except (InputError, LookupError, TypeError, OSError):  # the launch says what is wrong
-        return False

@@ -117,9 +117,9 @@ class Options(NamedTuple):
     def module(self) -> str:
         """Which one of this room does it."""
         if self.resume is not None and not self.more_data:
-            from awac_dist.cli.finished import is_finished  # it reads checkpoints
+            from awac_dist.learner.checkpoint import is_finished
 
-            if is_finished(self.resume.shared, self.config):
+            if is_finished(self.resume.shared, self.config.online.env_steps):
                 return "finished"
         return "dry_run" if self.dry_run else "launch"
 

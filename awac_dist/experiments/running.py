@@ -18,8 +18,8 @@ from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.processes import Meter, launch
-from awac_dist.files import sealed, write_file
-from awac_dist.learner.checkpoint import load_progress
+from awac_dist.files import write_file
+from awac_dist.learner.checkpoint import is_finished
 from awac_dist.reporting.groups import flat
 from awac_dist.reporting.run_place import only_one_at_a_time
 
@@ -31,14 +31,6 @@ FAILED, COST, LOG = ".failed", ".json", ".log"  # beside the folder of a run
 def beside(folder: Path, ending: str) -> Path:
     """A file about a run, beside its folder."""
     return folder.with_name(folder.name + ending)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run came to its end."""
-    try:
-        return bool(load_progress(sealed(f"{folder}/checkpoints")[-1])["finished"])
-    except (InputError, LookupError, OSError):
-        return False
 
 
 def has_begun(folder: Path) -> bool:
@@ -163,7 +155,7 @@ def _to_do(
         folder = run.folder(out)
         if has_begun(folder) and begun_otherwise(folder, run.words_with(out)):
             failed.append(f"{run}: {folder} was begun with other options: move it away")
-        elif is_finished(folder):
+        elif is_finished(str(folder)):
             finished(run, folder)
         elif (marked := beside(folder, FAILED)).exists() and not again:
             failed.append(f"{run}: {marked.read_text()} ({beside(folder, LOG)})")

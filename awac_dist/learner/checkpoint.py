@@ -137,6 +137,18 @@ def load_progress(path: str) -> dict[str, Any]:
     return progress
 
 
+def is_finished(folder: str, env_steps: int = 0) -> bool:
+    """Whether the run in a folder came to its end, at so many steps or later.
+
+    One that is damaged has not: who goes on with it is told what is wrong.
+    """
+    try:
+        progress = load_progress(sealed(f"{folder}/checkpoints")[-1])
+        return bool(progress["finished"] and progress["env_steps"] >= env_steps)
+    except (InputError, LookupError, TypeError, OSError):
+        return False
+
+
 def not_of_a_run(path: str) -> InputError:
     """What to raise where a checkpoint, though as it was written, does not say how far it is."""
     remedy = f"remove {path}, to go on from the one before it"

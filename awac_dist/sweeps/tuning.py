@@ -17,7 +17,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
 from awac_dist.algorithms import for_children
 from awac_dist.errors import InputError
-from awac_dist.experiments.running import is_finished
+from awac_dist.learner.checkpoint import is_finished
 from awac_dist.sweeps.config import SweepConfig
 from awac_dist.sweeps.trainable import FAILED, METRIC, TRIAL, Launched
 from awac_dist.sweeps.trials import BEHIND, FINISHED, Trial, shortest
@@ -83,7 +83,7 @@ class Progress(tune.Callback):
             self._fail(name, why)
             return
         its = self._trials[name]
-        stopped = why is None and not is_finished(its.folder)  # it may have ended meanwhile
+        stopped = why is None and not is_finished(str(its.folder))  # it may have ended meanwhile
         how = BEHIND if stopped else FINISHED
         its.end(how)
         self._say(f"{how}: {name}")

@@ -489,7 +489,7 @@ def test_a_folder_that_takes_nothing_is_told_before_anything_runs(
     assert begin() == 0
     capfd.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr("awac_dist.cli.finished.is_finished", lambda *_: False)
+        patch.setattr("awac_dist.learner.checkpoint.is_finished", lambda *_: False)
         patch.setattr("awac_dist.cli.launch.write_provenance", refuse)
         assert resume(folder) == 2
         assert "cannot be written" in only_line(capfd)
@@ -526,7 +526,7 @@ def test_a_picture_that_finds_no_room_is_one_line(
 def test_prior_data_that_is_gone_is_one_line_when_the_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("awac_dist.cli.finished.is_finished", lambda *_: False)
+    monkeypatch.setattr("awac_dist.learner.checkpoint.is_finished", lambda *_: False)
     path, folder = tmp_path / "demonstrations.parquet", tmp_path / "run"
     write_demonstrations(path)
     words = ["--runtime", "inline", "--data", str(path), "--run-dir", str(folder)]

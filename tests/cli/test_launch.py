@@ -203,7 +203,7 @@ def test_a_run_goes_on_with_its_data_wherever_it_is_and_with_more(
     told = (tmp_path / "run/config.yaml").read_text()
     assert yaml.safe_load(told)["data"] == ["a.parquet,kind=prior", "../new.parquet"]
     assert "../new.parquet: 2 episodes, 400 transitions" in capfd.readouterr().out
-    monkeypatch.setattr("awac_dist.cli.finished.is_finished", lambda *_: False)
+    monkeypatch.setattr("awac_dist.learner.checkpoint.is_finished", lambda *_: False)
     sizes = pd.read_json(tmp_path / "run/metrics.jsonl", lines=True)["replay/size"].dropna()
     assert sizes.iloc[-1] == 3 * 200 + 10
     assert main([*resume, "--data", "../run", "--dry-run"]) == 2

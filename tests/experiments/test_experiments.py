@@ -185,7 +185,8 @@ class Fake:
 
 
 def end(folder: Path) -> None:
-    seal(f"{folder}/checkpoints/000000007", {"progress.json": b'{"finished": true}'})
+    progress = b'{"finished": true, "env_steps": 0}'
+    seal(f"{folder}/checkpoints/000000007", {"progress.json": progress})
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_how_a_trial_ended_is_said_and_noted(tmp_path: Path) -> None:
 def test_a_run_that_came_to_its_end_is_finished_whatever_halving_says(tmp_path: Path) -> None:
     trials = [trial(tmp_path, name) for name in "ab"]
     for its, finished in zip(trials, (True, False), strict=True):
-        progress = json.dumps({"finished": finished}).encode()
+        progress = json.dumps({"finished": finished, "env_steps": 0}).encode()
         seal(f"{its.folder}/checkpoints/000000300", {"progress.json": progress})
     progress = Progress(trials, list[str]().append)
     for name in "ab":
