@@ -40,7 +40,7 @@ class Run(OfExperiment):
     that failed before are named.
 
     Attributes:
-        methods: Those of these methods, or lines of the table, alone.
+        methods: These lines of the table alone, or all of a method that is none itself.
         task: Those of this task alone.
         seeds: How many of each; None is the experiment's own number.
         jobs: How many go on at once, one thread each; None is one a core, or on the cluster that

@@ -20,7 +20,7 @@ FAN_IN = "--algorithm.actor.first_weights fan_in --algorithm.critic.first_weight
 FEWER = {  # method -> words where the budget is small, of what would take many times as long
     "abm": "--algorithm.num_samples 10",
     "bcq": NARROW,
-    "bear": NARROW,
+    "bear": f"{NARROW} --algorithm.divergence_updates 12000",
     "rlpd": "--algorithm.critic_batches 4",
     "cal_ql": FEW_ACTIONS,
     "cql": f"--algorithm.num_actions 2 {TWO_LAYERS}",
@@ -29,11 +29,15 @@ FEWER = {  # method -> words where the budget is small, of what would take many 
     "sope": "--online.pause_updates 15000 --online.pause_patience 5000",
     "wsrl": f"--algorithm.critic.members 4 {FEW_ACTIONS}",
 }
-BEAR = (  # the AWAC paper's, whose 20,000 first updates of 25,000 are 12,000 of ours
-    "--algorithm.bandwidth 50 --algorithm.epsilon 0.02 --algorithm.divergence_updates 12000 "
+BEAR = (  # the AWAC paper's, whose first 20,000 updates of 25,000 are 12,000 of 15,000
+    "--algorithm.bandwidth 50 --algorithm.epsilon 0.02 --algorithm.divergence_updates 20000 "
     "--learner.batch_size 256 --clone.initialize_actor false"
 )
 BRAC = "--algorithm.penalty_weight 3"  # which its preset has for demonstrations
+DAPG = (
+    "--offline.updates 0 --clone.episodes 0 --online.round_steps 4000 "
+    "--online.updates_per_step 0.00025 --learner.batch_size 5000 --evaluation.every_updates 1"
+)
 OWN = {  # method -> words and a note, where the phases of its preset are not those to compare
     "bcq": ("--clone.initialize_actor false", "goes online, which its paper does not"),
     "bear": (BEAR, "as in AWAC's paper, goes online"),
@@ -42,11 +46,7 @@ OWN = {  # method -> words and a note, where the phases of its preset are not th
         "--algorithm.clone_updates 5000 --clone.initialize_actor false",
         "clones for 5,000 updates; does not start as the clone",
     ),
-    "dapg": (
-        "--offline.updates 0 --clone.episodes 0 --online.round_steps 4000 "
-        "--online.updates_per_step 0.00025 --learner.batch_size 5000 --evaluation.every_updates 1",
-        "demonstrations alone; five rounds of 4,000 steps",
-    ),
+    "dapg": (DAPG, "demonstrations alone; rounds of 4,000 steps"),
     "td3_bc": (
         "--clone.initialize_actor false --online.updates_per_step 0.5 "
         "--algorithm.online_bc_weight 0.5",
@@ -55,7 +55,8 @@ OWN = {  # method -> words and a note, where the phases of its preset are not th
 }
 MORE = (  # further ways to use a method of the registry
     Variant("sac, no data", "sac", "--data --clone.updates 0 --offline.updates 0", "from scratch"),
-    Variant("sac, cloned", "sac", note="SACfD-pretrain: starts as the clone, with offline updates"),
+    Variant("sac, cloned", "sac", note="starts as the clone, with offline updates"),
+    Variant("sac, from a clone", "sac", "--offline.updates 0", "SACfD-pretrain"),
     Variant(
         "bear, loose", "bear", f"{BEAR} --algorithm.online_epsilon 0.15", "epsilon 0.15 online"
     ),

@@ -100,12 +100,15 @@ class Experiment:
 
         Args:
             budget: How long each is.
-            methods: Those of these methods or labels alone; all where there is none.
+            methods: Lines of these labels alone, or of a method that is no label itself all of
+                its lines; all where there is none.
             task: Of this task alone.
             seeds: Other than its own number.
             words: Instead of the budget's, to try things out.
         """
-        known = {name for its in self.variants for name in (its.label, its.method)}
+        labels = {its.label for its in self.variants}
+        of_method = {*methods} - labels
+        known = labels | {its.method for its in self.variants}
         for given, names in ((methods, known), ((task,) if task else (), self.tasks)):
             for name in given:
                 if name not in names:
@@ -116,7 +119,7 @@ class Experiment:
         for seed in range(self.seeds if seeds is None else seeds):
             for name in [task] if task else self.tasks:
                 for variant in [its for its in self.variants if not its.peer]:
-                    if not methods or {variant.label, variant.method} & {*methods}:
+                    if not methods or variant.label in methods or variant.method in of_method:
                         yield Run(self, budget, name, variant, seed, words)
 
 

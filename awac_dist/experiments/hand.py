@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from awac_dist.experiments.comparison import BRAC, FAN_IN, FEWER
+from awac_dist.experiments.comparison import DAPG, FAN_IN, FEWER, own_phases
 from awac_dist.experiments.experiment import Budget, Experiment, Variant, cheaper
 from awac_dist.experiments.priors import DATA
 
@@ -35,7 +35,6 @@ SOFT = "--algorithm.value soft --algorithm.num_value_samples 10"
 
 def dexterous(methods: Experiment) -> Experiment:
     """Figure 3."""
-    cloned = "--clone.initialize_actor true"
     return Experiment(
         "dexterous",
         "the hand with binary rewards: pen and door, from demonstrations of trained policies",
@@ -43,12 +42,12 @@ def dexterous(methods: Experiment) -> Experiment:
             [
                 Variant("awac", "awac", MAX_Q),
                 Variant("awac, Z(s)", "awac", f"{MAX_Q} {SOFT}", "divided by Z(s), of 10 samples"),
-                *(Variant(name, name) for name in ("abm", "awr", "bc", "iql")),
-                Variant("brac", "brac", f"{cloned} {BRAC}"),
-                Variant("sac, cloned", "sac", cloned),
-                Variant("sac_bc", "sac_bc", cloned),
+                Variant("bc", "bc"),
+                *map(own_phases, ("abm", "awr", "brac", "iql", "sac_bc")),
+                Variant("sac, cloned", "sac", note="starts as the clone"),
+                Variant("dapg", "dapg", DAPG, "demonstrations alone; rounds of 4,000 steps"),
                 Variant("ibrl", "ibrl", IBRL, "rewards of 0 and 1, three critics of 3 x 256"),
-                Variant("rlpd", "rlpd", "--offline.updates 0", small="--online.warmup_steps 1000"),
+                replace(own_phases("rlpd"), small="--online.warmup_steps 1000"),
             ],
             FEWER,
         ),
@@ -63,49 +62,16 @@ def dexterous(methods: Experiment) -> Experiment:
 
 def hand(methods: Experiment) -> Experiment:
     """The paper's door: human demonstrations."""
+    its = dexterous(methods)
     return replace(
-        dexterous(methods),
+        its,
         name="hand",
         of="dexterous",
         shows="the door from 25 human demonstrations, of which 6 open it, and relocate",
+        variants=[each for each in its.variants if each.label in ("awac", "ibrl", "rlpd")],
         tasks=HUMAN | RELOCATE,
         claim="(Figure 3) AWAC solves door in 300,000 steps and relocate in 5 million",
     )
-
-
-def door_settings(methods: Experiment) -> Experiment:
-    """What the hand hangs on: one change each."""
-    human = HUMAN["awac_dist/DoorBinary-v0 human"]
-    batches = "--learner.batch_size 256 --offline.batch_size 256"
-    changes = {
-        "state-dependent std": "--algorithm.actor.state_dependent_std true",
-        "batch of 1,024": "--learner.batch_size 1024",
-        "clip of 0.5": "--algorithm.advantage_clip 0.5",
-        "temperature of 0.3": "--algorithm.temperature 0.3 --algorithm.effective_batch null",
-        "demonstrations x 10": f"{human},weight=10",
-        "layer norm": "--algorithm.critic.layer_norm true",
-        "five-step returns": "--replay.n_steps 5",
-    }
-    return replace(
-        dexterous(methods),
-        name="door-settings",
-        shows="what decides on the door from human demonstrations: one change to AWAC each",
-        variants=[
-            Variant("awac", "awac", MAX_Q),
-            *(Variant(name, "awac", f"{MAX_Q} {words}") for name, words in changes.items()),
-            Variant("paper", "awac", batches, "configs/paper-hand.yaml, batches of 256",
-                    preset="paper-hand"),
-            Variant("released", "awac", batches, "configs/release-hand.yaml, batches of 256",
-                    preset="release-hand"),
-        ],
-        budgets={
-            "small": f"--clone.updates 5000 --clone.episodes 200 --offline.updates 10000 "
-            f"--online.env_steps 20000 --evaluation.every_updates 2500 {CURVE}",
-            "medium": BUDGETS["medium"],
-        },
-        tasks=HUMAN,
-        claim="",
-    )  # fmt: skip
 
 
 def normaliser(methods: Experiment) -> Experiment:

@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from awac_dist.experiments.comparison import BEAR, FEWER
+from awac_dist.experiments.comparison import BEAR, FEWER, own_phases
 from awac_dist.experiments.experiment import Experiment, Variant, cheaper
-from awac_dist.experiments.hand import (
-    CURVE,
-    SUCCESS,
-    dexterous,
-    door_settings,
-    hand,
-    normaliser,
-)
+from awac_dist.experiments.hand import CURVE, SUCCESS, dexterous, hand, normaliser
 from awac_dist.experiments.priors import DATA
 
 OTHER_LOCOMOTION = {
@@ -59,7 +52,11 @@ def challenges(methods: Experiment) -> Experiment:
     """Figure 2, but for its fourth plot, which `behaviour` shows."""
     groups = {
         "on-policy learning is slow": ("awac", "dapg", "awr", "marwil"),
-        "off-policy learning does not gain from a start": ("sac, no data", "sac", "sac, cloned"),
+        "off-policy learning does not gain from a start": (
+            "sac, no data",
+            "sac",
+            "sac, from a clone",
+        ),
         "constraints that hold the policy hold it back": ("bear", "bear, loose"),
     }
     its = part_of(
@@ -68,7 +65,7 @@ def challenges(methods: Experiment) -> Experiment:
         "what stands in the way of learning offline and going on online",
         "; ".join(label for labels in groups.values() for label in labels),
         "(Figure 2) DAPG, AWR and MARWIL are an order of magnitude slower than AWAC; SAC does not "
-        "gain from prior data, and dips when it was trained on them; BEAR hardly improves online, "
+        "gain from prior data, and dips when it starts from a clone; BEAR hardly improves online, "
         "and dips when its constraint is loose",
     )
     return replace(its, groups=groups)
@@ -101,10 +98,15 @@ def pushing(methods: Experiment) -> Experiment:
     return Experiment(
         "pushing",
         "pushing from 500 random trajectories, with hindsight",
-        [
-            Variant("awac", "awac", "--algorithm.actor.state_dependent_std true"),
-            *(Variant(name, name) for name in ("brac", "iql", "sac", "sac_bc")),
-        ],
+        cheaper(
+            [
+                Variant("awac", "awac", "--algorithm.actor.state_dependent_std true"),
+                Variant("awac, released", "awac", "--learner.batch_size 256",
+                        "configs/release-push.yaml, batches of 256", preset="release-push"),
+                *(Variant(name, name) for name in ("abm", "brac", "sac", "sac_bc")),
+            ],
+            FEWER,
+        ),
         {
             "small": f"{PUSH} --offline.updates 5000 --online.env_steps 20000 "
             f"--evaluation.every_updates 2500 {CURVE}",
@@ -117,7 +119,7 @@ def pushing(methods: Experiment) -> Experiment:
         tasks={"awac_dist/SawyerPush-v0": ""},
         panels=SUCCESS | {"return": "return: minus the distances of an episode"},
         reference="awac",
-    )
+    )  # fmt: skip
 
 
 def data_quality(methods: Experiment) -> Experiment:
@@ -130,8 +132,8 @@ def data_quality(methods: Experiment) -> Experiment:
         cheaper(
             [
                 Variant("awac", "awac"),
-                Variant("iql", "iql"),
-                Variant("bear", "bear", BEAR, "goes online"),
+                Variant("bear", "bear", BEAR, "goes online",
+                        small="--algorithm.divergence_updates 4000"),
             ],
             FEWER,
         ),
@@ -147,7 +149,7 @@ def data_quality(methods: Experiment) -> Experiment:
         "clearly ahead in 4 of the 6 of random and medium data",
         tasks={f"HalfCheetah-v5 {name}": f"--data {its}" for name, its in QUALITIES.items()},
         reference="awac",
-    )
+    )  # fmt: skip
 
 
 def hyperparameters(methods: Experiment) -> Experiment:
@@ -156,15 +158,16 @@ def hyperparameters(methods: Experiment) -> Experiment:
         "hyperparameters",
         "the paper's settings (Table 2), those of its code, and our default, in one budget",
         [
-            Variant("ours", "awac", note="configs/algorithms/awac.yaml"),
+            own_phases("awac"),
             Variant("paper", "awac", "--learner.batch_size 256 --offline.batch_size 256",
-                    "configs/paper-locomotion.yaml", preset="paper-locomotion"),
+                    "configs/paper-locomotion.yaml, batches of 256", preset="paper-locomotion"),
             Variant("released", "awac", "--learner.batch_size 256 --offline.batch_size 128",
-                    "configs/release-locomotion.yaml", preset="release-locomotion"),
+                    "configs/release-locomotion.yaml, batches of 256", preset="release-locomotion"),
         ],
         methods.budgets,
         claim="(Table 2) temperature 1 on locomotion; four layers of 256",
-        reference="ours",
+        of=methods.name,
+        reference="awac",
     )  # fmt: skip
 
 
@@ -187,7 +190,6 @@ PAPER = {
     "challenges": challenges,
     "dexterous": dexterous,
     "hand": hand,
-    "door-settings": door_settings,
     "pushing": pushing,
     "extra-baselines": extra_baselines,
     "data-quality": data_quality,

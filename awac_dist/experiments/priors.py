@@ -19,7 +19,7 @@ from awac_dist.experiments.experiment import ALONE, DATA
 from awac_dist.experiments.running import LOG, beside, last_line
 
 POLICIES = "{policies}"
-CLONE = "--clone-updates 3000"
+CLONE = "--inline --clone-updates 3000"
 PRIORS = {  # name of its folder -> the command, but for the folder
     "walker2d": f"data recipe walker2d --policy {POLICIES}/walker2d.npz {CLONE}",
     "ant": f"data recipe ant --policy {POLICIES}/ant-trpo.npz --min-return 4000 {CLONE}",
@@ -27,7 +27,7 @@ PRIORS = {  # name of its folder -> the command, but for the folder
     "door": f"data recipe door --policy {POLICIES}/door-dapg.npz {CLONE}",
     "door-human": f"data recipe door --demonstrations {POLICIES}/door-v0_demos.pickle {CLONE}",
     "relocate": f"data recipe relocate --policy {POLICIES}/relocate-dapg.npz {CLONE}",
-    "push": "data recipe push",
+    "push": "data recipe push --inline",
     "random": "data collect --env HalfCheetah-v5 --policy random --episodes 100",
     "half-trained": "launch --config sac --data --offline.updates 0 "
     f"--online.env_steps 100000 --evaluation.every_updates 20000 {ALONE}",

@@ -166,6 +166,7 @@ SCRATCH = replace(
     shows="SAC and normalised critics (CrossQ) from nothing, 100,000 steps; policies as experts",
     variants=PARITY.variants[-3:],
     tasks={"HalfCheetah-v5": "", "Walker2d-v5": "", "Ant-v5": ""},
+    seeds=1,
     reference="sac",
 )
 

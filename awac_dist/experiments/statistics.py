@@ -74,22 +74,34 @@ def standing(its: Numbers, others: Numbers) -> int:
     return int(above(its, others)) - int(above(others, its))
 
 
-def at_switch(rows: Sequence[Row], measure: str) -> tuple[float, float]:
+def at_end(rows: Sequence[Row], phase: str, measure: str) -> tuple[float, float]:
+    """How good the policy of one run was as a phase ended, and the standard error of that."""
+    known = [row for row in rows if row["phase"] == phase and row[measure] is not None]
+    if not known:
+        return np.nan, np.nan
+    return known[-1][measure], _variance(known[-1], measure) ** 0.5
+
+
+def at_switch(rows: Sequence[Row], measure: str, since: str = "offline") -> tuple[float, float]:
     """What one run loses as it goes online, below 0 where it gains, and the standard error of that.
 
-    It is what the policy was before the switch, less its mean within 5,000 steps after it: the
-    least of some short evaluations lies below that even where nothing has changed. The error is
-    that of evaluations of few episodes.
+    It is what the policy was as the phase before ended, less its mean within 5,000 steps after the
+    switch: the least of some short evaluations lies below that even where nothing has changed. The
+    error is that of evaluations of few episodes.
     """
-    known = [row for row in rows if row[measure] is not None]
-    before = [row for row in known if row["phase"] == "offline"][-1:]
-    after = [row for row in known if row["phase"] == "online" and row["env_steps"] <= SWITCH_STEPS]
-    if not before or not after:
+    before, error = at_end(rows, since, measure)
+    after = [
+        row
+        for row in rows
+        if row["phase"] == "online"
+        and row["env_steps"] <= SWITCH_STEPS
+        and row[measure] is not None
+    ]
+    if not after:
         return np.nan, np.nan
     variance = sum(_variance(row, measure) for row in after) / len(after) ** 2
     mean = np.mean([row[measure] for row in after])
-    lost = before[0][measure] - mean
-    return float(lost), float(np.sqrt(variance + _variance(before[0], measure)))
+    return float(before - mean), float(np.sqrt(variance + error**2))
 
 
 def _variance(row: Row, measure: str) -> float:

@@ -22,9 +22,9 @@ from awac_dist.experiments.judging import (
     Law,
     against,
     below,
-    best,
     dips,
     gains,
+    lately,
     reaches,
     verdict,
 )
@@ -85,11 +85,23 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
         (against("a", "b; c", 1),
          [Case(False, TASK, "a 31.0 is level with", "b 17.7"), Case(None, TASK, TOO_FEW, "c")]),
         (against("a", "b", 1, 0), [Case(True, TASK, "a 31.0 is level with", "b 17.7", weak=True)]),
+        (against("a", "b", 0, after=2000),
+         [Case(True, TASK, "a 31.0 is level with", "b 17.7", weak=True)]),
+        (against("a", "b", 0, after=2001),
+         [Case(None, TASK, "a 31.0 after 2,000 steps is level with", "b 17.7")]),
+        (against("a", "b", 0, least=31.1),
+         [Case(None, TASK, "a 31.0 has learned no more than", "b 17.7")]),
+        (against("b", "a", -1, least=30.9),
+         [Case(False, TASK, "b 17.7 is level with", "a 31.0")]),
         (gains("a; c", "offline", "online"),
          [Case(True, TASK, "a 21.0 to 31.0, better in 3 of 3 seeds"),
           Case(None, TASK, TOO_FEW, "c")]),
         (gains("b", "offline", "online"),
          [Case(1 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
+        (gains("n", "clone", "online"),
+         [Case(1, TASK, "n 10.0 to 18.6, better in 3 of 3 seeds")]),
+        (gains("z", "offline", "online"),  # by half of an error
+         [Case(0, TASK, "z 0 to 0.50, better in 0 of 3 seeds")]),
         (gains("b", "offline", "online", wanted=False),
          [Case(2 / 3, TASK, "b 21.0 to 17.7, better in 1 of 3 seeds")]),
         (dips("a; b"),
@@ -107,14 +119,16 @@ E = [row for row in rows("e", *[[1, 9, 1, 2]] * 3) if row["phase"] != "offline"]
          [Case(0, TASK, "z gains 0.50 (± 1.41) of 0, loses a tenth or more in 0 of 3 seeds")]),
         (dips("c; d"), [Case(None, TASK, TOO_FEW, "c"), Case(None, TASK, TOO_FEW, "d")]),
         (dips("e"), []),  # never was offline
+        (dips("r", since="clone"),
+         [Case(1, TASK, "r loses 9.00 (± 1.41) of 10.0, loses a tenth or more in 3 of 3 seeds")]),
         (gains("c", "clone", "online"), [Case(None, TASK, TOO_FEW, "c")]),
         (against("c", "a; b", 1), [Case(None, TASK, TOO_FEW, "c")]),
         (reaches("a", 30, 2000, TASK),
-         [Case(True, TASK, "a 31.0 at its best over 40 episodes within 2,000 steps")]),
+         [Case(True, TASK, "a 31.0 over the last 40 episodes within 2,000 steps")]),
         (reaches("a", 30, 1000, TASK),
-         [Case(False, TASK, "a 20.7 at its best over 40 episodes within 1,000 steps")]),
+         [Case(False, TASK, "a 20.7 over the last 40 episodes within 1,000 steps")]),
         (reaches("a", 40, 9000, TASK),
-         [Case(None, TASK, "a 31.0 at its best over 40 episodes within 2,000 steps")]),
+         [Case(None, TASK, "a 31.0 over the last 40 episodes within 2,000 steps")]),
         (reaches("a", 11, 9000, TASK), [Case(None, TASK, "a's clone is at 11.0 as it begins")]),
         (reaches("a", 30, 9000, "Other-v0"), []),
     ],
@@ -130,14 +144,15 @@ def test_a_metric_is_compared_too() -> None:
     assert case == Case(True, TASK, "b 6.00 is ahead of", "a 3.00")
 
 
-def test_the_best_of_many_short_evaluations_is_none() -> None:
+def test_a_level_is_that_of_the_last_evaluations_and_of_enough_episodes() -> None:
     values = [0.2, 0.9, 0.5, 0.6, 0.4, 0.7]
     part = [row | {"episodes": 20.0} for row in rows("a", [0, 0, *values], measure="success")]
-    assert best(part, "success", 9_000) == pytest.approx(0.7)  # of 0.9 and 0.5
-    assert best(part, "success", 1_000) == -np.inf  # 20 episodes alone
-    assert best([row | {"episodes": 15.0} for row in part], "success", 9_000) == pytest.approx(
-        2 / 3
-    )
+    assert lately(part, "success", 9_000) == pytest.approx(0.55)  # of 0.4 and 0.7
+    assert lately(part, "success", 3_000) == pytest.approx(0.7)  # of 0.9 and 0.5
+    assert lately(part, "success", 1_000) == -np.inf  # 20 episodes alone
+    few = [row | {"episodes": 15.0} for row in part]
+    assert lately(few, "success", 9_000) == pytest.approx(1.7 / 3)
+    assert lately([row | {"episodes": 90.0} for row in part], "success", 9_000) == 0.7
 
 
 def test_one_column_below_another() -> None:
@@ -205,7 +220,7 @@ def labels(value: object) -> list[str]:
 
 def told(case: Case) -> list[str]:
     mine = re.split(
-        r"'s clone | (?:loses |gains |gives |-?[\d.,]+ (?:is|to|at|before) )", case.seen
+        r"'s clone | (?:loses |gains |gives |-?[\d.,]+ (?:is|to|at|before|after|over) )", case.seen
     )[0]
     return [mine, *([case.whom.rsplit(" ", 1)[0]] if case.whom else [])]
 

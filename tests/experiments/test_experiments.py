@@ -72,6 +72,9 @@ def test_runs_are_chosen_and_seeds_come_one_after_the_other(tmp_path: Path) -> N
         (1, "a"),
     ]
     assert {run.variant.label for run in TWO.runs("small", methods=["bc"])} == {"b, less"}
+    more = replace(TWO, variants=[*TWO.variants, Variant("awac", "awac"), Variant("bc, 2", "bc")])
+    chosen = [run.variant.label for run in more.runs("small", methods=["awac", "bc"], seeds=1)]
+    assert chosen == ["b, less", "awac", "bc, 2"] * 2
     assert runs[1].folder(tmp_path) == tmp_path / "two/small/Pendulum-v1/b-less/seed-0"
     with pytest.raises(InputError, match="experiment two has no awca; did you mean awac"):
         next(TWO.runs("small", methods=["awca"]))
@@ -659,7 +662,7 @@ def test_others_code_leaves_rows_of_the_same_form_once(
 
 
 PEERS = {its.method for its in PARITY.variants if its.peer}
-OURS = [*PARITY.runs("small", seeds=1, methods=[*PEERS])]
+OURS = [run for run in PARITY.runs("small", seeds=1) if run.variant.method in PEERS]
 
 
 @pytest.mark.parametrize("run", OURS, ids=[run.variant.label for run in OURS])
