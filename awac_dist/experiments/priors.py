@@ -26,7 +26,8 @@ PRIORS = {  # name of its folder -> the command, but for the folder
     "pen": f"data recipe pen --policy {POLICIES}/pen-dapg.npz {CLONE}",
     "door": f"data recipe door --policy {POLICIES}/door-dapg.npz {CLONE}",
     "door-human": f"data recipe door --demonstrations {POLICIES}/door-v0_demos.pickle {CLONE}",
-    "relocate": f"data recipe relocate --policy {POLICIES}/relocate-dapg.npz {CLONE}",
+    "relocate": f"data recipe relocate --policy {POLICIES}/relocate-dapg.npz {CLONE} "
+    "--seed 1",  # by which the target lies on both sides of the object
     "push": "data recipe push --inline",
     "random": "data collect --env HalfCheetah-v5 --policy random --episodes 100",
     "half-trained": "launch --config sac --data --offline.updates 0 "
