@@ -53,7 +53,7 @@ class Experiment:
     budgets: Mapping[Budget, str]  # words, and with them how long a run is
     claim: str = ""  # a paper's, where one has it
     tasks: Mapping[str, str] = field(default_factory=lambda: {"HalfCheetah-v5": ""})
-    # id -> words; more behind the id tells apart what has the same one
+    # id -> words, which win over the budget's; more behind the id tells apart what has the same
     seeds: int = 3
     panels: Mapping[str, str] = field(default_factory=lambda: {"return": "return of an episode"})
     # columns of the results that are drawn, in words; metrics of updates go by their names
@@ -146,7 +146,7 @@ class Run(NamedTuple):
         """What the launcher is told, but for the run's folder."""
         its, budget = self.variant, self.experiment.budgets[self.budget]
         dear = its.small if self.budget == "small" else ""
-        told = (ALONE, self.experiment.tasks[self.task], budget, self.more, its.words, dear)
+        told = (ALONE, budget, self.experiment.tasks[self.task], self.more, its.words, dear)
         where = ["--config", its.preset or its.method, "--env", self.task.split()[0]]
         return [*where, "--seed", str(self.seed), *shlex.split(" ".join(told))]
 
