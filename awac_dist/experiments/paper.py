@@ -44,7 +44,7 @@ def locomotion(methods: Experiment) -> Experiment:
     its = part_of(
         methods,
         "locomotion",
-        "the paper's methods on HalfCheetah, and from clones as weak as its own on Walker2d and Ant",
+        "the paper's methods on HalfCheetah, and from clones as weak as its on Walker2d and Ant",
         "awac; abm; awr; bear; brac; dapg; marwil; sac, cloned; sac, no data; sac_bc",
         "(Figure 5) AWAC is best or tied everywhere; SAC+BC and BRAC tie it on HalfCheetah, ABM on "
         "Ant; BEAR starts best on Ant and Walker2d and stays flat; the SAC family dips",
