@@ -52,6 +52,7 @@ class Experiment:
     variants: Sequence[Variant]
     budgets: Mapping[Budget, str]  # words, and with them how long a run is
     claim: str = ""  # a paper's, where one has it
+    reading: str = ""  # of its table: what lies behind differences
     tasks: Mapping[str, str] = field(default_factory=lambda: {"HalfCheetah-v5": ""})
     # id -> words, which win over the budget's; more behind the id tells apart what has the same
     seeds: int = 3

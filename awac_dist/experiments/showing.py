@@ -33,6 +33,7 @@ LETTERS_AN_INCH = 11  # of the title
 MEASURES = {"return": "Returns", "success": "Successes at the last step"}
 COSTS = ("CPU s", "MB")  # told without an interval
 SECONDS_AN_HOUR = 3_600
+WIDTH = 95  # letters of a line
 STATISTICS = (
     "Interquartile means over the seeds (of fewer than four: means), in brackets 95 % intervals\n"
     "by a bootstrap over seeds; of three seeds it ends at the least and the largest, which is too\n"
@@ -56,6 +57,8 @@ def table(experiment: Experiment, rows: Sequence[Row], budget: Budget) -> str:
     lines += [f"![{experiment.name}]({experiment.file(budget)}.png)", ""]
     for task in dict.fromkeys(row["task"] for row in rows):
         lines += [*table_of_task(experiment, select(rows, task=task), task, budget), ""]
+    if experiment.reading:
+        lines += [*wrap(experiment.reading, WIDTH), ""]
     if episodes := max((row["episodes"] for row in rows if row["episodes"]), default=0):
         its = {"measure": experiment.measure, "Measures": MEASURES[experiment.measure]}
         lines += [RETURNS.format(**its, episodes=counted(int(episodes), "episode"))]

@@ -146,7 +146,12 @@ PARITY = Experiment(
             small=FEWER["crossq"],
         ),
     ],
-    {"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
+    reading="Where ours learn less (IQL, CQL, TD3+BC) they begin otherwise: with small outputs, as "
+    "AWAC's authors have it, theirs as PyTorch's layers do, and so do the lines called fan-in. "
+    "d3rlpy's CQL backs up the mean action, ours a sampled one, as its authors'. d3rlpy's BEAR, "
+    "mended or not, climbs Q of one action and has no slow copy of the policy; ours takes ten and "
+    "has one, as the paper's code. Whether that is all that lies between the two is not known.",
+    budgets={"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
      "--offline.updates 5000 --online.env_steps 0 --evaluation.every_updates 1000 "
      "--evaluation.curve_episodes 5 --evaluation.episodes 40"},
     groups={
@@ -161,6 +166,7 @@ PARITY = Experiment(
 SCRATCH = replace(
     PARITY,
     groups={},
+    reading="",
     name="scratch",
     of=PARITY.name,
     shows="SAC and normalised critics (CrossQ) from nothing, 100,000 steps; policies as experts",

@@ -520,6 +520,9 @@ def test_the_table_says_what_the_csv_does(tmp_path: Path) -> None:
     )
     assert "3 episodes" in text
     assert "Made on: this one." in text
+    read = table(replace(TWO, reading="They differ. " * 9), rows, "small")
+    assert "\n\nThey differ. They differ." in read
+    assert max(map(len, read.split("They", 1)[1].splitlines())) < 100
     dear = [{**each, "cpu_s": cost} for each, cost in zip(ONE, (None, 9000, 4500), strict=False)]
     assert "In all: 2 runs, 3.75 hours of one core." in table(TWO, dear, "small")
     assert "| b, less | 100 | 1,000 | 500 | 200 | 9,262 | 3.00 | 1 | half of it |" in table(
