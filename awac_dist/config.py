@@ -21,6 +21,8 @@ from awac_dist.reporting.config import ReportingConfig
 from awac_dist.rollout.config import RolloutConfig
 
 CLONE = "clone"  # the source of what the clone's trajectories add
+OURS = OFFLINE, ONLINE, CLONE
+ROWS_A_STEP = 2  # of the replay, at most: one for the step, one for where a fragment ends
 NOTHING_TO_CLONE = (
     "nothing to clone: no source holds demonstrations alone; if one does, say so: "
     "--data FILE,kind=demonstration"
@@ -191,10 +193,14 @@ class RunConfig(Checked):
             yield "data", "is empty: give some, or --offline.updates 0"
         for name in sorted(name for name in set(names) if names.count(name) > 1):
             yield "data", f"{name} is given twice"
-        sources = (OFFLINE, ONLINE, CLONE, *names)
+        for name in sorted({*names} & {*OURS}):
+            yield "data", f"{name} is what a run calls data of its own: write ./{name}"
+        sources = (*OURS, *names)
         yield from _share_problems("replay.mixture", self.replay.mixture or {}, sources)
         yield from _share_problems("replay.goals", self.replay.goals or {}, GOALS)
         yield from _contradictions(self)
+        if self.online.round_steps is not None:
+            yield from _round_contradictions(self, self.online.round_steps)
         if self.online.pause_steps is not None:
             yield from _pause_contradictions(self, self.online.pause_steps)
 
@@ -219,15 +225,6 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     if online.warmup_steps and online.warmup_steps >= online.env_steps:
         legal = f"below online.env_steps ({online.env_steps})"
         yield "online.warmup_steps", f"{online.warmup_steps} is not {legal}"
-    if online.round_steps is not None:
-        if online.round_steps > online.env_steps - online.warmup_steps:
-            legal = f"at most online.env_steps ({online.env_steps}) less online.warmup_steps"
-            yield "online.round_steps", f"{online.round_steps} is not {legal}"
-        if online.round_steps * online.updates_per_step < 1:
-            told = f"{online.updates_per_step} owes no update for {online.round_steps} steps"
-            yield "online.updates_per_step", told
-        if online.error_buffer is not None:
-            yield "online.error_buffer", f"{online.error_buffer} has no effect in rounds"
     if online.stop_at_return is not None and not config.evaluation.episodes:
         yield "online.stop_at_return", "has no effect where evaluation.episodes is 0"
     if config.runtime == "inline" and config.address is not None:
@@ -235,6 +232,21 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     if config.replay.capacity <= fragment_steps:
         legal = f"above rollout.fragment_steps ({fragment_steps})"
         yield "replay.capacity", f"{config.replay.capacity} is not {legal}"
+
+
+def _round_contradictions(config: RunConfig, steps: int) -> Iterator[tuple[str, str]]:
+    online, rows = config.online, ROWS_A_STEP * steps
+    if steps > online.env_steps - online.warmup_steps:
+        legal = f"at most online.env_steps ({online.env_steps}) less online.warmup_steps"
+        yield "online.round_steps", f"{steps} is not {legal}"
+    if config.replay.capacity < rows:
+        legal = f"at least {rows}, in which a round of {steps} steps is sure to fit"
+        yield "replay.capacity", f"{config.replay.capacity} is not {legal}"
+    if steps * online.updates_per_step < 1:
+        told = f"{online.updates_per_step} owes no update for {steps} steps"
+        yield "online.updates_per_step", told
+    if online.error_buffer is not None:
+        yield "online.error_buffer", f"{online.error_buffer} has no effect in rounds"
 
 
 def _pause_contradictions(config: RunConfig, steps: int) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,6 +18,7 @@ from awac_dist.tensors import Metrics
 
 MOMENTS = {"exp_avg": "gradient", "exp_avg_sq": "squared gradient"}  # of Adam
 UPDATES_KEPT = 2  # the one after which a number is not finite, and the one before it
+BYTES_KEPT = 1 << 28  # of batches, by all of which wide observations would fill the memory
 
 
 class CallRecord:
@@ -30,7 +31,8 @@ class CallRecord:
 
     def __init__(self, grad_steps: int = 0, evidence: str | None = None) -> None:
         self._grad_steps, self._evidence = grad_steps, evidence
-        self._blocks: list[Sequence[Tensor]] = []  # of each update
+        self._blocks: dict[int, Sequence[Tensor]] = {}  # of the last updates, by their numbers
+        self._bytes = 0  # of these
         self._rows: list[list[Tensor]] = []  # M numbers [] of each update
         self._names: list[str] = []
         self._values: Tensor | None = None  # [updates, M] on the CPU
@@ -40,11 +42,17 @@ class CallRecord:
 
         An InputError names a metric that is no tensor [], or of some updates alone.
         """
-        self._blocks.append(blocks)
+        self._keep(blocks)
         self._names = self._names or list(metrics)
         for name in {*self._names} ^ {*metrics}:
             raise InputError(f"metric {name}: some updates have it, some do not: {HOW_TO}")
         self._rows.append([_number(name, metrics[name]) for name in self._names])
+
+    def _keep(self, blocks: Sequence[Tensor]) -> None:
+        self._blocks[len(self._rows)] = blocks
+        self._bytes += _bytes(blocks)
+        while self._bytes > BYTES_KEPT and len(self._blocks) > UPDATES_KEPT:
+            self._bytes -= _bytes(self._blocks.pop(min(self._blocks)))
 
     def means(self) -> dict[str, float]:
         """Mean of each metric over the call, with one host synchronisation."""
@@ -63,9 +71,10 @@ class CallRecord:
         update, quantity = self._first_bad_metric()
         quantity = quantity or _first_bad_tensor(method)
         if quantity:
-            around = self._blocks[max(0, update + 1 - UPDATES_KEPT) : update + 1]
+            numbers = range(update + 1 - UPDATES_KEPT, update + 1)
+            around = [self._blocks[number] for number in numbers if number in self._blocks]
             done = self._grad_steps + update + 1
-            where = self._save(chain.from_iterable(around), quantity, done)
+            where = self._save([*chain.from_iterable(around)], quantity, done)
             raise RunFailed(f"{quantity} is not finite after update {done:,}{where}")
 
     def refused(self, error: NotFinite) -> RunFailed:
@@ -83,17 +92,23 @@ class CallRecord:
                 return update, self._names[column]
         return len(self._rows) - 1, ""
 
-    def _save(self, blocks: Iterable[Tensor], quantity: str, update: int) -> str:
+    def _save(self, around: Sequence[Tensor], quantity: str, update: int) -> str:
         """Write the blocks as a weights-only torch file; returns what to tell of it."""
         if self._evidence is None:
             return ""
-        content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in blocks]}
+        if not around:
+            return "; the batches around it were let go: see learner.updates_per_call"
+        content = {"quantity": quantity, "update": update, "blocks": [b.cpu() for b in around]}
         path = f"{self._evidence}/{update:09d}.pt"
         try:
             write_file(path, torch_bytes(content))
         except OSError as error:
             return f"; the batches around it are lost: {cannot_write(path, error)}"
         return f"; the batches around it are in {path}"
+
+
+def _bytes(blocks: Sequence[Tensor]) -> int:
+    return sum(block.nbytes for block in blocks)
 
 
 def _number(name: str, value: Any) -> Tensor:

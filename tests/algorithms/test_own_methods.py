@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from methods import ENV, make_batch, make_method
@@ -16,7 +18,7 @@ from awac_dist.algorithms.base import Method
 from awac_dist.algorithms.bc import BC, BCConfig
 from awac_dist.algorithms.td3 import TD3, TD3Config
 from awac_dist.cli.options import by_code, parse
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, RunFailed
 from awac_dist.learner.record import CallRecord
 from awac_dist.replay.layout import Layout, Wishes
 from awac_dist.tensors import Batch, Metrics
@@ -202,6 +204,24 @@ def test_metrics_of_some_updates_alone_are_told_and_never_taken_for_others() -> 
     assert record.means() == {"a": 1.0, "b": 2.0}
     with pytest.raises(InputError, match="metric a: some updates have it, some do not: see docs/"):
         record.add([], other)
+
+
+@pytest.mark.parametrize(("bad", "kept"), [(0, []), (3, [3.0]), (5, [4.0, 5.0])])
+def test_a_call_keeps_the_last_batches_that_fit(
+    bad: int, kept: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("awac_dist.learner.record.BYTES_KEPT", 3 * 4 * 100)
+    record, method = CallRecord(10, str(tmp_path)), make_method(BCConfig())
+    for update in range(6):
+        loss = torch.tensor(np.nan if update == bad else 1.0)
+        record.add([torch.full((100,), float(update))], {"loss": loss})
+    record.means()
+    where = f"batches around it are in {tmp_path}" if kept else "batches around it were let go"
+    with pytest.raises(RunFailed, match=f"loss is not finite after update {11 + bad}; the {where}"):
+        record.check(method)
+    for path in tmp_path.iterdir():
+        saved = torch.load(path, weights_only=True)
+        assert [float(block[0]) for block in saved["blocks"]] == kept
 
 
 @pytest.mark.parametrize("needs", [frozenset({"nonsense"}), ["nonsense"]])

@@ -336,6 +336,14 @@ def changed(path: str, value: Any) -> RunConfig:
     return put(config, path, value)
 
 
+@pytest.mark.parametrize(("capacity", "problems"), [(7_999, 1), (8_000, 0)])
+def test_a_round_fits_into_the_replay(capacity: int, problems: int) -> None:
+    """Its steps take a row each, and one more where a fragment of them ends."""
+    config = changed("replay.capacity", capacity)
+    config = put(put(config, "online.round_steps", 4_000), "rollout.fragment_steps", 1)
+    assert len(list(config.problems())) == problems
+
+
 def put(part: Any, path: str, value: Any) -> Any:
     name, _, rest = path.partition(".")
     return replace(part, **{name: put(getattr(part, name), rest, value) if rest else value})
@@ -347,7 +355,11 @@ def put(part: Any, path: str, value: Any) -> Any:
         ("workers", [0, -1, 10_001, HUGE], [1, 10_000, None]),
         ("shards", [0, 10_001, HUGE], [1, 10_000]),
         ("seed", [-1, 2**63, HUGE], [0, 2**63 - 1]),
-        ("data", [(), ("a", "a")], [("a", "b")]),
+        (
+            "data",
+            [(), ("a", "a"), ("online",), ("a", "offline,kind=prior"), ("clone",)],
+            [("a", "b"), ("./online", "clone/")],
+        ),
         ("clone.updates", [-1], [0]),
         ("clone.episodes", [-1], [0]),
         ("clone.batch_size", [0], [1]),
