@@ -775,7 +775,7 @@ def make_crew(
         )
         return handles[-1]
 
-    yield WorkerPool(start, 2, [shard]), handles, runtime
+    yield WorkerPool(start, 2, [shard], end=runtime.end), handles, runtime
     runtime.close()
 
 
