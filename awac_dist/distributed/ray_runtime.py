@@ -66,6 +66,12 @@ class RayRuntime(Runtime):
         self._ask(self._processes[-1])
         return RayHandle(actor, name)
 
+    def end(self, handle: RayHandle) -> None:
+        self._session.check(at_once=True)
+        ray.kill(handle.actor)
+        self._processes = [its for its in self._processes if its.actor is not handle.actor]
+        self._asked = {ref: its for ref, its in self._asked.items() if its in self._processes}
+
     def waits_for(self) -> str:
         self._hear()
         counts = Counter(its.needs for its in self._asked.values() if its.pid is None)

@@ -46,7 +46,7 @@ class Collector:
     Args:
         stream: (the run's seed, number of the worker, how often it was replaced).
         noise: What the policy's samples are made of; None: it acts by its mean.
-        watchdog: Is told of every step.
+        watchdog: Is told of every call into an environment.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class Collector:
         self._spec, self._stream = spec, tuple(stream)
         self._watchdog, self._by_mean = watchdog or Watchdog(None), noise is None
         with self._watchdog:
-            self._slots = [Slot(spec, noise or WhiteNoise, make_env) for _ in range(num_envs)]
+            parts = spec, noise or WhiteNoise, make_env, self._watchdog.beat
+            self._slots = [Slot(*parts) for _ in range(num_envs)]
         self.next_episode, self._fresh = 0, True
 
     def close(self) -> None:
@@ -90,7 +91,6 @@ class Collector:
         places = zip(self._slots, state.under_way, memories, fragments, strict=False)
         with self._watchdog:
             for slot, (episode, _), memory, recorded in places:
-                self._watchdog.beat()
                 try:
                     slot.go_on(self._stream, episode, recorded)
                 except EnvironmentFault as fault:
@@ -149,7 +149,6 @@ class Collector:
     def _begin(self, slot: Slot, collected: Collected) -> None:
         """Begin the stream's next episode, or the next that can be begun."""
         while True:
-            self._watchdog.beat()
             number, self.next_episode = self.next_episode, self.next_episode + 1
             try:
                 slot.begin(self._stream, number)
@@ -174,7 +173,6 @@ class Collector:
         actions = self._actions(slots, policy, collected)
         running, bounded = [], self._spec.bounded(actions)
         for slot, action, inside in zip(slots, actions, bounded, strict=True):
-            self._watchdog.beat()
             try:
                 terminated, truncated = slot.step(action, inside)
             except EnvironmentFault as fault:
@@ -195,6 +193,7 @@ class Collector:
         seen = stacked([slot.observation for slot in slots])
         noise = None if self._by_mean else stacked([s.noise(policy.noise_size) for s in slots])
         memory = _memory(slots, policy.memory_size) if policy.memory_size else NO_MEMORY
+        self._watchdog.beat()  # the policy's time is not that of the step before
         began = time.perf_counter()
         actions = policy.mean(seen, memory) if noise is None else policy.sample(seen, noise, memory)
         collected.policy_s += time.perf_counter() - began

@@ -23,6 +23,9 @@ MakeEnv = Callable[[EnvSpec], Environment]
 class Slot:
     """An environment and the episode it is in; its randomness is tied to the episode.
 
+    Args:
+        beat: Is called before each call into the environment.
+
     Attributes:
         episode: Number of the episode in the stream.
         steps: Steps of the episode that were cut.
@@ -32,8 +35,10 @@ class Slot:
         memory: [M] what the policy keeps from step to step, empty after a reset.
     """
 
-    def __init__(self, spec: EnvSpec, noise: MakeNoise, make: MakeEnv) -> None:
-        self._spec, self._process, self._make = spec, noise, make
+    def __init__(
+        self, spec: EnvSpec, noise: MakeNoise, make: MakeEnv, beat: Callable[[], object]
+    ) -> None:
+        self._spec, self._process, self._make, self._beat = spec, noise, make, beat
         self._env: Guarded | None = None
         with suppress(EnvironmentFault):  # which the first episode will tell
             self._env = self._made()
@@ -55,12 +60,14 @@ class Slot:
         self._record([], [])
         if self._env is None:
             self._env = self._made()
+        self._beat()
         began = time.perf_counter()
         seen = self._env.reset(self._reset_seed)
         self.env_s += time.perf_counter() - began
         self._see(seen)
 
     def _made(self) -> Guarded:
+        self._beat()
         with GUARD:
             return Guarded(self._make(self._spec), self._spec)
 
@@ -103,6 +110,7 @@ class Slot:
             EnvironmentFault: It raised, or answered what nothing can be learned from.
         """
         assert self._env is not None, "begin comes first"
+        self._beat()
         began = time.perf_counter()
         seen, reward, terminated, truncated, success = self._env.step(bounded)
         self.env_s += time.perf_counter() - began
@@ -117,6 +125,7 @@ class Slot:
         """Forget the fragment that was being recorded, and the environment: it may be broken."""
         self.recorded -= len(self._actions)
         self.faults_in_a_row += 1
+        self._beat()
         with suppress(EnvironmentFault):
             self.close()
 

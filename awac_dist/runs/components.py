@@ -51,7 +51,9 @@ class Components:
         self._replay = replace(config.replay, normalize_observations=normalize)
         self.shards = [self._start_shard(index) for index in range(plan.shards)]
         first = INCARNATIONS_PER_SESSION * self.session
-        self.workers = WorkerPool(self._start_worker, plan.workers, self.shards, first)
+        self.workers = WorkerPool(
+            self._start_worker, plan.workers, self.shards, first, end=self.runtime.end
+        )
 
     def start_learner(self) -> Handle:
         """One that knows nothing yet."""

@@ -109,4 +109,5 @@ class EvaluatorSupervisor:
         if self._attempts == ATTEMPTS:
             raise RunFailed(f"the evaluator died {ATTEMPTS} times in a row: {death} {HUNG}")
         self.died("evaluator", str(death))
+        self.loop.runtime.end(self._handle)  # it lives where what it asked has died
         self.start()

@@ -31,10 +31,14 @@ class LearnerSupervisor:
         self._rounds: list[Sequence[StreamState]] = []  # where streams were; it was not told yet
         self._deaths, self._died_at = 0, -1
         self._opened: str | None = None  # the checkpoint that the living learner goes on from
-        self.begin_anew()
+        self._begin()
 
     def begin_anew(self) -> None:
-        """Put a learner that knows nothing in the place of a dead one, if there was one."""
+        """Put a learner that knows nothing in the place of one that died."""
+        self._loop.runtime.end(self._handle)  # it lives, and keeps its GPU, where a shard died
+        self._begin()
+
+    def _begin(self) -> None:
         self._handle, self.training = self._start(), ""
         self._saving: Future | None = None
 

@@ -59,6 +59,7 @@ class WorkerPool:
     shards: Sequence[Handle]  # where they insert what they collect
     first: int = 0  # incarnation of this session: no other session uses one from there on
     died: Callable[[str, str], None] = lambda component, reason: None  # is told of each death
+    end: Callable[[Handle], object] = lambda handle: None  # ends one that is replaced, if it lives
 
     def __post_init__(self) -> None:
         self._workers = [self._begin(number, self.first) for number in range(self.count)]
@@ -153,7 +154,10 @@ class WorkerPool:
         return max(worker.position.incarnation + 1, self.first)
 
     def _replace(self, number: int, death: ComponentDied) -> _Worker:
-        """Put a new worker in the place of one that died as it started, or over a call."""
+        """Put a new worker in the place of one that died as it started, or over a call.
+
+        One that does not repeat itself, or could not be reached for a while, lives.
+        """
         old = self._workers[number]
         if old.call is not None:
             shards = range(len(self.shards))
@@ -164,6 +168,7 @@ class WorkerPool:
                 f"rollout worker {number} died {MAX_DEATHS} times in a row before it brought "
                 f"anything; the last time: {death} {HUNG}"
             )
+        self.end(old.handle)  # before: the new one may need its room
         new = self._begin(number, self._next_incarnation(old))
         new.lost, new.deaths = old.lost, old.deaths + 1
         self._workers[number] = new

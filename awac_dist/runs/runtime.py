@@ -58,6 +58,10 @@ class Runtime(ABC):
         """
 
     @abstractmethod
+    def end(self, handle: Any) -> None:
+        """End a component that another one takes the place of; it may be dead already."""
+
+    @abstractmethod
     def weights_reader(self, store: Any) -> WeightsReader:
         """How workers read the weight store, whose handle this is."""
 
@@ -104,6 +108,11 @@ class InlineRuntime(Runtime):
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> InlineHandle:
         return InlineHandle(component(*arguments, **named))
+
+    def end(self, handle: InlineHandle) -> None:
+        close = getattr(handle.component, "close", None)
+        if close is not None:
+            close()
 
     def weights_reader(self, store: InlineHandle) -> WeightStore:
         return store.component

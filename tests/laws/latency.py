@@ -262,6 +262,10 @@ class LateRuntime:
         self.components.append(Component(self, component.__name__, build))
         return self.components[-1]
 
+    def end(self, component: Component) -> None:
+        if not component.dead:
+            component.kill()
+
     def weights_reader(self, store: Any) -> Any:
         return Reader(store)
 

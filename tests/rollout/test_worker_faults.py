@@ -271,6 +271,70 @@ time.sleep(1.2)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+SLOW = """
+import gymnasium
+from awac_dist.envs.make import env_spec, make_task
+from awac_dist.policies.policy import UnitPolicy
+from awac_dist.rollout.collector import Collector
+spec = env_spec("Pendulum-v1")
+policy = UnitPolicy(spec)
+slow, fails = set(), []
+def wait(call):
+    if call in slow:
+        time.sleep(0.7)
+class Slow(gymnasium.Wrapper):
+    def __init__(self, env):
+        wait("make")
+        super().__init__(env)
+    def reset(self, **options):
+        wait("reset")
+        return super().reset(**options)
+    def step(self, action):
+        wait("step")
+        if fails:
+            raise ValueError(fails.pop())
+        return super().step(action)
+    def close(self):
+        wait("close")
+        super().close()
+def collector(num_envs=1):
+    make = lambda spec: Slow(make_task(spec))
+    return Collector(spec, num_envs, (0, 0, 0), make_env=make, watchdog=Watchdog(LIMIT))
+"""
+IN_TIME = {
+    "environments that are made": """
+slow.add("make")
+collector(2)
+""",
+    "steps that are done again": """
+first, again = collector(), collector()
+fragments = first.collect_steps(policy, 3, "online").fragments
+slow.add("step")
+again.resume(first.state(), [fragments])
+assert again.state() == first.state()
+""",
+    "an environment that is made anew": """
+slow.update(["make", "reset", "step", "close"])
+first = collector()
+fails.append("once")
+assert first.collect_steps(policy, 1, "online").faults
+""",
+    "a policy": """
+first = collector()
+slow.update(["step", "act"])
+sample = policy.sample
+policy.sample = lambda *seen: [wait("act"), sample(*seen)][1]
+first.collect_steps(policy, 2, "online")
+""",
+}
+
+
+@pytest.mark.parametrize("what", IN_TIME)
+def test_calls_in_time_that_follow_each_other_are_not_taken_for_hung(what: str) -> None:
+    done = watched(1.0, SLOW + IN_TIME[what])  # two of 0.7 s are over the limit
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # Workers.
 
 
@@ -711,7 +775,7 @@ def make_crew(
         )
         return handles[-1]
 
-    yield WorkerPool(start, 2, [shard]), handles, runtime
+    yield WorkerPool(start, 2, [shard], end=runtime.end), handles, runtime
     runtime.close()
 
 

@@ -36,6 +36,8 @@ class Ready:
 class Dead:
     """A component whose answers do not come."""
 
+    component = None
+
     def post(self, method: str, *arguments: Any, **named: Any) -> Gone:
         return Gone()
 

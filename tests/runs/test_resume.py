@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -21,6 +22,7 @@ from awac_dist.algorithms.bc import BCConfig
 from awac_dist.config import RunConfig
 from awac_dist.data.experience import list_files, read_fragments
 from awac_dist.data.sources import episodes, find
+from awac_dist.distributed.ray_runtime import RayRuntime
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.evaluation.evaluator import Evaluator
 from awac_dist.files import seal, sealed, write_file
@@ -71,14 +73,20 @@ class MortalRuntime(InlineRuntime):
     def __init__(self, kind: type, lives: Sequence[int], *, after: bool = False) -> None:
         super().__init__(RESOURCES)
         self._kind, self._lives, self._after = kind, list(lives), after
+        self.living: list[type] = []
 
     def start(
         self, component: type, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0, **named: Any
     ) -> InlineHandle:
         handle = super().start(component, *arguments, **named)
+        self.living.append(component)
         if component is self._kind and self._lives:
             return MortalHandle(handle.component, self._lives.pop(0), after=self._after)
         return handle
+
+    def end(self, handle: InlineHandle) -> None:
+        super().end(handle)
+        self.living.remove(type(handle.component))
 
 
 PLACES = ("folder", "store")
@@ -408,6 +416,43 @@ def test_a_worker_that_dies_over_what_it_did_already_costs_nothing(
     known = driver.learner.register()
     assert known.steps("online") == driver.progress.env_steps == 300
     assert logged_steps(str(tmp_path)) == 900
+
+
+@pytest.mark.parametrize("kind", [Learner, Evaluator, RolloutWorker])
+def test_whoever_is_replaced_is_ended(config: RunConfig, tmp_path: Path, kind: type) -> None:
+    """It may live: what it asked has died, or it could not be reached for a while."""
+    runtime = MortalRuntime(kind, [2, 2])
+    _, _, driver = run(config, runtime, tmp_path)
+    assert driver.progress.env_steps == 300
+    assert not runtime._lives
+    assert sorted(its.__name__ for its in runtime.living) == [
+        "Evaluator",
+        "Learner",
+        "ReplayShard",
+        "RolloutWorker",
+        "RolloutWorker",
+        "WeightStore",
+    ]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_workers_that_do_not_repeat_themselves_leave_room_for_others(
+    awac: RunConfig, tmp_path: Path
+) -> None:
+    """On as many cores as there are workers."""
+    with pytest.raises(Killed):
+        run(awac, InlineRuntime(RESOURCES), tmp_path, look=killed_at(60))
+    other = replace(awac, learner=replace(awac.learner, batch_size=31))
+    deadline, runtime = time.monotonic() + 60, RayRuntime()
+    assert runtime.resources == RESOURCES
+    _, witness, driver = run(
+        other, runtime, tmp_path, session=1, stop=lambda: time.monotonic() > deadline
+    )
+    assert time.monotonic() < deadline
+    assert driver.progress.env_steps >= 300
+    assert {who for who, _ in witness.deaths} == {"rollout worker 0", "rollout worker 1"}
+    assert all("does not do again" in reason for _, reason in witness.deaths)
 
 
 @pytest.mark.parametrize("updates", [25, 60, 100, 135])
