@@ -25,6 +25,7 @@ from pyarrow import fs
 
 from awac_dist.data import journal, parquet
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
+from awac_dist.data.rows import to_episode
 from awac_dist.errors import InputError, naming, writable
 from awac_dist.files import head, resolve
 from awac_dist.types import EnvSpec, Episode
@@ -206,7 +207,7 @@ def read_fragments(
         wanted = [belongs(stream) for stream in zip(*columns, strict=True)]
     fragments: list[LoggedFragment] = []
     for number, row in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
-        episode = parquet.to_episode(path, number, row)
+        episode = to_episode(path, number, row)
         with naming(f"{path}: row {number}: its fragments cannot be told apart"):
             marks = [Mark(**mark) for mark in row["pieces"][0].as_py()]
             fragments += split(row["source"][0].as_py(), episode, marks)
