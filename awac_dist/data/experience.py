@@ -5,7 +5,8 @@
 
 Names tell shard, session and a running number. A Parquet file is whole or absent, and while both
 are there the journal no longer counts. Where files cannot grow (object stores), every fragment
-becomes a Parquet file of its own: slower, and just as safe.
+becomes a Parquet file of its own: slower, and just as safe. A `shard-003-s002.released` says how
+many of the shard's rows nobody asks for any more, in this session; without it, none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, compress, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +27,13 @@ from pyarrow import fs
 
 from awac_dist.data import journal, parquet
 from awac_dist.data.fragments import LoggedFragment, Mark, join_logged, split
+from awac_dist.data.rows import to_episode
 from awac_dist.errors import InputError, naming, writable
-from awac_dist.files import head, resolve
+from awac_dist.files import head, resolve, written_aside
 from awac_dist.types import EnvSpec, Episode
 
 STEPS_PER_FILE = 20_000
+LONGEST_NOTE = 20  # digits
 NAME = re.compile(r"shard-(\d+)-s(\d+)-(\d+)\.(parquet|journal)")
 STREAM_COLUMNS = ("worker", "incarnation", "episode")
 MARKS = pa.list_(pa.struct([(name, pa.int64()) for name in Mark._fields]))
@@ -59,7 +63,7 @@ class ExperienceLog:
         self._folder = str(Path(name).absolute()) if self._can_grow else folder
         self._number = -1  # of the next file; not known before the folder was looked at
         self._journal: journal.Journal | None = None
-        self._time = 0
+        self._time = self._noted = 0
         with writable(folder):
             filesystem.create_dir(name, recursive=True)
 
@@ -83,6 +87,26 @@ class ExperienceLog:
             self._write(self._journal.fragments)
             self._journal.remove()
             self._journal = None
+
+    def release(self, rows: int) -> None:
+        """Note that nobody asks for the shard's first so many rows any more.
+
+        Only once a file's worth is new; if it cannot be written, the shard loads more one day.
+        """
+        if rows - self._noted < STEPS_PER_FILE:
+            return
+        with (
+            suppress(OSError, InputError),
+            written_aside(self._note) as (filesystem, aside),
+            filesystem.open_output_stream(aside) as file,
+        ):
+            file.write(b"%d" % rows)
+            self._noted = rows
+
+    def released(self) -> int:
+        """How many rows `release` noted last in this session."""
+        noted = head(self._note, LONGEST_NOTE)
+        return int(noted) if noted.isdigit() else 0
 
     def own(self) -> Iterator[LoggedFragment]:
         """What this shard logged in this session, in the order of acceptance."""
@@ -132,9 +156,17 @@ class ExperienceLog:
     def _own_files(self) -> list[LogFile]:
         return [file for file in list_files(self._folder) if file[:2] == self._own]
 
-    def _path(self, suffix: str) -> str:
+    @property
+    def _note(self) -> str:
+        return f"{self._stem}.released"
+
+    @property
+    def _stem(self) -> str:
         session, shard = self._own
-        return f"{self._folder}/shard-{shard:03d}-s{session:03d}-{self._number:06d}{suffix}"
+        return f"{self._folder}/shard-{shard:03d}-s{session:03d}"
+
+    def _path(self, suffix: str) -> str:
+        return f"{self._stem}-{self._number:06d}{suffix}"
 
     def _write(self, fragments: list[LoggedFragment]) -> None:
         write_fragments(self._path(".parquet"), fragments, self._spec)
@@ -206,7 +238,7 @@ def read_fragments(
         wanted = [belongs(stream) for stream in zip(*columns, strict=True)]
     fragments: list[LoggedFragment] = []
     for number, row in compress(parquet.read_rows(path), wanted) if any(wanted) else ():
-        episode = parquet.to_episode(path, number, row)
+        episode = to_episode(path, number, row)
         with naming(f"{path}: row {number}: its fragments cannot be told apart"):
             marks = [Mark(**mark) for mark in row["pieces"][0].as_py()]
             fragments += split(row["source"][0].as_py(), episode, marks)

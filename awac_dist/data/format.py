@@ -8,6 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
+from awac_dist.data.shares import Takes
 from awac_dist.errors import InputError
 from awac_dist.types import Episode
 
@@ -38,6 +39,8 @@ class Format:
     the remedy. `reads` yields (number, episode) for every `of`-th episode of the file from `index`
     on, given (path, (index, of)), in bounded memory; only its share is turned into arrays.
     A format that has a choice of columns gives both the user's `Keys` as their last argument.
+    One whose rows may be parts of episodes that lie in several files has `reads_parts`: as `reads`,
+    given (path, whether a row is to be read).
     """
 
     name: str  # as people call it
@@ -47,6 +50,7 @@ class Format:
     suffixes: tuple[str, ...] = ()  # of names that promise it: it says what is wrong with such
     place: Callable[[str], str] = str  # where a name that is no path lies on this machine
     choices: tuple[str, ...] = ()  # columns whose keys the user may choose
+    reads_parts: Callable[[str, Takes], Iterator[tuple[int, Episode]]] | None = None
 
     def describe(self, path: str, keys: Keys = OWN_KEYS) -> FileInfo:
         """What a file says of itself."""

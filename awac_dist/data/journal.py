@@ -27,6 +27,8 @@ from awac_dist.data import parquet
 from awac_dist.data.arrow import check_message, check_types
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import LoggedFragment, join_logged
+from awac_dist.data.rows import to_episode
+from awac_dist.data.shares import Part, Takes
 from awac_dist.errors import InputError, naming, writable
 from awac_dist.files import head, read_file
 from awac_dist.types import EnvSpec, Episode
@@ -120,7 +122,7 @@ def read(path: str) -> Contents:
             else:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(payload), found.schema)
                 batch.validate(full=True)
-                episode = parquet.to_episode(path, len(found.fragments), batch)
+                episode = to_episode(path, len(found.fragments), batch)
                 own = [batch.column(name)[0].cast(kind).as_py() for name, kind in OWN.items()]
                 if None in own:
                     raise ValueError("it does not say how the log came by it")
@@ -189,9 +191,18 @@ def _read_episodes(path: str, share: tuple[int, int]) -> Iterator[tuple[int, Epi
     yield from islice(enumerate(_joined(path, read(path))), index, None, of)
 
 
+def _read_parts(path: str, takes: Takes) -> Iterator[tuple[int, Episode]]:
+    for number, episode in enumerate(_joined(path, read(path))):
+        origin, ended = episode.origin, episode.terminated or episode.truncated
+        if takes(Part(origin.stream, origin.start, ended)):
+            yield number, episode
+
+
 def _joined(path: str, found: Contents) -> list[Episode]:
     with naming(f"{path}: its fragments do not fit together"):
         return [episode for _, episode, _ in join_logged(found.fragments)]
 
 
-FORMAT = Format("awac_dist journal", _looks_like, _describe, _read_episodes, (SUFFIX,))
+FORMAT = Format(
+    "awac_dist journal", _looks_like, _describe, _read_episodes, (SUFFIX,), reads_parts=_read_parts
+)

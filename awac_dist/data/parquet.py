@@ -13,22 +13,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
-from itertools import islice
-from typing import Any, get_args
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from awac_dist.data.arrow import count_parquet
 from awac_dist.data.columns import Place, widths
 from awac_dist.data.fitting import check_goals
 from awac_dist.data.format import FileInfo, Format
-from awac_dist.data.fragments import GOALS, STATES, STEPS
+from awac_dist.data.fragments import GOALS
+from awac_dist.data.rows import NEEDED, ORIGIN_COLUMNS, part_of, to_episode
+from awac_dist.data.shares import Takes
 from awac_dist.errors import InputError, naming
 from awac_dist.files import RECORD_BYTES, Budget, open_input, written_aside
-from awac_dist.types import Array, EnvSpec, Episode, Kind, Origin
+from awac_dist.types import EnvSpec, Episode
 
 TAIL = 8  # bytes behind the footer: its length, and PAR1
 SEAL = b"awac_dist CRC-32"  # 4 bytes follow: the checksum
@@ -41,17 +42,6 @@ FLOAT_LEAVES = [
     "actions.list.element.list.element",
     "rewards.list.element",
 ]
-ORIGIN_COLUMNS = {
-    "kind": pa.string(),
-    "policy_version": pa.int64(),
-    "worker": pa.int32(),
-    "incarnation": pa.int32(),
-    "episode": pa.int64(),
-    "start": pa.int32(),
-    "seed": pa.int64(),
-}
-FLAT = ("rewards", "successes")  # a number a step
-NEEDED = ("observations", "actions", "rewards", "terminated", "truncated")  # may be all there is
 
 
 @cache  # a fifth of what an insert of 250 steps costs
@@ -164,13 +154,20 @@ def _width(field: pa.Field) -> int:
 def read_episodes(path: str, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Episode]]:
     """Yield (row number, episode) of every row that falls to share (index, of how many)."""
     index, of = share
+    turns = cycle(range(of))
+    return read_parts(path, lambda _: next(turns) == index)
+
+
+def read_parts(path: str, takes: Takes) -> Iterator[tuple[int, Episode]]:
+    """Yield (row number, episode) of every row that is taken."""
     check_whole(path)
     info = read_info(path)
-    for number, row in islice(read_rows(path), index, None, of):
-        episode = to_episode(path, number, row)
-        sizes = (info.observation_size, info.action_size)
-        Place(path, f"row {number}").check_widths(episode, sizes)
-        yield number, episode
+    for number, row in read_rows(path):
+        if takes(part_of(path, number, row)):
+            episode = to_episode(path, number, row)
+            sizes = (info.observation_size, info.action_size)
+            Place(path, f"row {number}").check_widths(episode, sizes)
+            yield number, episode
 
 
 def read_rows(path: str) -> Iterator[tuple[int, pa.Table]]:
@@ -251,46 +248,11 @@ def _column(field: pa.Field, episodes: Sequence[Episode]) -> pa.Array:
     return pa.ListArray.from_arrays(ends.astype(np.int32), leaves, mask=missing)
 
 
-def to_episode(path: str, number: int, row: pa.Table | pa.RecordBatch) -> Episode:
-    """The episode in a table of one row, which errors call by its number in the file."""
-    names = row.schema.names
-
-    def value(name: str) -> Any:
-        return row.column(name)[0] if name in names else None
-
-    with naming(f"{path}: row {number}", "write the columns as docs/data.md has them"):
-        columns: dict[str, Any] = {
-            name: _floats(name, value(name)) for name in (*STATES, *STEPS) if name in names
-        }
-        known = {name: value(name).as_py() for name in ORIGIN_COLUMNS if name in names}
-        origin: dict[str, Any] = {"kind": "prior", "episode": number}
-        origin |= {name: its for name, its in known.items() if its is not None}
-        for name, its in origin.items():
-            if its not in get_args(Kind) if name == "kind" else type(its) is not int:
-                raise ValueError(f"{name} is {ascii(its)[:40]}")
-        ended = {name: value(name).as_py() for name in ("terminated", "truncated")}
-        if not all(isinstance(its, bool) for its in ended.values()):
-            raise ValueError("terminated and truncated are not true or false")
-        return Episode(**columns, **ended, origin=Origin(**origin))
-
-
-def _floats(name: str, found: Any) -> Array | None:
-    """A list of numbers, or of vectors alike in width, as an array; None for null."""
-    if not found.is_valid:
-        if name in NEEDED:
-            raise ValueError(f"{name} is missing")
-        return None
-    if not hasattr(found, "values"):
-        raise ValueError(f"{name} is of {found.type}, no list")
-    values, shape = found.values, [len(found.values)]
-    if hasattr(values.type, "value_type"):
-        sizes = pc.unique(pc.list_value_length(values)).to_pylist() or [0]
-        if len(sizes) > 1 or None in sizes:
-            raise ValueError(f"{name} are not alike in width")
-        shape, values = [*shape, *sizes], values.flatten()
-    if len(shape) != 1 + (name not in FLAT):
-        raise ValueError(f"{name} is a list of {found.type.value_type}")
-    return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)
-
-
-FORMAT = Format("awac_dist Parquet", _looks_like, read_info, read_episodes, (".parquet",))
+FORMAT = Format(
+    "awac_dist Parquet",
+    _looks_like,
+    read_info,
+    read_episodes,
+    (".parquet",),
+    reads_parts=read_parts,
+)

@@ -21,6 +21,7 @@ from awac_dist.data.fitting import check_goals, check_sizes, is_same
 from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
+from awac_dist.data.shares import Share
 from awac_dist.errors import InputError, naming
 from awac_dist.files import PART, open_input, resolve
 from awac_dist.types import EnvSpec, Episode, Kind
@@ -188,16 +189,24 @@ def _read(
     source: Source, infos: list[FileInfo], index: int = 0, of: int = 1
 ) -> Iterator[tuple[SourceFile, int, int, Episode]]:
     """Yield (file, number in the file, number in the source, episode) of a share."""
-    before = 0
+    before, share = 0, Share(index, of)
     for file, info in zip(source.files, infos, strict=True):
-        own_share = ((index - before) % of, of)
-        for number, episode in FORMATS[file.format].read(file.path, own_share, source.keys):
+        for number, episode in _rows(source, file, info, share):
             kind = source.kind or episode.origin.kind
             told = replace(episode, origin=replace(episode.origin, kind=kind))
             parts = cut(told, source.episode_steps) if source.episode_steps else (told,)
             for part in parts:
                 yield file, number, before + number, part
         before += info.episodes
+
+
+def _rows(
+    source: Source, file: SourceFile, info: FileInfo, share: Share
+) -> Iterator[tuple[int, Episode]]:
+    known = FORMATS[file.format]
+    if known.reads_parts is not None:
+        return known.reads_parts(file.path, share.takes)
+    return known.read(file.path, share.pass_over(info.episodes), source.keys)
 
 
 class _Found(NamedTuple):

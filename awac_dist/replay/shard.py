@@ -91,7 +91,8 @@ class ReplayShard:
         """Read this shard's share of the prior data, then what the log holds for it.
 
         Once, however often it is asked for. Of earlier sessions it reads its share of all shards'
-        logs, then what it logged itself in this session.
+        logs, then what it logged itself in this session; what the log knows to be released of
+        either takes its rows and is not held.
 
         Args:
             forgotten: Keys of its online fragments that nobody asks for any more.
@@ -137,6 +138,8 @@ class ReplayShard:
         """
         self.load()
         self.online.release(released)
+        if self._log is not None:
+            self._log.release(self.online.ring.oldest_row - ONLINE_ROWS)
         known = cursor.placements if cursor and cursor.boot == self._boot else 0
         news = self._announced[known:]
         cursor = Cursor(self._boot, len(self._announced))
@@ -238,21 +241,27 @@ class ReplayShard:
         loaded.extents.append(extents)
 
     def _load_log(self, log: ExperienceLog, forgotten: Collection[Key]) -> None:
+        released = ONLINE_ROWS + log.released()
         for fragment in log.earlier(lambda its: shard_of(its, self._num_shards) == self._index):
-            self._restore(fragment, forgotten)
+            self._restore(fragment, forgotten, released)
         for fragment in log.own():
-            place = self._restore(fragment, forgotten)
+            place = self._restore(fragment, forgotten, released)
             if place.row != fragment.row:
                 raise InputError(
                     f"replay shard {self._index}: what it kept in row {fragment.row} would now lie "
                     f"in row {place.row}: the prior data or the log was changed under a run; "
                     "put it back, or start a new run"
                 )
+        self.online.release(released)
 
-    def _restore(self, fragment: LoggedFragment, forgotten: Collection[Key]) -> Placement:
+    def _restore(
+        self, fragment: LoggedFragment, forgotten: Collection[Key], released: int
+    ) -> Placement:
         key = _key(fragment.episode)
         if key not in self._accepted:
-            self._accept(fragment.episode, fragment.source, key, keep=key not in forgotten)
+            is_past = fragment.source == ONLINE and self.online.ring.next_row < released
+            keep = key not in forgotten and not is_past
+            self._accept(fragment.episode, fragment.source, key, keep=keep)
         return self._accepted[key].place
 
     def _accept(self, fragment: Episode, source: str, key: Key, *, keep: bool = True) -> None:

@@ -150,8 +150,8 @@ def test_fragments_of_an_episode_share_its_number_and_leave_out_what_was_looked_
     assert_is(first, 50, 1, (False, True), 0)
     assert_is(second, 0, 2, (False, False), 1)
     assert_is(third, 2, 1, (True, False), 1, start=2)
-    [(_, alone)] = read(path, (2, 3))
-    assert_is(alone, 2, 1, (True, False), 1, start=2)
+    shares = [[number for number, _ in read(path, (index, 3))] for index in range(3)]
+    assert shares == [[0], [1, 2], []]
     finished = write_items(tmp_path / "f.parquet", [packed(e.to_numpy()) for e in (whole, rest)])
     assert_is(read(finished)[1][1], 2, 1, (True, False), 0, start=2)
 

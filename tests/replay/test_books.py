@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from logging_fragments import first, key, make_shard
+from logging_fragments import SPEC, first, key, make_shard
 
+from awac_dist.data import experience
 from awac_dist.errors import InputError
 from awac_dist.messages import Announced, Cursor, StreamState, shard_of
 from awac_dist.replay.books import Books
+from awac_dist.replay.layout import Layout, Wishes
+from awac_dist.replay.memory import ONLINE_ROWS
 from awac_dist.replay.sampler import ONLINE, Sampler
 from awac_dist.replay.shard import ReplayShard
 from awac_dist.runs.runtime import InlineHandle
-from awac_dist.types import Episode
+from awac_dist.types import Array, Episode
 
-CAPACITY = 150
+CAPACITY, FILE = 150, 60
+WISHES = Wishes(frozenset({"returns", "next_actions", "initial_observations"}), n_steps=5)
 
 
 class Replay:
@@ -52,6 +56,21 @@ class Replay:
     def insert(self, fragment: Episode, source: str) -> None:
         home = shard_of(fragment.origin.stream, len(self.shards))
         self.shards[home].insert(fragment, source)
+
+    def held(self) -> list[int]:
+        """Online rows that each shard holds."""
+        rings = [shard.online.ring for shard in self.shards]
+        return [ring.next_row - ring.oldest_row for ring in rings]
+
+    def batch(self) -> Array:
+        """Transitions with what follows from their episodes, drawn from all that is in play."""
+        drawn, layout = self.sampler.draw(0, 500), Layout.of(SPEC, WISHES)
+        block = np.full((500, layout.width), np.nan, np.float32)
+        for index, shard in enumerate(self.shards):
+            mine = drawn.shards == index
+            known = self.sampler.known(index)
+            block[mine] = shard.take(drawn.rows[mine], None, WISHES, known)
+        return block
 
     def drawn(self) -> list[tuple[int, ...]]:
         return [tuple(name) for name in self.sampler.keys().get(ONLINE, np.empty(0)).tolist()]
@@ -199,6 +218,60 @@ def test_a_shard_is_told_which_of_its_own_fragments_are_forgotten(
     assert len(gone) > 50
     assert sorted(key for its in told.values() for key in its) == gone
     assert all(shard_of(key[:3], 3) == index for index, its in told.items() for key in its)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_shard_that_starts_again_holds_what_it_held_and_at_most_a_file_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int
+) -> None:
+    monkeypatch.setattr(experience, "STEPS_PER_FILE", FILE)
+    replay, seen = Replay(tmp_path, shards, CAPACITY), 0
+    for number, (fragment, source) in enumerate(first(240)):
+        replay.insert(fragment, source)
+        replay.books.register()
+        if number == 170:
+            state = replay.books.state()
+            replay.begin(shards + 1)
+            replay.books.restore(state)
+            replay.books.register()
+        if number in (90, 171, 239):
+            replay.books.register()
+            held, batch = replay.held(), replay.batch()
+            for index in range(len(replay.shards)):
+                replay.restart(index)
+                replay.shards[index].load()
+            for ours, before in zip(replay.held(), held, strict=True):
+                assert before <= ours < before + FILE
+            seen = sum(shard.online.ring.next_row - ONLINE_ROWS for shard in replay.shards)
+            np.testing.assert_array_equal(replay.batch(), batch)
+            replay.books.register()
+            assert replay.held() == held
+            np.testing.assert_array_equal(replay.batch(), batch)
+    assert seen > 6 * CAPACITY
+
+
+def test_what_is_released_is_noted_seldom_and_a_damaged_note_loads_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experience, "STEPS_PER_FILE", FILE)
+    replay, notes = Replay(tmp_path, 1, CAPACITY), set()
+    note = tmp_path / "shard-000-s000.released"
+    for fragment in online(150):
+        replay.insert(fragment, ONLINE)
+        replay.books.register()
+        if note.exists():
+            notes.add(int(note.read_text()))
+    replay.books.register()
+    ring = replay.shards[0].online.ring
+    rows = ring.next_row - ring.first_row
+    assert 5 < len(notes) <= rows / FILE
+    note.write_bytes(b"12\xff")
+    replay.restart(0)
+    replay.shards[0].load()
+    assert replay.held() == [rows]
+    replay.books.register()
+    assert replay.held() == [ring.next_row - ring.oldest_row]
+    assert int(note.read_text()) == ring.oldest_row - ring.first_row
 
 
 @pytest.mark.parametrize("source", ["clone", ONLINE])

@@ -1,18 +1,22 @@
 """The replay on counting data: every observation is the number of its step in all the data."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import logging_fragments
 import numpy as np
 import pytest
 from counting import GAMMA, LAYOUT, SPEC, Counter, check_counting, rows_of
 from logging_fragments import insert
 from scipy.stats import chisquare
 
+from awac_dist.data import experience, journal, parquet
 from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.parquet import write_episodes
-from awac_dist.data.sources import Source, open_source
+from awac_dist.data.shares import Part, Share
+from awac_dist.data.sources import EXPERIENCE, Source, open_source
 from awac_dist.messages import Placement
 from awac_dist.replay.books import Books
 from awac_dist.replay.config import ReplayConfig
@@ -224,6 +228,61 @@ def test_batches_are_the_same_for_any_number_of_shards(tmp_path: Path) -> None:
     check_counting(expected)
     for num_shards in (2, 3):
         np.testing.assert_array_equal(drawn_from_files(arguments, num_shards), expected)
+
+
+def cut_log(folder: Path) -> Path:
+    """The log of two sessions, a flushed one and a killed one, some of whose files came twice."""
+    for session in (0, 1):
+        log = ExperienceLog(str(folder / EXPERIENCE), 0, logging_fragments.SPEC, session)
+        for fragment, name in logging_fragments.first(150, seed=session):
+            log.insert(fragment, name)
+        if not session:
+            log.flush()
+    for number, file in enumerate(sorted(folder.glob(f"{EXPERIENCE}/*.parquet"))):
+        if number % 3 == 0:
+            shutil.copy(file, f"{file.with_suffix('')}-copy.parquet")
+    return folder
+
+
+def test_what_follows_in_the_episode_of_a_log_is_the_same_for_any_number_of_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experience, "STEPS_PER_FILE", 25)
+    spec, needs = logging_fragments.SPEC, ("returns", "next_actions", "initial_observations")
+    source, wishes = open_source(str(cut_log(tmp_path)), spec), Wishes(frozenset(needs), n_steps=5)
+    assert {file.format for file in source.files} == {parquet.FORMAT.name, journal.FORMAT.name}
+    blocks = []
+    for count in (1, 2, 3, 5):
+        shards = [make_shard(index, count, sources=[source], spec=spec) for index in range(count)]
+        held = [shard.since(None).placements for shard in shards]
+        sizes = [sum(place.length for place in its) for its in held]
+        assert max(sizes) < 2 * sum(sizes) / count
+        lengths = [shard.load().transitions.total() for shard in shards]
+        assert lengths == sizes
+        places = sorted((place for its in held for place in its), key=lambda its: its.key)
+        rows = [(place.shard, rows_of(place.row, place.length)) for place in places]
+        blocks.append(np.concatenate([shards[n].take(its, None, wishes) for n, its in rows]))
+    for block in blocks[1:]:
+        np.testing.assert_array_equal(block, blocks[0])
+
+
+def test_an_episode_s_parts_go_together_and_whole_episodes_in_turn() -> None:
+    shares = [Share(index, 2) for index in range(2)]
+
+    def home(episode: int, start: int = 0, *, ended: bool = False, worker: int = 0) -> int:
+        part = Part((worker, 0, episode), start, ended)
+        [index] = [index for index, share in enumerate(shares) if share.takes(part)]
+        return index
+
+    assert [home(n, ended=True) for n in range(4)] == [0, 1, 0, 1]
+    for fragments in (2, 3, 4):  # as many of each episode: a file of an object store has one
+        mine = [
+            home(n, 9 * k, ended=k == fragments - 1) for n in range(4) for k in range(fragments)
+        ]
+        assert mine == [0] * fragments + [1] * fragments + [0] * fragments + [1] * fragments
+    assert [home(0, worker=-1) for _ in range(4)] == [0, 1, 0, 1]  # of files of one row each
+    assert [home(n, worker=-1) for n in (5, 6)] == [0, 1]
+    assert [home(n, 9, worker=-1) for n in (6, 5)] == [1, 0]
 
 
 def sampler_of(sizes: dict[str, int], mixture: dict[str, float]) -> Sampler:

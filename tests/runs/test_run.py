@@ -10,10 +10,12 @@ import ray
 from running import run, small, small_config, write_demonstrations
 
 from awac_dist.algorithms import name_of
+from awac_dist.algorithms.algae_dice import AlgaeDICEConfig
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import MethodConfig
 from awac_dist.algorithms.bc import BCConfig
 from awac_dist.config import RunConfig
+from awac_dist.data import experience
 from awac_dist.data.parquet import read_episodes
 from awac_dist.data.sources import open_source
 from awac_dist.distributed.ray_runtime import RayRuntime
@@ -65,6 +67,16 @@ def test_a_compiled_sync_run_repeats_bit_for_bit(
 def test_the_number_of_shards_changes_no_number(config: RunConfig, tmp_path: Path) -> None:
     one = inline(config, tmp_path / "one")
     assert np.array_equal(one, inline(replace(config, shards=3), tmp_path / "three"))
+
+
+def test_the_number_of_shards_changes_no_number_where_the_data_is_a_run_s_log(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experience, "STEPS_PER_FILE", 50)  # so that files cut episodes
+    inline(config, tmp_path / "log")
+    later = replace(config, data=(str(tmp_path / "log"),), algorithm=small(AlgaeDICEConfig()))
+    one = inline(later, tmp_path / "one")
+    assert np.array_equal(one, inline(replace(later, shards=3), tmp_path / "three"))
 
 
 def test_how_calls_are_cut_changes_no_number(config: RunConfig, tmp_path: Path) -> None:

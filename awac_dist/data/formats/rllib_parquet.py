@@ -5,7 +5,8 @@
   episode's number is the rank of its last row. Without `t` the order of the rows counts.
   Columns that RLlib compressed (base64 of lz4 of a pickle) go through our own unpickler.
 - Episodes: one row each, a column `item` with the msgpack of an episode's state. A long
-  episode may come in fragments; fragments of one episode share their origin's `episode`.
+  episode may come in fragments; fragments of one episode share their origin's `episode`, and
+  fall to the same share.
 
 Ray is not imported; of its column types only what they are stored as is looked at. Object arrays
 within msgpack stay bytes: `msgpack_numpy` would unpickle them, and is not used.
@@ -137,15 +138,15 @@ class _Items:
             yield number, episode
 
     def _read(self, index: int, of: int) -> Iterator[tuple[int, Episode, Place]]:
-        first_rows: dict[Any, int] = {}  # id -> row of the episode's first fragment
+        begun: dict[Any, tuple[int, int]] = {}  # id -> episodes before, row of its first fragment
         number = 0
         for file in self.files:
             for table in read_tables(file, ITEMS_PER_READ, [ITEM]):
                 for item in table[ITEM].to_pylist():
                     place = Place(file, f"episode {number}", self._budget)
                     place.take(RECORD_BYTES)
-                    whole = first_rows.setdefault(_identity(item, place), number)
-                    if number % of == index:
+                    rank, whole = begun.setdefault(_identity(item, place), (len(begun), number))
+                    if rank % of == index:
                         yield number, _from_item(item, whole, place), place
                     number += 1
 
