@@ -112,8 +112,12 @@ class Collecting:
         """
         self._updates.clear()
         while self._left() or self._rounds or self._updates or self._updates_due():
-            self._start_rounds()
-            self._start_updates()
+            if not self._lost():
+                self._start_rounds()
+                self._start_updates()
+            elif not self._rounds and not self._updates:
+                self._let_off()
+                continue
             calls = [call.answer for call in self._updates]
             done = self.control.look([*calls, *self.workers.answers()])
             self._finish_updates(done)
@@ -138,6 +142,19 @@ class Collecting:
         counts = self.control.counts()
         asked = counts.updates + self._asked()
         return max(0, self.schedule.updates_due(counts.steps, asked))  # a resumed run may ask less
+
+    def _lost(self) -> int:
+        counts = self.control.counts()
+        return self.schedule.lost(counts.steps + self._under_way(), counts.updates)
+
+    def _let_off(self) -> None:
+        """Make no updates for what is lost; it is registered before what follows."""
+        self.control.learner.register()
+        lost = self._lost()
+        self.control.progress.let_off += lost
+        self.control.observer.note(
+            f"{lost:,} updates are not made: the policies that collected for them are lost"
+        )
 
     def _start_rounds(self) -> None:
         for workers in list(self._idle):

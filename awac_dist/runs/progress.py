@@ -36,7 +36,7 @@ class Progress:
     phase: str = "load"  # that goes on, one of `phases.NAMES`
     grad_steps: int = 0  # updates of the whole run
     phase_from: int = 0  # grad_steps when the phase began
-    let_off: int = 0  # updates of the phase's pauses that were not made
+    let_off: int = 0  # updates of the phase's pauses and lost rounds that were not made
     evaluated_at: int = 0  # grad_steps at the last evaluation of a curve
     evaluating: bool = False  # whether that evaluation has not ended yet
     env_steps: int = 0  # env.step calls of the online phase that the replay accepted

@@ -18,6 +18,10 @@ class Schedule(Protocol):
         """Updates that are owed for the steps inserted, besides those done or asked for."""
         ...
 
+    def lost(self, steps: int, updates: int) -> int:
+        """Updates to let off: nobody has the policies any more whose steps they would be for."""
+        return 0
+
     def stretch(self, updates: int) -> tuple[int, bool]:
         """How many updates of one kind come next, and whether they are of the critics alone."""
         return sys.maxsize, False
@@ -53,7 +57,11 @@ class RateLimiter(Schedule):
 
 @dataclass(frozen=True)
 class OnPolicy(Schedule):
-    """Rounds: so many steps with one policy, then so many updates."""
+    """Rounds: so many steps with one policy, then so many updates.
+
+    Steps beyond the round of the policy as it is are of later ones, which a dead learner took with
+    it: nothing is learned from them, and a whole new round follows.
+    """
 
     steps: int
     updates: int
@@ -63,6 +71,10 @@ class OnPolicy(Schedule):
 
     def updates_due(self, steps: int, updates: int) -> int:
         return steps // self.steps * self.updates - updates
+
+    def lost(self, steps: int, updates: int) -> int:
+        begun = -(-steps // self.steps)
+        return begun * self.updates - updates if self.room(steps, updates) < 0 else 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 from environments import VARIES, register
 from latency import Blow, Clock, LateRuntime, Vanished, instead_of_time
+from on_policy import check_rounds, updates_of_rounds
 from running import Witness, small
 
 from awac_dist.algorithms.awac import AWACConfig
@@ -38,6 +39,7 @@ from awac_dist.types import Array, Episode, Origin
 
 EPISODES, ENV_STEPS, WARMUP_STEPS, RATIO = 5, 40, 10, 0.5
 PAUSE_STEPS, PAUSE_UPDATES = 9, 4
+ROUND_STEPS = 8
 Mode = Literal["sync", "async"]
 Key = tuple[int, ...]
 Fragments = dict[str, dict[Key, int]]  # source -> key -> steps
@@ -72,6 +74,7 @@ class Case:
     offline: bool = True
     warmup: bool = False
     pauses: bool = False
+    rounds: bool = False
     repeatable: bool = True
 
 
@@ -114,6 +117,7 @@ def config_of(case: Case, session: Session) -> RunConfig:
             updates_per_step=RATIO,
             pause_steps=PAUSE_STEPS if case.pauses else None,
             pause_updates=PAUSE_UPDATES,
+            round_steps=ROUND_STEPS if case.rounds else None,
             max_minutes=seconds[0] / 60 if seconds else None,
         ),
         algorithm=small(AWACConfig() if case.awac else BCConfig(), width=4),
@@ -163,7 +167,9 @@ class Inspector(Witness):
             assert source == CLONE or steps == progress.env_steps, "counted otherwise than known"
         if ended:
             assert progress.env_steps == ENV_STEPS
-            assert progress.grad_steps - progress.phase_from == self._online.updates
+            each = int(ROUND_STEPS * RATIO) if self._online.round_steps and progress.let_off else 0
+            more = progress.updates - self._online.updates  # those of a round that was only begun
+            assert more in (0, each)
 
 
 def books_of(learner: Any, source: str) -> tuple[list[Key], list[Key], int]:
@@ -224,7 +230,11 @@ def run_case(case: Case) -> Outcome:
             origin = fragment.origin
             acknowledged.add((source, (*origin.stream, origin.start)))
 
-    with TemporaryDirectory(prefix="latency-") as name, instead_of_time(clock):
+    with (
+        TemporaryDirectory(prefix="latency-") as name,
+        instead_of_time(clock),
+        updates_of_rounds() as learned,
+    ):
         for number, session in enumerate((*case.sessions, Session())):
             runtime = LateRuntime(case.seed + number, clock, dict(case.paces), session.blows)
             runtime.answered = answered
@@ -237,6 +247,8 @@ def run_case(case: Case) -> Outcome:
                 close_journals(name)
             outcome.struck += [blow.what for blow in runtime.struck]
             logged = check_left(Path(name), acknowledged)
+            if "WeightStore" not in outcome.struck:  # else workers act with what they have
+                check_rounds(learned, name, int(ROUND_STEPS * RATIO))
             if outcome.learner:
                 break
     episodes = {key[:3] for key in logged.get(CLONE, {})}

@@ -44,6 +44,7 @@ def draw_case(rng: Random, mode: Mode, what: str) -> Case:
 
     first = [draw_blow(rng, phases, [what]), *more()]
     blows = [first, *(more() for _ in range(rng.randint(0, 2)))]
+    stretches = rng.choice(("", "pauses", "rounds"))
     paces = {name: rng.choice((0.01, 0.1, 1.0)) for name in ("message", "driver", *COMPONENTS)}
     return Case(
         rng.getrandbits(32),
@@ -55,7 +56,8 @@ def draw_case(rng: Random, mode: Mode, what: str) -> Case:
         clone=clone,
         offline=offline,
         warmup=warmup,
-        pauses=rng.random() < 0.3,
+        pauses=stretches == "pauses",
+        rounds=stretches == "rounds",
         capacity=rng.choice((1_000_000, 22)),
         repeatable=rng.random() < 0.8,
         awac=rng.random() < 0.2,

@@ -50,6 +50,19 @@ def test_rounds_take_turns_with_their_updates() -> None:
     assert rounds.room(100, 7) == 100
 
 
+def test_what_was_collected_by_policies_that_are_lost_is_let_off() -> None:
+    """Rounds of 100 steps and 7 updates; then a whole new round follows."""
+    rounds = OnPolicy(steps=100, updates=7)
+    assert [rounds.lost(steps, 14) for steps in (200, 260, 300)] == [0, 0, 0]  # with this policy
+    assert rounds.lost(300, 17) == 0  # its updates are not over
+    assert rounds.lost(301, 14) == 4 * 7 - 14
+    assert rounds.room(301, 4 * 7) == 199
+    assert rounds.lost(500, 17) == 5 * 7 - 17
+    assert rounds.room(500, 5 * 7) == 100
+    for schedule in (RateLimiter(1.0), Pauses(RateLimiter(1.0), 10, 5), UpdatesAlone(40)):
+        assert schedule.lost(10**6, 0) == 0
+
+
 @pytest.mark.parametrize(("buffer", "room"), [(0.0, 0), (30.0, 60)])
 def test_pauses_take_turns_with_steps_and_their_updates(buffer: float, room: int) -> None:
     """Rounds of 100 steps, 50 updates, and 7 of the critics alone."""
