@@ -25,7 +25,16 @@ from awac_dist.floats import unusable
 from awac_dist.types import Episode, Origin
 
 COLUMNS = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
-ADDED = ("rows", "length", "total_reward", "digest", "entries", "outside", "steps_outside", "nans")
+ADDED = (
+    "rows",
+    "length",
+    "total_reward",
+    "digest",
+    "entries",
+    "outside",
+    "steps_outside",
+    "unusable",
+)
 Row = tuple[str, int]  # where a fragment of an episode is kept: a file's path, number in it
 
 

@@ -127,8 +127,9 @@ def _at_the_switch(task: str, label: str, known: NDArray[Any], since: str, wante
     word = "loses" if lost > 0 else "gains"
     seen = f"{label} {word} {number(abs(lost))} (± {number(noise)}) of {number(before)}"
     often = f"loses a tenth or more in {np.sum(dipped)} of {len(known)} seeds"
+    end = f"ends at {mean(known['online'])}"
     weak = not wanted and lost + noise > DIP * abs(before)
-    return Case(share(dipped, wanted), task, f"{seen}, {often}", weak=weak)
+    return Case(share(dipped, wanted), task, f"{seen}, {often}, {end}", weak=weak)
 
 
 def reaches(label: str, level: float, steps: int, task: str) -> Law:
