@@ -167,6 +167,14 @@ def test_fragments_are_put_together_over_the_files_of_all_shards(log: str) -> No
     assert facts(log)["ended"] == "0 terminated, 1 truncated, 1 cut"
 
 
+def test_what_nobody_can_learn_from_is_summed_up_over_fragments(tmp_path: Path) -> None:
+    rewards = [np.nan, 1, 1, 1e30, 1, np.inf]
+    whole = make_episode(rewards, 1, origin=Origin("online", worker=0, episode=0))
+    path = write(tmp_path / "a.parquet", fragments_of(whole, (2, 2, 2)))
+    (episode,) = survey(sources.find(path)).episodes
+    assert episode.unusable == {"rewards": 3}
+
+
 def test_nothing_follows_an_end_or_a_gap(tmp_path: Path) -> None:
     origin = Origin("online", worker=0, episode=0)
     ended = make_episode([1, 1], 1, origin=origin)

@@ -64,6 +64,11 @@ def test_words_of_a_variant_win_over_those_of_the_budget() -> None:
     assert (look.key[0], config.offline.updates, config.seed) == ("look", 8, 5)
 
 
+def test_words_of_a_task_win_over_those_of_the_budget() -> None:
+    its = replace(TWO, tasks={"Pendulum-v1": "--offline.updates 3"})
+    assert {parse(run.words).config.offline.updates for run in its.runs("small")} == {3}
+
+
 def test_runs_are_chosen_and_seeds_come_one_after_the_other(tmp_path: Path) -> None:
     runs = list(TWO.runs("small", task="Pendulum-v1", seeds=3))
     assert [(run.seed, run.variant.label) for run in runs[:3]] == [
