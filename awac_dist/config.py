@@ -222,6 +222,9 @@ def _contradictions(config: RunConfig) -> Iterator[tuple[str, str]]:
     online, fragment_steps = config.online, config.rollout.fragment_steps
     if config.mode == "sync" and online.error_buffer is not None:
         yield "online.error_buffer", f"{online.error_buffer} has no effect in sync mode"
+    if config.replay.n_steps > 1 and not config.algorithm.method.bootstraps:
+        told = "has no effect: no loss of this algorithm reads next observations"
+        yield "replay.n_steps", f"{config.replay.n_steps} {told}"
     if online.warmup_steps and online.warmup_steps >= online.env_steps:
         legal = f"below online.env_steps ({online.env_steps})"
         yield "online.warmup_steps", f"{online.warmup_steps} is not {legal}"

@@ -59,7 +59,7 @@ class AWR(Joint):
 
     Config = AWRConfig
     config: AWRConfig
-    needs = frozenset({"segments"})
+    needs, bootstraps = frozenset({"segments"}), False
 
     @property
     def segment_length(self) -> int:

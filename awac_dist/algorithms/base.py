@@ -55,8 +55,8 @@ class Method(ABC):
         frozen_copies: Likewise, as "frozen_NAME", that stays what it began as: a clone, if adopted.
         adopts: Whether it can start from another policy.
         acts_with: Networks and frozen copies that `act` calls, by name.
-        clones: Networks that, beside the actor, begin as the policy that it starts from, where
-            they are there and of its shape.
+        clones: Networks that begin as the policy that it starts from, too, where of its shape.
+        bootstraps: Whether a loss reads next observations, and with them `replay.n_steps`.
         knows_online: Whether its losses are others online than offline.
         online: Whether it learns from what is collected with it, meanwhile.
         pauses, critics_alone: Whether updates can be of the critics alone; whether they are now.
@@ -73,6 +73,7 @@ class Method(ABC):
     adopts: ClassVar[bool] = True
     acts_with: ClassVar[tuple[str, ...]] = ("actor",)
     clones: ClassVar[tuple[str, ...]] = ()
+    bootstraps: ClassVar[bool] = True
     knows_online: ClassVar[bool] = False
     pauses: ClassVar[bool] = False
 
@@ -164,8 +165,7 @@ class Method(ABC):
         """The policy's network, or another policy of its kind with the layers of `config`."""
         from awac_dist.nn.actors import make_actor
 
-        own = self.config.actor
-        actor = own if config is None else replace(own, hidden=config.hidden)
+        actor = replace(self.config.actor, hidden=(config or self.config.actor).hidden)
         return make_actor(actor.policy_spec(self.task.spec), generator)
 
     def make_critic(

@@ -29,6 +29,7 @@ class BC(Joint):
     """Maximum likelihood on the logged actions; there is no critic."""
 
     Config = BCConfig
+    bootstraps = False
 
     def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
         return {"actor": self.make_actor(generator)}

@@ -77,7 +77,7 @@ class DAPG(Method):
 
     Config = DAPGConfig
     config: DAPGConfig
-    needs = frozenset({"segments", "returns", "final_observations", "is_online"})
+    needs, bootstraps = frozenset({"segments", "returns", "final_observations", "is_online"}), False
 
     @property
     def segment_length(self) -> int:

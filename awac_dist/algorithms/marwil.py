@@ -57,7 +57,7 @@ class MARWIL(Joint):
 
     Config = MARWILConfig
     config: MARWILConfig
-    needs = frozenset({"returns", "final_observations"})
+    needs, bootstraps = frozenset({"returns", "final_observations"}), False
 
     def make_networks(self, generator: Generator) -> dict[str, nn.Module]:
         return {

@@ -247,6 +247,17 @@ def test_what_follows_a_true_end_does_not_matter(config: MethodConfig) -> None:
     assert torch.equal(*results)
 
 
+@EACH_METHOD
+def test_who_reads_next_observations_says_so(config: MethodConfig) -> None:
+    results = []
+    for shift in (0.0, 1.0):
+        method = make_method(config)
+        drawn = [replace(b, next_observations=b.next_observations + shift) for b in batches(method)]
+        method.update(drawn)
+        results.append(flat(method))
+    assert torch.equal(*results) == (not config.method.bootstraps)
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 def test_a_tiny_batch_is_as_good_as_any(method: Method, rows: int) -> None:
     for number in range(3):

@@ -468,6 +468,7 @@ def test_every_number_has_a_range() -> None:
             ["--algorithm.value", "mean", "--algorithm.num_value_samples", "4"],
             "--algorithm.num_value_samples: 4 has no effect",
         ),
+        (["--algorithm", "awr", "--replay.n_steps", "3"], "--replay.n_steps: 3 has no effect"),
     ],
 )
 def test_what_would_silently_do_nothing(words: list[str], line: str) -> None:
