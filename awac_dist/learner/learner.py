@@ -123,8 +123,9 @@ class Learner:
         adopt: bool = False,
         goals: Mapping[str, float] | None = None,
         then: Coming | None = None,
+        checkpoint: str | None = None,
     ) -> None:
-        """Train a method from now on, uniformly on everything there is.
+        """Train a method from now on, uniformly on everything there is, and publish its policy.
 
         Args:
             method: Its options.
@@ -133,6 +134,7 @@ class Learner:
             adopt: Start from the policy of the method before it.
             goals: Shares of the batches by whose goal a transition is after.
             then: What is compiled meanwhile, since it is trained next.
+            checkpoint: Go on where the method was then: nobody acts as what it was before.
         """
         before = self._method
         if self._replay.normalize_observations and self._normalization is None:
@@ -153,6 +155,8 @@ class Learner:
         sizes = self._sampler.sizes()
         total = sum(sizes[source] for source in sources)
         self.set_batches(batch_size, {source: sizes[source] / total for source in sources})
+        if checkpoint is not None:
+            self._restore(checkpoint)
         self.publish()
         if then is not None and self._compiles is None:
             self._compilations.foresee(then)
@@ -260,14 +264,11 @@ class Learner:
         keep = self._config.keep_checkpoints
         return save_checkpoint(folder, self.grad_steps, state, progress, self._acting(), keep=keep)
 
-    @without_denormals()
-    def restore_method(self, checkpoint: str) -> None:
-        """Go on where the method in training was."""
+    def _restore(self, checkpoint: str) -> None:
         state = load_checkpoint(checkpoint)
         self.method.load_training_state(state["method"])
         self.grad_steps = state["grad_steps"]
         self._pause.restore(state["pause"])
-        self.publish()
 
     def _acting(self) -> Acting:
         """The policy that acts on observations as the task gives them."""

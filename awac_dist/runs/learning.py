@@ -62,11 +62,10 @@ class LearnerSupervisor:
 
     def train(self, training: Training, *, go_on: bool) -> None:
         """Have it begin to train a method, or go on where the checkpoint left it."""
-        self.training = "" if go_on else training.name
-        self.call("begin", training.method, **training.options)
-        if go_on:  # not saved before that: a checkpoint in between would know nothing
-            self.call("restore_method", self._opened)
-            self.training = training.name
+        self.training = "" if go_on else training.name  # what goes on is not saved before it does
+        checkpoint = self._opened if go_on else None
+        self.call("begin", training.method, **training.options, checkpoint=checkpoint)
+        self.training = training.name
 
     def round_over(self, positions: Sequence[StreamState]) -> None:
         """Where the workers' streams are now that another round is whole."""

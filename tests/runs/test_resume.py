@@ -40,6 +40,7 @@ from awac_dist.runs.loading import Resumption
 from awac_dist.runs.pool import WorkerPool
 from awac_dist.runs.progress import Progress
 from awac_dist.runs.runtime import InlineHandle, InlineRuntime, Resources
+from awac_dist.runs.weights import WeightStore
 from awac_dist.types import Array
 
 RESOURCES = Resources((2.0,), gpus=0)
@@ -149,12 +150,19 @@ def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
     assert driver.progress.grad_steps == 10 + 13 + 150
 
 
-@everywhere("lives", [[22], [30, 12], [25, 12, 14]])
+@everywhere("lives", [[22], [30, 12], [25, 12, 12]])
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_learner_that_dies_online_loses_updates_and_no_experience(
-    config: RunConfig, folder: str, lives: list[int], mode: str
+    config: RunConfig, folder: str, lives: list[int], mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = replace(config, mode=mode, shards=2)
+    changed, publish = replace(config, mode=mode, shards=2), WeightStore.publish
+    published = list[int]()
+
+    def recorded(store: WeightStore, version: int, *policy: Any) -> int:
+        published.append(version)
+        return publish(store, version, *policy)
+
+    monkeypatch.setattr(WeightStore, "publish", recorded)
     runtime = MortalRuntime(Learner, lives)
     _, witness, driver = run(changed, runtime, folder)
     assert len(witness.deaths) == len(lives)
@@ -163,6 +171,8 @@ def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     progress = driver.progress
     assert (progress.env_steps, progress.grad_steps) == (300, 10 + 13 + 150)
     assert driver.learner.register().steps("online") == 300
+    online = published[next(i for i, version in enumerate(published) if version > 10 + 13) :]
+    assert min(online) >= 10 + 13, "workers act as what the new learner was before its checkpoint"
 
 
 def test_a_learner_that_dies_again_and_again_ends_the_run(config: RunConfig, folder: str) -> None:
