@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from awac_dist.envs.guard import EnvironmentFault
 from awac_dist.errors import ComponentDied
@@ -109,7 +111,8 @@ class RolloutWorker:
         fragments = []
         for episode, steps in state.under_way:
             stream = (state.worker, state.incarnation, episode)
-            fragments.append(self._home(stream).post("fragments_of", stream, steps).result())
+            ask = partial(self._home(stream).post, "fragments_of", stream, steps)
+            fragments.append(_answer(ask(), ask))
         self._collector.resume(state, fragments)
 
     def collect_steps(
@@ -135,9 +138,9 @@ class RolloutWorker:
         start = time.perf_counter()
         collected = collect(policy, *arguments)
         acted, fragments = time.perf_counter(), collected.fragments
-        answers = [self._insert(fragment, source) for fragment in fragments]
-        sent = zip(fragments, answers, strict=True)
-        taken = [self._is_taken(fragment, source, answer) for fragment, answer in sent]
+        inserts = [partial(self._insert, fragment, source) for fragment in fragments]
+        answers = [insert() for insert in inserts]
+        taken = [_answer(*its) for its in zip(answers, inserts, strict=True)]
         self._ended = ended = time.perf_counter()
         return RolloutReport(
             fragments=len(fragments),
@@ -162,14 +165,15 @@ class RolloutWorker:
     def _insert(self, fragment: Episode, source: str) -> Future:
         return self._home(fragment.origin.stream).post("insert", fragment, source)
 
-    def _is_taken(self, fragment: Episode, source: str, answer: Future) -> bool:
-        """Wait for the answer; a fragment is sent again if its shard died, which does no harm."""
-        deadline = time.monotonic() + SHARD_BACK_S
-        while True:
-            try:
-                return bool(answer.result())
-            except ComponentDied as death:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"a replay shard did not come back: {death}") from death
-            time.sleep(POLL_S)
-            answer = self._insert(fragment, source)
+
+def _answer(answer: Future, ask: Callable[[], Future]) -> Any:
+    """What a shard answers; it is asked again if it died, which does no harm."""
+    deadline = time.monotonic() + SHARD_BACK_S
+    while True:
+        try:
+            return answer.result()
+        except ComponentDied as death:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"a replay shard did not come back: {death}") from death
+        time.sleep(POLL_S)
+        answer = ask()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import ray
 from environments import BURNS, FAILS, STEP, TAG, TERMINATES, VARIES, Failing
 
 from awac_dist.config import OnlineConfig, RunConfig
+from awac_dist.data.experience import ExperienceLog
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import ComponentDied, InputError, RunFailed
 from awac_dist.floats import all_usable, flaw
@@ -487,14 +488,10 @@ class Bench:
         assert self.grad_steps == int(self.limiter.ratio * env_steps + 1e-9)
 
 
-def make_shard(index: int, num_shards: int, env: str = VARIES) -> ReplayShard:
-    return ReplayShard(
-        index,
-        num_shards,
-        env_spec(env),
-        discount=0.9,
-        log=None,
-    )
+def make_shard(
+    index: int, num_shards: int, env: str = VARIES, log: ExperienceLog | None = None
+) -> ReplayShard:
+    return ReplayShard(index, num_shards, env_spec(env), discount=0.9, log=log)
 
 
 def make_config(mode: str = "async", envs: int = 1, steps: int = 300) -> RunConfig:
@@ -723,21 +720,48 @@ def test_a_worker_acts_on_with_its_policy_while_nobody_keeps_the_newest() -> Non
     assert [policies.newest().version for _ in range(4)] == [70, 70, 70, 71]
 
 
+@dataclass
+class Dying(InlineHandle):
+    """A shard that is there, or not, as drawn."""
+
+    component: ReplayShard
+    dead: Iterator[bool] = field(default_factory=lambda: iter(()))
+
+    def post(self, method: str, *arguments: Any, **named: Any) -> Any:
+        gone = next(self.dead, False)
+        return DeadFuture() if gone else super().post(method, *arguments, **named)
+
+
 def test_a_fragment_is_sent_again_until_its_shard_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("awac_dist.rollout.worker.POLL_S", 0.0)
-    shard, dead = make_shard(0, 1), iter([True, True, True, False, True])
-
-    class Dying(InlineHandle):
-        def post(self, method: str, *arguments: Any, **named: Any) -> Any:
-            return DeadFuture() if next(dead, False) else super().post(method, *arguments, **named)
-
+    shard = Dying(make_shard(0, 1), iter([True, True, True, False, True]))
     spec = env_spec(VARIES)
     policies = FixedPolicy(UnitPolicy(spec))
-    worker = RolloutWorker(spec, 1, [Dying(shard)], policies, seed=0, worker=0)
+    worker = RolloutWorker(spec, 1, [shard], policies, seed=0, worker=0)
     report = worker.collect_steps(30, "online", ONLINE)
-    held = shard.since(None).placements
+    held = shard.component.since(None).placements
     assert report.fragments == len(held)
     assert report.env_steps == sum(place.length for place in held) == 30
+
+
+def test_a_worker_goes_on_with_its_stream_once_its_shard_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("awac_dist.rollout.worker.POLL_S", 0.0)
+    spec = env_spec(VARIES)
+    shard = Dying(make_shard(0, 1, log=ExperienceLog(str(tmp_path), 0, spec, 0)))
+    begun, later = (
+        RolloutWorker(spec, 1, [shard], FixedPolicy(UnitPolicy(spec)), seed=0, worker=0)
+        for _ in range(2)
+    )
+    stream = begun.collect_steps(3, "online", ONLINE).stream
+    assert stream is not None
+    assert stream.under_way
+    shard.dead = iter([True, True])
+    later.resume(stream)
+    assert later.collect_steps(4, "online", ONLINE).stream == (
+        begun.collect_steps(4, "online", ONLINE).stream
+    )
 
 
 # Processes.
