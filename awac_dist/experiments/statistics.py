@@ -76,10 +76,8 @@ def standing(its: Numbers, others: Numbers) -> int:
 
 def at_end(rows: Sequence[Row], phase: str, measure: str) -> tuple[float, float]:
     """How good the policy of one run was as a phase ended, and the standard error of that."""
-    known = [row for row in rows if row["phase"] == phase and row[measure] is not None]
-    if not known:
-        return np.nan, np.nan
-    return known[-1][measure], _variance(known[-1], measure) ** 0.5
+    row = _last(rows, phase, measure)
+    return (row[measure], _variance(row, measure) ** 0.5) if row else (np.nan, np.nan)
 
 
 def at_switch(rows: Sequence[Row], measure: str, since: str = "offline") -> tuple[float, float]:
@@ -104,6 +102,12 @@ def at_switch(rows: Sequence[Row], measure: str, since: str = "offline") -> tupl
     return float(before - mean), float(np.sqrt(variance + error**2))
 
 
+def _last(rows: Sequence[Row], phase: str, column: str) -> Row:
+    """The last row of a phase in which a column is known; empty where there is none."""
+    known = [row for row in rows if row["phase"] == phase and row.get(column) is not None]
+    return known[-1] if known else {}
+
+
 def _variance(row: Row, measure: str) -> float:
     """Of the mean of an evaluation's episodes."""
     mean, std, episodes = (row[name] for name in (measure, "return_std", "episodes"))
@@ -124,8 +128,7 @@ def figures(
     """
 
     def last(phase: str, column: str = measure) -> float:
-        known = [row.get(column) for row in rows if row["phase"] == phase]
-        return float(([np.nan] + [value for value in known if value is not None])[-1])
+        return float(_last(rows, phase, column).get(column, np.nan))
 
     def cost(column: str) -> float:
         return next((row[column] for row in rows if row[column]), np.nan)
