@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -81,9 +82,20 @@ def test_images_are_pinned_and_do_not_run_as_root() -> None:
         assert "USER 1000" in stage.split("FROM ")[0]
 
 
+def copied() -> set[str]:
+    """What an image is built from."""
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
+    return {name.split("/")[0] for line in lines for name in line.split()}
+
+
 def test_what_is_copied_into_an_image_is_not_ignored() -> None:
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
-    names = {name.split("/")[0] for line in copied for name in line.split()}
     ignore = (ROOT / "docker/Dockerfile.dockerignore").read_text().splitlines()
     assert ignore[0] == "*"
-    assert names == {line[1:] for line in ignore if line.startswith("!")}
+    assert copied() == {line[1:] for line in ignore if line.startswith("!")}
+
+
+@pytest.mark.parametrize("name", ["aws.yaml", "gcp.yaml"])
+def test_every_node_has_what_its_image_is_built_from(name: str) -> None:
+    mounts = yaml.safe_load((ROOT / "cluster" / name).read_text())["file_mounts"]
+    context = {to: own for to, own in mounts.items() if to.startswith("/home/ray/source/")}
+    assert context == {f"/home/ray/source/{own}": own for own in copied()}
