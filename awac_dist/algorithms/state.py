@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from awac_dist.algorithms.base import Method
 
 GROUPS = ("networks", "targets", "optimizers")
@@ -36,9 +38,13 @@ def load_state(method: Method, state: Mapping[str, Any]) -> bool:
             part.load_state_dict(state[group][name])
     for name, dual in method.duals.items():
         dual.data.copy_(state["duals"][name])
-    if state["device"] == method.device.type:
-        method.generator.set_state(state["generator"])
+    return continue_generator(method, state["device"], state["generator"])
+
+
+def continue_generator(method: Method, device: str, state: Tensor) -> bool:
+    """Go on with the random numbers of a kind of device; returns whether with the very same."""
+    if device == method.device.type:
+        method.generator.set_state(state)
         return True
-    digest = int(state["generator"].long().mul(torch.arange(len(state["generator"]))).sum())
-    method.generator.manual_seed(digest)
+    method.generator.manual_seed(int(state.long().mul(torch.arange(len(state))).sum()))
     return False

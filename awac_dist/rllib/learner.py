@@ -19,6 +19,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
 from awac_dist.algorithms.base import Method
+from awac_dist.algorithms.state import continue_generator
 from awac_dist.allocator import keep_freed_memory
 from awac_dist.learner.device import without_denormals
 from awac_dist.learner.normalization import Normalization
@@ -148,6 +149,7 @@ class MethodLearner(TorchLearner):
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(METHOD, components, not_components):
             state[METHOD] = {
+                "device": self.method.device.type,
                 "generator": self.method.generator.get_state().numpy(),
                 "updates": self._updates,
                 "starts": self._dual_starts(),
@@ -171,7 +173,8 @@ class MethodLearner(TorchLearner):
         if METHOD not in state:
             return
         known = state[METHOD]
-        self.method.generator.set_state(torch.from_numpy(np.array(known["generator"], np.uint8)))
+        generator = torch.from_numpy(np.array(known["generator"], np.uint8))
+        continue_generator(self.method, known.get("device", self.method.device.type), generator)
         self._updates = known["updates"]
         for name, value in known.get("doubles", {}).items():
             self.method.duals[name].data.fill_(value)

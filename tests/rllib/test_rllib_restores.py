@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rllib_tasks import difference, parameters, small_config
 from running import write_demonstrations
 
@@ -40,6 +41,22 @@ def test_the_learner_of_each_method_goes_on_exactly(method: str, data: str) -> N
     for its in (learner, other):
         its.update(batch=as_batch(blocks[1]), timesteps={})
     assert difference(parameters(learner.method), parameters(other.method)) == 0.0
+
+
+def test_a_state_of_another_kind_of_device_goes_on_too(data: str) -> None:
+    learner, *others = (
+        small_config(data).debugging(seed=seed).build_learner(env=make_env(ENV))
+        for seed in range(3)
+    )
+    state = learner.get_state()
+    state["method"] |= {
+        "device": "cuda",
+        "generator": np.arange(16, dtype=np.uint8),
+    }  # one on a GPU
+    for other in others:
+        other.set_state(state)
+        assert difference(parameters(learner.method), parameters(other.method)) == 0.0
+    assert torch.equal(*(other.method.generator.get_state() for other in others))
 
 
 @pytest.mark.ray
