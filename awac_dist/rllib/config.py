@@ -73,6 +73,7 @@ class OfflineToOnlineConfig(AlgorithmConfig):
         self.rollout_fragment_length = run.rollout.fragment_steps
         self.normalize_actions = False
         self.clip_actions = True
+        self.evaluation_config = {"explore": False}  # the mean action, as it is saved and exported
         self.prior_sources: list[str] = []
         self.prior_folder = ""
         self.clip_prior_actions = run.replay.clip_prior_actions

@@ -34,6 +34,8 @@ LIMITS: tuple[tuple[str, Any, str], ...] = (  # setting, its only legal value, w
     ("clip_rewards", None, WRAP),
     ("observation_filter", "NoFilter", WRAP),
     ("compress_observations", False, "the replay keeps them as they are"),
+    ("_env_to_module_connector", None, f"saved policies would not pass through it: {WRAP}"),
+    ("_module_to_env_connector", None, f"saved policies would not pass through it: {WRAP}"),
     ("_learner_connector", None, "batches come from the replay and pass no connector"),
     ("add_default_connectors_to_learner_pipeline", True, "there is no such pipeline"),
     ("num_aggregator_actors_per_learner", 0, "batches come from the replay"),
@@ -88,8 +90,6 @@ def _contradictions(config: OfflineToOnlineConfig) -> Iterator[tuple[str, str]]:
     if config.num_offline_updates and not config.prior_sources:
         count = f"{config.num_offline_updates:,} asked for"
         yield "num_offline_updates", f"{count} but prior_data is empty: give it, or set 0"
-    if config.prior_sources and config._env_to_module_connector is not None:
-        yield "env_to_module_connector", f"prior data would not pass through it: {WRAP}"
     repeats = config.batch_mode == "complete_episodes" and config.seed is not None
     if repeats and not config.in_evaluation:
         reason = "RLlib 2.60 starts every sample with a seed in the same state"

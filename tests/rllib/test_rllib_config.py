@@ -124,8 +124,11 @@ REFUSED = {
     "is_multi_agent: True": lambda c: c.multi_agent(policies={"a", "b"}),
     "input_: .* prior_data": lambda c: c.offline_data(input_=["somewhere"]),
     "normalize_actions: True .* units": lambda c: c.environment(normalize_actions=True),
-    "env_to_module_connector: prior data would not": lambda c: c.env_runners(
+    "env_to_module_connector: .* saved policies .*: wrap": lambda c: c.env_runners(
         env_to_module_connector=lambda env, spaces, device: []
+    ),
+    "module_to_env_connector: .* saved policies .*: wrap": lambda c: c.env_runners(
+        module_to_env_connector=lambda env, spaces, device: []
     ),
     "batch_mode: complete_episodes": lambda c: c.env_runners(
         batch_mode="complete_episodes"
@@ -182,6 +185,14 @@ def test_prior_data_is_named_by_any_kind_of_path(sources: Any) -> None:
 def test_rllibs_own_checks_still_run() -> None:
     with pytest.raises(ValueError, match="evaluation_parallel_to_training"):
         config().evaluation(evaluation_parallel_to_training=True).validate()
+
+
+@pytest.mark.parametrize("explore", [None, True])
+def test_the_mean_action_is_evaluated_unless_somebody_wants_another(explore: bool | None) -> None:
+    asked = {"num_envs_per_env_runner": 1} | ({} if explore is None else {"explore": explore})
+    its = config().evaluation(evaluation_interval=1, evaluation_config=asked)
+    assert its.get_evaluation_config_object().explore is bool(explore)
+    assert its.explore
 
 
 def test_a_generic_config_has_none_of_our_options() -> None:
