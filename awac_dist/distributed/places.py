@@ -38,11 +38,14 @@ class Places:
         """What there is, and what the cluster may become."""
         heads = [node["Labels"] for node in self._nodes if node["Labels"].get(ROLE) == DRIVER]
         to_come = max((float(labels.get(GPUS, 0)) for labels in heads), default=0.0)
-        gpus = sum(node["Resources"].get("GPU", 0.0) for node in self._nodes)
-        role = WORKER if self._has_roles else None
-        for_workers = [node for node in self._nodes if node["Labels"].get(ROLE) == role]
-        cpus = (node["Resources"].get("CPU", 0.0) for node in for_workers)
+        gpus, cpus = sum(self._of(LEARNER, "GPU")), self._of(WORKER, "CPU")
         return Resources(tuple(filter(None, cpus)), max(gpus, to_come), grows=bool(heads))
+
+    def _of(self, role: str, resource: str) -> list[float]:
+        """What each node has of a resource that is for a role; without labels all are for all."""
+        label = role if self._has_roles else None
+        theirs = (node for node in self._nodes if node["Labels"].get(ROLE) == label)
+        return [node["Resources"].get(resource, 0.0) for node in theirs]
 
     def reserve(self, gpus: int) -> str:
         """Book the learner's node; returns what goes where, empty if there is no choice."""

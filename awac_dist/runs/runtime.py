@@ -16,7 +16,7 @@ class Resources:
     """What there is to run on."""
 
     node_cpus: tuple[float, ...]  # cores of each node that rollout workers may run on
-    gpus: float  # of all nodes that there are, or may be
+    gpus: float  # of all nodes that the learner may go to, those to come too
     grows: bool = False  # whether nodes are added for processes that find no room
 
 

@@ -62,6 +62,11 @@ def test_with_labels_each_goes_to_its_own(seen_from: Any) -> None:
     assert (home, workers) == ({"awac-dist/role": "learner"}, {"awac-dist/role": "worker"})
 
 
+def test_a_gpu_that_the_learner_may_not_have_is_none(seen_from: Any) -> None:
+    nodes = node("a", "learner", cpus=8), node("b", "worker", cpus=16, gpus=1)
+    assert seen_from(*nodes)[0] == Resources((16,), 0)
+
+
 def test_a_head_tells_what_will_come(seen_from: Any) -> None:
     head = node("head", "driver", **{"awac-dist/gpus": "1"})
     resources, home, _ = seen_from(head, gpus=1)
