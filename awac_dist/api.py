@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +20,7 @@ from awac_dist.cli.commands import Evaluate, Export
 from awac_dist.cli.options import CONFIG_FILE, Options, by_code, by_code_of, overridden, parse
 from awac_dist.cli.parser import built
 from awac_dist.config import RunConfig
-from awac_dist.envs.registration import register_own
+from awac_dist.envs.registration import Maker, meaning, own_id
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.files import read_file
@@ -32,11 +32,10 @@ from awac_dist.reporting.screen import Caller, say
 from awac_dist.reporting.wording import to_resume
 
 if TYPE_CHECKING:
-    import gymnasium
     import pandas as pd
 
 Place: TypeAlias = "str | PathLike[str]"  # a path, where ~ is the home folder, or URI
-Env: TypeAlias = "str | Mapping[str, Any] | Callable[..., gymnasium.Env[Any, Any]]"
+Env: TypeAlias = "str | Mapping[str, Any] | Maker"
 
 
 def train(
@@ -67,9 +66,9 @@ def train(
     if data is not None:
         options["data"] = _paths(data)
     if env is not None:
-        options["env"] = env if isinstance(env, str | Mapping) else register_own(env)
+        options["env"] = _named(env)
     base = config if config is None or isinstance(config, RunConfig) else _path(config)
-    return _trained(by_code(base, _plain(options)), verbose)
+    return _trained(by_code(base, _plain(options)), verbose, _maker(env))
 
 
 def evaluate(
@@ -91,7 +90,8 @@ def evaluate(
     """
     given = {"episodes": episodes, "stochastic": stochastic, "seed": seed, **_task(env)}
     asked = built(Evaluate, {"policy": _path(policy), **given}, lambda field: field.path)
-    return evaluating.evaluation(asked, io.StringIO())
+    with meaning(_maker(env)):
+        return evaluating.evaluation(asked, io.StringIO())
 
 
 class Run:
@@ -106,6 +106,8 @@ class Run:
     Raises:
         InputError: There is no run.
     """
+
+    _make: Maker | None = None  # its task, where this program trained it and gave one
 
     def __init__(self, folder: Place) -> None:
         place = RunPlace.at(_path(folder))
@@ -137,7 +139,8 @@ class Run:
 
     def evaluate(self, **options: Any) -> Evaluation:
         """As `evaluate`, its newest policy."""
-        return evaluate(self.folder, **options)
+        with meaning(None if options.get("env") is not None else self._make):
+            return evaluate(self.folder, **options)
 
     def export(self, out: Place) -> None:
         """Write its newest policy as FILE.npz, FILE.onnx, or FILE.pt for TorchScript."""
@@ -164,15 +167,18 @@ class Run:
         for path, value in _task(env).items():
             words += [f"--{path}", value if isinstance(value, str) else json.dumps(value)]
         options = parse([*words, *(["--data", *paths] if (paths := _paths(data)) else [])])
-        return self if options.module == "finished" else _trained(options, verbose)
+        if options.module == "finished":
+            return self
+        return _trained(options, verbose, self._make if env is None else _maker(env))
 
 
-def _trained(options: Options, verbose: bool) -> Run:
-    with Caller(verbose=verbose) as caller, launch.StopRequest(caller) as stop:
+def _trained(options: Options, verbose: bool, make: Maker | None) -> Run:
+    with Caller(verbose=verbose) as caller, launch.StopRequest(caller) as stop, meaning(make):
         trained = launch.train(options, caller, stop)
     if verbose:
         say(trained.summary)
     run = Run(trained.folder)
+    run._make = make
     if stop.signal_number is not None:
         try:
             signal.raise_signal(stop.signal_number)  # it is the caller's, and the run has ended
@@ -208,4 +214,14 @@ def _task(env: Env | None) -> dict[str, Any]:
     """The options of a task, as far as they were given: `env` and `env.kwargs`."""
     if env is None:
         return {}
-    return by_code_of("env", _plain(env if isinstance(env, str | Mapping) else register_own(env)))
+    return by_code_of("env", _plain(_named(env)))
+
+
+def _named(env: Env) -> str | Mapping[str, Any]:
+    """A task as options say it."""
+    return env if isinstance(env, str | Mapping) else own_id(env)
+
+
+def _maker(env: Env | None) -> Maker | None:
+    """What makes it, where that was given."""
+    return None if env is None or isinstance(env, str | Mapping) else env

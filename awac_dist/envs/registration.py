@@ -7,10 +7,13 @@ simulator. What a program registered is unknown to other processes, and has to t
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pkgutil import resolve_name
-from typing import Any
+from threading import Lock
+from typing import Any, TypeAlias
 
 import cloudpickle
 import gymnasium
@@ -20,6 +23,7 @@ from awac_dist.envs.config import OWN
 from awac_dist.errors import InputError, told
 from awac_dist.types import EnvSpec
 
+Maker: TypeAlias = "Callable[..., gymnasium.Env[Any, Any]]"
 KNOWN_EVERYWHERE = ("gymnasium", "gymnasium_robotics", "awac_dist")  # packages of entry points
 HAND = "awac_dist.envs.adroit"
 TASKS: dict[str, tuple[str, int, dict[str, Any]]] = {  # entry point, steps, options
@@ -32,6 +36,8 @@ TASKS: dict[str, tuple[str, int, dict[str, Any]]] = {  # entry point, steps, opt
     "awac_dist/AntPaper-v0": ("awac_dist.envs.ant:AntPaperEnv", 1000, {}),
 }
 
+_LOCK, _IN_USE = Lock(), Counter[str]()  # what goes on in this process, by the id of its task
+
 
 def register_tasks() -> None:
     """Make every task known to `gymnasium.make`; a second call changes nothing."""
@@ -40,11 +46,10 @@ def register_tasks() -> None:
             gymnasium.register(env_id, entry_point, max_episode_steps=steps, kwargs=dict(options))
 
 
-def register_own(make: Callable[..., gymnasium.Env[Any, Any]]) -> str:
-    """Make a class, or a function that makes an environment, known; returns its id, own/NAME.
+def own_id(make: Maker) -> str:
+    """The id of a program's own task, of its class or of a function that makes it: own/NAME.
 
-    Where that is known already, as of a class that was written anew, it now means this one. A bare
-    name would not do: Gymnasium takes Pendulum for the newest version of Pendulum, its own.
+    A bare name would not do: Gymnasium takes Pendulum for the newest version of Pendulum, its own.
     """
     if isinstance(make, gymnasium.Env) or not callable(make):
         raise InputError(
@@ -52,9 +57,33 @@ def register_own(make: Callable[..., gymnasium.Env[Any, Any]]) -> str:
             "function that returns one: each worker makes its own"
         )
     name = getattr(make, "__name__", type(make).__name__).strip("<>")  # of a lambda
-    env_id = f"{OWN}{name}"
-    gymnasium.registry[env_id] = Registration(env_id, entry_point=make)
-    return env_id
+    return f"{OWN}{name}"
+
+
+@contextmanager
+def meaning(make: Maker | None) -> Iterator[None]:
+    """Have its id mean this class or function, whatever had that name before, such as itself anew.
+
+    Raises:
+        InputError: Another one has that name in something that goes on, in a thread.
+    """
+    if make is None:
+        yield
+        return
+    env_id = own_id(make)
+    with _LOCK:
+        if _IN_USE[env_id] and gymnasium.registry[env_id].entry_point is not make:
+            raise InputError(
+                f"env: another environment that is in use is called {env_id.removeprefix(OWN)}, "
+                "too: give a class or a function of another name"
+            )
+        gymnasium.registry[env_id] = Registration(env_id, entry_point=make)
+        _IN_USE[env_id] += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _IN_USE[env_id] -= 1
 
 
 def able_to_travel(spec: EnvSpec) -> EnvSpec:

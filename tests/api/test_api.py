@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -29,7 +30,7 @@ from awac_dist.cli.main import main
 from awac_dist.cli.options import to_mapping
 from awac_dist.config import RunConfig
 from awac_dist.envs.make import env_spec
-from awac_dist.envs.registration import able_to_travel, register_own
+from awac_dist.envs.registration import able_to_travel, meaning, own_id
 from awac_dist.errors import InputError, RunFailed
 from awac_dist.files import sealed
 from awac_dist.reporting.recorder import Recorder
@@ -425,15 +426,44 @@ def test_a_thread_may_train(tmp_path: Path) -> None:
 
 def test_a_class_written_anew_replaces_the_one_of_its_name(tmp_path: Path) -> None:
     first, second = in_notebook(), in_notebook()
-    assert register_own(first) == register_own(second) == "own/InNotebook"
-    assert isinstance(gymnasium.make("own/InNotebook").unwrapped, second)
-    limited = register_own(lambda **more: gymnasium.wrappers.TimeLimit(second(**more), 7))
-    assert env_spec(limited, first=0.5).max_episode_steps == 7
+    assert own_id(first) == own_id(second) == "own/InNotebook"
+    for its in (first, second):
+        with meaning(its):
+            assert isinstance(gymnasium.make("own/InNotebook").unwrapped, its)
+    with meaning(limited := lambda **more: gymnasium.wrappers.TimeLimit(second(**more), 7)):
+        assert env_spec(own_id(limited), first=0.5).max_episode_steps == 7
     run = awac_dist.train(env=second, run_dir=tmp_path / "run", **NO_DATA)
     gymnasium.registry.pop("own/InNotebook")
     with pytest.raises(InputError, match="no environment 'own/InNotebook'"):
-        run.evaluate(episodes=1)
+        awac_dist.Run(run.folder).evaluate(episodes=1)
     assert run.evaluate(env=second, episodes=1).lengths == (5,)
+
+
+def test_each_run_keeps_its_own_task_whatever_has_the_same_name(tmp_path: Path) -> None:
+    def rewarded(reward: float) -> Any:
+        transform = partial(gymnasium.wrappers.TransformReward, func=lambda _: reward)
+        return lambda **more: transform(in_notebook()(**more))
+
+    first, second = (
+        awac_dist.train(env=rewarded(reward), run_dir=tmp_path / f"{reward}", **NO_DATA)
+        for reward in (1.0, 2.0)
+    )
+    assert first.config.env.id == second.config.env.id
+    assert first.evaluate(episodes=1).returns == (5.0,)
+    assert second.evaluate(episodes=1).returns == (10.0,)
+    again = first.resume(**{"online.env_steps": 40})
+    assert {*again.metrics["eval/return"].dropna()} == {5.0}
+
+
+def test_another_task_of_the_name_is_refused_while_one_is_in_use(tmp_path: Path) -> None:
+    mine, other = in_notebook(), in_notebook()
+    with meaning(mine):
+        with pytest.raises(InputError, match="environment that is in use is called InNotebook"):
+            awac_dist.train(env=other, run_dir=tmp_path / "run", **NO_DATA)
+        with meaning(mine):
+            assert isinstance(gymnasium.make("own/InNotebook").unwrapped, mine)
+    with meaning(other):
+        assert isinstance(gymnasium.make("own/InNotebook").unwrapped, other)
 
 
 def test_a_class_named_like_a_known_task_is_the_one_that_is_trained(tmp_path: Path) -> None:
@@ -459,8 +489,8 @@ def first_seen_elsewhere(spec: EnvSpec, folder: Path) -> bytes:
 
 
 def test_a_class_of_this_program_reaches_other_processes(tmp_path: Path) -> None:
-    env_id = register_own(in_notebook())
-    spec = able_to_travel(env_spec(env_id, max_episode_steps=5, first=0.25))
+    with meaning(in_notebook()):
+        spec = able_to_travel(env_spec("own/InNotebook", max_episode_steps=5, first=0.25))
     assert first_seen_elsewhere(spec, tmp_path) == b"0.25\n"
     assert able_to_travel(env_spec(ENV)).registration == b""
 
