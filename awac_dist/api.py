@@ -13,9 +13,10 @@ from os import PathLike, fspath
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from awac_dist import plain_yaml
 from awac_dist.cli import evaluate as evaluating
 from awac_dist.cli import export as exporting
-from awac_dist.cli import launch, plain_yaml
+from awac_dist.cli import launch
 from awac_dist.cli.commands import Evaluate, Export
 from awac_dist.cli.options import CONFIG_FILE, Options, by_code, by_code_of, overridden, parse
 from awac_dist.cli.parser import built

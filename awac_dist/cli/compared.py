@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from awac_dist.cli import plain_yaml
+from awac_dist import plain_yaml
 from awac_dist.cli.parser import walk
 from awac_dist.cli.settings import replaced
 from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import yaml
-
+from awac_dist import plain_yaml
 from awac_dist.algorithms import name_of
 from awac_dist.cli.options import Options, parse, to_mapping
 from awac_dist.cli.presets import presets
@@ -101,7 +100,7 @@ def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
         *_phases(config, prior, plan),
     ]
-    resolved = yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
+    resolved = plain_yaml.dump(to_mapping(config)).rstrip()
     return "\n".join([resolved, "# ", *(f"# {line}" for line in lines)])
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from awac_dist.cli import plain_yaml
+from awac_dist import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy

@@ -169,7 +169,7 @@ def by_code(base: RunConfig | str | None, content: Mapping[str, Any]) -> Options
     """
     methods, known = known_options()
     stored = read_yaml(base, known) if isinstance(base, str) else []
-    given = list(flattened("", "", content, known))
+    given = flattened("", content, known)
     named = {setting.path: setting.value for setting in (*stored, *given)}
     config = base if isinstance(base, RunConfig) else None
     own = name_of(config.algorithm) if config else "awac"
@@ -187,14 +187,14 @@ def by_code_of(part: str, content: Mapping[str, Any]) -> dict[str, Any]:
     An InputError names what is wrong.
     """
     known = {field.path: field for field in walk(RunConfig())}
-    found = flattened("", "", {part: content}, known)
+    found = flattened("", {part: content}, known)
     return {path: known[path].typed(value, path) for path, _, value in found}
 
 
 def overridden(content: Mapping[str, Any]) -> list[str]:
     """Words for `parse` of options that a program overrides, nested or by path."""
     _, known = known_options()
-    changed = ((its.path, its.value) for its in flattened("", "", content, known))
+    changed = ((its.path, its.value) for its in flattened("", content, known))
     return [word for path, value in changed for word in ("--override", f"{path}={value}")]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_origin
 
 import yaml
 
+from awac_dist import plain_yaml
 from awac_dist.algorithms import METHODS, config_class, name_of, no_method
-from awac_dist.cli import plain_yaml
 from awac_dist.cli.parser import Field, walk
 from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
@@ -69,11 +70,21 @@ def read_yaml(file: str, known: Mapping[str, Field], said: str = "--config") -> 
         raise InputError(f"{said}: cannot read {file}: {why}") from None
     except yaml.YAMLError as error:
         raise plain_yaml.not_yaml(file, error) from None
-    return list(flattened(file, "", content, known))
+    return flattened(file, content, known)
 
 
-def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) -> Iterator[Setting]:
-    """The settings in one mapping of a file, or of a program: the whole, or one part of it."""
+def flattened(file: str, content: Any, known: Mapping[str, Field]) -> list[Setting]:
+    """The settings in a mapping of a file, or of a program; none may be in it twice."""
+    found = list(_flattened(file, "", content, known))
+    counts = Counter(setting.path for setting in found)
+    if counts.total() > len(counts):
+        told = f"{counts.most_common(1)[0][0]} is given twice: leave one out"
+        raise InputError(f"{file}: {told}" if file else told)
+    return found
+
+
+def _flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) -> Iterator[Setting]:
+    """The settings in the whole, or in one part of it."""
     inner = {path[:at] for path in known for at, letter in enumerate(path) if letter == "."}
     given = {field.at: path for path, field in known.items()}
     if not isinstance(content, dict | None):
@@ -86,7 +97,7 @@ def flattened(file: str, part: str, content: Any, known: Mapping[str, Field]) ->
         if path == "algorithm" and isinstance(value, str):  # the short form
             path = METHOD
         if path in inner and (isinstance(value, dict) or path not in known):
-            yield from flattened(file, path, value, known)  # an option's name may be a part's
+            yield from _flattened(file, path, value, known)  # an option's name may be a part's
         elif path == METHOD and str(value) not in METHODS:
             raise no_method(str(value), place)
         elif path in known or path == METHOD:

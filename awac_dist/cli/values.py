@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
-from awac_dist.cli import plain_yaml
+from awac_dist import plain_yaml
 
 NUMPY = np.generic, np.ndarray  # what a program computed
 

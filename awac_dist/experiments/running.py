@@ -13,7 +13,7 @@ from typing import Protocol
 
 from psutil import Popen
 
-from awac_dist.cli import plain_yaml
+from awac_dist import plain_yaml
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import Run

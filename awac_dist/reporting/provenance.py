@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
+from awac_dist import plain_yaml
 from awac_dist.files import write_file
 
 PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
@@ -27,8 +26,7 @@ def write_provenance(
     The config is the resolved one, as plain nested mappings and lists. The session, how often the
     run was started before, names the file of a resumed run.
     """
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    write_file(f"{folder}/config.yaml", text.encode())
+    write_file(f"{folder}/config.yaml", plain_yaml.dump(config).encode())
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),

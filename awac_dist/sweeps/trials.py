@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
+from awac_dist import plain_yaml
 from awac_dist.cli.options import to_mapping
 from awac_dist.cli.settings import METHOD, Setting, config_of, flattened, known_options, read_yaml
 from awac_dist.config import RunConfig
@@ -76,7 +77,7 @@ def trials_of(
     alone = {**ALONE, "learner.threads": max(1, int(sweep.cpus))}
     base = [Setting(path, "", value) for path, value in alone.items()]
     base += [setting for name in sweep.config for setting in read_yaml(name, known)]
-    base += flattened(f"{file}: options", "", sweep.options, known)
+    base += flattened(f"{file}: options", sweep.options, known)
     base += [Setting("env", "--env", env)] if env else []
     for path, where, _ in base:
         if path in OURS:
@@ -132,7 +133,7 @@ def write_down(trials: Sequence[Trial], out: Path) -> None:
             )
     with writable(str(out)):
         for its in trials:
-            text = yaml.safe_dump(to_mapping(its.config), sort_keys=False, allow_unicode=True)
+            text = plain_yaml.dump(to_mapping(its.config))
             write_file(str(beside(its.folder, CONFIG)), text.encode())
 
 

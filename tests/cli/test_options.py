@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 
+from awac_dist import plain_yaml
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
@@ -167,14 +168,37 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ["--replay.mixture", '{"offline": 0.25, "online": 0.75}'],
         ["--algorithm.actor.learning_rate", "1e-5", "--algorithm.actor.weight_decay", "0.1"],
         ["--run-dir", "null", "--address", "auto", "--online.stop_at_return", "-1e5"],
+        ["--run-dir", "1e5", "--env.kwargs", '{"a": 1e-3, "b": "1e-3", "c": "010", "d": "1:30"}'],
     ],
 )
 def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> None:
     config = parse(words).config
     mapping = to_mapping(config)
     assert json.loads(json.dumps(mapping)) == mapping  # plain: no tuples
-    file = write(tmp_path, yaml.safe_dump(mapping))
+    file = write(tmp_path, plain_yaml.dump(mapping))
     assert parse(["--config", file]).config == config
+
+
+NUMBERS = '{"a": 1e-3, "b": -1E+5, "c": 1.5, "d": 10, "e": 1_000, "f": [0.5e1, -0]}'
+
+
+@pytest.mark.parametrize("words", [["--env.kwargs", NUMBERS], ["--config", "a.yaml"]])
+def test_numbers_within_a_mapping_are_those_of_json(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(f"env:\n  id: Ant-v5\n  kwargs: {NUMBERS}\n")
+    found = parse(words).config.env.kwargs
+    assert found == json.loads(NUMBERS.replace("1_000", "1000"))
+    assert [*map(type, found.values())] == [float, float, float, int, int, list]
+
+
+@pytest.mark.parametrize(("text", "seed"), [("010", 10), ("0", 0), ("+7", 7), ("1_000", 1000)])
+def test_a_whole_number_of_a_file_is_that_of_the_command_line(
+    text: str, seed: int, tmp_path: Path
+) -> None:
+    assert parse(["--config", write(tmp_path, f"seed: {text}")]).config.seed == seed
+    assert parse(["--seed", text]).config.seed == seed
 
 
 # What it refuses.
@@ -252,6 +276,11 @@ def test_wrong_words(words: list[str], line: str) -> None:
         ("data: []\n", "{file}: data: is empty: give some, or --offline.updates 0"),
         ("seed: 1\nmode: sync\nseed: 2\n", "{file}, line 1: not YAML: seed is given twice"),
         ("learner: {threads: 1, threads: 1}", "{file}, line 1: not YAML: threads is given twice"),
+        ("online: {max_minutes: 1:30}", "{file}: online.max_minutes: '1:30' is not"),
+        (
+            "online.env_steps: 5\nonline: {env_steps: 6}\n",
+            "{file}: online.env_steps is given twice: leave one out",
+        ),
         ("mode: fast\n", "{file}: mode: 'fast' is not one of async, sync"),
         ("learner: {batch_size: 3.5}\n", "{file}: learner.batch_size: 3.5 is not a whole number"),
         ("learner: {batch_size: true}\n", "{file}: learner.batch_size: True is not a whole nu"),

@@ -19,7 +19,16 @@ SHARED_BY_METHODS = {
     *("skeletons", "soft", "conservative", "support", "em", "twin_delayed"),
 }
 
-FOUNDATIONS = {"types", "messages", "errors", "files", "floats", "interrupts", "ranges"}
+FOUNDATIONS = {
+    "types",
+    "messages",
+    "errors",
+    "files",
+    "floats",
+    "interrupts",
+    "plain_yaml",
+    "ranges",
+}
 STAGES = {"rollout", "learner", "evaluation", "reporting", "envs", "replay", "data", "policies"}
 COMPONENTS = STAGES | {"algorithms", "nn", "plotting", "tensors", "config"} | FOUNDATIONS
 MAY_IMPORT = {
@@ -28,6 +37,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "floats": set(),
     "interrupts": set(),
+    "plain_yaml": {"errors", "files"},
     "messages": {"types"},
     "allocator": set(),
     "ranges": set(),

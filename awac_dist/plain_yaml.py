@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,10 @@ import yaml
 
 from awac_dist.errors import InputError, first_line, reason
 
+INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+DIGITS = "[0-9]+(_[0-9]+)*"
+REAL = rf"[-+]?({DIGITS}(\.({DIGITS})?)?|\.{DIGITS})([eE][-+]?[0-9]+)?"
+NO_NUMBER = r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 LONGEST_BYTES = 1 << 20
 DEEPEST = 100  # parts within parts, far below where Python's stack ends
 
@@ -22,6 +27,11 @@ def load(content: str | bytes) -> Any:
         return yaml.load(content, _Loader)
     except (ValueError, LookupError) as error:  # a date, !!int ''
         raise yaml.MarkedYAMLError(problem=first_line(error)) from error
+
+
+def dump(content: Any) -> str:
+    """Lists and mappings as YAML that `load` reads as they are."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def not_yaml(file: str, error: yaml.YAMLError) -> InputError:
@@ -53,7 +63,13 @@ def of_run(folder: str) -> Mapping[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
+    """Reads numbers as YAML 1.2 and JSON have them: 1e-3 is one, 010 is ten, 1:30 is a text."""
+
     depth = 0
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the class above has it
+        first: [its for its in resolvers if its[0] not in (INT, FLOAT)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         mark = self.peek_event().start_mark
@@ -74,3 +90,13 @@ class _Loader(yaml.SafeLoader):
             told = f"{names.most_common(1)[0][0]} is given twice"
             raise yaml.MarkedYAMLError(problem=told, problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts texts that anybody's YAML would take for numbers in quotes."""
+
+
+_Loader.add_constructor(INT, lambda loader, node: int(node.value))
+for its in (_Loader, _Dumper):
+    its.add_implicit_resolver(INT, re.compile(rf"[-+]?{DIGITS}$"), [*"-+0123456789"])
+    its.add_implicit_resolver(FLOAT, re.compile(rf"({REAL}|{NO_NUMBER})$"), [*"-+.0123456789"])
