@@ -122,7 +122,8 @@ class RunConfig(Checked):
         data: Prior data: an embedded dataset's name, files, folders, globs, or the folders of
             earlier runs. Options follow after commas, such as door.pickle,kind=demonstration
             (or prior), weight=2 (each of its transitions is drawn twice as often), task=any and
-            episode_steps=100 (the clock cut there). No word after it: there is none.
+            episode_steps=100 (the clock cut there). Given again it adds to them; no word after it:
+            there is none.
         workers: Rollout workers; None is one a core. They may share cores.
         shards: Replay shards; None lets the size of the cluster decide.
         seed: Everything random follows from it.

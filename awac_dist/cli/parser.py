@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from argparse import SUPPRESS, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
@@ -171,6 +171,14 @@ class Parser(ArgumentParser):
         raise InputError(f"no option {name}; {nearest(name, self._option_string_actions)}")
 
 
+class _Gather(Action):
+    """An option that may be given again and again: its words together; without one it is empty."""
+
+    def __call__(self, parser: Any, given: Any, words: Any, option: str | None = None) -> None:
+        before = getattr(given, self.dest, []) if words else []
+        setattr(given, self.dest, [*before, *words])
+
+
 def add_options(group: Any, fields: Iterable[Field]) -> None:
     """Tell a parser, or a group of its help, of options."""
     for field in fields:
@@ -182,8 +190,8 @@ def add_options(group: Any, fields: Iterable[Field]) -> None:
         if get_origin(field.hint) is tuple:
             bare = field.bare or (field.positional and field.default == ())
             options["nargs"] = "*" if bare else "+"
-            if field.default == ():
-                options["action"] = "extend"  # may be given again and again
+            if field.hint == tuple[str, ...]:
+                options["action"] = _Gather
         if field.positional:
             group.add_argument(field.path, **options)
         else:

@@ -201,6 +201,19 @@ def test_a_whole_number_of_a_file_is_that_of_the_command_line(
     assert parse(["--seed", text]).config.seed == seed
 
 
+@pytest.mark.parametrize(
+    ("words", "data"),
+    [
+        ("--data a b", ("a", "b")),
+        ("--data a --seed 1 --data b c", ("a", "b", "c")),
+        ("--data a --data", ()),
+        ("--data a --data --data b", ("b",)),
+    ],
+)
+def test_data_may_be_given_again_and_again(words: str, data: tuple[str, ...]) -> None:
+    assert parse([*words.split(), "--offline.updates", "0"]).config.data == data
+
+
 # What it refuses.
 
 
