@@ -79,17 +79,13 @@ def to_table(episodes: Sequence[Episode], spec: EnvSpec, **more: pa.Array) -> pa
 
 def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more: pa.Array) -> None:
     """Write a file that is either whole or absent; `path` may be a URI."""
-    memory, given = pa.BufferOutputStream(), list(episodes)
+    given = list(episodes)
     for number, episode in enumerate(given):
         check_goals(f"{path}: episode {number}", episode, spec.goal_size)
-    pq.write_table(
-        to_table(given, spec, **more),
-        memory,
-        compression="zstd",
-        use_dictionary=False,
-        use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
-    )
-    content = memoryview(memory.getvalue())
+    table = to_table(given, spec, **more)
+    content = _packed(table, "zstd")
+    if not _is_readable(content, table.num_rows):
+        content = _packed(table, "none")
     end = len(content) - TAIL - int.from_bytes(content[-TAIL:-4], "little")
     crc = zlib.crc32(content)
     with (
@@ -99,6 +95,29 @@ def write_episodes(path: str, episodes: Iterable[Episode], spec: EnvSpec, **more
         file.write(content[:end])
         file.write(SEAL + crc.to_bytes(4, "little"))
         file.write(content[end:])
+
+
+def _packed(table: pa.Table, compression: str) -> memoryview:
+    memory = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        memory,
+        compression=compression,
+        use_dictionary=False,
+        use_byte_stream_split=FLOAT_LEAVES,  # halves what is left of the floats
+    )
+    return memoryview(memory.getvalue())
+
+
+def _is_readable(content: memoryview, rows: int) -> bool:
+    """Whether a reader would take a file, and not refuse it for all that it unpacks to."""
+    budget = Budget(len(content))
+    try:
+        count_parquet(pa.BufferReader(content), budget, "")
+        budget.take(rows * RECORD_BYTES, "")
+    except InputError:
+        return False
+    return True
 
 
 def _looks_like(path: str) -> bool:

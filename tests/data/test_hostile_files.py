@@ -18,9 +18,11 @@ import pytest
 
 from awac_dist import files
 from awac_dist.data import journal, sources
+from awac_dist.data.parquet import write_episodes
 from awac_dist.data.sources import FORMATS
 from awac_dist.errors import InputError
 from awac_dist.policies.npz import read_policy
+from awac_dist.types import EnvSpec, Episode, Origin
 
 ROOM = 1 << 20  # of the budget in these tests
 MANY = 400_000  # numbers, 1.6 MB of them
@@ -266,6 +268,20 @@ def test_many_short_episodes_are_read(
     assert [number for number, _ in FORMATS[form].read(str(path), (7, 100))] == [
         *range(7, SHORT, 100)
     ]
+
+
+@pytest.mark.usefixtures("small_room")
+@pytest.mark.parametrize(("count", "steps"), [(1, MANY // 2), (2, 30_000), (SHORT, 1)])
+def test_whatever_we_write_is_read_again(count: int, steps: int, tmp_path: Path) -> None:
+    """Observations that hardly change, as maps and pictures, which pack to next to nothing."""
+    spec = EnvSpec("Still-v0", 3, 1, (-1.0,), (1.0,), steps)
+    still, moves = np.zeros((steps + 1, 3), "f4"), np.zeros((steps, 1), "f4")
+    episode = Episode(still, moves, moves[:, 0], False, True, Origin("online"))
+    path = tmp_path / "still.parquet"
+    write_episodes(str(path), [episode] * count, spec)
+    its = FORMATS["awac_dist Parquet"]
+    assert its.describe(str(path)).episodes == count
+    assert [len(episode) for _, episode in its.read(str(path), (0, 1))] == [steps] * count
 
 
 @pytest.mark.usefixtures("small_room")
