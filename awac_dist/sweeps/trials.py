@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
+from awac_dist.cli.begun import changes
 from awac_dist.cli.options import to_mapping
 from awac_dist.cli.settings import METHOD, Setting, config_of, flattened, known_options, read_yaml
 from awac_dist.config import RunConfig
@@ -15,7 +16,6 @@ from awac_dist.data.sources import demonstrates, find
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import beside
 from awac_dist.files import write_file
-from awac_dist.reporting.groups import flat
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
 from awac_dist.runs.phases import updates_of
 from awac_dist.sweeps.config import SweepConfig
@@ -122,20 +122,14 @@ def write_down(trials: Sequence[Trial], out: Path) -> None:
     Raises InputError where one was begun with another, or the folder cannot be written.
     """
     for its in trials:
-        told = to_mapping(its.config)
-        file = beside(its.folder, CONFIG)
+        told, file = to_mapping(its.config), beside(its.folder, CONFIG)
         begun = yaml.safe_load(file.read_text()) if file.exists() else told
-        if begun != told:
+        for path, was, now in changes(begun, told):
             raise InputError(
-                f"{its.name} was begun with {_difference(flat(begun), flat(told))}: take another "
-                f"folder with --out, or move {out} away"
+                f"{its.name} was begun with {path} {was}, and is now {now}: take another folder "
+                f"with --out, or move {out} away"
             )
     with writable(str(out)):
         for its in trials:
             text = yaml.safe_dump(to_mapping(its.config), sort_keys=False, allow_unicode=True)
             write_file(str(beside(its.folder, CONFIG)), text.encode())
-
-
-def _difference(begun: dict[str, bool | float | str], told: dict[str, bool | float | str]) -> str:
-    path = next(path for path in {**told, **begun} if begun.get(path) != told.get(path))
-    return f"{path} {begun.get(path, 'unset')}, and is now {told.get(path, 'unset')}"

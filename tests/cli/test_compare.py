@@ -302,6 +302,26 @@ def test_the_order_of_a_config_makes_no_other_group(
     assert capsys.readouterr().out == before
 
 
+def test_a_run_from_before_an_option_is_as_it_is_without_it(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_config(runs[1], lambda its: its.update(rollout={"cpus": None}, replay={"mixture": None}))
+    change_config(runs[1], lambda its: its["algorithm"].update(temperature=10.0))
+    assert awac_dist(["compare", *runs]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in said[1:3]] == [["awac", "2"], ["iql", "1"]]
+    third = write_run(tmp_path / "own", 4, "a-method-of-mine")
+    change_config(runs[1], lambda its: its.update(replay={"mixture": {"online": 1.0}}))
+    assert awac_dist(["compare", *runs, third]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:20].strip() for line in said[1:5]] == [
+        "awac, mixture None",
+        "awac, mixture -",
+        "iql",
+        "a-method-of-mine",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

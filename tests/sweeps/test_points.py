@@ -14,9 +14,10 @@ from awac_dist.cli.main import main
 from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
+from awac_dist.experiments.running import beside
 from awac_dist.sweeps.config import SweepConfig, read_sweep
 from awac_dist.sweeps.points import Axis, axes_of, points_of
-from awac_dist.sweeps.trials import Trial, trials_of, write_down
+from awac_dist.sweeps.trials import CONFIG, Trial, trials_of, write_down
 
 PAGE = Path(__file__).parents[2] / "docs" / "sweep.md"
 PATH = "algorithm.temperature"
@@ -200,6 +201,26 @@ def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path) -> None:
     assert [its.ended for its in first] == ["", ""]
     first[1].end("behind")
     assert [its.ended for its in first] == ["", "behind"]
+
+
+def test_what_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
+    """It knew an option less, and one that there is no more."""
+    said = {"search": GRID, "options": {"env": {"id": "A-v0", "kwargs": {"gain": 2}}}}
+    first, *_ = begun = trials(tmp_path, **said)
+    write_down(begun, tmp_path)
+    file = beside(first.folder, CONFIG)
+    config = yaml.safe_load(file.read_text())
+    del config["rollout"]["cpus"]
+    config["rollout"]["gone"] = 3
+    file.write_text(earlier := yaml.safe_dump(config))
+    write_down(begun, tmp_path)
+    assert yaml.safe_load(file.read_text())["rollout"]["cpus"] is None
+    file.write_text(earlier)
+    said["options"]["rollout.cpus"] = 0.5
+    with pytest.raises(InputError, match=r"begun with rollout\.cpus None, and is now 0\.5"):
+        write_down(trials(tmp_path, **said), tmp_path)
+    with pytest.raises(InputError, match=r"begun with env\.kwargs\.gain 2, and is now unset"):
+        write_down(trials(tmp_path, search=GRID, options={"env": "A-v0"}), tmp_path)
 
 
 def test_the_command_says_what_is_missing(
