@@ -26,7 +26,7 @@ from awac_dist.evaluation.scores import reference
 from awac_dist.evaluation.video import Film, Filmed, Grid, drawn, filmed_env
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
-from awac_dist.policies.npz import find_policy, read_policy
+from awac_dist.policies.npz import find_policy, read_policy, run_of
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import (
@@ -82,7 +82,7 @@ def run(options: Evaluate) -> None:
 
 
 def _job(args: Evaluate) -> _Job:
-    folder = args.policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
+    folder = run_of(args.policy)
     run = {} if folder.endswith(".npz") else plain_yaml.of_run(folder)
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
