@@ -94,7 +94,7 @@ class Plot(Checked):
     """Draw the figures of a run again.
 
     Attributes:
-        folder: Of the run; holds metrics.jsonl.
+        folder: Of the run, a path or URI; holds metrics.jsonl.
     """
 
     folder: str = positional()

@@ -378,6 +378,12 @@ def test_success_is_told_by_each_definition(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
+def test_figures_are_written_to_a_uri(tmp_path: Path) -> None:
+    words = ["random", "--env", VARIES, "--episodes", "1", "--json"]
+    assert main([*words, f"file://{tmp_path}/new/found.json"]) == 0
+    assert json.loads((tmp_path / "new/found.json").read_text())["policy"] == "random"
+
+
 def test_one_episode_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found.json"
     words = ["random", "--env", register("...."), "--episodes", "1", "--json", str(out)]
