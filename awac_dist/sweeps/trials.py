@@ -18,7 +18,7 @@ from awac_dist.experiments.running import beside
 from awac_dist.files import write_file
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
 from awac_dist.runs.phases import updates_of
-from awac_dist.sweeps.config import SweepConfig
+from awac_dist.sweeps.config import HalvingConfig, SweepConfig
 from awac_dist.sweeps.points import OURS, Axis, Point, points_of
 
 CONFIG, ENDED = ".yaml", ".ended"  # beside the folder of a trial's run
@@ -99,21 +99,44 @@ def shortest(sweep: SweepConfig, trials: Sequence[Trial]) -> int:
 
     Updates depend on the data, which is asked. Raises InputError where it cannot be read.
     """
-    configs = [its.config for its in trials]
+    return min(_lengths(sweep, [its.config for its in trials]))
+
+
+def _lengths(sweep: SweepConfig, configs: Sequence[RunConfig]) -> list[int]:
     if sweep.asha.by == "env_steps":
-        return min(its.online.env_steps for its in configs)
+        return [its.online.env_steps for its in configs]
     arguments = {its.data for its in configs if its.clones}
     known = {its: [each for each in its if demonstrates(find(each))] for its in arguments}
-    return min(updates_of(its, known.get(its.data, ())) for its in configs)
+    return [updates_of(its, known.get(its.data, ())) for its in configs]
 
 
 def _check(file: str, sweep: SweepConfig, trials: Sequence[Trial]) -> None:
-    if not all(its.config.evaluation.episodes for its in trials):
+    configs, first, by = [its.config for its in trials], sweep.asha.first, sweep.asha.by
+    if not all(its.evaluation.episodes for its in configs):
         raise InputError(f"{file}: evaluation.episodes is 0: {sweep.metric} would not be known")
-    first = sweep.asha.first
-    if first is not None and first >= (length := shortest(sweep, trials)):
-        told = f"{first} is not below the {length} {sweep.asha.by} of the shortest trial"
+    if first is None:
+        return
+    lengths = _lengths(sweep, configs)
+    if first >= min(lengths):
+        told = f"{first} is not below the {min(lengths)} {by} of the shortest trial"
         raise InputError(f"{file}: asha.first: {told}")
+    if not any(_is_looked_at(*its, sweep.asha) for its in zip(configs, lengths, strict=True)):
+        raise InputError(
+            f"{file}: asha.first: no evaluation is due from {first} {by} on before the end of a "
+            "trial: take a smaller evaluation.every_updates"
+        )
+
+
+def _is_looked_at(config: RunConfig, length: int, asha: HalvingConfig) -> bool:
+    """Whether a trial may be evaluated from the first look on, before its end.
+
+    It is after so many updates of a phase, and between the phases.
+    """
+    offline, online = config.offline.updates, config.online.updates
+    if asha.by == "env_steps":
+        return online > config.evaluation.every_updates
+    between = length - online if offline and online else 0
+    return (online or offline) > config.evaluation.every_updates or between >= (asha.first or 1)
 
 
 def write_down(trials: Sequence[Trial], out: Path) -> None:
