@@ -94,7 +94,7 @@ class Plot(Checked):
     """Draw the figures of a run again.
 
     Attributes:
-        folder: Of the run; holds metrics.jsonl.
+        folder: Of the run, a path or URI; holds metrics.jsonl.
     """
 
     folder: str = positional()
@@ -106,7 +106,7 @@ class Compare(Writing):
 
     Attributes:
         runs: Folders of runs, paths or URIs; those that differ in the seed alone are one group.
-        metrics: Draw these of docs/metrics.md, too, such as critic/loss.
+        metrics: With --plot or --html: draw these of docs/metrics.md, too, such as critic/loss.
         plot: Draw the curves as a picture, FILE.png, .svg or .pdf.
         html: Write a page that opens anywhere, FILE.html.
     """
@@ -115,6 +115,11 @@ class Compare(Writing):
     metrics: tuple[str, ...] = ()
     plot: str | None = None
     html: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from super().problems()
+        if self.metrics and self.plot is None and self.html is None:
+            yield "metrics", "has no effect without --plot FILE or --html FILE"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from awac_dist import plain_yaml
+from awac_dist.cli.begun import filled
 from awac_dist.cli.parser import walk
 from awac_dist.cli.settings import replaced
 from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
@@ -66,7 +67,8 @@ def _read(name: str) -> tuple[Run, list[str]]:
     run, remarks = Run(name, settings_of(config), rows), list[str]()
     if damaged:
         remarks.append(f"{name}: {counted(damaged, 'line')} of {METRICS_FILE} left out: damaged")
-    return run, [*remarks, *_going_on(run)]
+    settings = settings_of(filled(config))  # a run from before an option is as it is without it
+    return run._replace(settings=settings), [*remarks, *_going_on(run)]
 
 
 def _going_on(run: Run) -> Iterator[str]:

@@ -24,9 +24,10 @@ from awac_dist.evaluation.headless import prepare_drawing
 from awac_dist.evaluation.result import Evaluation, evaluation_of
 from awac_dist.evaluation.scores import reference
 from awac_dist.evaluation.video import Film, Filmed, Grid, drawn, filmed_env
+from awac_dist.files import write_file
 from awac_dist.messages import Finished
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
-from awac_dist.policies.npz import find_policy, read_policy
+from awac_dist.policies.npz import find_policy, read_policy, run_of
 from awac_dist.policies.policy import Policy
 from awac_dist.reporting.screen import Screen, say
 from awac_dist.reporting.wording import (
@@ -74,7 +75,7 @@ def run(options: Evaluate) -> None:
     if options.json:
         text = json.dumps(_facts(job, evaluation), indent=2, allow_nan=False)
         with writable(f"--json {options.json}"):
-            Path(options.json).write_text(f"{text}\n", "utf-8")
+            write_file(options.json, f"{text}\n".encode())
     if job.grid:
         with Screen() as screen:
             _film(job, job.grid, played, screen.stream)
@@ -82,7 +83,7 @@ def run(options: Evaluate) -> None:
 
 
 def _job(args: Evaluate) -> _Job:
-    folder = args.policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
+    folder = run_of(args.policy)
     run = {} if folder.endswith(".npz") else plain_yaml.of_run(folder)
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo

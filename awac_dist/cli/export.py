@@ -11,7 +11,7 @@ from awac_dist.data.sources import episodes, find
 from awac_dist.errors import InputError, writable
 from awac_dist.files import read_file, write_file
 from awac_dist.policies.network import NetworkPolicy
-from awac_dist.policies.npz import find_policy, read_policy
+from awac_dist.policies.npz import find_policy, read_policy, run_of
 from awac_dist.reporting.screen import say
 from awac_dist.types import Array
 
@@ -32,7 +32,7 @@ def export(options: Export) -> str:
         from awac_dist.learner.device import torch_put_back
         from awac_dist.nn.export import FORMATS, checked  # torch: slow to import
 
-        recorded = _recorded(options.policy, policy.input_size)
+        recorded = _recorded(run_of(options.policy), policy.input_size)
         with torch_put_back():
             content, off = checked(FORMATS[suffix](policy), policy, recorded)
         told += f"\nchecked: at most {off:.0e} half ranges from what it does in NumPy"
@@ -44,12 +44,11 @@ def export(options: Export) -> str:
     return told
 
 
-def _recorded(policy: str, size: int) -> Array:
-    """What a policy saw [n, O] in an episode of the run that it comes from; none where it did not.
+def _recorded(run: str, size: int) -> Array:
+    """What a policy saw [n, O] in an episode of its run; none where it did not, or has no run.
 
     With the goal, where the task has one.
     """
-    run = policy.rstrip("/").rsplit("/checkpoints/", 1)[0]
     with suppress(InputError, OSError, StopIteration):
         *_, episode = next(episodes(find(run)))
         goals = [] if episode.desired_goals is None else [episode.desired_goals]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from awac_dist.cli.commands import Plot
 from awac_dist.errors import InputError, writable
 from awac_dist.plotting.learning_curve import plot_learning_curve
@@ -14,11 +12,11 @@ from awac_dist.reporting.wording import counted
 
 def run(options: Plot) -> None:
     """Draw, and say where."""
-    folder = Path(options.folder)
-    rows, _, damaged = read_table(folder / METRICS_FILE)
+    folder = options.folder.rstrip("/")
+    rows, _, damaged = read_table(f"{folder}/{METRICS_FILE}")
     if not rows:
-        raise InputError(f"{folder / METRICS_FILE}: holds no metrics: give the folder of a run")
+        raise InputError(f"{folder}/{METRICS_FILE}: holds no metrics: give the folder of a run")
     if damaged:
         say(f"{counted(damaged, 'line')} of {METRICS_FILE} left out: damaged")
     with writable(options.folder):
-        say(str(plot_learning_curve(folder, rows)))
+        say(plot_learning_curve(folder, rows))

@@ -11,10 +11,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TextIO
 
 import numpy as np
@@ -33,6 +33,7 @@ from awac_dist.data.parquet import read_episodes, write_episodes
 from awac_dist.data.sources import SourceFile
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError, writable
+from awac_dist.files import read_file
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy
 from awac_dist.policies.policy import Policy, UnitPolicy
@@ -253,8 +254,11 @@ def _ingredient(args: Make) -> dict[str, Any]:
         paths = [file.path for file in sources.find(args.demonstrations).files]
     else:
         paths = [] if args.policy in BLIND else [find_policy(str(args.policy))]
-    found = [Path(path) for path in paths if Path(path).is_file()]
+    found = {}
+    for path in paths:
+        with suppress(OSError):  # a folder, or an id
+            found[PurePath(path).name] = sha256(read_file(path)).hexdigest()
     return {
         "policy" if args.policy else "source": args.policy or args.demonstrations,
-        "sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in found},
+        "sha256": found,
     }

@@ -14,13 +14,13 @@ from typing import Protocol
 from psutil import Popen
 
 from awac_dist import plain_yaml
+from awac_dist.cli.begun import changes
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
 from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.processes import Meter, launch
 from awac_dist.files import write_file
 from awac_dist.learner.checkpoint import is_finished
-from awac_dist.reporting.groups import flat
 from awac_dist.reporting.run_place import only_one_at_a_time
 
 POLL_S, LOOK_EVERY_S = 0.5, 5.0
@@ -58,16 +58,13 @@ def make_free(folder: Path) -> None:
 def begun_otherwise(folder: Path, words: list[str]) -> bool:
     """Whether the run in a folder is another one than this experiment would begin by now.
 
-    Its words may say something else, or what they leave open: a preset, a default. Options that
-    there were not then are as they were without them.
+    Its words may say something else, or what they leave open: a preset, a default.
     """
     try:
-        begun = flat(plain_yaml.of_run(str(folder)))
+        begun = plain_yaml.of_run(str(folder))
     except InputError:  # its launch says what is wrong
         return False
-    now = flat(to_mapping(parse(words).config))
-    both = begun.keys() & now.keys() - {"run_dir"}
-    return any(begun[name] != now[name] for name in both)
+    return any(changes(begun, to_mapping(parse(words).config)))
 
 
 def last_line(log: Path) -> str:

@@ -59,7 +59,9 @@ def panels_of(tasks: Mapping[str, Groups], metrics: Sequence[str] = ()) -> list[
     """Success where a task tells it, then the return, then other metrics that were asked for."""
     labels = list(dict.fromkeys(label for groups in tasks.values() for label in groups))
     colours = dict(zip(labels, colours_of(len(labels)), strict=True))
-    wanted = [SUCCESS, RETURN, *(Measure(name, name) for name in metrics)]
+    own = {measure.name: measure for measure in (SUCCESS, RETURN)}
+    asked = {name: Measure(name, name) for name in metrics if name != "phase"}  # that is a word
+    wanted = {**own, **asked, **own}.values()  # each once, ours as we have them
     return [
         Panel(task, measure, groups, colours)
         for task, groups in tasks.items()

@@ -64,10 +64,10 @@ class Curve:
         return f"{mean:,.{decimals}f}{around}{self.measure.unit}"
 
 
-def plot_learning_curve(folder: Path, rows: Sequence[Row]) -> Path:
-    """Draw `learning_curve.png` into the folder of a run, from the rows of its metrics.
+def plot_learning_curve(folder: Path | str, rows: Sequence[Row]) -> str:
+    """Draw `learning_curve.png` into the folder of a run, a path or URI, from its metrics' rows.
 
-    Bands are 95 % intervals of the mean return.
+    Bands are 95 % intervals of the mean return. Says where the picture is.
     """
     phases = [phase for phase in PANELS if len(read_curve(rows, phase))]
     measures = [SUCCESS, RETURN] if any(SUCCESS.name in row for row in rows) else [RETURN]
@@ -85,9 +85,9 @@ def plot_learning_curve(folder: Path, rows: Sequence[Row]) -> Path:
         panels[0, 0].set_xticks([])
         text = "no evaluation of the offline or the online policy yet"
         panels[0, 0].text(0.5, 0.9, text, transform=panels[0, 0].transAxes, ha="center", color=TEXT)
-    name = folder.resolve().name
+    name = Path(folder).resolve().name
     figure.suptitle(name, color=TEXT, fontsize=12, fontweight="bold", parse_math=False)
-    path = folder / "learning_curve.png"
+    path = f"{folder}/learning_curve.png"
     write_picture(figure, path)
     return path
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from awac_dist.errors import InputError, naming
-from awac_dist.files import read_sealed, sealed, unpack_npz, write_file
+from awac_dist.files import MANIFEST, head, read_sealed, sealed, unpack_npz, write_file
 from awac_dist.floats import flaw
 from awac_dist.policies import make_policy
 from awac_dist.policies.network import NetworkPolicy
@@ -24,6 +26,7 @@ from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
 POLICY = "policy.npz"  # in the folder of a checkpoint
+CHECKPOINT = re.compile(r"(.*)/checkpoints/(\d+|.*\.npz)")  # of a run
 FilePolicy = NetworkPolicy | PlainPolicy
 
 
@@ -73,10 +76,20 @@ def find_policy(name: str) -> str:
         return name
     name = name.rstrip("/")
     folder = (sealed(f"{name}/checkpoints") or [name])[-1]
-    if folder == name and name not in sealed(name.rpartition("/")[0]):
+    if folder == name and not head(f"{name}/{MANIFEST}", 1):
         gone = "" if "://" in name or Path(name).exists() else ": there is no such path"
         raise InputError(
             f"{name}: is neither a policy (.npz), a checkpoint nor the folder of a run that has "
             f"one{gone}"
         )
     return f"{folder}/{POLICY}"
+
+
+def run_of(name: str) -> str:
+    """The folder of the run that a policy is of, as it is named for `find_policy`.
+
+    That is where its checkpoints are; of what is no checkpoint, the name itself.
+    """
+    name = name.rstrip("/")
+    checkpoint = CHECKPOINT.fullmatch(name if "://" in name else os.path.abspath(name))
+    return checkpoint[1] if checkpoint else name

@@ -94,10 +94,11 @@ def labels(kinds: Sequence[Settings]) -> list[str]:
 
 
 def short(path: str, paths: Sequence[str]) -> str:
-    """The end of a path that no other one has."""
+    """The end of a path that no other one has; the whole path where another ends as it."""
     parts = path.split(".")
     ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-    return next(e for e in ends if sum(f".{its}".endswith(f".{e}") for its in paths) == 1)
+    alone = (e for e in ends if sum(f".{its}".endswith(f".{e}") for its in paths) == 1)
+    return next(alone, path)
 
 
 def differences(groups: Sequence[Group]) -> dict[str, list[str]]:

@@ -20,11 +20,15 @@ from awac_dist.reporting.wording import counted, program
 from awac_dist.sweeps.config import SweepConfig, read_sweep
 from awac_dist.sweeps.points import Axis, axes_of
 from awac_dist.sweeps.showing import CSV, PICTURE, draw, points_table, results_of, table, write_csv
-from awac_dist.sweeps.trials import Trial, trials_of, write_down
+from awac_dist.sweeps.trials import FINISHED, Trial, trials_of, write_down
 
 
 def run(asked: Sweep) -> int:
-    """Try all points; returns 0, 1 where trials failed, or 130 where it was interrupted."""
+    """Try all points.
+
+    Returns:
+        0, or 1 where trials failed or none tells the metric, or 130 where it was interrupted.
+    """
     sweep = read_sweep(asked.file)
     axes = axes_of(asked.file, sweep)
     out = _folder(asked)
@@ -36,11 +40,15 @@ def run(asked: Sweep) -> int:
     with only_one_at_a_time(out):
         write_down(trials, out)
         failed = _try(sweep, trials, out, _again(asked))
-        _show(sweep, axes, trials, failed, out)
+        found = _show(sweep, axes, trials, failed, out)
+    untold = not found and any(its.ended == FINISHED for its in trials)
+    if untold:
+        told = f"set another metric in {asked.file}, and repeat the command: no run is repeated"
+        say(f"no run tells {sweep.metric}: {told}")
     for name, why in failed.items():
         say(f"failed: {name}: {why} ({beside(out / name, LOG)})")
     if all(its.ended or its.name in failed for its in trials):
-        return int(bool(failed))
+        return int(untold or bool(failed))
     say(_again(asked))
     return 128 + signal.SIGINT
 
@@ -85,10 +93,12 @@ def _show(
     trials: Sequence[Trial],
     failed: Mapping[str, str],
     out: Path,
-) -> None:
+) -> bool:
+    """Say and write what came of it; whether some trial tells the metric."""
     results = results_of(sweep, trials, failed)
     with writable(str(out)):
         write_csv(results, out / CSV)
-        draw(sweep, axes, trials, out / PICTURE)
+        drawn = draw(sweep, axes, trials, out / PICTURE)
     say("\n".join(["", *table(results, axes, sweep.metric, sweep.asha.by), ""]))
-    say(f"results: {out / CSV}, {out / PICTURE}")
+    say(f"results: {out / CSV}" + f", {out / PICTURE}" * drawn)
+    return drawn

@@ -55,9 +55,12 @@ class SweepConfig(Checked):
 def read_sweep(file: str) -> SweepConfig:
     """What a sweep's file says; an InputError names what is wrong with it."""
     known = {its.path: its for its in walk(SweepConfig())}
-    sweep = SweepConfig()
-    for path, where, value in read_yaml(file, known, "FILE"):
+    sweep, given = SweepConfig(), read_yaml(file, known, "FILE")
+    for path, where, value in given:
         sweep = replaced(sweep, path, known[path].typed(value, where))
     for path, problem in sweep.problems():
         raise InputError(f"{file}: {path}: {problem}")
+    for path, where, _ in given:
+        if path.startswith("asha.") and sweep.asha.first is None and path != "asha.first":
+            raise InputError(f"{where}: has no effect without asha.first")
     return sweep

@@ -65,14 +65,15 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
     write_file(str(path), text.getvalue().encode())
 
 
-def draw(sweep: SweepConfig, axes: Sequence[Axis], trials: Sequence[Trial], path: Path) -> None:
-    """Draw the picture, where something was found."""
+def draw(sweep: SweepConfig, axes: Sequence[Axis], trials: Sequence[Trial], path: Path) -> bool:
+    """Draw the picture, where something was found; whether it was."""
     tried = [
         Tried(its.values, its.evaluations(sweep.metric), its.ended == FINISHED) for its in trials
     ]
-    if any(its.rows for its in tried):
+    if found := any(its.rows for its in tried):
         scales = {axis.path: Scale(axis.kind, axis.values) for axis in axes}
         draw_sweep(tried, scales, sweep.metric, sweep.asha.by, path)
+    return found
 
 
 def points_table(trials: Sequence[Trial], axes: Sequence[Axis]) -> list[str]:

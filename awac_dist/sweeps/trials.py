@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from awac_dist import plain_yaml
+from awac_dist.cli.begun import changes
 from awac_dist.cli.options import to_mapping
 from awac_dist.cli.settings import METHOD, Setting, config_of, flattened, known_options, read_yaml
 from awac_dist.config import RunConfig
@@ -16,10 +15,9 @@ from awac_dist.data.sources import demonstrates, find
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import beside
 from awac_dist.files import write_file
-from awac_dist.reporting.groups import flat
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
 from awac_dist.runs.phases import updates_of
-from awac_dist.sweeps.config import SweepConfig
+from awac_dist.sweeps.config import HalvingConfig, SweepConfig
 from awac_dist.sweeps.points import OURS, Axis, Point, points_of
 
 CONFIG, ENDED = ".yaml", ".ended"  # beside the folder of a trial's run
@@ -100,21 +98,44 @@ def shortest(sweep: SweepConfig, trials: Sequence[Trial]) -> int:
 
     Updates depend on the data, which is asked. Raises InputError where it cannot be read.
     """
-    configs = [its.config for its in trials]
+    return min(_lengths(sweep, [its.config for its in trials]))
+
+
+def _lengths(sweep: SweepConfig, configs: Sequence[RunConfig]) -> list[int]:
     if sweep.asha.by == "env_steps":
-        return min(its.online.env_steps for its in configs)
+        return [its.online.env_steps for its in configs]
     arguments = {its.data for its in configs if its.clones}
     known = {its: [each for each in its if demonstrates(find(each))] for its in arguments}
-    return min(updates_of(its, known.get(its.data, ())) for its in configs)
+    return [updates_of(its, known.get(its.data, ())) for its in configs]
 
 
 def _check(file: str, sweep: SweepConfig, trials: Sequence[Trial]) -> None:
-    if not all(its.config.evaluation.episodes for its in trials):
+    configs, first, by = [its.config for its in trials], sweep.asha.first, sweep.asha.by
+    if not all(its.evaluation.episodes for its in configs):
         raise InputError(f"{file}: evaluation.episodes is 0: {sweep.metric} would not be known")
-    first = sweep.asha.first
-    if first is not None and first >= (length := shortest(sweep, trials)):
-        told = f"{first} is not below the {length} {sweep.asha.by} of the shortest trial"
+    if first is None:
+        return
+    lengths = _lengths(sweep, configs)
+    if first >= min(lengths):
+        told = f"{first} is not below the {min(lengths)} {by} of the shortest trial"
         raise InputError(f"{file}: asha.first: {told}")
+    if not any(_is_looked_at(*its, sweep.asha) for its in zip(configs, lengths, strict=True)):
+        raise InputError(
+            f"{file}: asha.first: no evaluation is due from {first} {by} on before the end of a "
+            "trial: take a smaller evaluation.every_updates"
+        )
+
+
+def _is_looked_at(config: RunConfig, length: int, asha: HalvingConfig) -> bool:
+    """Whether a trial may be evaluated from the first look on, before its end.
+
+    It is after so many updates of a phase, and between the phases.
+    """
+    offline, online = config.offline.updates, config.online.updates
+    if asha.by == "env_steps":
+        return online > config.evaluation.every_updates
+    between = length - online if offline and online else 0
+    return (online or offline) > config.evaluation.every_updates or between >= (asha.first or 1)
 
 
 def write_down(trials: Sequence[Trial], out: Path) -> None:
@@ -123,20 +144,14 @@ def write_down(trials: Sequence[Trial], out: Path) -> None:
     Raises InputError where one was begun with another, or the folder cannot be written.
     """
     for its in trials:
-        told = to_mapping(its.config)
-        file = beside(its.folder, CONFIG)
-        begun = yaml.safe_load(file.read_text()) if file.exists() else told
-        if begun != told:
+        told, file = to_mapping(its.config), beside(its.folder, CONFIG)
+        begun = plain_yaml.load(file.read_text()) if file.exists() else told
+        for path, was, now in changes(begun, told):
             raise InputError(
-                f"{its.name} was begun with {_difference(flat(begun), flat(told))}: take another "
-                f"folder with --out, or move {out} away"
+                f"{its.name} was begun with {path} {was}, and is now {now}: take another folder "
+                f"with --out, or move {out} away"
             )
     with writable(str(out)):
         for its in trials:
             text = plain_yaml.dump(to_mapping(its.config))
             write_file(str(beside(its.folder, CONFIG)), text.encode())
-
-
-def _difference(begun: dict[str, bool | float | str], told: dict[str, bool | float | str]) -> str:
-    path = next(path for path in {**told, **begun} if begun.get(path) != told.get(path))
-    return f"{path} {begun.get(path, 'unset')}, and is now {told.get(path, 'unset')}"

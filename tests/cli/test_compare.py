@@ -145,6 +145,15 @@ def test_the_page_is_one_file_that_fetches_and_runs_nothing(
         assert part in text
 
 
+def test_a_metric_has_one_panel_however_often_it_is_asked_for(
+    runs: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    asked = ["eval/return", "critic/loss", "eval/success_final", "critic/loss"]
+    assert awac_dist(["compare", *runs, "--metrics", *asked, "--html", str(path)]) == 0
+    assert Reader(path.read_text()).tags.count("svg") == 3 * 3  # success, return, loss
+
+
 def test_a_picture_is_written(runs: list[str], tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     assert awac_dist(["compare", *runs, "--plot", str(path)]) == 0
@@ -302,11 +311,36 @@ def test_the_order_of_a_config_makes_no_other_group(
     assert capsys.readouterr().out == before
 
 
+def test_a_run_from_before_an_option_is_as_it_is_without_it(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_config(runs[1], lambda its: its.update(rollout={"cpus": None}, replay={"mixture": None}))
+    change_config(runs[1], lambda its: its["algorithm"].update(temperature=10.0))
+    assert awac_dist(["compare", *runs]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in said[1:3]] == [["awac", "2"], ["iql", "1"]]
+    third = write_run(tmp_path / "own", 4, "a-method-of-mine")
+    change_config(runs[1], lambda its: its.update(replay={"mixture": {"online": 1.0}}))
+    assert awac_dist(["compare", *runs, third]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:20].strip() for line in said[1:5]] == [
+        "awac, mixture None",
+        "awac, mixture -",
+        "iql",
+        "a-method-of-mine",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["{0}/checkpoints"], "{0}/checkpoints: has no config.yaml: there is nothing to compare"),
-        (["{0}", "--metrics", "no/such"], "--metrics: no run has no/such"),
+        (
+            ["{0}", "--metrics", "a/b"],
+            "--metrics: has no effect without --plot FILE or --html FILE",
+        ),
+        (["{0}", "--html", "{0}/a.html", "--metrics", "no/such"], "--metrics: no run has no/such"),
+        (["{0}", "--html", "{0}/a.html", "--metrics", "phase"], "--metrics: no run has phase"),
         (["{0}", "--plot", "{0}/a.odd"], "--plot {0}/a.odd: its ending tells no format: name it"),
         (["{0}", "--plot", "{0}/noend"], "--plot {0}/noend: its ending tells no format: name it"),
         (["{0}", "--plot", "{0}/no/a.png"], "--plot: there is no folder {0}/no: make it first"),

@@ -112,6 +112,16 @@ def test_a_recipe_leaves_its_files_and_an_account_of_them(small: Path, tmp_path:
         assert figures["success"] == {"final step": solved, "any step": solved}
 
 
+def test_a_policy_at_a_uri_is_accounted_for(tmp_path: Path) -> None:
+    policy = make_policy(tmp_path / "policy.npz")
+    account = json.loads(make(tmp_path / "made", f"small --policy file://{policy}")["recipe.json"])
+    digest = hashlib.sha256(Path(policy).read_bytes()).hexdigest()
+    assert account["demonstrations"] == {
+        "policy": f"file://{policy}",
+        "sha256": {"policy.npz": digest},
+    }
+
+
 def test_equal_seeds_give_equal_bytes(small: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.npz"
     first = {path.name: path.read_bytes() for path in small.iterdir()}

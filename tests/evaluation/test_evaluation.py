@@ -334,6 +334,35 @@ def test_a_run_is_evaluated_as_it_was(
     assert not set(sampled["returns"]) & set(found["returns"])
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("", "."),
+        ("", "./checkpoints/000000005"),
+        ("", "checkpoints/000000005/"),
+        ("", "checkpoints/000000005/policy.npz"),
+        ("checkpoints", "000000005"),
+        ("checkpoints/000000005", "."),
+        ("..", "checkpoints/checkpoints/000000005"),
+        ("..", "checkpoints"),  # a run of that name
+    ],
+)
+def test_a_policy_knows_its_run_from_wherever_it_is_named(
+    place: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "checkpoints").mkdir()
+    make_run(folder)
+    env = {"id": "Pendulum-v1", "kwargs": {"g": 1.0}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"env": env, "seed": 9}))
+    monkeypatch.chdir(folder / place)
+    out = tmp_path / "found.json"
+    assert main([name, "--episodes", "1", "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert main([str(folder), "--episodes", "1", "--json", str(out)]) == 0
+    assert found == json.loads(out.read_text()) | {"policy": name}
+    assert found["seed"] == 9
+
+
 def test_success_is_told_by_each_definition(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["random", "--env", TERMINATES, "--episodes", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -347,6 +376,12 @@ def test_success_is_told_by_each_definition(capsys: pytest.CaptureFixture[str]) 
         "return                      15.0   15.0 to 15.0",
         "length                      5.00",
     ]
+
+
+def test_figures_are_written_to_a_uri(tmp_path: Path) -> None:
+    words = ["random", "--env", VARIES, "--episodes", "1", "--json"]
+    assert main([*words, f"file://{tmp_path}/new/found.json"]) == 0
+    assert json.loads((tmp_path / "new/found.json").read_text())["policy"] == "random"
 
 
 def test_one_episode_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
+
+from packaging.requirements import Requirement
 
 import awac_dist
 
@@ -44,3 +47,11 @@ def test_the_wheel_holds_what_the_tree_does(tmp_path: Path) -> None:
 def test_a_checkout_that_is_installed_has_one_package_of_that_name(tmp_path: Path) -> None:
     with ZipFile(built("editable", ROOT, tmp_path)) as wheel:  # of what pip puts beside others
         assert not [name for name in wheel.namelist() if name.startswith("awac_dist/")]
+
+
+def test_every_scipy_that_pip_may_choose_has_what_is_called() -> None:
+    """Until 1.14 `bootstrap` and `permutation_test` took no `rng`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (scipy,) = (its for its in map(Requirement, project["dependencies"]) if its.name == "scipy")
+    assert not [*scipy.specifier.filter(["1.12.0", "1.13.1", "1.14.1"])]
+    assert scipy.specifier.contains("1.15.0")

@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from running import small
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.cli.main import main
 from awac_dist.data.sources import episodes, find
+from awac_dist.files import seal
 from awac_dist.nn.export import FORMATS, checked
 from awac_dist.policies import POLICIES, make_policy
 from awac_dist.policies.choosing import ChoosingPolicy
 from awac_dist.policies.network import NetworkPolicy
-from awac_dist.policies.npz import save_policy
+from awac_dist.policies.npz import policy_bytes, save_policy
 from awac_dist.policies.spec import PolicySpec
 from awac_dist.types import Array
 
@@ -143,6 +145,21 @@ def test_the_command_writes_all_three(
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     assert main(["export", "p.npz", "q.txt"]) == 2
     assert "OUT: q.txt does not end in .npz, .onnx or .pt" in capsys.readouterr().err
+
+
+def test_what_a_run_has_seen_is_found_from_inside_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = make("gaussian")
+    content = policy_bytes(policy.spec, policy.arrays, 7)
+    seal(f"{tmp_path}/checkpoints/000000007", {"policy.npz": content})
+    embedded = resources.files("awac_dist.data") / "embedded" / "halfcheetah-demonstrations.parquet"
+    (tmp_path / "experience").mkdir()
+    (tmp_path / "experience/a.parquet").write_bytes(embedded.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "./checkpoints/000000007", "checkpoints/000000007"):
+        assert main(["export", name, "q.pt"]) == 0
+        assert ", on 1,001 recorded observations, too" in capsys.readouterr().out
 
 
 def test_a_plain_network_of_somebody_else_is_copied_only(

@@ -21,6 +21,7 @@ COMMANDS = {
     "a.html": ["compare", "RUN", "--html", "FILE"],
     "run/learning_curve.png": ["plot", "RUN"],
     "b.png": ["data", "inspect", "halfcheetah-demonstrations", "--plot", "FILE"],
+    "c.json": ["evaluate", "random", "--env", "Pendulum-v1", "--episodes", "1", "--json", "FILE"],
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from awac_dist.cli.main import main
 from awac_dist.plotting import learning_curve
 from awac_dist.plotting.learning_curve import plot_learning_curve, read_curve
 
@@ -173,9 +174,18 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
 
 
+def test_a_run_at_a_uri_is_drawn_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, RUN)
+    assert main(["plot", f"file://{tmp_path}/"]) == 0
+    assert capsys.readouterr().out == f"file://{tmp_path}/learning_curve.png\n"
+    assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
+    assert main(["plot", f"file://{tmp_path}/none"]) == 2
+    assert capsys.readouterr().err.startswith(f"awac_dist: cannot read file://{tmp_path}/none/")
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("phases", [("offline",), ("online",), ("offline", "online"), ("clone",)])
 def test_a_run_of_single_evaluations_is_laid_out(phases: tuple[str, ...], tmp_path: Path) -> None:
     more = {"eval/return_half_width": None, "eval/success_final": 0.0, "eval/success_any": 1.0}
     rows = [row(phase, 3, 10.0, **{"env_steps": 5, **more}) for phase in phases]
-    assert plot_learning_curve(tmp_path, rows).exists()
+    assert Path(plot_learning_curve(tmp_path, rows)).exists()

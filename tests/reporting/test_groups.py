@@ -57,6 +57,19 @@ def test_the_end_of_a_path_is_enough_where_no_other_has_it() -> None:
     assert labels([{"a.name": "x"}, {}]) == ["name x", "name -"]
 
 
+def test_an_argument_of_the_task_may_have_the_name_of_an_option() -> None:
+    env = {"id": "A-v0", "kwargs": {"mode": "easy"}}
+    assert groups(config(env=env, mode="sync"), config(env=env, mode="async")) == {
+        "mode sync": ["0"],
+        "mode async": ["1"],
+    }
+    other = {"id": "A-v0", "kwargs": {"mode": "hard"}}
+    assert list(groups(config(env=env, mode="sync"), config(env=other, mode="sync"))) == [
+        "kwargs.mode easy",
+        "kwargs.mode hard",
+    ]
+
+
 def test_each_task_has_groups_of_its_own() -> None:
     runs = [Run("", settings_of(config(env=env)), []) for env in ("B-v0", "A-v0", "B-v0")]
     found = groups_of(runs)

@@ -14,9 +14,10 @@ from awac_dist.cli.main import main
 from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError
+from awac_dist.experiments.running import beside
 from awac_dist.sweeps.config import SweepConfig, read_sweep
 from awac_dist.sweeps.points import Axis, axes_of, points_of
-from awac_dist.sweeps.trials import Trial, trials_of, write_down
+from awac_dist.sweeps.trials import CONFIG, Trial, trials_of, write_down
 
 PAGE = Path(__file__).parents[2] / "docs" / "sweep.md"
 PATH = "algorithm.temperature"
@@ -140,6 +141,8 @@ def test_presets_then_options_then_words_then_what_is_tried(tmp_path: Path) -> N
         ({"asha": {"frist": 1}}, "no option asha.frist; did you mean asha.first"),
         ({"seeds": 0}, "seeds: 0 is not 1 or more"),
         ({"cpus": "many"}, "cpus: 'many' is not a number"),
+        ({"asha": {"factor": 4}}, "asha.factor: has no effect without asha.first"),
+        ({"asha": {"by": "env_steps"}}, "asha.by: has no effect without asha.first"),
         ({"metric": "eval/retrun"}, "'eval/retrun' is not one of eval/return"),
         ({"options": {"learner": {"batch": 1}}}, "options: no option learner.batch"),
         ({"options": {"seed": 3}}, "options: seed: cannot be said of all: `seeds` says"),
@@ -185,10 +188,38 @@ def test_a_clone_counts_where_there_is_something_to_clone(
         for number, kind in enumerate(kinds)
     ]
     run = {"data": data, "clone.updates": 1_000, "offline.updates": 300, "online.env_steps": 0}
-    said = {"search": GRID, "options": {**run, **more}}
+    said = {"search": GRID, "options": {**run, "evaluation.every_updates": 100, **more}}
     trials(tmp_path, **said, asha={"first": length - 1})
     with pytest.raises(InputError, match=f"asha.first: {length} is not below the {length} grad"):
         trials(tmp_path, **said, asha={"first": length})
+
+
+@pytest.mark.parametrize(
+    ("offline", "online", "asha", "due"),
+    [
+        (300, 0, {"first": 10}, False),  # the last evaluation is at the end
+        (301, 0, {"first": 10}, True),
+        (0, 300, {"first": 10}, False),
+        (0, 301, {"first": 10}, True),
+        (50, 300, {"first": 50}, True),  # by the one between the phases
+        (50, 300, {"first": 51}, False),
+        (50, 301, {"first": 51}, True),
+        (900, 300, {"first": 10, "by": "env_steps"}, False),  # those offline are at none
+        (0, 301, {"first": 10, "by": "env_steps"}, True),
+    ],
+)
+def test_halving_that_hears_of_no_evaluation_is_refused(
+    tmp_path: Path, offline: int, online: int, asha: dict[str, Any], due: bool
+) -> None:
+    length = {"clone.updates": 0, "offline.updates": offline, "online.env_steps": online}
+    said = {"search": GRID, "options": {**length, "evaluation.every_updates": 300}, "asha": asha}
+    if due:
+        assert len(trials(tmp_path, **said)) == 2
+        return
+    with pytest.raises(InputError, match=r"asha\.first: no evaluation is due from .* on before"):
+        trials(tmp_path, **said)
+    longer = {"search": {"evaluation.every_updates": {"grid": [100, 300]}}}
+    assert len(trials(tmp_path, **said | {"options": length} | longer)) == 2  # some are looked at
 
 
 def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path) -> None:
@@ -200,6 +231,26 @@ def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path) -> None:
     assert [its.ended for its in first] == ["", ""]
     first[1].end("behind")
     assert [its.ended for its in first] == ["", "behind"]
+
+
+def test_what_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
+    """It knew an option less, and one that there is no more."""
+    said = {"search": GRID, "options": {"env": {"id": "A-v0", "kwargs": {"gain": 2}}}}
+    first, *_ = begun = trials(tmp_path, **said)
+    write_down(begun, tmp_path)
+    file = beside(first.folder, CONFIG)
+    config = yaml.safe_load(file.read_text())
+    del config["rollout"]["cpus"]
+    config["rollout"]["gone"] = 3
+    file.write_text(earlier := yaml.safe_dump(config))
+    write_down(begun, tmp_path)
+    assert yaml.safe_load(file.read_text())["rollout"]["cpus"] is None
+    file.write_text(earlier)
+    said["options"]["rollout.cpus"] = 0.5
+    with pytest.raises(InputError, match=r"begun with rollout\.cpus None, and is now 0\.5"):
+        write_down(trials(tmp_path, **said), tmp_path)
+    with pytest.raises(InputError, match=r"begun with env\.kwargs\.gain 2, and is now unset"):
+        write_down(trials(tmp_path, search=GRID, options={"env": "A-v0"}), tmp_path)
 
 
 def test_the_command_says_what_is_missing(

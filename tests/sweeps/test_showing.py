@@ -2,11 +2,16 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from awac_dist.cli.main import main
 from awac_dist.config import RunConfig
 from awac_dist.plotting.sweep import Scale, Tried, draw_sweep
+from awac_dist.sweeps import commands
 from awac_dist.sweeps.config import SweepConfig
 from awac_dist.sweeps.points import Axis
 from awac_dist.sweeps.showing import CSV, results_of, table, write_csv
@@ -23,6 +28,12 @@ def evaluation(grad_steps: int, found: float) -> dict[str, Any]:
     return counters | {"eval/return": found, "eval/success_final": found / 1000}
 
 
+def write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    folder.mkdir()
+    (folder / "config.yaml").touch()
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
 def trial(
     tmp_path: Path, point: int, seed: int, ended: str, *found: float, size: int = 64
 ) -> Trial:
@@ -30,10 +41,7 @@ def trial(
     values = {"algorithm.temperature": 0.5 * (point + 1), "learner.batch_size": size}
     its = Trial(name, point, values, RunConfig(seed=seed), tmp_path / name)
     if found:
-        its.folder.mkdir()
-        (its.folder / "config.yaml").touch()
-        rows = [evaluation(100 * (n + 1), value) for n, value in enumerate(found)]
-        (its.folder / "metrics.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
+        write(its.folder, [evaluation(100 * (n + 1), value) for n, value in enumerate(found)])
     if ended:
         its.end(ended)
     return its
@@ -113,3 +121,35 @@ def test_a_picture_has_a_panel_for_the_curves_and_one_for_each_option(tmp_path: 
     trials = [Tried(values, rows, True), Tried(values, rows[:1], False), Tried(values, [], False)]
     draw_sweep(trials, scales, "eval/success_final", "grad_steps", tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("ended", ["finished", ""])
+def test_a_metric_that_no_run_tells_is_told_of(
+    ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tried(sweep: SweepConfig, trials: Sequence[Trial], *_: Any) -> dict[str, str]:
+        for its in trials:
+            if not its.ended:
+                row = evaluation(100, 5.0)
+                row.pop("eval/success_final")
+                write(its.folder, [row])
+                its.end(ended)
+        return {}
+
+    monkeypatch.setattr(commands, "_try", tried)
+    monkeypatch.chdir(tmp_path)
+    out, file = tmp_path / "runs/sweep", Path("sweep.yaml")
+    search = "search: {learner.batch_size: {grid: [64, 256]}}\n"
+    file.write_text(f"{search}metric: eval/success_final")
+    assert main(["sweep", "sweep.yaml"]) == (1 if ended else 130)
+    shown = capsys.readouterr().out
+    assert f"results: {out}/results.csv\n" in shown
+    assert not (out / "results.png").exists()
+    line = "no run tells eval/success_final: set another metric in sweep.yaml"
+    assert (line in shown) == bool(ended)
+    if ended:
+        file.write_text(search)
+        assert main(["sweep", "sweep.yaml"]) == 0
+        shown = capsys.readouterr().out
+        assert f"results: {out}/results.csv, {out}/results.png\n" in shown
+        assert "no run" not in shown
