@@ -23,7 +23,7 @@ from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomim
 from awac_dist.data.fragments import cut
 from awac_dist.data.shares import Share
 from awac_dist.errors import InputError, naming
-from awac_dist.files import PART, open_input, resolve
+from awac_dist.files import PART, open_input, resolve, within
 from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = ("halfcheetah-demonstrations",)
@@ -241,27 +241,27 @@ def _found_in(name: str) -> _Found:
     filesystem, path = resolve(name.rstrip("/") or name)
     info = filesystem.get_file_info(path)
     if info.type != fs.FileType.Directory:
-        raise _refusal(name, info.size)
-    prefix = name.rstrip("/").removesuffix(path)
-    for folder in (f"{path}/{EXPERIENCE}", path):
+        raise _refusal(name, info)
+    root = f"{path.rstrip('/')}/"
+    for folder in (f"{root}{EXPERIENCE}", path):
         inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-        whole = (info.path for info in inside if not fnmatchcase(info.path, f"*{PART}"))
-        names = sorted(prefix + path for path in whole)
-        read = {name: file for name in names if (file := _recognised(name))}
+        whole = sorted(its.path for its in inside if not fnmatchcase(its.path, f"*{PART}"))
+        there = {path: within(name, path.removeprefix(root)) for path in whole}
+        read = {its: file for its in there.values() if (file := _recognised(its))}
         if read:
-            foreign = [name for name in names if name.endswith(PROMISING) and name not in read]
-            return _Found(list(read.values()), foreign)
+            foreign = [its for path, its in there.items() if path.endswith(PROMISING)]
+            return _Found(list(read.values()), [its for its in foreign if its not in read])
     raise InputError(f"{name}: holds nothing that we read: {', '.join(FORMATS)}")
 
 
-def _refusal(name: str, size: int) -> InputError:
+def _refusal(name: str, info: fs.FileInfo) -> InputError:
     """Why a file is not read."""
     with naming(name, "give one that can be read"):
         open_input(name).close()
-    if size == 0:
+    if info.size == 0:
         return InputError(f"{name}: is empty: fetch or write it again")
     for candidate in FORMATS.values():
-        if name.endswith(candidate.suffixes):
+        if info.path.endswith(candidate.suffixes):
             candidate.describe(name)  # has better words for what is wrong
     return InputError(
         f"{name}: is none of the formats that we read: {', '.join(FORMATS)}: if it should be "

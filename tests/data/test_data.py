@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -335,6 +336,25 @@ def test_an_existing_path_may_hold_any_sign(
         assert count_episodes(find(f"{start}{name}")) == 3
         if "://" not in start and "[" not in name:
             assert count_episodes(find(f"{start}{name}/[1-9].parquet,weight=2")) == 2
+
+
+QUERY = "?region=us-east-1"
+
+
+@pytest.mark.parametrize("query", ["", QUERY])
+@pytest.mark.parametrize("name", ["mine", "my data", "100% of #1?", "a%20b"])
+def test_the_folder_of_a_uri_may_have_any_name(place: str, name: str, query: str) -> None:
+    start = place if "://" in place else f"file://{place}"
+    uri = f"{start}/{quote(name)}"
+    write_file(f"{uri}/{quote(name)}.h5", b"damaged")
+    for file in ("a", name):
+        write_episodes(f"{uri}/{quote(file)}.parquet", [make_episode()], SPEC)
+    source = open_source(f"{uri}{query}", SPEC)
+    files = sorted(("a.parquet", f"{name}.parquet"))
+    assert paths(source) == [f"{uri}/{quote(file)}{query}" for file in files]
+    assert len(list(episodes(source))) == 2
+    (said,) = source.remarks
+    assert said.startswith(f"{uri}/{quote(name)}.h5{query}: is passed over")
 
 
 @pytest.mark.parametrize("name", ["~/no", "c:d", "minari:", "minari:no", "minari:a:b-v0", "a,b"])

@@ -128,6 +128,16 @@ def test_interleaved_rows_over_the_files_of_a_folder(tmp_path: Path) -> None:
         assert sorted(number for number, _ in found) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("query", ["", "?region=us-east-1"])
+def test_a_folder_whose_uri_is_quoted_is_one_dataset(tmp_path: Path, query: str) -> None:
+    folder, rows = tmp_path / "my data, 100%", rows_of(three())
+    write_rows(folder / "run 1" / "a b.parquet", rows[:4])
+    write_rows(folder / "run 2" / "0.parquet", rows[4:])
+    (file,) = find(f"{folder.as_uri()}{query}").files
+    assert FORMATS[file.format] is FORMAT
+    assert [number for number, _ in read(file.path)] == [0, 1, 2]
+
+
 def test_many_rows_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_parquet, "ROWS_PER_READ", 3)
     monkeypatch.setattr(rllib_parquet, "ITEMS_PER_READ", 2)

@@ -27,7 +27,7 @@ from awac_dist.data.format import FileInfo, Format, Keys, needed_package
 from awac_dist.data.formats.step_parquet import Count, Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve
+from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve, within
 from awac_dist.types import Episode, Origin
 
 ITEM = "item"  # the column of packed episodes
@@ -77,8 +77,9 @@ def find_files(path: str) -> list[str]:
     found = [info.path for info in files_below(filesystem, name)]
     if found == [name]:
         return [path]
-    prefix = path.rstrip("/").removesuffix(name.rstrip("/"))
-    return [prefix + file for file in found if file.endswith(".parquet")]
+    root = f"{name.rstrip('/')}/"
+    names = [file.removeprefix(root) for file in found if file.endswith(".parquet")]
+    return [within(path, name) for name in names]
 
 
 def _form_of(file: str) -> str | None:
