@@ -22,6 +22,7 @@ from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
+from awac_dist.data.passed_over import PROMISING
 from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
 from awac_dist.errors import InputError
 from awac_dist.files import beside, files_below, read_file, resolve, write_file, written_aside
@@ -453,7 +454,7 @@ def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
         open_source(f"{tmp_path}/*.hdf5", SPEC)
 
 
-@pytest.mark.parametrize("suffix", sources.PROMISING)
+@pytest.mark.parametrize("suffix", PROMISING)
 @pytest.mark.parametrize("by", ["", "/*"])
 def test_what_looks_like_data_and_is_not_read_is_said(tmp_path: Path, suffix: str, by: str) -> None:
     write_folder(tmp_path, [1, 2])
@@ -478,6 +479,34 @@ def test_a_glob_reads_files_and_the_folders_among_them(tmp_path: Path) -> None:
     assert paths(source) == [str(tmp_path / name) for name in ("0.parquet", "more/0.parquet")]
     (said,) = source.remarks
     assert said.startswith(f"{tmp_path / 'none'}: is passed over")
+
+
+def test_a_folder_in_a_folder_that_is_not_looked_into_is_said(place: str) -> None:
+    for folder in ("", "/b", "/b/deep", "/c.parquet"):
+        write_file(f"{place}{folder}/notes.txt", b"mine")  # which makes the folder
+        write_episodes(f"{place}{folder}/0.parquet", [make_episode()], SPEC)
+    write_file(f"{place}/papers/a.pdf", b"nobody's data")
+    source = open_source(place, SPEC)
+    assert paths(source) == [f"{place}/0.parquet"]
+    said = "is passed over: folders in a folder are not looked into: give it as --data, too"
+    assert source.remarks == tuple(f"{place}/{folder}: {said}" for folder in ("b", "c.parquet"))
+    assert len(open_source(f"{place}/b", SPEC).remarks) == 1
+
+
+def test_a_folder_of_folders_says_which_to_name(tmp_path: Path) -> None:
+    for folder in ("2021", "2022"):
+        write_folder(tmp_path / folder, [1])
+    with pytest.raises(InputError, match=f"holds nothing that we read: .*: name {tmp_path}/2021$"):
+        find(str(tmp_path))
+    assert count_episodes(find(f"{tmp_path}/*")) == 2
+
+
+def test_data_beside_the_experience_of_a_run_is_said(tmp_path: Path) -> None:
+    write_folder(tmp_path / "experience", [1])
+    write_folder(tmp_path, [1])
+    np.savez(tmp_path / "policy.npz", spec="of a policy")
+    (said,) = find(str(tmp_path)).remarks
+    assert said.startswith(f"{tmp_path / '0.parquet'}: is passed over: of a run's folder only exp")
 
 
 def write_nothing(_: Path) -> None:

@@ -208,6 +208,19 @@ def test_what_ray_data_writes_is_what_these_tests_write(tmp_path: Path) -> None:
             assert_is(episode, 10 * n, steps, ENDS[n], number)
 
 
+def test_other_data_in_the_folder_is_not_hidden(tmp_path: Path) -> None:
+    write_steps(tmp_path)
+    trajectory = {"observations": np.zeros((3, 3)), "actions": np.zeros((3, 2))}
+    np.savez(tmp_path / "z.npz", rewards=np.zeros(3), terminals=np.eye(3)[2], **trajectory)
+    (tmp_path / "damaged.hdf5").write_text("cut")
+    (tmp_path / "more").mkdir()
+    write_steps(tmp_path / "more")
+    source = find(str(tmp_path))
+    assert [file.format for file in source.files] == [FORMAT.name, "RLlib Parquet", "NumPy .npz"]
+    (said,) = source.remarks
+    assert said.startswith(f"{tmp_path / 'damaged.hdf5'}: is passed over")
+
+
 def test_other_files_are_not_recognised(tmp_path: Path) -> None:
     pq.write_table(pa.table({"item": ["text"]}), tmp_path / "text.parquet")
     pq.write_table(pa.table({"x": [1]}), tmp_path / "other.parquet")
