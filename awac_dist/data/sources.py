@@ -90,8 +90,11 @@ def find(argument: str, folder: str = "") -> Source:
         there = [str(resources.files("awac_dist.data") / "embedded" / f"{name}.parquet")]
     else:
         there = arguments.there(name, folder) or [name]  # an id is nowhere
-    if glob.has_magic(name) and not arguments.exists(there[0]):
-        raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
+    pattern = name.partition("?")[0] if "://" in name else name
+    if glob.has_magic(pattern) and not arguments.exists(there[0]):
+        remote = "globs are of paths on this machine, not of URIs: name the folder, or each file"
+        nothing = f"matches nothing that we read ({', '.join(FORMATS)})"
+        raise InputError(f"{name}: {remote if '://' in name else nothing}")
     if name.startswith(MINARI):
         found = _Found([SourceFile(name.removeprefix(MINARI), minari.FORMAT.name)], [])
     else:
@@ -219,7 +222,7 @@ class _Found(NamedTuple):
 def _found_at(paths: Sequence[str]) -> _Found:
     """What lies at the paths of an argument; refuses those at none of which there is data."""
     found, refusals = _Found([], []), []
-    for path in sorted(paths):
+    for path in arguments.apart(paths, lambda path: _recognised(path) is not None):
         try:
             files, remarks = _found_in(path)
         except InputError as refusal:

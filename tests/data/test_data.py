@@ -442,7 +442,7 @@ def test_folders_of_a_glob_come_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).mkdir()
         write_episodes(str(tmp_path / name / "x.parquet"), [make_episode()], SPEC)
     backwards = [str(tmp_path / name) for name in "ba"]
-    monkeypatch.setattr("awac_dist.data.arguments.glob.glob", lambda *_: backwards)
+    monkeypatch.setattr("awac_dist.data.arguments.glob.glob", lambda *_, **__: backwards)
     found = [Path(file.path).parent.name for file in find(f"{tmp_path}/[ab]").files]
     assert found == ["a", "b"]
 
@@ -479,6 +479,28 @@ def test_a_glob_reads_files_and_the_folders_among_them(tmp_path: Path) -> None:
     assert paths(source) == [str(tmp_path / name) for name in ("0.parquet", "more/0.parquet")]
     (said,) = source.remarks
     assert said.startswith(f"{tmp_path / 'none'}: is passed over")
+
+
+def test_two_stars_of_a_glob_go_into_all_folders(tmp_path: Path) -> None:
+    for folder in ("", "b/deep", "b.c", "whole.parquet"):
+        write_folder(tmp_path / folder, [1])
+    there = ("0.parquet", "b/deep/0.parquet", "b.c/0.parquet", "whole.parquet/0.parquet")
+    wanted = sorted(str(tmp_path / its) for its in there)
+    for pattern in ("**", "**/*", "**/*.parquet"):
+        source = find(f"{tmp_path}/{pattern}")
+        assert sorted(paths(source)) == wanted
+        assert source.remarks == ()
+    assert paths(find(f"{tmp_path}/b/**")) == [str(tmp_path / "b" / "deep" / "0.parquet")]
+
+
+def test_a_glob_at_a_uri_is_told_what_to_give(place: str) -> None:
+    uri = place if "://" in place else f"file://{place}"
+    write_file(f"{uri}/notes.txt", b"")
+    write_episodes(f"{uri}/0.parquet", [make_episode()], SPEC)
+    with pytest.raises(InputError, match=r"/\*: globs are of paths .* name the folder"):
+        find(f"{uri}/*")
+    with pytest.raises(InputError, match="no dataset"):
+        find(f"{uri}/gone{QUERY}")
 
 
 def test_a_folder_in_a_folder_that_is_not_looked_into_is_said(place: str) -> None:

@@ -208,6 +208,15 @@ def test_what_ray_data_writes_is_what_these_tests_write(tmp_path: Path) -> None:
             assert_is(episode, 10 * n, steps, ENDS[n], number)
 
 
+def test_a_dataset_that_a_glob_matches_is_not_read_again_by_its_files(tmp_path: Path) -> None:
+    rows = rows_of(three())
+    for folder in ("a/run-1", "a/run-2"):
+        write_rows(tmp_path / folder / "0.parquet", rows[:6] if folder.endswith("1") else rows[6:])
+    (tmp_path / "z.npz").write_text("cut")
+    (file,) = find(f"{tmp_path}/**").files
+    assert file.path == str(tmp_path / "a")
+
+
 def test_other_data_in_the_folder_is_not_hidden(tmp_path: Path) -> None:
     write_steps(tmp_path)
     trajectory = {"observations": np.zeros((3, 3)), "actions": np.zeros((3, 2))}
