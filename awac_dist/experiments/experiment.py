@@ -163,7 +163,7 @@ class Run(NamedTuple):
 
 def runs_folder(given: str | None) -> Path:
     """Where runs lie: as given, or below AWAC_DIST_RUNS, or in the user's cache."""
-    ours = os.environ.get("AWAC_DIST_RUNS", "~/.cache/awac_dist")
+    ours = os.environ.get("AWAC_DIST_RUNS") or "~/.cache/awac_dist"
     return Path(given or f"{ours}/experiments").expanduser().resolve()
 
 

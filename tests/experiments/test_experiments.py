@@ -163,6 +163,8 @@ def test_runs_lie_where_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("AWAC_DIST_RUNS", raising=False)
     assert runs_folder(None) == Path("/home/me/.cache/awac_dist/experiments")
+    monkeypatch.setenv("AWAC_DIST_RUNS", "")
+    assert runs_folder(None) == Path("/home/me/.cache/awac_dist/experiments")
     monkeypatch.setenv("AWAC_DIST_RUNS", "/data")
     assert runs_folder(None) == Path("/data/experiments")
     assert runs_folder("~/here") == Path("/home/me/here")

@@ -183,6 +183,17 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_empty_variable_names_no_place_for_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWAC_DIST_RUNS", "")
+    monkeypatch.setattr(launch, "default_run_name", lambda *_: "name")
+    monkeypatch.setattr(RunPlace, "create", lambda _: None)
+    monkeypatch.setattr(RunPlace, "claim", lambda _: True)
+    assert launch._new_place(RunConfig()).local == tmp_path / "runs" / "name"
+
+
 SMALLEST = (*SMALL, "--runtime", "inline", "--online.env_steps", "0", "--offline.updates", "10")
 STEPS = ("only_one_at_a_time", "write_provenance", "open_display", "start_runtime", "Driver")
 
