@@ -68,8 +68,8 @@ def load_data(source: str | PathLike[str]) -> list[Episode]:
 
     Args:
         source: As `--data` names it: a file, a folder, a glob, the folder of a run, the name of an
-            embedded dataset; options follow after commas. A file in a folder that looks like
-            data and cannot be read is passed over with a warning.
+            embedded dataset; options follow after commas. What looks like data in a folder and
+            is not read is passed over with a warning.
 
     Raises:
         InputError: There is none, or it cannot be read.

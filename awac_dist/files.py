@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from numpy.lib import format as npy
@@ -25,6 +26,7 @@ from awac_dist.errors import InputError, UnknownPlace, first_line
 MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
 PART = f".{'[0-9a-f]' * 8}.part"  # how the names of what is not whole yet end, as a glob
 UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
+UNQUOTED = "/!$&'()*+,;=:@"  # besides letters and digits, in the names of a URI
 RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
 BOUNDS_BYTES = 256  # what it costs to know where an episode lies
 
@@ -41,6 +43,14 @@ def resolve(path: str) -> tuple[Any, str]:
     except (ValueError, OSError) as error:
         raise UnknownPlace(first_line(error)) from error
     return filesystem, str(name)
+
+
+def within(folder: str, name: str) -> str:
+    """Path or URI of what has a name in a folder; a URI has it quoted, and its query last."""
+    if "://" not in folder:
+        return f"{folder.rstrip('/')}/{name}"
+    place, mark, query = folder.partition("?")
+    return f"{place.rstrip('/')}/{quote(name, safe=UNQUOTED)}{mark}{query}"
 
 
 def beside(path: str) -> str:

@@ -244,7 +244,7 @@ def _to_go_on(screen: Screen | Caller, folder: str, env: EnvConfig) -> str:
 
 
 def _new_place(config: RunConfig) -> RunPlace:
-    runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # a cluster says where it keeps them
+    runs = os.environ.get("AWAC_DIST_RUNS") or "runs"  # a cluster says where it keeps them
     name = default_run_name(config.env.id, config.seed, datetime.now())
     place, others = RunPlace.at(config.run_dir or f"{runs}/{name}"), count(2)
     while not config.run_dir and not place.claim():  # two may begin in one second

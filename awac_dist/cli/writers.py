@@ -21,7 +21,7 @@ from awac_dist.envs.guard import GUARD, EnvironmentFault
 from awac_dist.envs.make import GOAL_KEYS, GoalAsInput, make_env
 from awac_dist.errors import InputError, writable
 from awac_dist.files import PART, beside, resolve
-from awac_dist.reporting.run_place import LOCK_FILE, only_one_at_a_time
+from awac_dist.reporting.run_place import LOCK_FILE, new_folder_alone, only_one_at_a_time
 from awac_dist.types import EnvSpec, Episode
 
 MINARI = "minari:"
@@ -44,18 +44,30 @@ def open_writer(target: str, spec: EnvSpec) -> AbstractContextManager[Write]:
 
 @contextmanager
 def new_folder(option: str, target: str) -> Iterator[str]:
-    """A folder to write to, which becomes the target, a path or URI, at the end of the `with`.
+    """A folder to write to, which is the target, a path or URI, from the end of the `with` on.
 
-    Raises InputError where the target that this option names exists, or cannot be written.
+    Object stores move no folders: at a URI it is the target itself, which others keep out of, and
+    a process that is killed leaves what it had written. Raises InputError where the target that
+    this option names exists, or cannot be written.
     """
     target = target.rstrip("/")
-    place, aside = f"{option} {target}", beside(target)
+    place, (filesystem, name) = f"{option} {target}", resolve(target)
+    with writable(place):
+        _refuse_taken(place, filesystem, name)
+    is_local = isinstance(filesystem, fs.LocalFileSystem)
+    with _moved_there(place, target) if is_local else _filled_there(option, target) as folder:
+        yield folder
+
+
+@contextmanager
+def _moved_there(place: str, target: str) -> Iterator[str]:
+    """A folder beside the target, which becomes it."""
+    aside = beside(target)
     (filesystem, name), (_, part) = resolve(target), resolve(aside)
-    _refuse_taken(place, filesystem, name)
     with writable(place):
         filesystem.create_dir(part, recursive=True)
     try:
-        with _held(filesystem, name, part):
+        with _held(name, part):
             yield aside
         _refuse_taken(place, filesystem, name)  # by another process, meanwhile
         with writable(place):
@@ -66,20 +78,30 @@ def new_folder(option: str, target: str) -> Iterator[str]:
         raise
 
 
+@contextmanager
+def _filled_there(option: str, target: str) -> Iterator[str]:
+    """The target itself, which is gone where not all of it could be written."""
+    with new_folder_alone(target, option):
+        try:
+            yield target
+        except BaseException:
+            filesystem, name = resolve(target)
+            with suppress(OSError):
+                filesystem.delete_dir(name)
+            raise
+
+
 def _refuse_taken(place: str, filesystem: Any, name: str) -> None:
     if filesystem.get_file_info(name).type != fs.FileType.NotFound:
         raise InputError(f"{place}: exists already: remove it, or name another one")
 
 
 @contextmanager
-def _held(filesystem: Any, name: str, part: str) -> Iterator[None]:
-    """Hold a folder that is to become another one, on this machine by a lock in it.
+def _held(name: str, part: str) -> Iterator[None]:
+    """Hold a folder that is to become another one, by a lock in it.
 
     Those that nobody holds any more are removed: their processes died.
     """
-    if not isinstance(filesystem, fs.LocalFileSystem):
-        yield
-        return
     for lock in Path(name).parent.glob(f"{escape(Path(name).name)}{PART}/{LOCK_FILE}"):
         with suppress(InputError), only_one_at_a_time(lock.parent):
             shutil.rmtree(lock.parent, ignore_errors=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, get_args
 
 from awac_dist.errors import InputError, did_you_mean
@@ -37,7 +38,19 @@ def there(name: str, folder: str = "") -> list[str]:
     path = os.path.normpath(os.path.join(root, name))
     if os.path.exists(path):
         return [path]
-    return sorted(glob.glob(os.path.join(glob.escape(root), name)))
+    return sorted(glob.glob(os.path.join(glob.escape(root), name), recursive=True))
+
+
+def apart(paths: Collection[str], is_whole: Callable[[str], bool]) -> list[str]:
+    """Those of a glob's matches, in order, of which none lies in another one.
+
+    A folder with others in it counts where it is a dataset as a whole; else they do.
+    """
+    matched = set(map(Path, paths))
+    around = matched & {folder for path in matched for folder in path.parents}
+    whole = {folder for folder in around if is_whole(str(folder))}
+    left = {path for path in matched - around | whole if whole.isdisjoint(path.parents)}
+    return sorted(path for path in paths if Path(path) in left)
 
 
 def exists(name: str) -> bool:

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import resources
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyarrow import fs
 
-from awac_dist.data import arguments, journal, parquet
+from awac_dist.data import arguments, journal, parquet, passed_over
 from awac_dist.data.columns import check_finite
 from awac_dist.data.fitting import check_goals, check_sizes, is_same
 from awac_dist.data.format import OPTIONS, ORDER, FileInfo, Keys
 from awac_dist.data.formats import d4rl, lerobot, minari, rllib_parquet, robomimic, trajectories
 from awac_dist.data.fragments import cut
+from awac_dist.data.passed_over import PROMISING, holds_promises
 from awac_dist.data.shares import Share
 from awac_dist.errors import InputError, naming
-from awac_dist.files import PART, open_input, resolve
+from awac_dist.files import PART, open_input, resolve, within
 from awac_dist.types import EnvSpec, Episode, Kind
 
 EMBEDDED = ("halfcheetah-demonstrations",)
 MINARI = "minari:"  # may stand before an id
 EXPERIENCE = "experience"
-PROMISING = (".parquet", ".hdf5", ".h5", ".npz", ".npy", ".pickle", ".pkl")  # names of data
 FINITE = ("observations", "actions", "rewards", "desired_goals", "achieved_goals")
 FORMATS = {  # in the order in which they are asked
     known.name: known
@@ -90,14 +90,17 @@ def find(argument: str, folder: str = "") -> Source:
         there = [str(resources.files("awac_dist.data") / "embedded" / f"{name}.parquet")]
     else:
         there = arguments.there(name, folder) or [name]  # an id is nowhere
-    if glob.has_magic(name) and not arguments.exists(there[0]):
-        raise InputError(f"{name}: matches nothing that we read ({', '.join(FORMATS)})")
+    pattern = name.partition("?")[0] if "://" in name else name
+    if glob.has_magic(pattern) and not arguments.exists(there[0]):
+        remote = "globs are of paths on this machine, not of URIs: name the folder, or each file"
+        nothing = f"matches nothing that we read ({', '.join(FORMATS)})"
+        raise InputError(f"{name}: {remote if '://' in name else nothing}")
     if name.startswith(MINARI):
         found = _Found([SourceFile(name.removeprefix(MINARI), minari.FORMAT.name)], [])
     else:
         found = _found_at(there)
     source = Source(name, tuple(found.files), name, folder or os.getcwd(), options)
-    return with_options(replace(source, remarks=tuple(map(_passed_over, found.foreign))))
+    return with_options(replace(source, remarks=tuple(found.remarks)))
 
 
 def with_options(source: Source) -> Source:
@@ -213,20 +216,21 @@ class _Found(NamedTuple):
     """What lies at some paths, by paths that a process with another working folder finds."""
 
     files: list[SourceFile]
-    foreign: list[str]  # what looks like data and is none that we read
+    remarks: list[str]  # on what is not read
 
 
 def _found_at(paths: Sequence[str]) -> _Found:
     """What lies at the paths of an argument; refuses those at none of which there is data."""
     found, refusals = _Found([], []), []
-    for path in sorted(paths):
+    for path in arguments.apart(paths, lambda path: _recognised(path) is not None):
         try:
-            files, foreign = _found_in(path)
+            files, remarks = _found_in(path)
         except InputError as refusal:
-            files, foreign = [], [path] * (os.path.isdir(path) or path.endswith(PROMISING))
+            promises = os.path.isdir(path) or path.endswith(PROMISING)
+            files, remarks = [], [passed_over.foreign(path)] * promises
             refusals.append(refusal)
         found.files.extend(files)
-        found.foreign.extend(foreign)
+        found.remarks.extend(remarks)
     if not found.files:
         raise refusals[0]
     return found
@@ -241,27 +245,44 @@ def _found_in(name: str) -> _Found:
     filesystem, path = resolve(name.rstrip("/") or name)
     info = filesystem.get_file_info(path)
     if info.type != fs.FileType.Directory:
-        raise _refusal(name, info.size)
-    prefix = name.rstrip("/").removesuffix(path)
-    for folder in (f"{path}/{EXPERIENCE}", path):
-        inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-        whole = (info.path for info in inside if not fnmatchcase(info.path, f"*{PART}"))
-        names = sorted(prefix + path for path in whole)
-        read = {name: file for name in names if (file := _recognised(name))}
-        if read:
-            foreign = [name for name in names if name.endswith(PROMISING) and name not in read]
-            return _Found(list(read.values()), foreign)
-    raise InputError(f"{name}: holds nothing that we read: {', '.join(FORMATS)}")
+        raise _refusal(name, info)
+    own, logged = (_entries(name, filesystem, path, folder) for folder in ("", EXPERIENCE))
+    if (found := _among(logged, filesystem)).files:
+        beside = [its for its, info in own.items() if info.path.endswith(PROMISING)]
+        found.remarks.extend(map(passed_over.beside_experience, filter(_recognised, beside)))
+        return found
+    if (found := _among(own, filesystem)).files:
+        return found
+    deeper = [its for its, info in own.items() if holds_promises(filesystem, info)]
+    hint = f"; folders in it are not looked into: name {deeper[0]}" if deeper else ""
+    raise InputError(f"{name}: holds nothing that we read: {', '.join(FORMATS)}{hint}")
 
 
-def _refusal(name: str, size: int) -> InputError:
+def _entries(name: str, filesystem: Any, path: str, folder: str) -> dict[str, fs.FileInfo]:
+    """By path or URI, in order, what is whole in a folder of the one of a name."""
+    root = f"{path.rstrip('/')}/"
+    inside = filesystem.get_file_info(fs.FileSelector(f"{root}{folder}", allow_not_found=True))
+    whole = [its for its in inside if not fnmatchcase(its.path, f"*{PART}")]
+    whole.sort(key=lambda its: its.path)
+    return {within(name, its.path.removeprefix(root)): its for its in whole}
+
+
+def _among(entries: Mapping[str, fs.FileInfo], filesystem: Any) -> _Found:
+    """What is read of them, and what a person should hear of the others."""
+    read = {name: file for name in entries if (file := _recognised(name))}
+    left = [(name, info) for name, info in entries.items() if name not in read]
+    remarks = [said for its in left for said in passed_over.in_a_folder(filesystem, *its)]
+    return _Found(list(read.values()), remarks)
+
+
+def _refusal(name: str, info: fs.FileInfo) -> InputError:
     """Why a file is not read."""
     with naming(name, "give one that can be read"):
         open_input(name).close()
-    if size == 0:
+    if info.size == 0:
         return InputError(f"{name}: is empty: fetch or write it again")
     for candidate in FORMATS.values():
-        if name.endswith(candidate.suffixes):
+        if info.path.endswith(candidate.suffixes):
             candidate.describe(name)  # has better words for what is wrong
     return InputError(
         f"{name}: is none of the formats that we read: {', '.join(FORMATS)}: if it should be "
@@ -274,10 +295,3 @@ def _recognised(path: str) -> SourceFile | None:
         if known.recognises(path):
             return SourceFile(str(Path(path).resolve()) if Path(path).exists() else path, name)
     return None
-
-
-def _passed_over(path: str) -> str:
-    return (
-        f"{path}: is passed over: none of our formats: "
-        "it is damaged or foreign: write it again, or move it away"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -17,7 +18,7 @@ from awac_dist.envs.config import EnvConfig
 from awac_dist.envs.goal_rewards import check_rule
 from awac_dist.envs.guard import GUARD, MAX_FAULTS, EnvironmentFault
 from awac_dist.envs.make import make_env, spec_of
-from awac_dist.errors import InputError
+from awac_dist.errors import InputError, told
 from awac_dist.messages import FIRST_STEPS
 from awac_dist.types import Array, EnvSpec
 
@@ -26,6 +27,7 @@ API = (
     "(observation, reward, terminated, truncated, info)"
 )
 OF_ANOTHER_API = ("unpack", "keyword argument 'seed'", "keyword argument 'options'")
+CALL = None  # what says that a call into the task begins
 FORK = multiprocessing.get_context("fork")  # knows what was registered here, and imports nothing
 
 
@@ -42,8 +44,8 @@ def trial(task: EnvConfig, limit_s: float | None, *, hindsight: bool = False) ->
 
     For `hindsight` its rule of goals must say the rewards that these steps gave.
 
-    A process of its own does so, whose end is not ours. After `limit_s` seconds it is taken for
-    hung; None never.
+    A process of its own does so, whose end is not ours. It is taken for hung once a call into the
+    task, such as making it, takes longer than `limit_s` seconds; None never.
 
     Raises:
         InputError: It fails again and again, or answers what nothing can be learned from.
@@ -54,14 +56,13 @@ def trial(task: EnvConfig, limit_s: float | None, *, hindsight: bool = False) ->
     there.close()
     try:
         for _ in range(MAX_FAULTS):
-            if not answers.poll(limit_s):
-                answer: object = f"TimeoutError: no answer within {limit_s:g} s"
-                break
-            answer = answers.recv()
+            answer = _next(answers, limit_s)
             if isinstance(answer, InputError):
                 raise answer
             if isinstance(answer, Trial):
                 return answer._replace(spec=replace(answer.spec, kwargs=task.kwargs))
+    except TimeoutError as error:
+        answer = told(error)
     except EOFError:
         process.join()
         code = process.exitcode or 0
@@ -74,12 +75,26 @@ def trial(task: EnvConfig, limit_s: float | None, *, hindsight: bool = False) ->
     raise InputError(f"environment {task.id} fails when it is tried: {answer}{hint}")
 
 
+def _next(answers: Connection, limit_s: float | None) -> object:
+    """The next answer; a TimeoutError where neither it nor another call comes in time."""
+    while answers.poll(limit_s):
+        answer: object = answers.recv()
+        if answer is not CALL:
+            return answer
+    raise TimeoutError(f"no answer within {limit_s:g} s")
+
+
 def _try(there: Connection, task: EnvConfig, limit_s: float | None, hindsight: bool) -> None:
     """Send what was seen of a task, or why nothing was, until something was."""
-    for seed in range(MAX_FAULTS):
+
+    def beat() -> None:
         faulthandler.dump_traceback_later(2 * (limit_s or 1e6), exit=True, file=2)  # if alone
+        with suppress(BrokenPipeError):
+            there.send(CALL)
+
+    for seed in range(MAX_FAULTS):
         try:
-            there.send(_first_steps(task, seed, hindsight))
+            there.send(_first_steps(task, seed, hindsight, beat))
         except EnvironmentFault as fault:
             there.send(str(fault))
             continue
@@ -88,15 +103,19 @@ def _try(there: Connection, task: EnvConfig, limit_s: float | None, hindsight: b
         return
 
 
-def _first_steps(task: EnvConfig, seed: int, hindsight: bool) -> Trial:
+def _first_steps(task: EnvConfig, seed: int, hindsight: bool, beat: Callable[[], None]) -> Trial:
+    """Take them; `beat` is told of every call into the task before it is made."""
+    beat()
     with GUARD:
         env = make_env(task.id, **task.kwargs)
     try:
         spec, rng = spec_of(env, task.id), np.random.default_rng(seed)
         guarded = Guarded(env, spec)
+        beat()
         seen, rewards, achieved = [guarded.reset(seed)[0]], list[float](), list[Array | None]()
         for _ in range(FIRST_STEPS if spec.repeatable else 0):
             action = rng.uniform(spec.action_low, spec.action_high)
+            beat()
             (inputs, reached), reward, terminated, truncated, _ = guarded.step(spec.bounded(action))
             seen.append(inputs)
             achieved.append(reached)
@@ -106,8 +125,10 @@ def _first_steps(task: EnvConfig, seed: int, hindsight: bool) -> Trial:
         observations, goals = np.split(np.array(seen), [spec.observation_size], axis=1)
         found = np.array(rewards, np.float32)
         if hindsight and spec.goal_size and rewards:
+            beat()
             check_rule(env, task.id, np.array(achieved, np.float32), goals[:-1], found)
     finally:
+        beat()
         with suppress(EnvironmentFault), GUARD:
             env.close()
     return Trial(spec, observations, found)

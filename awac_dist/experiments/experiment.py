@@ -162,9 +162,18 @@ class Run(NamedTuple):
 
 
 def runs_folder(given: str | None) -> Path:
-    """Where runs lie: as given, or below AWAC_DIST_RUNS, or in the user's cache."""
-    ours = os.environ.get("AWAC_DIST_RUNS", "~/.cache/awac_dist")
-    return Path(given or f"{ours}/experiments").expanduser().resolve()
+    """Where runs lie: as given, or below AWAC_DIST_RUNS, or in the user's cache.
+
+    An InputError refuses URIs.
+    """
+    ours = os.environ.get("AWAC_DIST_RUNS") or "~/.cache/awac_dist"
+    folder = given or f"{ours}/experiments"
+    if "://" in folder:
+        raise InputError(
+            f"{folder}: is no folder of this machine, and experiments need one: name it with "
+            "--out, and one for --results"
+        )
+    return Path(folder).expanduser().resolve()
 
 
 def results_folder() -> Path:

@@ -98,7 +98,13 @@ def _words() -> bytes:
 
 @contextmanager
 def _reached(path: str, remedy: str = "") -> Iterator[tuple[Any, str]]:
-    """File system and name of a folder; what goes wrong with them inside is one line."""
+    """File system and name of a folder; what goes wrong with them inside is one line.
+
+    A URI's query is refused: names are written behind the folder's.
+    """
+    if "://" in path and "?" in path:
+        told = "leave them out, and set them in the environment, such as AWS_REGION"
+        raise InputError(f"the folder {path} has options where names are to follow: {told}")
     try:
         yield resolve(path)
     except (OSError, UnknownPlace) as error:

@@ -15,9 +15,9 @@ class RolloutConfig(Checked):
         envs_per_worker: Environments that a worker steps side by side.
         fragment_steps: Steps of each environment between two looks at newer weights; what
             was collected goes to the replay after as many.
-        step_timeout_s: Seconds after which an environment's step or reset is taken for hung and
-            the worker's process is replaced; None never. Needs processes: in runtime "inline"
-            nothing is watched.
+        step_timeout_s: Seconds after which one call into an environment (a step, a reset, also
+            making it) is taken for hung and the worker's process is replaced; None never. Needs
+            processes: in runtime "inline" nothing is watched but the trial before a run.
         cpus: Cores that each worker books; workers that find no room wait for a node. None books
             one where the cluster adds nodes on demand, else a share with which all find room.
     """

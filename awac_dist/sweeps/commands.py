@@ -54,7 +54,7 @@ def run(asked: Sweep) -> int:
 
 
 def _folder(asked: Sweep) -> Path:
-    runs = os.environ.get("AWAC_DIST_RUNS", "runs")  # as of a single run
+    runs = os.environ.get("AWAC_DIST_RUNS") or "runs"  # as of a single run
     out = asked.out or f"{runs}/{Path(asked.file).stem}"
     if "://" in out:
         raise InputError(f"--out: {out} is no folder of this machine, and a sweep needs one")

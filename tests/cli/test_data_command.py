@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gymnasium
 import numpy as np
@@ -28,6 +29,7 @@ from awac_dist.data import record, sources
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
 from awac_dist.envs.make import env_spec
 from awac_dist.errors import InputError
+from awac_dist.files import files_below, resolve, write_file
 from awac_dist.reporting import screen
 from awac_dist.types import EnvSpec, Episode, Origin
 
@@ -722,6 +724,58 @@ def test_of_two_conversions_to_one_minari_id_the_last_leaves_the_first_alone(
     assert codes == [0]
     assert_one_line(capsys, "minari:test/five-v0: exists already: name another version")
     assert len(minari.load_dataset("test/five-v0")) == 5
+
+
+# In an object store, which moves no folders.
+
+
+def there(uri: str) -> list[str]:
+    """Names of the files below a URI, without what says who writes there."""
+    names = [info.path.rpartition("/")[2] for info in files_below(*resolve(uri))]
+    return [name for name in names if not name.startswith(".lock")]
+
+
+def test_a_conversion_writes_to_a_bucket_and_never_twice(
+    five: str, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(writers, "STEPS_PER_FILE", 4)
+    target = f"{bucket}/{uuid4().hex}.parquet"
+    assert main(["convert", five, "--to", target]) == 0
+    assert there(target) == [f"episodes-{number:06d}.parquet" for number in range(3)]
+    rows = list(sources.episodes(sources.find(target)))
+    assert [episode.total_reward for *_, episode in rows] == [1, 2, 3, 4, 6]
+    capsys.readouterr()
+    assert main(["convert", five, "--to", target]) == 2
+    assert_one_line(capsys, f"--to {target}: exists already: remove it, or name another one")
+    assert len(there(target)) == 3
+
+
+def test_a_conversion_to_a_bucket_that_dies_leaves_its_place_free(
+    five: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, target = writers.write_episodes, f"{bucket}/{uuid4().hex}.parquet"
+
+    def fail(path: str, *others: Any) -> None:
+        if path.endswith("1.parquet"):
+            raise RuntimeError("the network is gone")
+        written(path, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writers, "STEPS_PER_FILE", 4)
+        patch.setattr(writers, "write_episodes", fail)
+        with pytest.raises(RuntimeError):
+            main(["convert", five, "--to", target])
+    assert there(target) == []
+    assert main(["convert", five, "--to", target]) == 0
+
+
+def test_of_two_who_fill_one_place_in_a_bucket_the_first_has_it(bucket: str) -> None:
+    target = f"{bucket}/{uuid4().hex}.parquet"
+    with writers.new_folder("--to", target) as place:
+        with pytest.raises(InputError, match="exists already"):
+            writers.new_folder("--to", target).__enter__()
+        write_file(f"{place}/whose", b"mine")
+    assert there(target) == ["whose"]
 
 
 @pytest.mark.parametrize("name", ["out.parquet.part", "out.parquet.0123abcd.part"])

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from awac_dist.data.experience import ExperienceLog
 from awac_dist.data.format import FileInfo, Format
 from awac_dist.data.fragments import join_fragments
 from awac_dist.data.parquet import read_episodes, read_info, write_episodes
+from awac_dist.data.passed_over import PROMISING
 from awac_dist.data.sources import Source, count_episodes, episodes, find, open_source, read_share
 from awac_dist.errors import InputError
 from awac_dist.files import beside, files_below, read_file, resolve, write_file, written_aside
@@ -337,6 +339,25 @@ def test_an_existing_path_may_hold_any_sign(
             assert count_episodes(find(f"{start}{name}/[1-9].parquet,weight=2")) == 2
 
 
+QUERY = "?region=us-east-1"
+
+
+@pytest.mark.parametrize("query", ["", QUERY])
+@pytest.mark.parametrize("name", ["mine", "my data", "100% of #1?", "a%20b"])
+def test_the_folder_of_a_uri_may_have_any_name(place: str, name: str, query: str) -> None:
+    start = place if "://" in place else f"file://{place}"
+    uri = f"{start}/{quote(name)}"
+    write_file(f"{uri}/{quote(name)}.h5", b"damaged")
+    for file in ("a", name):
+        write_episodes(f"{uri}/{quote(file)}.parquet", [make_episode()], SPEC)
+    source = open_source(f"{uri}{query}", SPEC)
+    files = sorted(("a.parquet", f"{name}.parquet"))
+    assert paths(source) == [f"{uri}/{quote(file)}{query}" for file in files]
+    assert len(list(episodes(source))) == 2
+    (said,) = source.remarks
+    assert said.startswith(f"{uri}/{quote(name)}.h5{query}: is passed over")
+
+
 @pytest.mark.parametrize("name", ["~/no", "c:d", "minari:", "minari:no", "minari:a:b-v0", "a,b"])
 def test_what_is_not_there_is_one_line(name: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -421,7 +442,7 @@ def test_folders_of_a_glob_come_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).mkdir()
         write_episodes(str(tmp_path / name / "x.parquet"), [make_episode()], SPEC)
     backwards = [str(tmp_path / name) for name in "ba"]
-    monkeypatch.setattr("awac_dist.data.arguments.glob.glob", lambda *_: backwards)
+    monkeypatch.setattr("awac_dist.data.arguments.glob.glob", lambda *_, **__: backwards)
     found = [Path(file.path).parent.name for file in find(f"{tmp_path}/[ab]").files]
     assert found == ["a", "b"]
 
@@ -433,7 +454,7 @@ def test_a_glob_means_what_it_matches(tmp_path: Path) -> None:
         open_source(f"{tmp_path}/*.hdf5", SPEC)
 
 
-@pytest.mark.parametrize("suffix", sources.PROMISING)
+@pytest.mark.parametrize("suffix", PROMISING)
 @pytest.mark.parametrize("by", ["", "/*"])
 def test_what_looks_like_data_and_is_not_read_is_said(tmp_path: Path, suffix: str, by: str) -> None:
     write_folder(tmp_path, [1, 2])
@@ -458,6 +479,56 @@ def test_a_glob_reads_files_and_the_folders_among_them(tmp_path: Path) -> None:
     assert paths(source) == [str(tmp_path / name) for name in ("0.parquet", "more/0.parquet")]
     (said,) = source.remarks
     assert said.startswith(f"{tmp_path / 'none'}: is passed over")
+
+
+def test_two_stars_of_a_glob_go_into_all_folders(tmp_path: Path) -> None:
+    for folder in ("", "b/deep", "b.c", "whole.parquet"):
+        write_folder(tmp_path / folder, [1])
+    there = ("0.parquet", "b/deep/0.parquet", "b.c/0.parquet", "whole.parquet/0.parquet")
+    wanted = sorted(str(tmp_path / its) for its in there)
+    for pattern in ("**", "**/*", "**/*.parquet"):
+        source = find(f"{tmp_path}/{pattern}")
+        assert sorted(paths(source)) == wanted
+        assert source.remarks == ()
+    assert paths(find(f"{tmp_path}/b/**")) == [str(tmp_path / "b" / "deep" / "0.parquet")]
+
+
+def test_a_glob_at_a_uri_is_told_what_to_give(place: str) -> None:
+    uri = place if "://" in place else f"file://{place}"
+    write_file(f"{uri}/notes.txt", b"")
+    write_episodes(f"{uri}/0.parquet", [make_episode()], SPEC)
+    with pytest.raises(InputError, match=r"/\*: globs are of paths .* name the folder"):
+        find(f"{uri}/*")
+    with pytest.raises(InputError, match="no dataset"):
+        find(f"{uri}/gone{QUERY}")
+
+
+def test_a_folder_in_a_folder_that_is_not_looked_into_is_said(place: str) -> None:
+    for folder in ("", "/b", "/b/deep", "/c.parquet"):
+        write_file(f"{place}{folder}/notes.txt", b"mine")  # which makes the folder
+        write_episodes(f"{place}{folder}/0.parquet", [make_episode()], SPEC)
+    write_file(f"{place}/papers/a.pdf", b"nobody's data")
+    source = open_source(place, SPEC)
+    assert paths(source) == [f"{place}/0.parquet"]
+    said = "is passed over: folders in a folder are not looked into: give it as --data, too"
+    assert source.remarks == tuple(f"{place}/{folder}: {said}" for folder in ("b", "c.parquet"))
+    assert len(open_source(f"{place}/b", SPEC).remarks) == 1
+
+
+def test_a_folder_of_folders_says_which_to_name(tmp_path: Path) -> None:
+    for folder in ("2021", "2022"):
+        write_folder(tmp_path / folder, [1])
+    with pytest.raises(InputError, match=f"holds nothing that we read: .*: name {tmp_path}/2021$"):
+        find(str(tmp_path))
+    assert count_episodes(find(f"{tmp_path}/*")) == 2
+
+
+def test_data_beside_the_experience_of_a_run_is_said(tmp_path: Path) -> None:
+    write_folder(tmp_path / "experience", [1])
+    write_folder(tmp_path, [1])
+    np.savez(tmp_path / "policy.npz", spec="of a policy")
+    (said,) = find(str(tmp_path)).remarks
+    assert said.startswith(f"{tmp_path / '0.parquet'}: is passed over: of a run's folder only exp")
 
 
 def write_nothing(_: Path) -> None:

@@ -81,6 +81,14 @@ def test_every_field_of_every_episode(tmp_path: Path, version: str) -> None:
         assert episode.origin == Origin("demonstration", episode=number)
 
 
+@pytest.mark.parametrize("query", ["", "?region=us-east-1"])
+def test_it_may_be_at_a_uri(tmp_path: Path, query: str) -> None:
+    uri = f"{Path(write(tmp_path / 'my set')).as_uri()}{query}"
+    (file,) = sources.find(uri).files
+    assert file.format == "LeRobot"
+    assert [len(episode) for episode in read(file.path)] == [4, 2, 5]
+
+
 def test_shares_partition_the_episodes(tmp_path: Path) -> None:
     path = write(tmp_path / "set", "v3.0")
     shares = [[number for number, _ in FORMAT.read(path, (index, 2))] for index in (0, 1)]

@@ -128,6 +128,16 @@ def test_interleaved_rows_over_the_files_of_a_folder(tmp_path: Path) -> None:
         assert sorted(number for number, _ in found) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("query", ["", "?region=us-east-1"])
+def test_a_folder_whose_uri_is_quoted_is_one_dataset(tmp_path: Path, query: str) -> None:
+    folder, rows = tmp_path / "my data, 100%", rows_of(three())
+    write_rows(folder / "run 1" / "a b.parquet", rows[:4])
+    write_rows(folder / "run 2" / "0.parquet", rows[4:])
+    (file,) = find(f"{folder.as_uri()}{query}").files
+    assert FORMATS[file.format] is FORMAT
+    assert [number for number, _ in read(file.path)] == [0, 1, 2]
+
+
 def test_many_rows_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_parquet, "ROWS_PER_READ", 3)
     monkeypatch.setattr(rllib_parquet, "ITEMS_PER_READ", 2)
@@ -196,6 +206,28 @@ def test_what_ray_data_writes_is_what_these_tests_write(tmp_path: Path) -> None:
         for n, steps in enumerate(LENGTHS):
             number, episode = by_length[steps]
             assert_is(episode, 10 * n, steps, ENDS[n], number)
+
+
+def test_a_dataset_that_a_glob_matches_is_not_read_again_by_its_files(tmp_path: Path) -> None:
+    rows = rows_of(three())
+    for folder in ("a/run-1", "a/run-2"):
+        write_rows(tmp_path / folder / "0.parquet", rows[:6] if folder.endswith("1") else rows[6:])
+    (tmp_path / "z.npz").write_text("cut")
+    (file,) = find(f"{tmp_path}/**").files
+    assert file.path == str(tmp_path / "a")
+
+
+def test_other_data_in_the_folder_is_not_hidden(tmp_path: Path) -> None:
+    write_steps(tmp_path)
+    trajectory = {"observations": np.zeros((3, 3)), "actions": np.zeros((3, 2))}
+    np.savez(tmp_path / "z.npz", rewards=np.zeros(3), terminals=np.eye(3)[2], **trajectory)
+    (tmp_path / "damaged.hdf5").write_text("cut")
+    (tmp_path / "more").mkdir()
+    write_steps(tmp_path / "more")
+    source = find(str(tmp_path))
+    assert [file.format for file in source.files] == [FORMAT.name, "RLlib Parquet", "NumPy .npz"]
+    (said,) = source.remarks
+    assert said.startswith(f"{tmp_path / 'damaged.hdf5'}: is passed over")
 
 
 def test_other_files_are_not_recognised(tmp_path: Path) -> None:

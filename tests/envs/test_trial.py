@@ -166,6 +166,37 @@ def test_what_hangs_is_told_once(method: str) -> None:
     assert calls()["made"] == 1
 
 
+def after(wait_s: float, does: Callable[[Any], Any] = lambda answer: answer) -> Any:
+    def late(given: Any) -> Any:
+        time.sleep(wait_s)
+        return does(given)
+
+    return late
+
+
+def test_the_limit_is_of_each_call_and_not_of_all_together() -> None:
+    late = after(0.5)
+    assert len(tried(limit_s=1.0, made=late, reset=late, step=late).rewards) == 3
+    assert calls()["made"] == 1
+
+
+def test_late_faults_are_counted_and_told() -> None:
+    dies = after(0.3, lambda _: fail(OSError("no power")))
+    with pytest.raises(InputError, match="tried: OSError: no power"):
+        tried(limit_s=0.5, reset=after(0.3), step=dies)
+    assert calls()["made"] == MAX_FAULTS
+
+
+def test_an_end_that_hangs_is_told_too() -> None:
+    class Endless(Odd):
+        def close(self) -> None:
+            time.sleep(20)
+
+    gymnasium.registry[ODD].entry_point = Endless
+    with pytest.raises(InputError, match=r"tried: TimeoutError: no answer within 0\.2 s$"):
+        tried(limit_s=0.2)
+
+
 def swallow(_: Any) -> Any:
     while True:
         with suppress(BaseException):

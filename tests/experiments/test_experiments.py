@@ -163,9 +163,15 @@ def test_runs_lie_where_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("AWAC_DIST_RUNS", raising=False)
     assert runs_folder(None) == Path("/home/me/.cache/awac_dist/experiments")
+    monkeypatch.setenv("AWAC_DIST_RUNS", "")
+    assert runs_folder(None) == Path("/home/me/.cache/awac_dist/experiments")
     monkeypatch.setenv("AWAC_DIST_RUNS", "/data")
     assert runs_folder(None) == Path("/data/experiments")
     assert runs_folder("~/here") == Path("/home/me/here")
+    monkeypatch.setenv("AWAC_DIST_RUNS", "s3://bucket/runs")  # as a cluster has it
+    with pytest.raises(InputError, match=r"^s3://bucket/runs/exp.*: is no folder of this machine"):
+        runs_folder(None)
+    assert runs_folder("/here") == Path("/here")
 
 
 class Fake:

@@ -183,6 +183,29 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "does", [RunPlace.create, lambda place: place.read("config.yaml"), RunPlace.fetch]
+)
+def test_options_behind_a_uri_are_refused_for_all_that_is_written_below_it(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = RunPlace.at(f"{bucket}/queried?region=us-east-1")
+    with pytest.raises(InputError, match=r"\?region=us-east-1 has options .*: leave them"):
+        does(place)
+
+
+def test_an_empty_variable_names_no_place_for_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWAC_DIST_RUNS", "")
+    monkeypatch.setattr(launch, "default_run_name", lambda *_: "name")
+    monkeypatch.setattr(RunPlace, "create", lambda _: None)
+    monkeypatch.setattr(RunPlace, "claim", lambda _: True)
+    assert launch._new_place(RunConfig()).local == tmp_path / "runs" / "name"
+
+
 SMALLEST = (*SMALL, "--runtime", "inline", "--online.env_steps", "0", "--offline.updates", "10")
 STEPS = ("only_one_at_a_time", "write_provenance", "open_display", "start_runtime", "Driver")
 

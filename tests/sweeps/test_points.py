@@ -262,6 +262,7 @@ def test_the_command_says_what_is_missing(
     Path("some.yaml").write_text(f"search: {{{PATH}: {{grid: [1, 2]}}}}\nseeds: 3")
     assert main(["sweep", "some.yaml", "--out", "s3://here"]) == 2
     assert "--out: s3://here is no folder of this machine" in capsys.readouterr().err
+    monkeypatch.setenv("AWAC_DIST_RUNS", "")  # as if it were not there
     assert main(["sweep", "some.yaml", "--dry-run"]) == 0
     assert f"point  {PATH}\n0{'1':>27}\n" in (shown := capsys.readouterr().out)
     assert f"6 trials in all, in {tmp_path}/runs/some" in shown

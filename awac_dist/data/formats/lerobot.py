@@ -24,7 +24,7 @@ from awac_dist.data.formats.rllib_parquet import find_files
 from awac_dist.data.formats.step_parquet import Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file
 from awac_dist.errors import InputError, naming
-from awac_dist.files import Budget, read_file
+from awac_dist.files import Budget, read_file, within
 from awac_dist.types import Episode
 
 INFO = "meta/info.json"
@@ -65,12 +65,12 @@ def _read(path: str, share: tuple[int, int], keys: Keys) -> Iterator[tuple[int, 
 
 def _info(path: str) -> dict[str, Any]:
     with naming(f"{path}: {INFO} cannot be read"):
-        return dict(json.loads(read_file(f"{path}/{INFO}")))
+        return dict(json.loads(read_file(within(path, INFO))))
 
 
 def _opened(path: str, keys: Keys) -> Steps:
     """The frames; refuses missing columns."""
-    files, budget = find_files(f"{path}/data"), Budget.of(path)
+    files, budget = find_files(within(path, "data")), Budget.of(path)
     if not files:
         raise InputError(f"{path}: data/ holds no Parquet files: download them, too")
     there = set.intersection(*(set(open_file(file, budget).schema_arrow.names) for file in files))

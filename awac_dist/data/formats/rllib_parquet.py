@@ -26,8 +26,9 @@ from awac_dist.data.columns import Place, end_keys, widths
 from awac_dist.data.format import FileInfo, Format, Keys, needed_package
 from awac_dist.data.formats.step_parquet import Count, Names, Steps
 from awac_dist.data.parquet import arrow_errors, open_file, read_schema, read_tables
+from awac_dist.data.passed_over import PROMISING
 from awac_dist.errors import InputError
-from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve
+from awac_dist.files import RECORD_BYTES, Budget, files_below, resolve, within
 from awac_dist.types import Episode, Origin
 
 ITEM = "item"  # the column of packed episodes
@@ -48,12 +49,19 @@ REMEDY = "write the episode again with RLlib"
 
 
 def _looks_like(path: str) -> bool:
-    """Whether it is a file, or a folder of nothing but files, with RLlib's columns.
+    """Whether it is a file with RLlib's columns, or a folder of such files and no other data.
 
     What cannot be opened in such a folder is one of its files, whose absence would tear episodes.
     """
     forms = [_form_of(file) for file in find_files(path)]
-    return any(forms) and "" not in forms
+    return any(forms) and "" not in forms and not _holds_others(path)
+
+
+def _holds_others(path: str) -> bool:
+    """Whether a folder holds data, by its name, that would be hidden by the Parquet files."""
+    filesystem, name = resolve(path)
+    names = {info.path for info in files_below(filesystem, name)} - {name}
+    return any(its.endswith(PROMISING) and not its.endswith(".parquet") for its in names)
 
 
 def _describe(path: str, keys: Keys) -> FileInfo:
@@ -77,8 +85,9 @@ def find_files(path: str) -> list[str]:
     found = [info.path for info in files_below(filesystem, name)]
     if found == [name]:
         return [path]
-    prefix = path.rstrip("/").removesuffix(name.rstrip("/"))
-    return [prefix + file for file in found if file.endswith(".parquet")]
+    root = f"{name.rstrip('/')}/"
+    names = [file.removeprefix(root) for file in found if file.endswith(".parquet")]
+    return [within(path, name) for name in names]
 
 
 def _form_of(file: str) -> str | None:
