@@ -150,7 +150,10 @@ PARITY = Experiment(
     "AWAC's authors have it, theirs as PyTorch's layers do, and so do the lines called fan-in. "
     "d3rlpy's CQL backs up the mean action, ours a sampled one, as its authors'. d3rlpy's BEAR, "
     "mended or not, climbs Q of one action and has no slow copy of the policy; ours takes ten and "
-    "has one, as the paper's code. Whether that is all that lies between the two is not known.",
+    "has one, as the paper's code. Whether that is all that lies between the two is not known. "
+    "stable-baselines3's SAC differs from ours by PyTorch's first weights, 100 uniform first steps "
+    "and -20 for the least log std, where ours has -5; which of them holds it back, one seed of it "
+    "at a slow gait, was not tried.",
     budgets={"small": "--clone.updates 0 --clone.episodes 0 --learner.batch_size 256 "
      "--offline.updates 5000 --online.env_steps 0 --evaluation.every_updates 1000 "
      "--evaluation.curve_episodes 5 --evaluation.episodes 40"},
