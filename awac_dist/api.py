@@ -13,7 +13,6 @@ from os import PathLike, fspath
 from os.path import expanduser
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from awac_dist import plain_yaml
 from awac_dist.cli import evaluate as evaluating
 from awac_dist.cli import export as exporting
 from awac_dist.cli import launch
@@ -25,6 +24,7 @@ from awac_dist.envs.registration import Maker, meaning, own_id
 from awac_dist.errors import InputError
 from awac_dist.evaluation.result import Evaluation
 from awac_dist.files import read_file
+from awac_dist.plain_yaml import load_yaml
 from awac_dist.policies.acting import SavedPolicy
 from awac_dist.policies.npz import find_policy, read_policy
 from awac_dist.reporting.rows import COUNTERS, METRICS_FILE, read_table
@@ -123,7 +123,7 @@ class Run:
     def config(self) -> RunConfig:
         """Its options."""
         content = read_file(f"{self.folder}/{CONFIG_FILE}")
-        return by_code(None, plain_yaml.load(content)).config
+        return by_code(None, load_yaml(content)).config
 
     @property
     def policy(self) -> SavedPolicy:

@@ -27,6 +27,7 @@ MANIFEST, SET_ASIDE = "manifest.json", "manifest-of-damaged.json"
 PART = f".{'[0-9a-f]' * 8}.part"  # how the names of what is not whole yet end, as a glob
 UNPACKED_BYTES, UNPACKED_RATIO = 128 << 20, 32
 UNQUOTED = "/!$&'()*+,;=:@"  # besides letters and digits, in the names of a URI
+DEVICES = "/dev/"
 RECORD_BYTES = 1024  # what an episode, a row or an array costs besides its numbers
 BOUNDS_BYTES = 256  # what it costs to know where an episode lies
 
@@ -164,11 +165,14 @@ def unpack_npz(path: str, content: bytes) -> dict[str, Any]:
 def write_file(path: str, content: bytes) -> None:
     """Write the file at a path or URI, whole or not at all, in a folder that is made for it.
 
-    What was there before stays until then. An InputError refuses to replace pipes and devices.
+    What was there before stays until then. A pipe or a device is no file: it is written into.
     """
     filesystem, name = resolve(path)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        _refuse_special(path, filesystem, name)
+    is_special = filesystem.get_file_info(name).type == fs.FileType.Unknown
+    if is_special or path.startswith(DEVICES):  # /dev/stdout is what it leads to
+        with open(name, "ab") as special:
+            special.write(content)
+        return
     filesystem.create_dir(name.rpartition("/")[0] or ".", recursive=True)
     with written_aside(path) as (_, aside), filesystem.open_output_stream(aside) as file:
         file.write(content)

@@ -19,7 +19,7 @@ LONGEST_BYTES = 1 << 20
 DEEPEST = 100  # parts within parts, far below where Python's stack ends
 
 
-def load(content: str | bytes) -> Any:
+def load_yaml(content: str | bytes) -> Any:
     """What YAML holds; a yaml.YAMLError if it is none, is too long, or repeats a part by name."""
     if len(content) > LONGEST_BYTES:
         raise yaml.MarkedYAMLError(problem=f"longer than {LONGEST_BYTES:,} bytes")
@@ -29,8 +29,8 @@ def load(content: str | bytes) -> Any:
         raise yaml.MarkedYAMLError(problem=first_line(error)) from error
 
 
-def dump(content: Any) -> str:
-    """Lists and mappings as YAML that `load` reads as they are."""
+def dump_yaml(content: Any) -> str:
+    """Lists and mappings as YAML that `load_yaml` reads as they are."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -41,7 +41,7 @@ def not_yaml(file: str, error: yaml.YAMLError) -> InputError:
     return InputError(f"{file}{line}: not YAML: {problem or 'not text'}")
 
 
-def of_run(folder: str) -> Mapping[str, Any]:
+def config_of_run(folder: str) -> Mapping[str, Any]:
     """The config of the run in a folder, a path or URI; empty where there is none.
 
     Raises InputError where it cannot be read, or is damaged.
@@ -50,7 +50,7 @@ def of_run(folder: str) -> Mapping[str, Any]:
 
     file = f"{folder}/config.yaml"
     try:
-        found = load(read_file(file, LONGEST_BYTES + 1))
+        found = load_yaml(read_file(file, LONGEST_BYTES + 1))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from awac_dist import plain_yaml
 from awac_dist.cli.begun import filled
 from awac_dist.cli.parser import walk
 from awac_dist.cli.settings import replaced
 from awac_dist.config import CloneConfig, OfflineConfig, OnlineConfig, RunConfig
 from awac_dist.errors import InputError
 from awac_dist.learner.checkpoint import is_finished
+from awac_dist.plain_yaml import config_of_run
 from awac_dist.reporting.groups import Run, settings_of
 from awac_dist.reporting.rows import METRICS_FILE, read_table
 from awac_dist.reporting.wording import counted
@@ -58,7 +58,7 @@ def _once_each(names: Sequence[str]) -> list[str]:
 
 def _read(name: str) -> tuple[Run, list[str]]:
     """A run and what there is to say of it; InputError where there is nothing to compare."""
-    config = plain_yaml.of_run(name)
+    config = config_of_run(name)
     if not config:
         raise InputError(f"{name}: has no config.yaml")
     rows, _, damaged = read_table(f"{name}/{METRICS_FILE}")

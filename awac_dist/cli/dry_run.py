@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from awac_dist import plain_yaml
 from awac_dist.algorithms import name_of
 from awac_dist.cli.options import Options, parse, to_mapping
 from awac_dist.cli.presets import presets
@@ -15,6 +14,7 @@ from awac_dist.data.sources import Source, count_episodes, demonstrates
 from awac_dist.envs.trial import Trial, trial
 from awac_dist.errors import InputError
 from awac_dist.messages import Loaded
+from awac_dist.plain_yaml import dump_yaml
 from awac_dist.policies.initial import open_initial
 from awac_dist.replay.layout import Layout
 from awac_dist.reporting.run_place import refuse_taken
@@ -100,7 +100,7 @@ def _described(config: RunConfig, spec: EnvSpec, sources: Sequence[Source], plan
         f"memory    about {_memory_mb(config, spec, plan):,} MB in all",
         *_phases(config, prior, plan),
     ]
-    resolved = plain_yaml.dump(to_mapping(config)).rstrip()
+    resolved = dump_yaml(to_mapping(config)).rstrip()
     return "\n".join([resolved, "# ", *(f"# {line}" for line in lines)])
 
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from awac_dist import plain_yaml
 from awac_dist.cli.bars import progress
 from awac_dist.cli.commands import Evaluate
 from awac_dist.cli.policies import BLIND, open_policy
@@ -26,6 +25,7 @@ from awac_dist.evaluation.scores import reference
 from awac_dist.evaluation.video import Film, Filmed, Grid, drawn, filmed_env
 from awac_dist.files import write_file
 from awac_dist.messages import Finished
+from awac_dist.plain_yaml import config_of_run
 from awac_dist.policies.noise import MakeNoise, WhiteNoise
 from awac_dist.policies.npz import find_policy, read_policy, run_of
 from awac_dist.policies.policy import Policy
@@ -84,7 +84,7 @@ def run(options: Evaluate) -> None:
 
 def _job(args: Evaluate) -> _Job:
     folder = run_of(args.policy)
-    run = {} if folder.endswith(".npz") else plain_yaml.of_run(folder)
+    run = {} if folder.endswith(".npz") else config_of_run(folder)
     env_id, kwargs = _task(args, run.get("env"))
     cannot_draw = prepare_drawing() if args.video else None  # before the task imports MuJoCo
     trial(EnvConfig(env_id, dict(kwargs)), RolloutConfig.step_timeout_s)

@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple, get_origin
 
 import yaml
 
-from awac_dist import plain_yaml
 from awac_dist.algorithms import METHODS, config_class, name_of, no_method
 from awac_dist.cli.parser import Field, walk
 from awac_dist.cli.presets import find, presets
 from awac_dist.config import RunConfig
 from awac_dist.errors import InputError, did_you_mean, nearest, reason
+from awac_dist.plain_yaml import LONGEST_BYTES, load_yaml, not_yaml
 from awac_dist.ranges import KINDS
 
 TASK = ("env", "env.kwargs")  # may be typed again where a run is resumed, to trust it
@@ -64,12 +64,12 @@ def read_yaml(file: str, known: Mapping[str, Field], said: str = "--config") -> 
     from awac_dist.files import read_file  # it knows object stores: slow to import
 
     try:
-        content = plain_yaml.load(read_file(find(file), plain_yaml.LONGEST_BYTES + 1))
+        content = load_yaml(read_file(find(file), LONGEST_BYTES + 1))
     except OSError as error:
         why = "; ".join(filter(None, (reason(error), did_you_mean(file, presets(), ""))))
         raise InputError(f"{said}: cannot read {file}: {why}") from None
     except yaml.YAMLError as error:
-        raise plain_yaml.not_yaml(file, error) from None
+        raise not_yaml(file, error) from None
     return flattened(file, content, known)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
-from awac_dist import plain_yaml
+from awac_dist.plain_yaml import load_yaml
 
 NUMPY = np.generic, np.ndarray  # what a program computed
 
@@ -21,7 +21,7 @@ def typed(hint: Any, value: Any) -> Any:
     if kind is Literal:
         return {str(choice): choice for choice in get_args(hint)}[str(value)]
     if kind in (bool, dict) and isinstance(value, str):
-        value = plain_yaml.load(value)
+        value = load_yaml(value)
     if hint == tuple[int, ...]:
         value = _split(value)
     if hint == tuple[str, ...] and isinstance(value, str):

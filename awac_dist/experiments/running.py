@@ -13,7 +13,6 @@ from typing import Protocol
 
 from psutil import Popen
 
-from awac_dist import plain_yaml
 from awac_dist.cli.begun import changes
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
@@ -21,6 +20,7 @@ from awac_dist.experiments.experiment import Run
 from awac_dist.experiments.processes import Meter, launch
 from awac_dist.files import write_file
 from awac_dist.learner.checkpoint import is_finished
+from awac_dist.plain_yaml import config_of_run
 from awac_dist.reporting.run_place import only_one_at_a_time
 
 POLL_S, LOOK_EVERY_S = 0.5, 5.0
@@ -61,7 +61,7 @@ def begun_otherwise(folder: Path, words: list[str]) -> bool:
     Its words may say something else, or what they leave open: a preset, a default.
     """
     try:
-        begun = plain_yaml.of_run(str(folder))
+        begun = config_of_run(str(folder))
     except InputError:  # its launch says what is wrong
         return False
     return any(changes(begun, to_mapping(parse(words).config)))

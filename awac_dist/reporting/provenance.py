@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from awac_dist import plain_yaml
 from awac_dist.files import write_file
+from awac_dist.plain_yaml import dump_yaml
 
 PACKAGES = ("awac_dist", "ray", "torch", "gymnasium", "mujoco", "numpy", "pyarrow")
 
@@ -26,7 +26,7 @@ def write_provenance(
     The config is the resolved one, as plain nested mappings and lists. The session, how often the
     run was started before, names the file of a resumed run.
     """
-    write_file(f"{folder}/config.yaml", plain_yaml.dump(config).encode())
+    write_file(f"{folder}/config.yaml", dump_yaml(config).encode())
     facts = {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(argv),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from awac_dist import plain_yaml
 from awac_dist.cli.begun import changes
 from awac_dist.cli.options import to_mapping
 from awac_dist.cli.settings import METHOD, Setting, config_of, flattened, known_options, read_yaml
@@ -15,6 +14,7 @@ from awac_dist.data.sources import demonstrates, find
 from awac_dist.errors import InputError, writable
 from awac_dist.experiments.running import beside
 from awac_dist.files import write_file
+from awac_dist.plain_yaml import dump_yaml, load_yaml
 from awac_dist.reporting.rows import METRICS_FILE, Row, read_table
 from awac_dist.runs.phases import updates_of
 from awac_dist.sweeps.config import HalvingConfig, SweepConfig
@@ -145,7 +145,7 @@ def write_down(trials: Sequence[Trial], out: Path) -> None:
     """
     for its in trials:
         told, file = to_mapping(its.config), beside(its.folder, CONFIG)
-        begun = plain_yaml.load(file.read_text()) if file.exists() else told
+        begun = load_yaml(file.read_text()) if file.exists() else told
         for path, was, now in changes(begun, told):
             raise InputError(
                 f"{its.name} was begun with {path} {was}, and is now {now}: take another folder "
@@ -153,5 +153,5 @@ def write_down(trials: Sequence[Trial], out: Path) -> None:
             )
     with writable(str(out)):
         for its in trials:
-            text = plain_yaml.dump(to_mapping(its.config))
+            text = dump_yaml(to_mapping(its.config))
             write_file(str(beside(its.folder, CONFIG)), text.encode())

@@ -345,7 +345,7 @@ def test_a_run_from_before_an_option_is_as_it_is_without_it(
         (["{0}", "--plot", "{0}/noend"], "--plot {0}/noend: its ending tells no format: name it"),
         (["{0}", "--plot", "{0}/no/a.png"], "--plot: there is no folder {0}/no: make it first"),
         (["{0}", "--html", "{0}/no/a.html"], "--html: there is no folder {0}/no: make it first"),
-        (["{0}", "--html", "/dev/null"], "/dev/null: is a pipe, a device or a socket"),
+        (["{0}", "--html", "/dev/full"], "--html /dev/full: cannot be written: No space left"),
         (["{0}", "--html", "{0}"], "--html {0}: cannot be written"),
         ([], "the following arguments are required: RUNS"),
     ],

@@ -273,8 +273,9 @@ def test_wrong_input_is_one_line_and_exit_code_2(
         "{taken}": str(tmp_path / "taken"),
     }
     given = [places.get(word, word) for word in arguments]
-    base = ["--run-dir", str(tmp_path / "run"), "--data", data, "--env", ENV]
-    assert main([*base, "--runtime", "inline", *given]) == 2
+    base = ["--run-dir", str(tmp_path / "run"), "--env", ENV]
+    prior = [] if "--data" in given else ["--data", data]
+    assert main([*base, *prior, "--runtime", "inline", *given]) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1

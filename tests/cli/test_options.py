@@ -14,7 +14,6 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from awac_dist import plain_yaml
 from awac_dist.algorithms import METHODS, config_class
 from awac_dist.algorithms.awac import AWACConfig
 from awac_dist.algorithms.base import Method, MethodConfig
@@ -25,6 +24,7 @@ from awac_dist.cli.parser import walk
 from awac_dist.config import RunConfig
 from awac_dist.envs.config import EnvConfig
 from awac_dist.errors import InputError
+from awac_dist.plain_yaml import dump_yaml
 from awac_dist.ranges import Count
 from awac_dist.reporting.provenance import write_provenance
 
@@ -175,7 +175,7 @@ def test_a_written_config_reads_back_equal(words: list[str], tmp_path: Path) -> 
     config = parse(words).config
     mapping = to_mapping(config)
     assert json.loads(json.dumps(mapping)) == mapping  # plain: no tuples
-    file = write(tmp_path, plain_yaml.dump(mapping))
+    file = write(tmp_path, dump_yaml(mapping))
     assert parse(["--config", file]).config == config
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -312,6 +313,16 @@ def test_what_was_played_is_told_though_a_file_cannot_be_written(
     assert "\nreturn " in out
     assert "cannot be written: " in err
     assert "filmed: " not in out
+
+
+@pytest.mark.usefixtures("drawing")
+def test_figures_go_into_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        heard = pool.submit(pipe.read_text)
+        assert play("--json", str(pipe)) == 0
+        assert json.loads(heard.result())["episodes"] > 0
+    assert pipe.is_fifo()
 
 
 def test_no_renderer_is_one_line(

@@ -150,7 +150,7 @@ def test_a_learner_that_dies_before_the_online_phase_changes_nothing(
     assert driver.progress.grad_steps == 10 + 13 + 150
 
 
-@everywhere("lives", [[22], [30, 12], [25, 12, 12]])
+@everywhere("lives", [[22], [30, 12], [25, 12, 9]])
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_learner_that_dies_online_loses_updates_and_no_experience(
     config: RunConfig, folder: str, lives: list[int], mode: str, monkeypatch: pytest.MonkeyPatch
