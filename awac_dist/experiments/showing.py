@@ -201,8 +201,9 @@ def _draw(axes: Axes, variants: Mapping[str, Sequence[Row]], column: str) -> Non
     """Curves with bands over seeds; the switch to online is at 0, updates stand left of it."""
     phases = {row["phase"] for rows in variants.values() for row in rows}
     for (label, rows), colour in zip(variants.items(), COLOURS, strict=False):
-        seeds = [curve(its, column, switch="online" in phases) for its in by_seed(rows).values()]
-        draw_seeds(axes, [its for its in seeds if len(its[0])], colour, label)
+        found = [curve(its, column, switch="online" in phases) for its in by_seed(rows).values()]
+        seeds = [its for its in found if len(its[0])]
+        draw_seeds(axes, seeds, colour, label if seeds else "")
         if column in MEASURES and len(clone := clones(rows, column)) and len(variants) == 1:
             axes.axhline(float(np.mean(clone)), color=CLONE, ls="--", lw=1)
     if {"offline", "online"} <= phases:

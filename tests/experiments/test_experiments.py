@@ -22,7 +22,7 @@ from running import SMALL, write_demonstrations
 from awac_dist.cli.main import main
 from awac_dist.cli.options import parse, to_mapping
 from awac_dist.errors import InputError
-from awac_dist.experiments import catalogue, peers, priors, running
+from awac_dist.experiments import catalogue, peers, priors, running, showing
 from awac_dist.experiments.catalogue import EXPERIMENTS, experiment
 from awac_dist.experiments.elsewhere import Elsewhere
 from awac_dist.experiments.experiment import DOCS, Experiment, Run, Variant, runs_folder
@@ -553,6 +553,19 @@ def test_a_figure_is_drawn_of_few_and_of_many(tmp_path: Path, count: int) -> Non
     ]
     figure(its, rows, "small", tmp_path / "many.png")
     assert (tmp_path / "many.png").stat().st_size > 10_000
+
+
+def test_a_panel_names_whom_it_shows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn = []
+    monkeypatch.setattr(showing, "write_picture", lambda its, path: drawn.append(its))
+    variants, tasks = [Variant("a", "awac"), Variant("b", "bc")], {"A-v0": "", "B-v0": ""}
+    its = Experiment("two", "all", variants, {"small": ""}, tasks=tasks)
+    who = (("A-v0", "a"), ("A-v0", "b"), ("B-v0", "b"))
+    rows = [each | {"task": task, "variant": label} for task, label in who for each in ONE]
+    figure(its, rows, "small", tmp_path / "two.png")
+    panels = drawn[0].axes
+    assert [panel.get_legend_handles_labels()[1] for panel in panels] == [["a", "b"], ["b"]]
+    assert panels[0].lines[-2].get_color() == panels[1].lines[-2].get_color()
 
 
 def short(folder: Path, words: str = "") -> Experiment:
