@@ -15,6 +15,7 @@ from awac_dist.data.columns import EITHER, ENDS
 from awac_dist.data.format import Format
 from awac_dist.data.formats import trajectories
 from awac_dist.data.formats.trajectories import AWAC_NPY, DEMONSTRATIONS, NPZ
+from awac_dist.data.sources import check_usable
 from awac_dist.errors import InputError
 from awac_dist.types import EnvSpec, Episode, Origin
 
@@ -408,8 +409,10 @@ def test_a_corrupted_file_is_a_dataset_or_an_error(
         return
     assert len(found) == info.episodes
     for _, episode in found:
-        assert np.isfinite(episode.observations).all()
         assert episode.observations.shape == (len(episode) + 1, info.observation_size)
+        if not np.isfinite(episode.observations).all():
+            with pytest.raises(InputError, match="observations is"):
+                check_usable(name, episode)
 
 
 def test_the_module_names_its_formats() -> None:
